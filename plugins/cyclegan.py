@@ -1,0 +1,149 @@
+"""CycleGAN: unpaired translation between two domains, there and back (Zhu et al. 2017).
+
+``a`` is the content's domain and ``b`` the style's. Images are in [0, 1] here; the paper's code works in [-1, 1], where
+absolute differences are twice as large, so those terms are doubled to keep the paper's weights and loss values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylekit import ImagePool, Method, Part, Player, hookimpl, make, turn
+from stylekit.method import Batch, Terms, linear_decay
+from stylekit.weights import read_generators
+
+
+def l1(image: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference, as of images in [-1, 1]."""
+    return 2 * F.l1_loss(image, target)
+
+
+def together(network: nn.Module, *images: Tensor) -> tuple[Tensor, ...]:
+    """Passes several images through a network as one batch: quicker, and the same unless the batch shares statistics."""
+    shared = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+    if shared or len({image.shape[1:] for image in images}) > 1:
+        return tuple(network(image) for image in images)
+    out: tuple[Tensor, ...] = network(torch.cat(images)).split([len(image) for image in images])
+    return out
+
+
+class CycleGAN(Method):
+    """Two generators translate between the domains, two discriminators judge, and a round trip must come home.
+
+    Args:
+        generator: network that translates
+        discriminator: network that judges
+        adversarial: adversarial loss
+        cycle: weight of the cycle-consistency loss
+        identity: weight of the identity loss, relative to ``cycle``; keeps colours, 0 leaves it out
+        pool: earlier images that a discriminator is shown
+        lr: learning rate of all four networks (Adam, beta1 0.5), constant for half of the run, then linearly to zero
+        ema: decay of an average of the generators' weights, for pictures and the finished model; none in the paper
+    """
+
+    presets = {
+        "paper": {"generator": {"name": "resnet", "blocks": 9, "width": 64, "upsample": "transpose"}},
+        "tiny": {
+            "generator": {"name": "resnet", "blocks": 3, "width": 16, "upsample": "resize"},
+            "discriminator": {"name": "patch", "layers": 2, "width": 16},
+            "lr": 5e-4,
+        },
+    }
+    directions = ("a-to-b", "b-to-a")
+    ships = ("generator_ab", "generator_ba")
+
+    def __init__(
+        self,
+        generator: Part = "resnet",
+        discriminator: Part = "patch",
+        adversarial: Part = "lsgan",
+        cycle: float = 10.0,
+        identity: float = 0.5,
+        pool: int = 50,
+        lr: float = 2e-4,
+        ema: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.generator_ab = make("generator", generator)
+        self.generator_ba = make("generator", generator)
+        self.discriminator_a = make("discriminator", discriminator)
+        self.discriminator_b = make("discriminator", discriminator)
+        self.adversarial = make("loss", adversarial)
+        self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
+        self.cycle, self.identity, self.lr, self.ema = cycle, identity, lr, ema
+
+    def players(self) -> dict[str, Player]:
+        generators = [self.generator_ab, self.generator_ba]
+        discriminators = [self.discriminator_a, self.discriminator_b]
+        return {
+            "generator": Player(generators, lr=self.lr, schedule=linear_decay, ema=self.ema),
+            "discriminator": Player(discriminators, lr=self.lr, schedule=linear_decay),
+        }
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        a, b = batch["content"], batch["style"]
+        if self.identity:
+            fake_b, same_b = together(self.generator_ab, a, b)
+            fake_a, same_a = together(self.generator_ba, b, a)
+        else:
+            fake_b, fake_a, same_a, same_b = self.generator_ab(a), self.generator_ba(b), a, b
+        back_a, back_b = self.generator_ba(fake_b), self.generator_ab(fake_a)
+        return {"fake_a": fake_a, "fake_b": fake_b, "same_a": same_a, "same_b": same_b, "back_a": back_a, "back_b": back_b}
+
+    @turn("generator")
+    def translate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
+        a, b = batch["content"], batch["style"]
+        terms = {
+            "fool_b": self.adversarial.fool(self.discriminator_b(made["fake_b"])),
+            "fool_a": self.adversarial.fool(self.discriminator_a(made["fake_a"])),
+            "cycle_a": self.cycle * l1(made["back_a"], a),
+            "cycle_b": self.cycle * l1(made["back_b"], b),
+        }
+        if self.identity:
+            terms["identity_a"] = self.identity * self.cycle * l1(made["same_a"], a)
+            terms["identity_b"] = self.identity * self.cycle * l1(made["same_b"], b)
+        return terms
+
+    @turn("discriminator")
+    def judge_b(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
+        return self._judge(self.discriminator_b, batch["style"], self.pool_b(made["fake_b"]))
+
+    @turn("discriminator")
+    def judge_a(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
+        return self._judge(self.discriminator_a, batch["content"], self.pool_a(made["fake_a"]))
+
+    def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Terms:
+        # Half the loss slows the discriminator down relative to the generator (appendix 7.1).
+        return {
+            "real": 0.5 * self.adversarial.real(discriminator(real)),
+            "fake": 0.5 * self.adversarial.fake(discriminator(fake)),
+        }
+
+    def stylize(
+        self, content: Tensor, style: Tensor | None = None, direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
+    ) -> Tensor:
+        """Translates ``(N, 3, H, W)`` in [0, 1] of any size."""
+        out: Tensor = (self.generator_ab if direction == "a-to-b" else self.generator_ba)(content)
+        return out
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        a, b = batch["content"], batch["style"]
+        fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
+        back_a, back_b = self.generator_ba(fake_b), self.generator_ab(fake_a)
+        return {"content": a, "a to b": fake_b, "back": back_a, "style": b, "b to a": fake_a, "back ": back_b}
+
+    @classmethod
+    def read_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Reads ``*_net_G_A.pth`` (a to b), ``*_net_G_B.pth`` (b to a), or both, of the paper's PyTorch code."""
+        generator, states = read_generators(files, {"G_A": "generator_ab", "G_B": "generator_ba"})
+        return {"generator": generator}, states
+
+
+@hookimpl
+def stylekit_methods() -> dict[str, Callable[..., Method]]:
+    return {"cyclegan": CycleGAN}

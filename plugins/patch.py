@@ -1,0 +1,76 @@
+"""Discriminators that judge patches or single pixels (Isola et al. 2017, section 3.3 and appendix 6.1.2).
+
+Layers lie at the indices of the paper's PyTorch code, so that its ``latest_net_D_A.pth`` loads as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from stylekit import hookimpl
+from stylekit.layers import Norm, init_normal, norm_layer
+
+
+class Patch(nn.Module):
+    """PatchGAN: a score for every overlapping patch of the picture.
+
+    Args:
+        layers: steps down (3: patches of 70 pixels)
+        width: channels of the first layer
+        norm: normalisation
+        channels: channels of the pictures
+    """
+
+    def __init__(self, layers: int = 3, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
+        super().__init__()
+        bias = norm == "instance"
+        self.least_side = 3 * 2**layers
+        stack: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        widths = [width * min(2**step, 8) for step in range(layers + 1)]
+        for step in range(1, layers + 1):
+            stride = 2 if step < layers else 1
+            stack += [nn.Conv2d(widths[step - 1], widths[step], 4, stride=stride, padding=1, bias=bias)]
+            stack += [norm_layer(norm, widths[step]), nn.LeakyReLU(0.2, inplace=True)]
+        stack += [nn.Conv2d(widths[-1], 1, 4, padding=1)]
+        self.model = nn.Sequential(*stack)
+        init_normal(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``."""
+        scores: Tensor = self.model(image * 2 - 1)
+        return scores
+
+
+class Pixel(nn.Module):
+    """A score for every single pixel: it can judge colours, and nothing else.
+
+    Args:
+        width: channels of the first layer
+        norm: normalisation
+        channels: channels of the pictures
+    """
+
+    def __init__(self, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
+        super().__init__()
+        bias = norm == "instance"
+        self.net = nn.Sequential(
+            nn.Conv2d(channels, width, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, width * 2, 1, bias=bias),
+            norm_layer(norm, width * 2),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width * 2, 1, 1, bias=bias),
+        )
+        init_normal(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H, W)``."""
+        scores: Tensor = self.net(image * 2 - 1)
+        return scores
+
+
+@hookimpl
+def stylekit_discriminators() -> dict[str, Callable[..., nn.Module]]:
+    return {"patch": Patch, "pixel": Pixel}

@@ -1,0 +1,116 @@
+"""The residual generator of Johnson et al. (2016) as CycleGAN uses it (Zhu et al. 2017, appendix 7.2).
+
+Layers lie at the indices of the paper's PyTorch code, so that its ``latest_net_G_A.pth`` loads as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from stylekit import hookimpl
+from stylekit.images import pad_to
+from stylekit.layers import Norm, init_normal, norm_layer
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions with reflection padding, added to their input."""
+
+    def __init__(self, width: int, norm: Norm, dropout: float) -> None:
+        super().__init__()
+        bias = norm == "instance"
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3, bias=bias),
+            norm_layer(norm, width),
+            nn.ReLU(inplace=True),
+            *([nn.Dropout(dropout)] if dropout else []),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3, bias=bias),
+            norm_layer(norm, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.conv_block(x)
+        return out
+
+
+class ResNet(nn.Module):
+    """Residual generator: two steps down, blocks, two steps up.
+
+    Args:
+        blocks: residual blocks (the paper: 9 for 256 pixels, 6 for 128)
+        width: channels of the first layer
+        norm: normalisation
+        dropout: share of channels dropped within a block
+        upsample: transposed convolution as in the paper, or resize-convolution, which leaves no checkerboard
+            (Odena et al. 2016)
+        channels: channels of the pictures
+    """
+
+    stride = 4
+    least_side = 8
+
+    def __init__(
+        self,
+        blocks: int = 9,
+        width: int = 64,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
+        upsample: Literal["transpose", "resize"] = "transpose",
+        channels: int = 3,
+    ) -> None:
+        super().__init__()
+        bias = norm == "instance"
+
+        def up(before: int, after: int) -> nn.Module:
+            if upsample == "transpose":
+                return nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1, bias=bias)
+            return nn.Sequential(
+                nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3, bias=bias)
+            )
+
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7, bias=bias)]
+        layers += [norm_layer(norm, width), nn.ReLU(inplace=True)]
+        for scale in (1, 2):
+            layers += [nn.Conv2d(width * scale, width * scale * 2, 3, stride=2, padding=1, bias=bias)]
+            layers += [norm_layer(norm, width * scale * 2), nn.ReLU(inplace=True)]
+        layers += [ResBlock(width * 4, norm, dropout) for _ in range(blocks)]
+        for scale in (2, 1):
+            layers += [up(width * scale * 2, width * scale), norm_layer(norm, width * scale), nn.ReLU(inplace=True)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+        init_normal(self)
+
+    @staticmethod
+    def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+        """The options of the network that these weights belong to; none, if it is no ResNet."""
+        first, block = state.get("model.1.weight"), "model.10.conv_block"
+        if first is None or first.ndim != 4 or f"{block}.1.weight" not in state:
+            return None
+        blocks = len({key.split(".")[1] for key in state if ".conv_block." in key})
+        transposed, resized = (f"model.{10 + blocks}{leaf}.weight" in state for leaf in ("", ".2"))
+        if not transposed and not resized:
+            return None
+        return {
+            "blocks": blocks,
+            "width": first.shape[0],
+            "norm": "batch" if "model.2.weight" in state else "instance" if "model.1.bias" in state else "none",
+            "dropout": 0.5 if f"{block}.6.weight" in state and f"{block}.5.weight" not in state else 0.0,
+            "upsample": "transpose" if transposed else "resize",
+            "channels": first.shape[1],
+        }
+
+    def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Translates ``(N, C, H, W)`` in [0, 1] of any size to the same shape and range."""
+        height, width = content.shape[-2:]
+        padded = pad_to(content, self.stride, self.least_side)
+        out: Tensor = self.model(padded * 2 - 1)[..., :height, :width]
+        return (out + 1) / 2
+
+
+@hookimpl
+def stylekit_generators() -> dict[str, Callable[..., nn.Module]]:
+    return {"resnet": ResNet}

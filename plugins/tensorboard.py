@@ -1,0 +1,32 @@
+"""TensorBoard as a follower of runs: ``stylekit train --log tensorboard``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from stylekit import hookimpl
+
+
+class Follower:
+    """Writes every loss term of a run to its folder ``tensorboard``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+
+    @hookimpl
+    def stylekit_step_finished(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+    @hookimpl
+    def stylekit_run_finished(self, run: Path, step: int) -> None:
+        self.writer.close()  # type: ignore[no-untyped-call]
+
+
+@hookimpl
+def stylekit_run_started(run: Path, settings: Mapping[str, Any]) -> Follower:
+    return Follower(run / "tensorboard")

@@ -1,0 +1,96 @@
+"""The U-Net generator of pix2pix (Isola et al. 2017, section 3.2), which CycleGAN offers too.
+
+Modules nest as in the paper's PyTorch code, so that its files load as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylekit import StylekitError, hookimpl
+from stylekit.images import pad_to
+from stylekit.layers import Norm, init_normal, norm_layer
+
+
+class Level(nn.Module):
+    """One step down, what lies below, and one step up, beside a copy of the input (except at the outermost level)."""
+
+    def __init__(
+        self, outer: int, inner: int, below: nn.Module | None, norm: Norm, dropout: float = 0.0, image: int | None = None
+    ) -> None:
+        super().__init__()
+        self.outermost = image is not None
+        bias = norm == "instance"
+        down = nn.Conv2d(image or outer, inner, 4, stride=2, padding=1, bias=bias)
+        up_in = inner if below is None else 2 * inner
+        up = nn.ConvTranspose2d(up_in, outer, 4, stride=2, padding=1, bias=bias or self.outermost)
+        # The first ReLU must not work in place: the skip connection still needs its input.
+        if self.outermost:
+            layers = [down, below, nn.ReLU(inplace=True), up, nn.Tanh()]
+        elif below is None:
+            layers = [nn.LeakyReLU(0.2), down, nn.ReLU(inplace=True), up, norm_layer(norm, outer)]
+        else:
+            layers = [nn.LeakyReLU(0.2), down, norm_layer(norm, inner), below, nn.ReLU(inplace=True), up]
+            layers += [norm_layer(norm, outer), *([nn.Dropout(dropout)] if dropout else [])]
+        self.model = nn.Sequential(*(layer for layer in layers if layer is not None))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.model(x)
+        return out if self.outermost else torch.cat([x, out], 1)
+
+
+class UNet(nn.Module):
+    """Encoder and decoder with skip connections at every resolution.
+
+    Args:
+        downs: steps down, at least 5 (the paper's code: 7 for 128 pixels, 8 for 256)
+        width: channels of the first layer
+        norm: normalisation
+        dropout: share of channels dropped at the innermost levels
+        channels: channels of the pictures
+    """
+
+    def __init__(
+        self, downs: int = 8, width: int = 64, norm: Norm = "instance", dropout: float = 0.0, channels: int = 3
+    ) -> None:
+        super().__init__()
+        if downs < 5:
+            raise StylekitError(f"A U-Net has at least 5 steps down, and downs={downs} was asked for.")
+        self.least_side = 2**downs
+        level = Level(width * 8, width * 8, None, norm)
+        for _ in range(downs - 5):
+            level = Level(width * 8, width * 8, level, norm, dropout)
+        for scale in (4, 2, 1):
+            level = Level(width * scale, width * scale * 2, level, norm)
+        self.model = Level(channels, width, level, norm, image=channels)
+        init_normal(self)
+
+    @staticmethod
+    def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+        """The options of the network that these weights belong to; none, if it is no U-Net. Dropout leaves no trace."""
+        first = state.get("model.model.0.weight")
+        if first is None or first.ndim != 4:
+            return None
+        norms = "model.model.1.model.2.running_mean" in state
+        bias = "model.model.0.bias" in state
+        return {
+            "downs": max(key.count("model.") for key in state) - 1,
+            "width": first.shape[0],
+            "norm": "batch" if norms else "instance" if bias else "none",
+            "channels": first.shape[1],
+        }
+
+    def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Translates ``(N, C, H, W)`` in [0, 1] of any size to the same shape and range."""
+        height, width = content.shape[-2:]
+        out: Tensor = self.model(pad_to(content, self.least_side) * 2 - 1)[..., :height, :width]
+        return (out + 1) / 2
+
+
+@hookimpl
+def stylekit_generators() -> dict[str, Callable[..., nn.Module]]:
+    return {"unet": UNet}

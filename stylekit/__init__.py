@@ -1,0 +1,60 @@
+"""Image style transfer that keeps the content: train it, run it, extend it with plugins.
+
+The names below are public and are imported when they are first used, so that ``import stylekit`` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ImagePool": "stylekit.pool",
+    "Method": "stylekit.method",
+    "Part": "stylekit.parts",
+    "Player": "stylekit.method",
+    "StylekitError": "stylekit.errors",
+    "StylekitWarning": "stylekit.errors",
+    "hookimpl": "stylekit.hookspecs",
+    "load": "stylekit.model",
+    "make": "stylekit.parts",
+    "train": "stylekit.engine",
+    "turn": "stylekit.method",
+    "warn": "stylekit.errors",
+}
+
+__all__ = [
+    "ImagePool",
+    "Method",
+    "Part",
+    "Player",
+    "StylekitError",
+    "StylekitWarning",
+    "hookimpl",
+    "load",
+    "make",
+    "train",
+    "turn",
+    "warn",
+]
+
+if TYPE_CHECKING:
+    from stylekit.errors import StylekitError, StylekitWarning, warn
+    from stylekit.hookspecs import hookimpl
+    from stylekit.method import Method, Player, turn
+    from stylekit.model import load
+    from stylekit.parts import Part, make
+    from stylekit.pool import ImagePool
+    from stylekit.engine import train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stylekit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,72 @@
+"""The command line: one file a verb. Nothing that is imported here imports torch."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import stylekit
+from stylekit.cli import check, doctor, importing, plugins, show, stylize, train
+from stylekit.cli.data import data
+from stylekit.errors import StylekitError, StylekitWarning
+
+app = typer.Typer(
+    help="Image style transfer that keeps the content.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("train")(train.command)
+app.command("stylize")(stylize.command)
+app.command("import")(importing.command)
+app.command("plugins")(plugins.command)
+app.command("show")(show.command)
+app.command("check")(check.command)
+app.command("doctor")(doctor.command)
+app.add_typer(data, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"stylekit {stylekit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from (anywhere in the line).")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    if issubclass(category, StylekitWarning):
+        Console(stderr=True).print(f"Warning: {message}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        _python_shows(message, category, *rest)
+
+
+_python_shows = warnings.showwarning
+
+
+def main() -> None:
+    """The program ``stylekit``: exit code 2 and one paragraph for what the user can mend."""
+    warnings.showwarning = _show_warning
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app([argument for argument in arguments if argument != "--debug"])
+    except StylekitError as error:
+        if debug:
+            raise
+        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        sys.exit(130)

@@ -1,0 +1,45 @@
+"""``stylekit show NAME``: what a part is and what can be set."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stylekit import plugins
+from stylekit.errors import StylekitError, suggest
+from stylekit.parts import Argument, Part, arguments
+
+
+def command(name: Annotated[str, typer.Argument(help="name of a part, of any kind")]) -> None:
+    """Show what a method, network, loss or data set is, and its options."""
+    known = {kind: plugins.names(kind) for kind in plugins.KINDS}
+    found = [kind for kind, names in known.items() if name in names]
+    if not found:
+        every = {part for names in known.values() for part in names}
+        raise StylekitError(f"There is no part {name!r} of any kind. {suggest(name, every)}")
+    console = Console(highlight=False)
+    for kind in found:
+        factory = plugins.find(kind, name)
+        console.print(f"[bold]{name}[/bold], a {kind}")
+        console.print((inspect.getdoc(factory) or "").split("\nArgs:")[0].strip() + "\n", markup=False)
+        table = Table("option", "type", "default", "meaning", box=None, pad_edge=False)
+        for argument in arguments(factory).values():
+            default = "[red]needed[/red]" if argument.required else str(argument.default)
+            table.add_row(argument.name, _type(argument), default, argument.help)
+        console.print(table)
+        for preset, values in getattr(factory, "presets", {}).items():
+            console.print(f"preset [bold]{preset}[/bold]: ", end="")
+            console.print(", ".join(f"{key}={value}" for key, value in values.items()), markup=False)
+
+
+def _type(argument: Argument) -> str:
+    kind: Any = argument.type
+    if kind == Part:
+        return "part"
+    if kind is Any:
+        return ""
+    return kind.__name__ if inspect.isclass(kind) else str(kind).replace("typing.", "").replace("NoneType", "None")

@@ -1,0 +1,100 @@
+"""``stylekit stylize``: pictures and folders in, pictures of the same size out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from stylekit import plugins
+from stylekit.errors import StylekitError
+from stylekit.layouts import SUFFIXES, find
+
+if TYPE_CHECKING:
+    from stylekit.model import Model
+
+
+def command(
+    pictures: Annotated[list[Path], typer.Argument(help="pictures, or folders of pictures")],
+    model: Annotated[Path, typer.Option("--model", help="folder of a run, or a model file")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to, or the file for a single picture")],
+    direction: Annotated[Optional[str], typer.Option(help="for methods that go both ways, such as b-to-a")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+    plugin: Annotated[Optional[Path], typer.Option(help=".py file of the method, if it is no installed plugin")] = None,
+) -> None:
+    """Stylise pictures; each keeps its size, its transparency and its place below a folder."""
+    targets = plan(pictures, out)
+    if plugin:
+        plugins.add_file(plugin)
+    from stylekit.model import load
+
+    loaded = load(model, device)
+    loaded.check_direction(direction)
+    console = Console(stderr=True, highlight=False)
+    failures = []
+    for source, target in track(targets.items(), "stylising", console=console, disable=not console.is_terminal):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _stylize(loaded, source, target, direction)
+        except (StylekitError, OSError, RuntimeError) as error:
+            failures.append(f"{source}: {str(error).splitlines()[0]}")
+    console.print(f"{len(targets) - len(failures)} of {len(targets)} pictures are in {out}", markup=False, soft_wrap=True)
+    if failures:
+        console.print("These failed:\n" + "\n".join(failures), markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _stylize(model: Model, source: Path, target: Path, direction: str | None) -> None:
+    from stylekit import images
+
+    picture = images.read(source)
+    model.require_memory(*picture.image.shape[-2:])
+    styled = model.stylize_picture(picture, direction=direction)
+    images.write(target, styled.image, styled.alpha, styled.icc_profile, styled.exif)
+
+
+def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
+    """Where each picture goes: below ``out`` as below its folder, or to ``out`` itself for one picture and a file's name.
+
+    Raises:
+        StylekitError: a path is missing, there are no pictures, or a picture would be written over an input.
+    """
+    sources: list[tuple[Path, Path]] = []
+    for path in pictures:
+        if path.is_dir():
+            sources += [(picture, picture.relative_to(path)) for picture in find(path)]
+        elif path.exists():
+            sources.append((path, Path(path.name)))
+        else:
+            raise StylekitError(f"There is no picture or folder {path}.")
+    if not sources:
+        raise StylekitError(f"There are no pictures in {', '.join(map(str, pictures))} ({', '.join(sorted(SUFFIXES))}).")
+    if out.suffix.lower() in SUFFIXES and not out.is_dir():
+        if len(sources) > 1:
+            raise StylekitError(f"{len(sources)} pictures cannot all go to the file {out}. Give a folder.")
+        targets = {sources[0][0]: out}
+    else:
+        targets = {source: target for source, target in _distinct(sources, out)}
+    inputs = {source.resolve() for source in targets}
+    for target in targets.values():
+        if target.resolve() in inputs:
+            raise StylekitError(f"{target} is one of the pictures to read, and is not overwritten. Give another --out.")
+    return targets
+
+
+def _distinct(sources: list[tuple[Path, Path]], out: Path) -> list[tuple[Path, Path]]:
+    """Targets below ``out``; pictures of one name from several places get numbers. Unknown suffixes become PNG."""
+    taken: set[Path] = set()
+    targets = []
+    for source, below in sources:
+        name = below if below.suffix.lower() in SUFFIXES else below.with_suffix(".png")
+        target, number = out / name, 2
+        while target in taken:
+            target = out / name.with_stem(f"{name.stem}-{number}")
+            number += 1
+        taken.add(target)
+        targets.append((source, target))
+    return targets

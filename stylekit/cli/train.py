@@ -1,0 +1,60 @@
+"""``stylekit train``: every field of :class:`stylekit.settings.Settings` is an option."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from stylekit.settings import Settings, read_assignments, read_config
+
+_TYPES: dict[str, Any] = {
+    "set": list[str],
+    "log": list[str],
+    "content": Path,
+    "style": Path,
+    "out": Path,
+    "compile": bool,
+    "resume": bool,
+    **dict.fromkeys(("size", "batch_size", "steps", "seed", "devices", "workers"), int),
+    **dict.fromkeys(("sample_every", "checkpoint_every", "keep"), int),
+}
+"""How an option is parsed, where it is not simply text; the settings themselves check the rest."""
+
+
+def _train(config: Path | None, **given: Any) -> None:
+    from stylekit.engine import train
+
+    settings = read_config(config) if config else {}
+    given = {name: value for name, value in given.items() if value not in (None, [])}
+    if "set" in given:
+        given["set"] = {**settings.get("set", {}), **read_assignments(given["set"])}
+    settings |= given
+    train(settings.pop("plugin", None), progress=True, **settings)
+
+
+def _with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives the function one parameter an option, which is where typer looks for them."""
+    parameters = []
+    for name, field in Settings.model_fields.items():
+        told = "" if field.is_required() or not field.default else f" [dim]\\[default: {field.default}][/dim]"
+        option = typer.Option(f"--{name.replace('_', '-')}", help=f"{field.description}{told}", show_default=False)
+        kind = Annotated[Optional[_TYPES.get(name, str)], option]  # type: ignore[misc]
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
+    config = typer.Option("--config", help="YAML file with any of these settings; the command line goes before it")
+    parameters.append(
+        inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Optional[Path], config])
+    )
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {}
+    return function
+
+
+_train.__doc__ = """Train a method on two folders of pictures, or on the built-in scenes.
+
+For example: [bold]stylekit train --plugin cyclegan --content photos/ --style paintings/[/bold]
+"""
+command = _with_options(_train)

@@ -1,0 +1,329 @@
+"""Training: rehearse the game once, then play it step by step."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylekit import checkpoint, plugins
+from stylekit.data import batches
+from stylekit.errors import StylekitError, suggest
+from stylekit.method import Batch, Method, Player, Turn
+from stylekit.parts import make, override, validate
+from stylekit.recorder import Recorder
+from stylekit.runs import Run, next_free
+from stylekit.runtime import Runtime, launch
+from stylekit.seeding import seeded
+from stylekit.settings import Settings, check
+
+
+class NotFinite(StylekitError):
+    """A loss became NaN or infinite."""
+
+
+class Seat:
+    """A player in the game: its turns, its optimiser, and the average of its weights."""
+
+    def __init__(self, name: str, player: Player, turns: Sequence[Turn]) -> None:
+        self.name, self.player, self.turns = name, player, turns
+        self.parameters = player.parameters
+        self.optimizer = player.optimizer(self.parameters, lr=player.lr)
+        self.average = [p.detach().clone() for p in self.parameters] if player.ema is not None else []
+
+    def due(self, step: int) -> list[Turn]:
+        """The turns to play at a step, counted from zero."""
+        if step % self.player.update_every:
+            return []
+        return [turn for turn in self.turns if (step // self.player.update_every) % turn.lazy == 0]
+
+    def move(self, progress: float) -> None:
+        """Updates the weights by their gradients."""
+        if self.player.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.player.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.player.lr * self.player.schedule(progress)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.player.ema is not None:
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - self.player.ema)
+
+    def state(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "average": self.average}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        for mine, saved in zip(self.average, state["average"], strict=True):
+            mine.copy_(saved)
+
+
+def step(method: Method, seats: Sequence[Seat], batch: Batch, index: int, total: int, runtime: Runtime) -> dict[str, float]:
+    """Plays one step and gives its loss terms by ``turn/term``.
+
+    Raises:
+        NotFinite: a term is NaN or infinite.
+    """
+    with runtime.autocast():
+        made = method(batch)
+    losses: dict[str, float] = {}
+    for seat in seats:
+        turns = seat.due(index)
+        if not turns:
+            continue
+        with runtime.autocast():
+            played = {turn: turn.play(method, batch, made) for turn in turns}
+        losses |= _read_losses(played, index, runtime)
+        # The opponent keeps still because only this player's parameters receive gradients.
+        total_loss = torch.stack([turn.lazy * term for turn, terms in played.items() for term in terms.values()]).sum()
+        total_loss.backward(inputs=seat.parameters)
+        runtime.average(p.grad for p in seat.parameters if p.grad is not None)
+        seat.move(progress=index / total)
+    return losses
+
+
+def _read_losses(played: Mapping[Turn, Mapping[str, Tensor]], index: int, runtime: Runtime) -> dict[str, float]:
+    names = [f"{turn.name}/{term}" for turn, terms in played.items() for term in terms]
+    values = torch.stack([term.detach().float() for terms in played.values() for term in terms.values()])
+    if runtime.world > 1:
+        runtime.average([values])
+    losses = dict(zip(names, values.tolist(), strict=True))
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            turn, _, term = name.partition("/")
+            raise NotFinite(f"At step {index + 1} the term {term!r} of the turn {turn!r} became {value}.")
+    return losses
+
+
+def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
+    """Plays every turn once on a batch, before there are optimisers; gives the loss terms by turn.
+
+    Lazy layers and pools get their shapes; weights and buffers stay as they were.
+
+    Raises:
+        StylekitError: the batch lacks a key, a turn names no player, a player has no turn, a turn gives no scalars, or a
+            player's parameter gets no gradient. Each is named.
+    """
+    kind = type(method).__name__
+    for key in method.needs:
+        if key not in batch:
+            raise StylekitError(f"{kind} needs {key!r} in a batch, and the data set gives only {', '.join(batch)}.")
+    before = {name: t.clone() for name, t in method.state_dict().items() if not nn.parameter.is_lazy(t)}
+    made = method(batch)
+    players, turns = method.players(), method.turns()
+    heard: dict[str, dict[str, float]] = {}
+    for turn in turns:
+        if turn.player not in players:
+            raise StylekitError(f"The turn {turn.name!r} of {kind} is for {turn.player!r}. {suggest(turn.player, players)}")
+        terms = turn.play(method, batch, made)
+        if not isinstance(terms, dict) or not terms or any(not isinstance(t, Tensor) or t.numel() != 1 for t in terms.values()):
+            raise StylekitError(f"The turn {turn.name!r} of {kind} must return a dict of named scalar tensors.")
+        torch.stack(list(terms.values())).sum().backward(inputs=players[turn.player].parameters)
+        heard[turn.name] = {name: float(term.detach()) for name, term in terms.items()}
+    _require_gradients(method, players, turns)
+    method.zero_grad(set_to_none=True)
+    now = method.state_dict()
+    method.load_state_dict({k: v for k, v in before.items() if v.shape == now[k].shape}, strict=False)
+    return heard
+
+
+def _require_gradients(method: Method, players: Mapping[str, Player], turns: Sequence[Turn]) -> None:
+    names = {parameter: name for name, parameter in method.named_parameters()}
+    for player, setup in players.items():
+        if all(turn.player != player for turn in turns):
+            raise StylekitError(f"The player {player!r} of {type(method).__name__} has no turn: nothing moves it.")
+        for parameter in setup.parameters:
+            if parameter.grad is None:
+                raise StylekitError(
+                    f"The parameter {names.get(parameter, '?')!r} of the player {player!r} gets no gradient from any of its "
+                    "turns. Use it in a loss, or leave it out of the player (requires_grad_(False))."
+                )
+
+
+def train(plugin: str | Method | None = None, /, *, progress: bool = False, **settings: Any) -> Path:
+    """Trains a method and returns the run's folder, which :func:`stylekit.load` takes.
+
+    Args:
+        plugin: name of a method, a ``.py`` file that offers one, or a method built by hand; to resume, it may be left out
+        progress: show a progress bar and what is written
+        settings: any field of :class:`stylekit.settings.Settings`, such as ``content``, ``style``, ``steps``
+
+    Raises:
+        StylekitError: a setting is wrong, data is missing, or a loss became NaN; the message says which.
+    """
+    built = plugin if isinstance(plugin, Method) else None
+    given = settings if plugin is None else {**settings, "plugin": type(plugin).__name__ if built else plugin}
+    if given.get("resume"):
+        if not given.get("out"):
+            raise StylekitError("--resume needs --out, the folder of the run to go on with.")
+        run = Run.open(Path(given["out"]))
+        final = run.resumed_settings(given)
+    else:
+        final = check(given)
+        run = Run(final.out or next_free(Path("runs"), Path(final.plugin).stem))
+        run.require_new()
+    how = {"device": final.device, "devices": final.devices, "precision": final.precision}
+    launch(_train, run, final, built, progress, **how)
+    return run.folder
+
+
+def _train(runtime: Runtime, run: Run, settings: Settings, built: Method | None, progress: bool) -> None:
+    """The whole of a session, in each process."""
+    with seeded(settings.seed, "setup"):
+        name, method = ("", built) if built else build(settings)
+        dataset = open_data(settings, "train")
+        preview = _preview_data(settings) or dataset
+    _check_sides(method, settings.size)
+    share = (runtime.rank, runtime.world)
+    (sample,) = batches(dataset, settings.batch_size, settings.seed, range(1), share)
+    method.to(runtime.device)
+    with seeded(settings.seed, "rehearsal"):
+        rehearse(method, _to(sample, runtime.device))
+    players = method.players()
+    seats = [Seat(key, player, [t for t in method.turns() if t.player == key]) for key, player in players.items()]
+    done = _restore(run, method, seats) if settings.resume else 0
+    runtime.from_main(method.state_dict().values())
+    if done >= settings.steps:
+        raise StylekitError(f"The run in {run.folder} has made {done} steps already. Ask for more in all with --steps.")
+    recorder = Recorder(run, name or type(method).__name__, method, seats, settings, runtime, preview, done, progress)
+    if settings.compile:
+        _compile(players)
+    loader = batches(dataset, settings.batch_size, settings.seed, range(done, settings.steps), share, _workers(settings))
+    with recorder, _interruptible() as interrupted:
+        _play(method, seats, loader, recorder, settings, runtime, interrupted)
+
+
+def _play(
+    method: Method,
+    seats: Sequence[Seat],
+    loader: Iterable[Batch],
+    recorder: Recorder,
+    settings: Settings,
+    runtime: Runtime,
+    interrupted: Callable[[], bool],
+) -> None:
+    index = recorder.done
+    for batch in recorder.timed(loader):
+        try:
+            with seeded(settings.seed, "step", index, runtime.rank):
+                losses = step(method, seats, _to(batch, runtime.device), index, settings.steps, runtime)
+        except NotFinite as error:
+            raise StylekitError(f"{error} {recorder.last_good()} {REMEDY}") from None
+        index += 1
+        stop = runtime.any(interrupted())
+        recorder.record(index, losses, last=stop or index == settings.steps)
+        if stop:
+            break
+
+
+REMEDY = (
+    "Then try a lower learning rate (--set lr=1e-4), --precision 32 if it was bf16, or gradient clipping in the method's "
+    "players; a run with another setting starts anew."
+)
+
+
+def _restore(run: Run, method: Method, seats: Sequence[Seat]) -> int:
+    latest = run.latest()
+    if latest is None:
+        raise StylekitError(f"The run in {run.folder} has no checkpoint to go on from. Start it again in another folder.")
+    done, states = checkpoint.load(latest, method)
+    for seat in seats:
+        if seat.name not in states:
+            raise StylekitError(f"{latest} has no state of the player {seat.name!r}: it was written by another method.")
+        seat.restore(states[seat.name])
+    return done
+
+
+def build(settings: Settings) -> tuple[str, Method]:
+    """Builds the method that the settings name: its registered name, and itself.
+
+    Raises:
+        StylekitError: no such method or preset, or an argument that it does not take.
+    """
+    name, factory = plugins.find_method(settings.plugin)
+    presets = getattr(factory, "presets", {})
+    if settings.preset is not None and settings.preset not in presets:
+        raise StylekitError(f"The method {name!r} has no preset {settings.preset!r}. {suggest(settings.preset, presets)}")
+    base = presets[settings.preset] if settings.preset else {}
+    arguments = override(factory, base, settings.set, f"method {name!r}")
+    return name, factory(**validate(factory, arguments, f"method {name!r}"))
+
+
+def open_data(settings: Settings, split: str) -> Any:
+    """Builds the data set that the settings name: two folders, one folder, or a registered data set.
+
+    Raises:
+        StylekitError: no such folder or data set, or one without pictures.
+    """
+    spec: Any = settings.data
+    if settings.content or settings.style:
+        if "data" in settings.model_fields_set:
+            raise StylekitError("Give either --content and --style, or --data.")
+        spec = {"name": "folders", "content": settings.content, "style": settings.style}
+    elif isinstance(spec, str) and (Path(spec).is_dir() or Path(spec).name != spec):
+        spec = {"name": "folders", "data": spec}
+    return make("dataset", spec, size=settings.size, seed=settings.seed, split=split)
+
+
+def _preview_data(settings: Settings) -> Any:
+    """The held-out pictures for the sample sheets; None where there are none, which is no reason not to train."""
+    try:
+        return open_data(settings, "test")
+    except StylekitError:
+        return None
+
+
+def _check_sides(method: Method, size: int) -> None:
+    for name, part in method.named_children():
+        least = getattr(part, "least_side", 1)
+        if size < least:
+            raise StylekitError(
+                f"--size {size} is too small for {name} ({type(part).__name__}), which needs pictures of {least} pixels. "
+                "Train on larger ones, or give it fewer steps down."
+            )
+
+
+def _to(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    return {key: images.to(device, non_blocking=True) for key, images in batch.items()}
+
+
+def _compile(players: Mapping[str, Player]) -> None:
+    for player in players.values():
+        assert isinstance(player.modules, list)
+        for module in player.modules:
+            module.compile()
+
+
+def _workers(settings: Settings) -> int:
+    if settings.workers is not None:
+        return settings.workers
+    return min(4, max(1, (os.cpu_count() or 1) - 1))
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C, or a request to terminate, into a question that the loop asks; a second one is not held back."""
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,32 @@
+"""What goes wrong in a way that the user can mend, and how it is said."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable
+
+
+class StylekitError(Exception):
+    """One paragraph for the user: it names the thing and says what to do. The command line shows it without a trace."""
+
+
+class StylekitWarning(UserWarning):
+    """Something was left out or passed over, and the work goes on."""
+
+
+def warn(message: str) -> None:
+    """Warns the user in one line."""
+    warnings.warn(message, StylekitWarning, stacklevel=3)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The sentence that follows "there is no ...": the nearest known name, and all of them.
+
+    >>> suggest("cyclgan", ["cyclegan", "adain"])
+    "Did you mean 'cyclegan'? There are: adain, cyclegan."
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    question = f"Did you mean {near[0]!r}? " if near else ""
+    return question + (f"There are: {', '.join(known)}." if known else "There are none.")

@@ -1,0 +1,252 @@
+"""Pictures in and out of files, and the few things done to them everywhere.
+
+An image is a float32 tensor ``(N, C, H, W)`` in ``[0, 1]``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, ImageCms, ImageOps
+from torch import Tensor
+from torch.nn import functional
+
+from stylekit.errors import StylekitError
+from stylekit.files import write_whole
+from stylekit.layouts import SUFFIXES, find, opened
+
+__all__ = [
+    "SUFFIXES",
+    "Picture",
+    "find",
+    "over_white",
+    "pad_to",
+    "read",
+    "resize",
+    "to_pil",
+    "to_tensor",
+    "write",
+]
+
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
+    ".png": ("PNG", {}),
+    ".webp": ("WEBP", {"quality": 95}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
+    ".bmp": ("BMP", {}),
+}
+"""What pillow calls the format of each suffix, and how it is written."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture file's content.
+
+    Attributes:
+        image: colours ``(1, 3, H, W)``, float32 in ``[0, 1]``, upright
+        alpha: opacity ``(1, 1, H, W)``, float32 in ``[0, 1]``; None where the file has none
+        icc_profile: the colour profile of ``image``, if it is an RGB one
+        exif: the camera's notes without the orientation, ready for :func:`write`
+    """
+
+    image: Tensor
+    alpha: Tensor | None = None
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+
+
+def read(path: Path | str, least: int | None = None) -> Picture:
+    """Reads a picture file; of several pages or frames, the first.
+
+    ====================================  ====================================================================
+    in the file                           becomes
+    ====================================  ====================================================================
+    8-bit RGB, grey, 1-bit                colours divided by 255; grey in all three channels
+    palette                               its colours, and its transparency as alpha
+    RGBA, LA, a transparent colour        colours as they are, not multiplied, and alpha
+    16-bit grey, 32-bit integer grey      divided by 65535 and clamped; a transparent value as alpha
+    float grey                            clamped; NaN becomes 0
+    CMYK                                  sRGB by the file's ICC profile; by pillow's plain rule without one
+    YCbCr                                 RGB
+    16-bit RGB, RGBA and grey with alpha  8 bits each: pillow holds no more
+    LAB                                   an error
+    ====================================  ====================================================================
+
+    EXIF orientation is applied. An RGB profile is handed on, not applied; one of another colour space does
+    not fit the RGB image and is left out.
+
+    Args:
+        path: the file
+        least: a JPEG may be decoded at a half, quarter or eighth while both sides keep at least this many
+            pixels, which is much quicker for photographs that are made smaller anyway
+
+    Raises:
+        StylekitError: the file is missing, damaged, truncated, too large or no picture
+    """
+    with opened(path) as file:
+        if least is not None:
+            file.draft(None, (least, least))
+        file.load()
+        exif = _turn_upright(file)
+        profile = file.info.get("icc_profile")
+        return Picture(
+            to_tensor(file),
+            _alpha(file),
+            profile if profile and profile[16:20] == b"RGB " and file.mode != "CMYK" else None,
+            exif,
+        )
+
+
+def _turn_upright(image: Image.Image) -> bytes | None:
+    """Applies the EXIF orientation in place; returns the other EXIF, or None."""
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+        exif, notes = image.getexif(), image.info.get("exif")
+        if ExifTags.Base.Orientation in exif:  # upright already, yet said so
+            del exif[ExifTags.Base.Orientation]
+            notes = exif.tobytes()
+    except Exception:  # damaged EXIF is no reason to refuse the pixels
+        return None
+    # A TIFF's tags describe its layout on the disk rather than the camera; pillow gives no "exif" for them.
+    return notes if len(exif) and "exif" in image.info else None
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """The colours of a pillow picture, of any mode in :func:`read`: ``(1, 3, H, W)`` in ``[0, 1]``."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = torch.from_numpy(np.asarray(image).astype(np.float32))
+        grey = values.nan_to_num(0.0) if image.mode == "F" else values / 65535
+        return grey.clamp(0, 1).expand(1, 3, -1, -1).contiguous()
+    pixels = torch.from_numpy(np.array(_to_rgb(image))[..., :3])
+    return pixels.permute(2, 0, 1).unsqueeze(0).contiguous().float().div_(255)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """The picture in mode RGB; RGBA where it is transparent, which transparent palettes need."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK" and profile:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):
+            ink, screen = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, ink, screen, outputMode="RGB")
+            if converted is not None:
+                return converted
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _alpha(image: Image.Image) -> Tensor | None:
+    if not image.has_transparency_data:
+        return None
+    if image.mode.startswith("I"):
+        opaque = np.asarray(image).astype(np.int64) != image.info["transparency"]
+        return torch.from_numpy(opaque).float()[None, None]
+    return torch.from_numpy(np.array(image.convert("RGBA").getchannel("A"))).float()[None, None] / 255
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """An image as an 8-bit RGB pillow picture: clamped to ``[0, 1]``, rounded to the nearest, a half upwards.
+
+    Args:
+        image: ``(1, 3, H, W)`` or ``(3, H, W)``, any floating dtype, any device
+
+    Raises:
+        ValueError: another shape
+        TypeError: not a floating dtype
+        StylekitError: the image holds NaN
+    """
+    return Image.fromarray(_to_bytes(image, 3).transpose(1, 2, 0).copy())
+
+
+def _to_bytes(image: Tensor, channels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    if not image.is_floating_point():
+        raise TypeError(f"An image is a float tensor in [0, 1]; this one is {image.dtype}.")
+    planes = image.detach()[0] if image.ndim == 4 and len(image) == 1 else image.detach()
+    if planes.ndim != 3 or len(planes) != channels or not planes.numel():
+        raise ValueError(f"An image to convert is (1, {channels}, H, W); this one is {tuple(image.shape)}.")
+    planes = planes.float()
+    if planes.isnan().any():
+        raise StylekitError("The image holds NaN: what computed it went out of range.")
+    return (planes.clamp(0, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy()
+
+
+def over_white(image: Tensor, alpha: Tensor | None) -> Tensor:
+    """The image ``(N, 3, H, W)`` laid over white by its alpha ``(N, 1, H, W)``; as it is without one."""
+    return image if alpha is None else image * alpha + (1 - alpha)
+
+
+def write(
+    path: Path | str,
+    image: Tensor,
+    alpha: Tensor | None = None,
+    icc_profile: bytes | None = None,
+    exif: bytes | None = None,
+) -> None:
+    """Writes a picture file, whole or not at all; the suffix says the format.
+
+    PNG, WebP and TIFF keep the alpha. JPEG and BMP have none: there the image is laid over white. BMP keeps
+    neither profile nor EXIF. JPEG (4:4:4) and WebP are written with quality 95.
+
+    Args:
+        path: the file; one that is there is replaced
+        image: ``(1, 3, H, W)`` or ``(3, H, W)``, clamped to ``[0, 1]``
+        alpha: opacity ``(1, 1, H, W)`` or ``(1, H, W)``
+        icc_profile: colour profile of the image
+        exif: the camera's notes, as :func:`read` returns them
+
+    Raises:
+        StylekitError: unknown suffix, no such folder, no space left, or a size that the format cannot hold
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise StylekitError(f"{path} does not name a picture format: end it with one of {known}.")
+    write_whole(path, _encode(path, image, alpha, {"icc_profile": icc_profile, "exif": exif}))
+
+
+def _encode(path: Path, image: Tensor, alpha: Tensor | None, notes: dict[str, bytes | None]) -> bytes:
+    name, options = FORMATS[path.suffix.lower()]
+    if alpha is not None and name in ("JPEG", "BMP"):
+        image, alpha = over_white(image, alpha), None
+    picture = to_pil(image)
+    if alpha is not None:
+        picture.putalpha(Image.fromarray(_to_bytes(alpha, 1)[0]))
+    file = io.BytesIO()
+    try:
+        picture.save(file, name, **options, **{key: note for key, note in notes.items() if note})
+    except (OSError, ValueError) as problem:
+        raise StylekitError(f"{path} cannot be written as {name}: {problem}.") from problem
+    return file.getvalue()
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The image ``(N, C, H, W)`` at ``size = (height, width)``: bicubic, antialiased, clamped."""
+    return functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:
+    """The image ``(..., H, W)`` with longer sides, multiples of ``stride`` and at least ``least``.
+
+    The margin, at the bottom and the right, mirrors the image, and repeats the last mirrored line where it
+    is too small for more. Without a margin the image itself is returned. Crop back with ``[..., :H, :W]``.
+    """
+    for dim in (-2, -1):
+        image = _extend(image, dim, -(-max(image.shape[dim], least) // stride) * stride)
+    return image
+
+
+def _extend(image: Tensor, dim: int, length: int) -> Tensor:
+    side = image.shape[dim]
+    if length == side:
+        return image
+    mirrored = min(length - side, side - 1)
+    # Pieces joined, rather than functional.pad: its gradient is not deterministic on CUDA, and this one is.
+    mirror = image.narrow(dim, side - 1 - mirrored, mirrored).flip(dim)
+    last = image.narrow(dim, side - 1 - mirrored, 1)
+    return torch.cat([image, mirror, last.repeat_interleave(length - side - mirrored, dim)], dim)

@@ -1,0 +1,151 @@
+"""A method is a game: players own weights and an optimiser, and take turns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from stylekit.errors import StylekitError
+
+Batch = Mapping[str, Tensor]
+Terms = dict[str, Tensor]
+_Function = TypeVar("_Function", bound=Callable[..., Terms])
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A loss of one player: its name, whose it is, how often it is played, and the function."""
+
+    name: str
+    player: str
+    lazy: int
+    play: Callable[..., Terms]
+
+
+def turn(player: str, lazy: int = 1) -> Callable[[_Function], _Function]:
+    """Marks a method's function ``(self, batch, made) -> {term: scalar}`` as a turn; ``made`` is what ``forward`` gave.
+
+    All terms of all due turns of a player are summed into one update. Turns may share images that ``forward`` made, but
+    not a discriminator's scores: its weights change between the turns.
+
+    Args:
+        player: whose weights the loss moves
+        lazy: play only at every so-many-th update of the player, scaled by that number (lazy regularisation,
+            Karras et al. 2020, appendix B)
+    """
+
+    def mark(function: _Function) -> _Function:
+        function._turn = (player, lazy)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def constant(progress: float) -> float:
+    """The learning rate stays as it is."""
+    return 1.0
+
+
+def linear_decay(progress: float) -> float:
+    """The learning rate stays for the first half and falls to zero, linearly, over the second (CycleGAN, section 4)."""
+    return min(1.0, 2.0 * (1.0 - progress))
+
+
+@dataclass
+class Player:
+    """Modules that learn together, and how.
+
+    Args:
+        modules: the modules whose parameters the player moves
+        lr: learning rate
+        optimizer: callable that builds a ``torch.optim.Optimizer`` from parameters and ``lr``
+        schedule: factor on the learning rate as a function of progress through the run, from 0 to 1
+        clip: largest norm of the gradient, over all parameters together
+        ema: decay of an exponential moving average of the weights, used for pictures and the finished model
+        update_every: the player moves only at every so-many-th step, unscaled ("five critic updates per generator
+            update" is ``update_every=5`` of the generator)
+    """
+
+    modules: Iterable[nn.Module] | nn.Module
+    lr: float = 2e-4
+    optimizer: Callable[..., torch.optim.Optimizer] = field(default=lambda p, lr: torch.optim.Adam(p, lr, (0.5, 0.999)))
+    schedule: Callable[[float], float] = constant
+    clip: float | None = None
+    ema: float | None = None
+    update_every: int = 1
+
+    def __post_init__(self) -> None:
+        self.modules = [self.modules] if isinstance(self.modules, nn.Module) else list(self.modules)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Every parameter of the player's modules that learns, once."""
+        assert isinstance(self.modules, list)
+        return list({p: None for module in self.modules for p in module.parameters() if p.requires_grad})
+
+
+class Method(nn.Module):
+    """Base class of style-transfer methods.
+
+    Subclasses list in their constructor what can be chosen, build their networks there with :func:`stylekit.make`, and
+    define ``players``, ``forward``, one function per turn, and ``stylize``.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("content", "style")
+    """The keys of a training batch."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named sets of constructor arguments."""
+    directions: ClassVar[tuple[str, ...]] = ()
+    """The values that ``stylize`` takes as ``direction``, the usual one first; empty: it takes none."""
+    ships: ClassVar[tuple[str, ...]] = ()
+    """The submodules that ``stylize`` needs, and all that a model file holds; empty: every one."""
+
+    arguments: dict[str, Any]
+    """What the constructor was called with; a model file keeps it."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Method:
+        self = super().__new__(cls)
+        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+        given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+        object.__setattr__(self, "arguments", {k: v for k, v in list(given.items())[1:] if k not in ("args", "kwargs")})
+        return self
+
+    def players(self) -> dict[str, Player]:
+        """Who learns, in the order of their updates within a step; none for a method that only stylises."""
+        return {}
+
+    def forward(self, batch: Batch) -> Any:
+        """Makes what the turns share, once a step."""
+        return None
+
+    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Stylises ``(N, 3, H, W)`` in [0, 1] and gives the same shape and range.
+
+        A method with :attr:`directions` takes the chosen one as ``direction``.
+        """
+        raise StylekitError(f"The method {type(self).__name__} does not define stylize(content, style=None).")
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """The columns of a sample sheet, each ``(N, 3, H, W)`` in [0, 1]; called without gradients, in eval mode."""
+        return {"content": batch["content"], "translated": self.stylize(batch["content"], batch.get("style"))}
+
+    @classmethod
+    def read_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Understands weights of another program: ``{file name: state}`` to (constructor arguments, own state).
+
+        Raises:
+            StylekitError: the files are not of a kind that this method can read.
+        """
+        raise StylekitError(f"The method {cls.__name__} has no importer for weights of other programs.")
+
+    @classmethod
+    def turns(cls) -> list[Turn]:
+        """The turns, in the order of their definition; a subclass's redefinition takes its parent's place."""
+        marked = {name: None for base in reversed(cls.__mro__) for name, value in vars(base).items() if hasattr(value, "_turn")}
+        functions = ((name, getattr(cls, name)) for name in marked)
+        return [Turn(name, *function._turn, function) for name, function in functions if hasattr(function, "_turn")]

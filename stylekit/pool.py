@@ -1,0 +1,71 @@
+"""The history of generated images that a discriminator is shown."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ImagePool(nn.Module):
+    """Keeps earlier images and mixes them with new ones (Shrivastava et al. 2017, section 2.3).
+
+    Until it is full it stores and returns each new image. From then on each new image is, with even odds, returned, or
+    stored in place of a random earlier one, which is returned instead. Contents, count and draws are buffers, so that a
+    checkpoint holds them. Several processes share one pool: each sees every image, and gets back its own share, just as
+    one process with the whole batch would.
+
+    Args:
+        size: images kept; 0 returns every image as it came
+    """
+
+    images: Tensor
+    seen: Tensor
+    seed: Tensor
+
+    def __init__(self, size: int = 50) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("images", torch.empty(0))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seed", torch.randint(2**31, ()))
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Gives ``(N, C, H, W)`` images, old and new, for as many new ones; without gradient."""
+        images = images.detach()
+        if self.size == 0:
+            return images
+        everyone = _gather(images)
+        if self.images.shape[1:] != images.shape[1:]:
+            self.images = images.new_zeros((self.size, *images.shape[1:]))
+        seen = int(self.seen)
+        draws = torch.Generator().manual_seed(int(self.seed) + seen)
+        chosen = []
+        for image in everyone:
+            if seen < self.size:
+                self.images[seen] = image
+            elif torch.rand((), generator=draws) > 0.5:
+                slot = int(torch.randint(self.size, (), generator=draws))
+                image, self.images[slot] = self.images[slot].clone(), image
+            chosen.append(image)
+            seen += 1
+        self.seen.fill_(seen)
+        start = _rank() * len(images)
+        return torch.stack(chosen[start : start + len(images)])
+
+
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _rank() -> int:
+    return torch.distributed.get_rank() if _distributed() else 0
+
+
+def _gather(images: Tensor) -> Tensor:
+    """The images of all processes, in the order of their ranks."""
+    if not _distributed():
+        return images
+    parts = [torch.empty_like(images) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, images.contiguous())
+    return torch.cat(parts)

@@ -1,0 +1,33 @@
+"""Passing a run's events to the plugins that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from stylekit import plugins
+from stylekit.errors import StylekitError, suggest, warn
+
+
+class Relay:
+    """Calls run hooks. A plugin whose hook fails is left out from then on, with one warning: a log never stops a run.
+
+    Args:
+        names: names of plugins, or ``.py`` files
+
+    Raises:
+        StylekitError: there is no such plugin, or it cannot be imported.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._followers = {name: plugins.manager(plugins.find_plugin(name)) for name in names}
+
+    def call(self, event: str, **facts: Any) -> None:
+        """Calls the hook ``stylekit_EVENT`` of each plugin."""
+        for name, follower in list(self._followers.items()):
+            try:
+                for helper in getattr(follower.hook, f"stylekit_{event}")(**facts):
+                    follower.register(helper)
+            except Exception as error:
+                warn(f"plugin {name!r} failed in stylekit_{event} and no longer follows the run: {error!r}")
+                del self._followers[name]

@@ -1,0 +1,108 @@
+"""Devices, precision and processes: the one place that touches lightning-fabric, imported when training starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylekit.errors import StylekitError
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of that name; ``auto`` is the best there is, of cuda, mps and cpu.
+
+    Raises:
+        StylekitError: it is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(name for name, available in there.items() if available))
+    if not there[device]:
+        why = "this build of torch has no CUDA" if device == "cuda" and torch.version.cuda is None else "torch finds none"
+        raise StylekitError(f"The device {device!r} was asked for, but {why}. Leave --device out, or say --device cpu.")
+    return torch.device(device)
+
+
+class Runtime:
+    """What one process of a run knows of the others, and of its device."""
+
+    def __init__(self, fabric: Any) -> None:
+        self._fabric = fabric
+        self.device: torch.device = fabric.device
+        self.rank: int = fabric.global_rank
+        self.world: int = fabric.world_size
+
+    @property
+    def main(self) -> bool:
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = self._fabric.autocast()
+        return context
+
+    def average(self, gradients: Iterable[Tensor]) -> None:
+        """Averages tensors over all processes, in place, in one message."""
+        tensors = list(gradients)
+        if self.world == 1 or not tensors:
+            return
+        flat = torch._utils._flatten_dense_tensors(tensors)
+        torch.distributed.all_reduce(flat)
+        flat /= self.world
+        for tensor, mean in zip(tensors, torch._utils._unflatten_dense_tensors(flat, tensors), strict=True):
+            tensor.copy_(mean)
+
+    def from_main(self, tensors: Iterable[Tensor]) -> None:
+        """Gives every process the main one's values, in place."""
+        if self.world > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor, src=0)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process."""
+        if self.world == 1:
+            return flag
+        raised = torch.tensor(float(flag), device=self.device)
+        torch.distributed.all_reduce(raised)
+        return bool(raised > 0)
+
+    def barrier(self) -> None:
+        self._fabric.barrier()
+
+
+def launch(work: Callable[..., Any], *arguments: Any, device: str, devices: int, precision: str) -> Any:
+    """Runs ``work(runtime, *arguments)`` on the device, or in one process for each of several, and gives its result.
+
+    Raises:
+        StylekitError: the device is not there, or not so often.
+    """
+    chosen = pick_device(device)
+    if chosen.type == "cuda" and devices > torch.cuda.device_count():
+        raise StylekitError(f"--devices {devices} asks for more than the {torch.cuda.device_count()} CUDA devices here.")
+    if chosen.type == "mps" and devices > 1:
+        raise StylekitError("On mps there is one device. Leave --devices out.")
+    from lightning_fabric import Fabric
+
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(
+        accelerator=chosen.type,
+        devices=devices,
+        strategy="ddp_spawn" if devices > 1 else "auto",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    return fabric.launch(_Work(work), *arguments)
+
+
+class _Work:
+    """Picklable, so that spawned processes receive it."""
+
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self.work = work
+
+    def __call__(self, fabric: Any, *arguments: Any) -> Any:
+        return self.work(Runtime(fabric), *arguments)

@@ -1,0 +1,115 @@
+"""Every setting of a training run: its name, type, default and meaning, once, for the command line, files and Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import yaml
+from pydantic import ConfigDict, Field
+
+from stylekit.errors import StylekitError, suggest
+
+MAY_CHANGE = frozenset(
+    ("steps", "device", "workers", "compile", "resume", "out", "log", "sample_every", "checkpoint_every", "keep")
+)
+"""What ``--resume`` may give anew; the other settings belong to the run."""
+
+
+class Settings(pydantic.BaseModel):
+    """The settings of a training run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plugin: str = Field(description="method to train, or a .py file that offers one")
+    preset: str | None = Field(None, description="named set of the method's arguments")
+    set: dict[str, Any] = Field({}, description="arguments of the method, KEY=VALUE; part.option reaches into a part")
+    content: Path | None = Field(None, description="folder of content pictures (domain a)")
+    style: Path | None = Field(None, description="folder of style pictures (domain b)")
+    data: str | dict[str, Any] = Field("scenes", description="folder with trainA/trainB, A/B or content/style, or a data set")
+    size: int = Field(256, ge=1, description="side of the training pictures, in pixels")
+    batch_size: int = Field(1, ge=1, description="pictures a step, over all devices")
+    steps: int = Field(10_000, ge=1, description="steps of the whole run")
+    seed: int = Field(0, ge=0, description="seed of everything random")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to compute")
+    devices: int = Field(1, ge=1, description="how many devices, or processes on a CPU, share a batch")
+    precision: Literal["32", "bf16"] = Field("32", description="float32, or bfloat16 where that is safe")
+    compile: bool = Field(False, description="compile the networks: slow to start, then quicker")
+    workers: int | None = Field(None, ge=0, description="processes that load pictures (none: chosen for the machine)")
+    out: Path | None = Field(None, description="folder of the run (none: a new one below runs/)")
+    resume: bool = Field(False, description="go on with the run in --out")
+    log: tuple[str, ...] = Field((), description="plugins that follow the run, such as tensorboard")
+    sample_every: int = Field(500, ge=1, description="steps between sample sheets")
+    checkpoint_every: int = Field(1000, ge=1, description="steps between checkpoints")
+    keep: int = Field(3, ge=1, description="checkpoints kept")
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings as JSON values."""
+        return self.model_dump(mode="json")
+
+
+def check(given: dict[str, Any]) -> Settings:
+    """Builds settings from raw values.
+
+    Raises:
+        StylekitError: an unknown name, or a value of the wrong type or range.
+    """
+    try:
+        return Settings(**given)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0])
+        if problem["type"] == "extra_forbidden":
+            raise StylekitError(f"There is no setting {name!r}. {suggest(name, Settings.model_fields)}") from None
+        if problem["type"] == "missing":
+            raise StylekitError("Say what to train: --plugin NAME. `stylekit plugins` lists what there is.") from None
+        meaning = Settings.model_fields[name].description
+        raise StylekitError(
+            f"The setting {name!r} ({meaning}) cannot be {problem['input']!r}: {problem['msg']}."
+        ) from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises:
+        StylekitError: no such file, or it does not hold settings by name.
+    """
+    try:
+        given = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise StylekitError(f"The config file {path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StylekitError(f"The config file {path} is no YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(given, dict):
+        raise StylekitError(f"The config file {path} must hold lines such as `plugin: cyclegan`.")
+    return {str(key).replace("-", "_"): value for key, value in given.items()}
+
+
+def read_assignments(items: list[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` strings as a dict; values are read as YAML, so ``6``, ``true`` and ``[1, 2]`` have their types.
+
+    Raises:
+        StylekitError: an item without ``=``, or a value that is no YAML.
+    """
+    found: dict[str, Any] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise StylekitError(f"--set takes KEY=VALUE, not {item!r}.")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise StylekitError(f"The value in --set {item} cannot be read. Quote it like a YAML value.") from None
+        if isinstance(found[key], str):
+            found[key] = _number(found[key])
+    return found
+
+
+def _number(text: str) -> Any:
+    """YAML reads 1e-4 as a string; people mean a number."""
+    try:
+        return float(text) if text[:1] in "+-.0123456789" else text
+    except ValueError:
+        return text

@@ -1,0 +1,91 @@
+"""Reading weights that other programs wrote: which network they belong to, and under which names they go on here."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylekit import plugins
+from stylekit.errors import StylekitError
+
+State = Mapping[str, Tensor]
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a ``.pth`` or ``.safetensors`` file. No code in the file is run.
+
+    Raises:
+        StylekitError: the file is missing, damaged, or holds more than tensors by name.
+    """
+    if not path.is_file():
+        raise StylekitError(f"There is no file {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch reports damage in many ways
+        kind = "a damaged file" if zipfile.is_zipfile(path) else "no file of weights, or one with code in it"
+        raise StylekitError(f"{path} is {kind}, and was not read: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise StylekitError(f"{path} holds more than tensors by name. Save the network's state_dict() alone.")
+    return clean(state)
+
+
+def clean(state: State) -> dict[str, Tensor]:
+    """Drops the prefix of ``DataParallel`` and the buffers that old instance norms kept and never used."""
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    kept = ("running_mean", "running_var", "num_batches_tracked")
+
+    def stale(key: str) -> bool:
+        layer, _, leaf = key.rpartition(".")
+        return leaf in kept and f"{layer}.weight" not in state
+
+    return {key: value for key, value in state.items() if not stale(key)}
+
+
+def recognise(kind: str, state: State, source: str) -> dict[str, Any]:
+    """The registered network that the weights belong to, with its options: ``{"name": "resnet", "blocks": 6, ...}``.
+
+    A network takes part by a static method ``recognise(state) -> options or None``.
+
+    Raises:
+        StylekitError: no network recognises them.
+    """
+    for name in plugins.names(kind):
+        reader = getattr(plugins.find(kind, name), "recognise", None)
+        options = reader(state) if reader else None
+        if options is not None:
+            return {"name": name, **options}
+    raise StylekitError(f"{source} holds weights of a {kind} that no installed plugin recognises.")
+
+
+def read_generators(files: Mapping[str, State], roles: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Reads generators of one architecture: their common specification, and their state below the submodules' names.
+
+    Args:
+        files: the state in each file, by its name
+        roles: which submodule a file is for, by a part of its name; a single file without any goes to the first
+
+    Raises:
+        StylekitError: two files for one submodule, or of different architectures, or a name that says nothing.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    states: dict[str, Tensor] = {}
+    for file, state in files.items():
+        marks = [mark for mark in roles if mark in Path(file).stem] or ([next(iter(roles))] if len(files) == 1 else [])
+        if len(marks) != 1 or roles[marks[0]] in found:
+            raise StylekitError(f"{file}: name each file by what it is for, one with each of {', '.join(roles)}.")
+        found[roles[marks[0]]] = recognise("generator", state, file)
+        states |= {f"{roles[marks[0]]}.{key}": value for key, value in state.items()}
+    first, *others = found.values()
+    if any(other != first for other in others):
+        raise StylekitError(f"The files hold different architectures, {first} and {others[0]}. Import them one by one.")
+    return first, states

@@ -1,0 +1,510 @@
+"""Pictures in and out of files: every kind of pixels against values worked out by hand."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import ExifTags, Image, ImageCms
+from torch.nn import functional
+
+from stylekit import images
+from stylekit.errors import StylekitError
+from stylekit.sheets import grid
+
+REAL = Path(__file__).parents[1] / "../shared/data"
+
+
+def save(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def grey(values: list[list[int]], mode: str = "L") -> Image.Image:
+    image = Image.new(mode, (len(values[0]), len(values)))
+    image.putdata([value for row in values for value in row])
+    return image
+
+
+def bytes_of(image: torch.Tensor) -> list[list[list[int]]]:
+    """Channels last, as 0 to 255."""
+    return (image[0].permute(1, 2, 0) * 255).round().int().tolist()
+
+
+# Finding
+
+
+def test_find_lists_nested_pictures_in_order_and_nothing_else(tmp_path: Path) -> None:
+    for name in [
+        "b.JPG",
+        "a/z.png",
+        "a/b/c.TiFf",
+        "a.webp",
+        "notes.txt",
+        ".hidden.png",
+        ".cache/x.png",
+        "jpg",
+    ]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in images.find(tmp_path)]
+    assert found == ["a/b/c.TiFf", "a/z.png", "a.webp", "b.JPG"]
+
+
+def test_find_survives_links_in_circles(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/one.png").touch()
+    (tmp_path / "a/up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "b").symlink_to(tmp_path / "a", target_is_directory=True)
+    assert images.find(tmp_path) == [tmp_path / "a/one.png"]
+
+
+def test_find_says_what_is_wrong_with_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(StylekitError, match=r"There is no folder .*nowhere"):
+        images.find(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(StylekitError, match="file is a file, not a folder"):
+        images.find(tmp_path / "file")
+
+
+# Reading: kinds of pixels
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "suffix", "rgb"),
+    [
+        ("RGB", (10, 20, 30), ".png", (10, 20, 30)),
+        ("RGB", (10, 20, 30), ".bmp", (10, 20, 30)),
+        ("RGB", (10, 20, 30), ".tiff", (10, 20, 30)),
+        ("L", 77, ".png", (77, 77, 77)),
+        ("L", 77, ".jpg", (77, 77, 77)),
+        ("1", 1, ".png", (255, 255, 255)),
+        ("1", 0, ".tif", (0, 0, 0)),
+        ("CMYK", (0, 255, 255, 0), ".tiff", (255, 0, 0)),
+        ("CMYK", (0, 0, 0, 255), ".jpg", (0, 0, 0)),
+        ("CMYK", (255, 0, 0, 0), ".jpg", (0, 255, 255)),
+    ],
+)
+def test_opaque_modes(tmp_path: Path, mode: str, colour: int, suffix: str, rgb: tuple[int, ...]) -> None:
+    picture = images.read(save(tmp_path / f"x{suffix}", Image.new(mode, (3, 2), colour)))
+    assert picture.image.dtype == torch.float32
+    assert picture.image.is_contiguous()
+    assert picture.alpha is None
+    assert bytes_of(picture.image) == [[list(rgb)] * 3] * 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_16_bit_grey_is_scaled_and_not_cut(tmp_path: Path, suffix: str) -> None:
+    values = np.array([[0, 255, 256], [32768, 65534, 65535]], np.uint16)
+    picture = images.read(save(tmp_path / f"x{suffix}", Image.fromarray(values)))
+    expected = torch.tensor([[0, 255 / 65535, 256 / 65535], [32768 / 65535, 65534 / 65535, 1]])
+    assert torch.allclose(picture.image, expected.expand(1, 3, 2, 3), atol=1e-7)
+
+
+def test_big_endian_16_bit_grey(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.tiff", Image.new("I;16B", (2, 1), 256 * 200))
+    assert images.read(path).image.unique().tolist() == pytest.approx([256 * 200 / 65535])
+
+
+def test_integer_and_float_grey(tmp_path: Path) -> None:
+    integers = np.array([[-5, 13107, 65535, 99999]], np.int32)
+    picture = images.read(save(tmp_path / "i.tiff", Image.fromarray(integers)))
+    assert picture.image[0, 1].tolist() == [pytest.approx([0, 0.2, 1, 1])]
+    floats = np.array([[-1, 0.25, np.nan, 7]], np.float32)
+    picture = images.read(save(tmp_path / "f.tiff", Image.fromarray(floats)))
+    assert picture.image[0, 2].tolist() == [[0, 0.25, 0, 1]]
+
+
+def test_16_bit_rgb_becomes_8_bit(tmp_path: Path) -> None:
+    """Written by hand, as pillow does not write 16-bit RGB: one pixel, 0x8012 0x4034 0xFF56."""
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    pixel = zlib.compress(b"\0" + bytes.fromhex("80124034FF56"))
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    path = tmp_path / "x.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixel) + chunk(b"IEND", b"")
+    )
+    assert bytes_of(images.read(path).image) == [[[0x80, 0x40, 0xFF]]]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize(("mode", "colour"), [("RGBA", (10, 20, 30, 51)), ("LA", (10, 51))])
+def test_alpha_is_kept_apart(tmp_path: Path, mode: str, colour: tuple[int, ...], suffix: str) -> None:
+    picture = images.read(save(tmp_path / f"x{suffix}", Image.new(mode, (2, 2), colour)))
+    assert bytes_of(picture.image)[0][0] == ([10, 20, 30] if mode == "RGBA" else [10, 10, 10])
+    assert picture.alpha is not None
+    assert picture.alpha.shape == (1, 1, 2, 2)
+    assert picture.alpha.unique().tolist() == pytest.approx([0.2])
+
+
+@pytest.mark.parametrize("transparency", [1, bytes([255, 0])], ids=["one index", "table"])
+def test_palette_with_transparency(tmp_path: Path, transparency: int | bytes) -> None:
+    image = grey([[0, 1]], "P")
+    image.putpalette([200, 100, 50, 1, 2, 3])
+    picture = images.read(save(tmp_path / "x.png", image, transparency=transparency))
+    assert bytes_of(picture.image) == [[[200, 100, 50], [1, 2, 3]]]
+    assert picture.alpha is not None
+    assert picture.alpha.flatten().tolist() == [1, 0]
+
+
+def test_palette_without_transparency(tmp_path: Path) -> None:
+    image = grey([[0, 1]], "P")
+    image.putpalette([200, 100, 50, 1, 2, 3])
+    picture = images.read(save(tmp_path / "x.png", image))
+    assert bytes_of(picture.image) == [[[200, 100, 50], [1, 2, 3]]]
+    assert picture.alpha is None
+
+
+@pytest.mark.parametrize(
+    ("image", "key"),
+    [(grey([[9, 7]]), 7), (Image.fromarray(np.array([[9, 700]], np.uint16)), 700)],
+    ids=["8 bits", "16 bits"],
+)
+def test_one_transparent_grey(tmp_path: Path, image: Image.Image, key: int) -> None:
+    picture = images.read(save(tmp_path / "x.png", image, transparency=key))
+    assert picture.alpha is not None
+    assert picture.alpha.flatten().tolist() == [1, 0]
+
+
+def black_only_profile() -> bytes:
+    """A CMYK profile by which only black ink prints: an 8-bit table to Lab with two points per ink."""
+    ramps = bytes(range(256))
+    nodes = b"".join(bytes([0 if node & 1 else 255, 128, 128]) for node in range(16))  # K varies fastest
+    identity = struct.pack(">9i", *(65536 if i % 4 == 0 else 0 for i in range(9)))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + identity + ramps * 4 + nodes + ramps * 3
+    table += bytes(-len(table) % 4)
+    tags = struct.pack(">I4sII", 1, b"A2B0", 144, len(table))
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    header = struct.pack(">I4xI4s4s4s12x4s", 144 + len(table), 0x02400000, b"prtr", b"CMYK", b"Lab ", b"acsp")
+    header = header.ljust(68, b"\0") + white
+    return header.ljust(128, b"\0") + tags + table
+
+
+def test_cmyk_follows_its_profile_and_plain_rule_where_that_is_damaged(tmp_path: Path) -> None:
+    cyan = Image.new("CMYK", (2, 2), (255, 0, 0, 0))
+    picture = images.read(save(tmp_path / "x.tiff", cyan, icc_profile=black_only_profile()))
+    assert picture.image.min() > 0.98  # white, as this printer has no cyan
+    assert picture.icc_profile is None
+    picture = images.read(save(tmp_path / "y.tiff", cyan, icc_profile=b"no profile at all" * 20))
+    assert bytes_of(picture.image)[0][0] == [0, 255, 255]
+    assert picture.icc_profile is None
+
+
+def test_only_an_rgb_profile_is_handed_on(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path = save(tmp_path / "x.png", Image.new("RGB", (2, 2)), icc_profile=profile)
+    assert images.read(path).icc_profile == profile
+    path = save(tmp_path / "y.png", Image.new("L", (2, 2)), icc_profile=profile[:16] + b"GRAY" + profile[20:])
+    assert images.read(path).icc_profile is None
+
+
+# Reading: orientation, size, damage
+
+UPRIGHT = {
+    1: [[1, 2, 3], [4, 5, 6]],
+    2: [[3, 2, 1], [6, 5, 4]],
+    3: [[6, 5, 4], [3, 2, 1]],
+    4: [[4, 5, 6], [1, 2, 3]],
+    5: [[1, 4], [2, 5], [3, 6]],
+    6: [[4, 1], [5, 2], [6, 3]],
+    7: [[6, 3], [5, 2], [4, 1]],
+    8: [[3, 6], [2, 5], [1, 4]],
+}
+"""What the stored picture [[1, 2, 3], [4, 5, 6]] is to be seen as, by EXIF orientation."""
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".webp"])
+@pytest.mark.parametrize(("orientation", "expected"), UPRIGHT.items())
+def test_every_orientation(tmp_path: Path, orientation: int, expected: list[list[int]], suffix: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored = grey([[40, 80, 120], [160, 200, 240]]).convert("RGB")
+    lossless = {"lossless": True} if suffix == ".webp" else {}
+    picture = images.read(save(tmp_path / f"x{suffix}", stored, exif=exif, **lossless))
+    seen = (picture.image[0, 0] * 255 / 40).round().int()
+    assert seen.tolist() == expected
+    assert picture.exif is None
+
+
+def test_exif_is_kept_without_the_orientation(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Model] = "a camera"
+    picture = images.read(save(tmp_path / "x.jpg", Image.new("RGB", (4, 2)), exif=exif))
+    assert picture.image.shape == (1, 3, 4, 2)
+    assert picture.exif is not None
+    images.write(tmp_path / "y.jpg", picture.image, exif=picture.exif)
+    with Image.open(tmp_path / "y.jpg") as written:
+        assert dict(written.getexif()) == {ExifTags.Base.Model: "a camera"}
+        assert written.size == (2, 4)
+
+
+def test_damaged_exif_does_not_hide_the_picture(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.jpg", Image.new("RGB", (4, 2), (9, 9, 9)), exif=b"Exif\0\0not a TIFF header")
+    picture = images.read(path)
+    assert picture.image.shape == (1, 3, 2, 4)
+    assert picture.exif is None or picture.exif.startswith(b"Exif")
+
+
+def test_least_reads_a_photograph_at_a_fraction(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.jpg", Image.new("RGB", (1600, 800), (50, 100, 150)))
+    assert images.read(path).image.shape == (1, 3, 800, 1600)
+    small = images.read(path, least=101).image
+    assert small.shape == (1, 3, 200, 400)
+    assert bytes_of(small)[0][0] == pytest.approx([50, 100, 150], abs=2)
+    assert images.read(path, least=5000).image.shape == (1, 3, 800, 1600)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 2), (1, 700)])
+def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
+    for suffix in (".png", ".jpg", ".webp", ".tiff", ".bmp"):
+        picture = images.read(save(tmp_path / f"x{suffix}", Image.new("RGB", size, (255, 255, 255))))
+        assert picture.image.shape == (1, 3, size[1], size[0])
+        assert picture.image.min() > 0.98
+
+
+def test_large_pictures_are_read_in_silence_up_to_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    images.read(save(tmp_path / "fits.png", Image.new("L", (10, 10))))
+    path = save(tmp_path / "large.png", Image.new("L", (11, 10)))
+    with pytest.raises(StylekitError, match=r"large\.png cannot be read: it has more than 100 pixels"):
+        images.read(path)
+
+
+def test_what_can_not_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(whole, "JPEG")
+    (tmp_path / "truncated.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    Image.new("LAB", (2, 2)).save(tmp_path / "lab.tiff")
+    for name, reason in {
+        "truncated.jpg": "image file is truncated",
+        "text.jpg": "it is damaged, or in no format that pillow knows",
+        "empty.png": "it is empty",
+        "folder.png": "it is a folder",
+        "gone.png": "there is no such file",
+        "missing.png": "there is no such file",
+        "lab.tiff": "its colours are LAB",
+    }.items():
+        with pytest.raises(StylekitError) as error:
+            images.read(tmp_path / name)
+        assert str(error.value).startswith(f"{tmp_path / name} cannot be read: {reason}")
+        assert str(error.value).endswith(".")
+
+
+# Converting
+
+
+def test_bytes_survive_the_way_there_and_back() -> None:
+    pixels = np.arange(256 * 3, dtype=np.uint8).reshape(16, 16, 3)
+    back = images.to_pil(images.to_tensor(Image.fromarray(pixels)))
+    assert np.array_equal(np.asarray(back), pixels)
+
+
+def test_to_pil_clamps_and_rounds_a_half_upwards() -> None:
+    values = torch.tensor([-1.0, 0.49 / 255, 0.5 / 255, 2.5 / 255, 254.4 / 255, 9.0, float("inf")])
+    image = images.to_pil(values.expand(3, 1, -1))
+    assert [image.getpixel((i, 0))[0] for i in range(7)] == [0, 0, 1, 3, 254, 255, 255]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_to_pil_takes_any_float(dtype: torch.dtype) -> None:
+    image = images.to_pil(torch.full((1, 3, 1, 1), 0.5, dtype=dtype, requires_grad=True))
+    assert image.getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_to_pil_refuses_what_is_no_image() -> None:
+    with pytest.raises(TypeError, match=r"torch\.uint8"):
+        images.to_pil(torch.zeros(3, 2, 2, dtype=torch.uint8))
+    for shape in [(2, 2), (2, 3, 4, 4), (1, 4, 4), (1, 1, 4, 4), (3, 0, 4)]:
+        with pytest.raises(ValueError, match="this one is"):
+            images.to_pil(torch.zeros(shape))
+    with pytest.raises(StylekitError, match="NaN"):
+        images.to_pil(torch.full((3, 2, 2), torch.nan))
+
+
+# Writing
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".bmp", ".PNG"])
+def test_lossless_formats_return_the_image(tmp_path: Path, suffix: str) -> None:
+    image = torch.randint(0, 256, (1, 3, 5, 7)) / 255
+    images.write(tmp_path / f"x{suffix}", image)
+    assert torch.equal(images.read(tmp_path / f"x{suffix}").image, image)
+    assert [path.name for path in tmp_path.iterdir()] == [f"x{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
+def test_lossy_formats_return_nearly_the_image(tmp_path: Path, suffix: str) -> None:
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
+    images.write(tmp_path / f"x{suffix}", ramp)
+    assert (images.read(tmp_path / f"x{suffix}").image - ramp).abs().mean() < 0.01
+
+
+def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
+    images.write(tmp_path / "x.jpg", torch.rand(3, 16, 16))
+    with Image.open(tmp_path / "x.jpg") as image:
+        assert [component[1:3] for component in image.layer] == [(1, 1)] * 3
+        assert image.quantization[0][0] <= 2  # quality 95
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
+def test_alpha_is_written_where_the_format_has_it(tmp_path: Path, suffix: str) -> None:
+    alpha = torch.tensor([[0.2, 1.0]])[None, None]
+    images.write(tmp_path / f"x{suffix}", torch.full((1, 3, 1, 2), 0.4), alpha=alpha)
+    picture = images.read(tmp_path / f"x{suffix}")
+    assert picture.alpha is not None
+    assert torch.allclose(picture.alpha, alpha)
+    assert torch.allclose(picture.image, torch.tensor(0.4), atol=0.02)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
+def test_alpha_is_laid_over_white_where_the_format_has_none(tmp_path: Path, suffix: str) -> None:
+    images.write(tmp_path / f"x{suffix}", torch.zeros(1, 3, 8, 8), alpha=torch.full((1, 1, 8, 8), 0.4))
+    picture = images.read(tmp_path / f"x{suffix}")
+    assert picture.alpha is None
+    assert torch.allclose(picture.image, torch.tensor(0.6), atol=0.005)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff"])
+def test_profile_and_exif_travel_with_the_image(tmp_path: Path, suffix: str) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = "a camera"
+    images.write(tmp_path / f"x{suffix}", torch.rand(3, 4, 4), icc_profile=profile, exif=exif.tobytes())
+    assert images.read(tmp_path / f"x{suffix}").icc_profile == profile
+    with Image.open(tmp_path / f"x{suffix}") as image:
+        assert image.getexif()[ExifTags.Base.Model] == "a camera"
+
+
+def test_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
+    for name in ("x.gif", "x"):
+        with pytest.raises(StylekitError, match=r"end it with one of \.jpg, \.jpeg, \.png, \.webp"):
+            images.write(tmp_path / name, torch.rand(3, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(errno.ENOSPC, "There is no space left to write {}"), (errno.EACCES, "cannot be written")],
+)
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
+) -> None:
+    (tmp_path / "x.png").write_bytes(b"old")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(code, "what the system says")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StylekitError, match=message.format(tmp_path)):
+        images.write(tmp_path / "x.png", torch.rand(3, 2, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+    assert (tmp_path / "x.png").read_bytes() == b"old"
+
+
+def test_write_names_what_does_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(StylekitError, match=r"nowhere/x\.png cannot be written: No such file"):
+        images.write(tmp_path / "nowhere/x.png", torch.rand(3, 2, 2))
+    with pytest.raises(StylekitError, match=r"x\.webp cannot be written as WEBP"):
+        images.write(tmp_path / "x.webp", torch.zeros(3, 1, 20000))
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(StylekitError, match=r"folder\.png cannot be written"):
+        images.write(tmp_path / "folder.png", torch.rand(3, 2, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+# Sizes
+
+
+def test_resize_agrees_with_pillow() -> None:
+    plane = np.random.default_rng(0).random((60, 90), dtype=np.float32)
+    image = torch.from_numpy(plane)[None, None]
+    for height, width in [(20, 30), (31, 200), (1, 1), (120, 91)]:
+        expected = np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC)).clip(
+            0, 1
+        )
+        resized = images.resize(image, (height, width))
+        assert resized.shape == (1, 1, height, width)
+        assert np.abs(resized[0, 0].numpy() - expected).max() < 1e-5
+
+
+def test_pad_mirrors_and_then_repeats() -> None:
+    row = torch.tensor([1.0, 2, 3])[None, None, None]
+    assert images.pad_to(row, 1, 8)[0, 0, 0].tolist() == [1, 2, 3, 2, 1, 1, 1, 1]
+    assert images.pad_to(row, 4).shape == (1, 1, 4, 4)
+    assert images.pad_to(row, 4)[0, 0].tolist() == [[1, 2, 3, 2]] * 4
+    assert images.pad_to(torch.ones(1, 3, 1, 1), 16, least=20).shape == (1, 3, 32, 32)
+
+
+def test_pad_agrees_with_reflection_and_crops_back() -> None:
+    image = torch.rand(2, 3, 13, 17)
+    padded = images.pad_to(image, 8)
+    assert torch.equal(padded, functional.pad(image, (0, 7, 0, 3), mode="reflect"))
+    assert torch.equal(padded[..., :13, :17], image)
+
+
+def test_pad_copies_nothing_where_nothing_is_missing() -> None:
+    image = torch.rand(1, 3, 16, 32)
+    assert images.pad_to(image, 16, least=16) is image
+
+
+def test_pad_passes_gradients() -> None:
+    image = torch.rand(1, 1, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: images.pad_to(x, 4, 8) ** 2, image)
+    assert torch.autograd.gradgradcheck(lambda x: images.pad_to(x, 4, 8) ** 2, image)
+
+
+# Sample sheets
+
+
+def test_sheet_places_each_image() -> None:
+    black, red = torch.zeros(3, 4, 6), torch.tensor([2.0, -1, 0])[:, None, None].expand(3, 2, 3)
+    sheet = grid([[black, red], [red]], gap=1)
+    assert sheet.shape == (3, 1 + 4 + 1 + 2 + 1, 1 + 6 + 1 + 3 + 1)
+    expected = torch.ones(3, 9, 12)
+    expected[:, 1:5, 1:7] = 0
+    expected[1:, 1:3, 8:11] = 0
+    expected[1:, 6:8, 1:4] = 0
+    assert torch.equal(sheet, expected)
+
+
+def test_sheet_labels_make_room_and_leave_the_images_alone() -> None:
+    image = torch.rand(3, 8, 8)
+    sheet = grid([[image, image]], labels=["content", "style"])
+    assert sheet.shape[1] == 20 + 4 + 8 + 4
+    assert sheet.shape[2] > 3 * 4 + 2 * 8  # wider, for the words
+    assert sheet[:, :24].min() < 0.5  # letters
+    assert torch.equal(sheet[:, 24:32, 4:12], image)
+    with pytest.raises(ValueError, match="needs an image"):
+        grid([[]])
+
+
+# Real pictures
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real pictures is not here")
+def test_real_pictures() -> None:
+    files = images.find(REAL / "content") + images.find(REAL / "style")
+    assert len(files) > 50
+    for file in files[::3]:
+        with Image.open(file) as image:
+            expected = np.asarray(image.convert("RGB"))
+        picture = images.read(file)
+        assert np.array_equal((picture.image[0] * 255).round().byte().permute(1, 2, 0).numpy(), expected)
+        assert images.read(file, least=64).image.shape[-1] >= 64
