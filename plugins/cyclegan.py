@@ -7,7 +7,7 @@ absolute differences are twice as large, so those terms are doubled to keep the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,7 @@ class CycleGAN(Method):
         ema: decay of an average of the generators' weights, for pictures and the finished model; none in the paper
     """
 
-    presets = {
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"generator": {"name": "resnet", "blocks": 9, "width": 64, "upsample": "transpose"}},
         "tiny": {
             "generator": {"name": "resnet", "blocks": 3, "width": 16, "upsample": "resize"},
@@ -93,7 +93,14 @@ class CycleGAN(Method):
         else:
             fake_b, fake_a, same_a, same_b = self.generator_ab(a), self.generator_ba(b), a, b
         back_a, back_b = self.generator_ba(fake_b), self.generator_ab(fake_a)
-        return {"fake_a": fake_a, "fake_b": fake_b, "same_a": same_a, "same_b": same_b, "back_a": back_a, "back_b": back_b}
+        return {
+            "fake_a": fake_a,
+            "fake_b": fake_b,
+            "same_a": same_a,
+            "same_b": same_b,
+            "back_a": back_a,
+            "back_b": back_b,
+        }
 
     @turn("generator")
     def translate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:

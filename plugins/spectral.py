@@ -6,6 +6,7 @@ The singular value is torch's own estimate by power iteration, whose vectors are
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ class PatchSN(nn.Module):
         self.least_side = 3 * 2**layers
         widths = [channels, *(width * min(2**step, 8) for step in range(layers + 1))]
         stack: list[nn.Module] = []
-        for step, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        for step, (before, after) in enumerate(pairwise(widths)):
             stride = 2 if step < layers else 1
             stack += [spectral_norm(nn.Conv2d(before, after, 4, stride, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
         self.model = nn.Sequential(*stack, spectral_norm(nn.Conv2d(widths[-1], 1, 4, padding=1)))
@@ -74,8 +75,9 @@ class _Block(nn.Module):
         self.skip = spectral_norm(nn.Conv2d(before, after, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        long = self.deep(F.relu(self.wide(F.relu(x))))
-        return F.avg_pool2d(long, 2) + self.skip(F.avg_pool2d(x, 2))
+        deep: Tensor = self.deep(F.relu(self.wide(F.relu(x))))
+        out: Tensor = F.avg_pool2d(deep, 2) + self.skip(F.avg_pool2d(x, 2))
+        return out
 
 
 class ResNetSN(nn.Module):
@@ -92,7 +94,7 @@ class ResNetSN(nn.Module):
         self.least_side = 2**blocks
         widths = [width * min(2**step, 8) for step in range(blocks)]
         self.first = spectral_norm(nn.Conv2d(channels, width, 3, padding=1))
-        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip([width, *widths], widths, strict=False)))
+        self.blocks = nn.Sequential(*(_Block(a, b) for a, b in pairwise([width, *widths])))
         self.score = spectral_norm(nn.Linear(widths[-1], 1))
 
     def forward(self, image: Tensor) -> Tensor:

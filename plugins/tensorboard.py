@@ -15,16 +15,16 @@ class Follower:
     """Writes every loss term of a run to its folder ``tensorboard``."""
 
     def __init__(self, folder: Path) -> None:
-        self.writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self.writer = SummaryWriter(str(folder))
 
     @hookimpl
     def stylekit_step_finished(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
-            self.writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self.writer.add_scalar(name, value, step)
 
     @hookimpl
     def stylekit_run_finished(self, run: Path, step: int) -> None:
-        self.writer.close()  # type: ignore[no-untyped-call]
+        self.writer.close()
 
 
 @hookimpl

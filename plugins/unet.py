@@ -20,7 +20,13 @@ class Level(nn.Module):
     """One step down, what lies below, and one step up, beside a copy of the input (except at the outermost level)."""
 
     def __init__(
-        self, outer: int, inner: int, below: nn.Module | None, norm: Norm, dropout: float = 0.0, image: int | None = None
+        self,
+        outer: int,
+        inner: int,
+        below: nn.Module | None,
+        norm: Norm,
+        dropout: float = 0.0,
+        image: int | None = None,
     ) -> None:
         super().__init__()
         self.outermost = image is not None

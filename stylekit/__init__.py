@@ -41,13 +41,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from stylekit.engine import train
     from stylekit.errors import StylekitError, StylekitWarning, warn
     from stylekit.hookspecs import hookimpl
     from stylekit.method import Method, Player, turn
     from stylekit.model import load
     from stylekit.parts import Part, make
     from stylekit.pool import ImagePool
-    from stylekit.engine import train
 
 
 def __getattr__(name: str) -> Any:

@@ -32,7 +32,9 @@ def pack(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
         return {"tuple": items} if isinstance(value, tuple) else items
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise StylekitError(f"An optimiser's state holds a {type(value).__name__} at {path!r}, which a checkpoint cannot keep.")
+    raise StylekitError(
+        f"An optimiser's state holds a {type(value).__name__} at {path!r}, which a checkpoint cannot keep."
+    )
 
 
 def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:

@@ -66,7 +66,9 @@ class Seat:
             mine.copy_(saved)
 
 
-def step(method: Method, seats: Sequence[Seat], batch: Batch, index: int, total: int, runtime: Runtime) -> dict[str, float]:
+def step(
+    method: Method, seats: Sequence[Seat], batch: Batch, index: int, total: int, runtime: Runtime
+) -> dict[str, float]:
     """Plays one step and gives its loss terms by ``turn/term``.
 
     Raises:
@@ -122,9 +124,15 @@ def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
     heard: dict[str, dict[str, float]] = {}
     for turn in turns:
         if turn.player not in players:
-            raise StylekitError(f"The turn {turn.name!r} of {kind} is for {turn.player!r}. {suggest(turn.player, players)}")
+            raise StylekitError(
+                f"The turn {turn.name!r} of {kind} is for {turn.player!r}. {suggest(turn.player, players)}"
+            )
         terms = turn.play(method, batch, made)
-        if not isinstance(terms, dict) or not terms or any(not isinstance(t, Tensor) or t.numel() != 1 for t in terms.values()):
+        if (
+            not isinstance(terms, dict)
+            or not terms
+            or any(not isinstance(t, Tensor) or t.numel() != 1 for t in terms.values())
+        ):
             raise StylekitError(f"The turn {turn.name!r} of {kind} must return a dict of named scalar tensors.")
         torch.stack(list(terms.values())).sum().backward(inputs=players[turn.player].parameters)
         heard[turn.name] = {name: float(term.detach()) for name, term in terms.items()}
@@ -170,12 +178,11 @@ def train(plugin: str | Method | None = None, /, *, progress: bool = False, **se
         final = check(given)
         run = Run(final.out or next_free(Path("runs"), Path(final.plugin).stem))
         run.require_new()
-    how = {"device": final.device, "devices": final.devices, "precision": final.precision}
-    launch(_train, run, final, built, progress, **how)
+    launch(_train, final, run, built, progress)
     return run.folder
 
 
-def _train(runtime: Runtime, run: Run, settings: Settings, built: Method | None, progress: bool) -> None:
+def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None, progress: bool) -> None:
     """The whole of a session, in each process."""
     with seeded(settings.seed, "setup"):
         name, method = ("", built) if built else build(settings)
@@ -196,7 +203,9 @@ def _train(runtime: Runtime, run: Run, settings: Settings, built: Method | None,
     recorder = Recorder(run, name or type(method).__name__, method, seats, settings, runtime, preview, done, progress)
     if settings.compile:
         _compile(players)
-    loader = batches(dataset, settings.batch_size, settings.seed, range(done, settings.steps), share, _workers(settings))
+    loader = batches(
+        dataset, settings.batch_size, settings.seed, range(done, settings.steps), share, _workers(settings)
+    )
     with recorder, _interruptible() as interrupted:
         _play(method, seats, loader, recorder, settings, runtime, interrupted)
 
@@ -233,7 +242,9 @@ REMEDY = (
 def _restore(run: Run, method: Method, seats: Sequence[Seat]) -> int:
     latest = run.latest()
     if latest is None:
-        raise StylekitError(f"The run in {run.folder} has no checkpoint to go on from. Start it again in another folder.")
+        raise StylekitError(
+            f"The run in {run.folder} has no checkpoint to go on from. Start it again in another folder."
+        )
     done, states = checkpoint.load(latest, method)
     for seat in seats:
         if seat.name not in states:
@@ -251,7 +262,9 @@ def build(settings: Settings) -> tuple[str, Method]:
     name, factory = plugins.find_method(settings.plugin)
     presets = getattr(factory, "presets", {})
     if settings.preset is not None and settings.preset not in presets:
-        raise StylekitError(f"The method {name!r} has no preset {settings.preset!r}. {suggest(settings.preset, presets)}")
+        raise StylekitError(
+            f"The method {name!r} has no preset {settings.preset!r}. {suggest(settings.preset, presets)}"
+        )
     base = presets[settings.preset] if settings.preset else {}
     arguments = override(factory, base, settings.set, f"method {name!r}")
     return name, factory(**validate(factory, arguments, f"method {name!r}"))

@@ -25,6 +25,7 @@ __all__ = [
     "SUFFIXES",
     "Picture",
     "find",
+    "from_pil",
     "over_white",
     "pad_to",
     "read",
@@ -95,14 +96,19 @@ def read(path: Path | str, least: int | None = None) -> Picture:
         if least is not None:
             file.draft(None, (least, least))
         file.load()
-        exif = _turn_upright(file)
-        profile = file.info.get("icc_profile")
-        return Picture(
-            to_tensor(file),
-            _alpha(file),
-            profile if profile and profile[16:20] == b"RGB " and file.mode != "CMYK" else None,
-            exif,
-        )
+        return _picture(file)
+
+
+def from_pil(image: Image.Image) -> Picture:
+    """A pillow picture as :func:`read` gives it, which see; the picture itself stays as it is."""
+    return _picture(image.copy())
+
+
+def _picture(image: Image.Image) -> Picture:
+    exif = _turn_upright(image)
+    profile = image.info.get("icc_profile")
+    fits = profile and profile[16:20] == b"RGB " and image.mode != "CMYK"
+    return Picture(to_tensor(image), _alpha(image), profile if fits else None, exif)
 
 
 def _turn_upright(image: Image.Image) -> bytes | None:
@@ -150,18 +156,22 @@ def _alpha(image: Image.Image) -> Tensor | None:
     return torch.from_numpy(np.array(image.convert("RGBA").getchannel("A"))).float()[None, None] / 255
 
 
-def to_pil(image: Tensor) -> Image.Image:
-    """An image as an 8-bit RGB pillow picture: clamped to ``[0, 1]``, rounded to the nearest, a half upwards.
+def to_pil(image: Tensor, alpha: Tensor | None = None) -> Image.Image:
+    """An image as an 8-bit pillow picture: clamped to ``[0, 1]``, rounded to the nearest, a half upwards.
 
     Args:
         image: ``(1, 3, H, W)`` or ``(3, H, W)``, any floating dtype, any device
+        alpha: opacity ``(1, 1, H, W)`` or ``(1, H, W)``; with it the picture is RGBA, else RGB
 
     Raises:
         ValueError: another shape
         TypeError: not a floating dtype
         StylekitError: the image holds NaN
     """
-    return Image.fromarray(_to_bytes(image, 3).transpose(1, 2, 0).copy())
+    picture = Image.fromarray(_to_bytes(image, 3).transpose(1, 2, 0).copy())
+    if alpha is not None:
+        picture.putalpha(Image.fromarray(_to_bytes(alpha, 1)[0]))
+    return picture
 
 
 def _to_bytes(image: Tensor, channels: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -214,9 +224,7 @@ def _encode(path: Path, image: Tensor, alpha: Tensor | None, notes: dict[str, by
     name, options = FORMATS[path.suffix.lower()]
     if alpha is not None and name in ("JPEG", "BMP"):
         image, alpha = over_white(image, alpha), None
-    picture = to_pil(image)
-    if alpha is not None:
-        picture.putalpha(Image.fromarray(_to_bytes(alpha, 1)[0]))
+    picture = to_pil(image, alpha)
     file = io.BytesIO()
     try:
         picture.save(file, name, **options, **{key: note for key, note in notes.items() if note})

@@ -21,7 +21,7 @@ class PeakBytes(TorchDispatchMode):
     """Counts the bytes of all storages that are alive at once within the block; ``peak`` is the most."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive, self.peak = 0, 0
         self._known: set[int] = set()
 

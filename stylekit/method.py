@@ -146,6 +146,11 @@ class Method(nn.Module):
     @classmethod
     def turns(cls) -> list[Turn]:
         """The turns, in the order of their definition; a subclass's redefinition takes its parent's place."""
-        marked = {name: None for base in reversed(cls.__mro__) for name, value in vars(base).items() if hasattr(value, "_turn")}
-        functions = ((name, getattr(cls, name)) for name in marked)
-        return [Turn(name, *function._turn, function) for name, function in functions if hasattr(function, "_turn")]
+        defined = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+        found = []
+        for name in defined:
+            function: Any = getattr(cls, name, None)
+            if hasattr(function, "_turn"):
+                player, lazy = function._turn
+                found.append(Turn(name, player, lazy, function))
+        return found

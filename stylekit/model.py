@@ -81,7 +81,9 @@ def find(path: Path) -> Path:
             "runs/NAME, or a .safetensors file."
         )
     if not path.is_file():
-        raise StylekitError(f"There is no model {path}. Give a run's folder, such as runs/NAME, or a .safetensors file.")
+        raise StylekitError(
+            f"There is no model {path}. Give a run's folder, such as runs/NAME, or a .safetensors file."
+        )
     return path
 
 
@@ -105,7 +107,9 @@ def load(run_or_file: Path | str, device: str = "auto", **arguments: Any) -> Mod
             "`stylekit import`."
         )
     if told.get("format") != FORMAT:
-        raise StylekitError(f"{path} has format {told.get('format')!r}; this stylekit reads {FORMAT!r}. Update stylekit.")
+        raise StylekitError(
+            f"{path} has format {told.get('format')!r}; this stylekit reads {FORMAT!r}. Update stylekit."
+        )
     method = _build(told, arguments, path)
     restore(method, path, tensors)
     return Model(method.to(pick_device(device)), told["method"])
@@ -140,7 +144,8 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     if out.resolve() in {file.resolve() for file in files}:
         raise StylekitError(f"{out} is one of the files to read, and is not overwritten.")
     name, factory = plugins.find_method(plugin)
-    arguments, state = factory.read_weights({file.name: read_state(file) for file in files})
+    reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
+    arguments, state = reader.read_weights({file.name: read_state(file) for file in files})
     method: Method = make("method", factory, **arguments)
     absent = {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
     fit(method, state, files[0], absent)
@@ -209,8 +214,8 @@ class Model:
         self.check_direction(direction)
         options = {"direction": direction} if direction else {}
         if isinstance(image, Image.Image):
-            picture = images.from_pil(image)
-            return images.to_pil_with_alpha(self.stylize_picture(picture, style, direction))
+            styled = self.stylize_picture(images.from_pil(image), style, direction)
+            return images.to_pil(styled.image, styled.alpha)
         self._check(image)
         look = None if style is None else self._as_tensor(style).to(self.device)
         return self.method.stylize(image.to(self.device), look, **options).clamp(0, 1).to(image.device)

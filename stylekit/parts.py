@@ -10,14 +10,14 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Union, get_type_hints
+from typing import Any, get_type_hints
 
 import pydantic
 
 from stylekit import plugins
 from stylekit.errors import StylekitError, suggest
 
-Part = Union[str, Mapping[str, Any], Callable[..., Any]]
+Part = str | Mapping[str, Any] | Callable[..., Any]
 """How a part is named: ``"resnet"``, ``{"name": "resnet", "blocks": 6}``, or ``ResNet`` itself."""
 
 
@@ -37,7 +37,7 @@ class Argument:
 
 def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
     """The arguments that a callable takes by name, in order."""
-    target = factory.__init__ if inspect.isclass(factory) else factory  # type: ignore[misc]
+    target = factory.__init__ if inspect.isclass(factory) else factory
     try:
         types = get_type_hints(getattr(target, "func", target))
     except (NameError, TypeError):
@@ -106,7 +106,9 @@ def split(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, Any], st
     return spec, {}, f"{kind} {getattr(spec, '__name__', repr(spec))!r}"
 
 
-def override(factory: Callable[..., Any], base: Mapping[str, Any], changes: Mapping[str, Any], what: str) -> dict[str, Any]:
+def override(
+    factory: Callable[..., Any], base: Mapping[str, Any], changes: Mapping[str, Any], what: str
+) -> dict[str, Any]:
     """Arguments with changes: ``key`` replaces one, ``part.option`` reaches into the specification of a part.
 
     Raises:

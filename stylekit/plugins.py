@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -119,7 +119,7 @@ def manager(*plugins: Plugin) -> pluggy.PluginManager:
     return hooks
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(plugin: Plugin) -> pluggy.PluginManager | str:
     """The plugin's hooks, or why it has none; cached, so that a broken plugin is imported and reported once."""
     try:

@@ -148,7 +148,9 @@ class Recorder:
             return "The run stops; it had saved no checkpoint yet."
         return f"The run stops; its last good checkpoint, {latest}, is kept."
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.display.__exit__(kind, error, trace)
         if not self.runtime.main:
             return

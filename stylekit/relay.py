@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stylekit import plugins
-from stylekit.errors import StylekitError, suggest, warn
+from stylekit.errors import warn
 
 
 class Relay:

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from stylekit.errors import StylekitError
+from stylekit.settings import Settings
 
 
 def pick_device(device: str) -> torch.device:
@@ -23,7 +25,9 @@ def pick_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device(next(name for name, available in there.items() if available))
     if not there[device]:
-        why = "this build of torch has no CUDA" if device == "cuda" and torch.version.cuda is None else "torch finds none"
+        why = (
+            "this build of torch has no CUDA" if device == "cuda" and torch.version.cuda is None else "torch finds none"
+        )
         raise StylekitError(f"The device {device!r} was asked for, but {why}. Leave --device out, or say --device cpu.")
     return torch.device(device)
 
@@ -74,15 +78,17 @@ class Runtime:
         self._fabric.barrier()
 
 
-def launch(work: Callable[..., Any], *arguments: Any, device: str, devices: int, precision: str) -> Any:
-    """Runs ``work(runtime, *arguments)`` on the device, or in one process for each of several, and gives its result.
+def launch(work: Callable[..., None], settings: Settings, *arguments: Any) -> None:
+    """Calls ``work(runtime, settings, *arguments)`` on the device, or in one process for each of several.
 
     Raises:
-        StylekitError: the device is not there, or not so often.
+        StylekitError: the device is not there, or not so often; and what the work raises.
     """
-    chosen = pick_device(device)
+    chosen, devices = pick_device(settings.device), settings.devices
     if chosen.type == "cuda" and devices > torch.cuda.device_count():
-        raise StylekitError(f"--devices {devices} asks for more than the {torch.cuda.device_count()} CUDA devices here.")
+        raise StylekitError(
+            f"--devices {devices} asks for more than the {torch.cuda.device_count()} CUDA devices here."
+        )
     if chosen.type == "mps" and devices > 1:
         raise StylekitError("On mps there is one device. Leave --devices out.")
     from lightning_fabric import Fabric
@@ -93,9 +99,15 @@ def launch(work: Callable[..., Any], *arguments: Any, device: str, devices: int,
         accelerator=chosen.type,
         devices=devices,
         strategy="ddp_spawn" if devices > 1 else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
     )
-    return fabric.launch(_Work(work), *arguments)
+    try:
+        fabric.launch(_Work(work), settings, *arguments)
+    except ProcessRaisedException as error:
+        _, told, message = str(error).rpartition("StylekitError: ")
+        if not told:
+            raise
+        raise StylekitError(message.strip()) from error
 
 
 class _Work:
@@ -104,5 +116,5 @@ class _Work:
     def __init__(self, work: Callable[..., Any]) -> None:
         self.work = work
 
-    def __call__(self, fabric: Any, *arguments: Any) -> Any:
-        return self.work(Runtime(fabric), *arguments)
+    def __call__(self, fabric: Any, *arguments: Any) -> None:
+        self.work(Runtime(fabric), *arguments)

@@ -27,7 +27,9 @@ class Settings(pydantic.BaseModel):
     set: dict[str, Any] = Field({}, description="arguments of the method, KEY=VALUE; part.option reaches into a part")
     content: Path | None = Field(None, description="folder of content pictures (domain a)")
     style: Path | None = Field(None, description="folder of style pictures (domain b)")
-    data: str | dict[str, Any] = Field("scenes", description="folder with trainA/trainB, A/B or content/style, or a data set")
+    data: str | dict[str, Any] = Field(
+        "scenes", description="folder with trainA/trainB, A/B or content/style, or a data set"
+    )
     size: int = Field(256, ge=1, description="side of the training pictures, in pixels")
     batch_size: int = Field(1, ge=1, description="pictures a step, over all devices")
     steps: int = Field(10_000, ge=1, description="steps of the whole run")

@@ -37,11 +37,15 @@ def _pictures(count: int = 2, height: int = SIDE, width: int = SIDE) -> Tensor:
 
 def _require_image(out: Any, like: Tensor, what: str) -> None:
     _require(isinstance(out, Tensor), f"{what} must return a tensor, not {type(out).__name__}.")
-    _require(out.shape == like.shape, f"{what} gave {tuple(out.shape)} for {tuple(like.shape)}: keep the size, pad and crop.")
+    _require(
+        out.shape == like.shape, f"{what} gave {tuple(out.shape)} for {tuple(like.shape)}: keep the size, pad and crop."
+    )
     _require(out.is_floating_point(), f"{what} must return a float image, not {out.dtype}.")
     _require(bool(torch.isfinite(out).all()), f"{what} gave NaN or infinity.")
     low, high = float(out.min()), float(out.max())
-    _require(low >= -1e-3 and high <= 1 + 1e-3, f"{what} gave values from {low:.3g} to {high:.3g}: images are in [0, 1].")
+    _require(
+        low >= -1e-3 and high <= 1 + 1e-3, f"{what} gave values from {low:.3g} to {high:.3g}: images are in [0, 1]."
+    )
 
 
 def check_generator(factory: Callable[..., Any]) -> str:
@@ -60,7 +64,9 @@ def check_discriminator(factory: Callable[..., Any]) -> str:
     image = _pictures(2, 2 * SIDE, 2 * SIDE).requires_grad_()
     scores = network(image)
     maps = [scores] if isinstance(scores, Tensor) else list(scores)
-    _require(bool(maps) and all(isinstance(m, Tensor) for m in maps), "forward(image) must return scores, or a list of them.")
+    _require(
+        bool(maps) and all(isinstance(m, Tensor) for m in maps), "forward(image) must return scores, or a list of them."
+    )
     _require(all(len(m) == 2 for m in maps), "forward(image) must keep the batch: one row of scores a picture.")
     torch.cat([m.flatten() for m in maps]).sum().backward()
     _require(image.grad is not None and bool(image.grad.any()), "The scores must have a gradient for the picture.")
@@ -74,12 +80,16 @@ def check_loss(factory: Callable[..., Any]) -> str:
         for scores in (torch.randn(2, 1, 4, 4, requires_grad=True), [torch.randn(2, 1, 4, 4), torch.randn(2, 1, 2, 2)]):
             for verb in ("real", "fake", "fool"):
                 value = getattr(loss, verb)(scores)
-                _require(value.ndim == 0 and bool(torch.isfinite(value)), f"{verb}(scores) must return a finite scalar.")
+                _require(
+                    value.ndim == 0 and bool(torch.isfinite(value)), f"{verb}(scores) must return a finite scalar."
+                )
         good = torch.full((2, 1, 4, 4), 5.0)
         _require(float(loss.fool(good)) < float(loss.fool(-good)), "fool(scores) must be lower for higher scores.")
         return "adversarial: real, fake, fool"
     value = loss(_pictures(), _pictures())
-    _require(value.ndim == 0 and bool(value.abs() < 1e-4), "forward(image, image) must be a scalar, zero for equal images.")
+    _require(
+        value.ndim == 0 and bool(value.abs() < 1e-4), "forward(image, image) must be a scalar, zero for equal images."
+    )
     return "image loss"
 
 
@@ -96,7 +106,9 @@ def check_dataset(factory: Callable[..., Any]) -> str:
     for key in first.gives:
         _require(key in items[0], f"gives names {key!r}, and the items have only {', '.join(items[0])}.")
         _require_image(items[0][key], _pictures(), f"item[{key!r}]")
-        _require(torch.equal(items[0][key], items[1][key]), f"item[{key!r}] differs for the same seed, epoch and index.")
+        _require(
+            torch.equal(items[0][key], items[1][key]), f"item[{key!r}] differs for the same seed, epoch and index."
+        )
     return f"{len(first)} items with {', '.join(first.gives)}"
 
 
@@ -129,7 +141,9 @@ def check_method(factory: Callable[..., Any]) -> str:
         path = Path(folder) / "model.safetensors"
         model.save(method, "checked", path)
         model.restore(again, path)
-        _require(torch.equal(out, again.eval().stylize(content, content)), "A saved and loaded method stylises otherwise.")
+        _require(
+            torch.equal(out, again.eval().stylize(content, content)), "A saved and loaded method stylises otherwise."
+        )
     return f"turns {', '.join(turns) or 'none'}; keeps {SIDE + 5}x{SIDE - 7}; saves and loads"
 
 

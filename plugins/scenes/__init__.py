@@ -41,9 +41,7 @@ def render(index: int, manner: str = "photo", size: int = 64, seed: int = 0, str
         canvas = Canvas(size, rng)
         KINDS[rng.choice(list(KINDS))](canvas)
         # Texture has numbers of its own, so that it differs between manners and between scenes.
-        texture = torch.Generator().manual_seed(
-            random.Random(f"{seed}/{stream}/{index}/{manner}").getrandbits(60)
-        )
+        texture = torch.Generator().manual_seed(random.Random(f"{seed}/{stream}/{index}/{manner}").getrandbits(60))
         shown = MANNERS[manner](canvas.rgb, canvas.ink, texture).mul_(255).round_().clamp_(0, 255).div_(255)
     return shown.clone()
 
@@ -54,9 +52,7 @@ def _check(size: int, *manners: str) -> None:
         raise StylekitError(f"Scenes cannot be drawn with size {size}. Choose a size from 32 to 1024.")
     for manner in manners:
         if manner not in MANNERS:
-            raise StylekitError(
-                f"There is no manner {manner!r} of showing scenes. {suggest(manner, MANNERS)}"
-            )
+            raise StylekitError(f"There is no manner {manner!r} of showing scenes. {suggest(manner, MANNERS)}")
 
 
 class Scenes(Dataset[dict[str, Tensor]]):

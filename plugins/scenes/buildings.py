@@ -8,8 +8,6 @@ from stylekit_plugins.scenes.nature import shadow
 
 ROOFS = ("#b8442e", "#a8553a", "#c4673c", "#6a6f86", "#8a4a3a")
 WALLS = ("#f3e6cc", "#ead2a4", "#f6f0e4", "#e3b89a", "#d8dccf")
-
-
 HOUSE = (-0.62, -1.0, 0.62, 0.12)
 CHURCH = (-0.7, -2.2, 0.7, 0.12)
 
@@ -38,9 +36,7 @@ def house(part: Canvas, tower: bool = False) -> None:
         polygon(u, v, ((-0.57, -0.43), (-0.32, -0.95), (-0.28, -0.93), (-0.5, -0.42))),
         0.7,
     )
-    pane = torch.maximum(
-        (((u - 0.19) / 0.2).remainder(1.0) - 0.5).abs() * 0.2 - 0.05, (v + 0.29).abs() - 0.075
-    )
+    pane = torch.maximum((((u - 0.19) / 0.2).remainder(1.0) - 0.5).abs() * 0.2 - 0.05, (v + 0.29).abs() - 0.075)
     part.fill("#34405c", torch.maximum(pane, (u - 0.19).abs() - 0.3), 0.6)
     part.fill("#6a4030", box(u, v, -0.37, -0.24, -0.25, 0), 0.7)
     part.fill("#3c4864", box(u, v, -0.36, -0.58, -0.26, -0.42), 0.6)

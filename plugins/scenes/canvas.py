@@ -38,7 +38,7 @@ def _blend(first: str, second: str, amount: float) -> Tensor:
 
 
 def step(low: float, high: float, value: Tensor) -> Tensor:
-    """Rises smoothly from 0 at ``low`` to 1 at ``high``."""
+    """Goes smoothly from 0 at ``low`` to 1 at ``high``, which may be the smaller."""
     t = ((value - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
@@ -93,14 +93,16 @@ class Canvas:
         weight = strength * torch.randn(count, count, generator=self._generator)
         weight[0, 0] = 0
         waves = _waves(self._size, count)
-        return waves @ (weight * (0.9 / strength.norm())) @ waves.T
+        noise: Tensor = waves @ (weight * (0.9 / strength.norm())) @ waves.T
+        return noise
 
     def profile(self, count: int, fall: float) -> Tensor:
         """(W,), about -1 to 1: the noise of a line, for ridges."""
         strength: Tensor = (1 + torch.arange(count, dtype=torch.float32)) ** -fall
         strength[0] = 0
         weight = strength * torch.randn(count, generator=self._generator)
-        return _waves(self._size, count) @ (weight / strength.norm())
+        noise: Tensor = _waves(self._size, count) @ (weight / strength.norm())
+        return noise
 
     def table(self, count: int) -> Tensor:
         """(count,) numbers in [0, 1)."""
@@ -126,12 +128,12 @@ class Canvas:
         part.pixel = 1 / (self._size * unit)
         return part
 
-    def row(self, count: int, foot: Tensor, unit: float, box: Box, share: float = 1) -> Canvas:
+    def row(self, count: int, foot: Tensor | float, unit: float, box: Box, share: float = 1) -> Canvas:
         """Windows ``box`` side by side, drawn all at once: each thing has its own place and its own unit.
 
         Args:
             count: How many fit into the picture's width.
-            foot: (W,) the line on which the things stand.
+            foot: The line on which the things stand, (W,) or level.
             unit: The mean unit of length.
             box: The window in that unit; it is cut where the next thing's begins.
             share: The share of places that are taken.
@@ -140,12 +142,11 @@ class Canvas:
         own = unit * (0.75 + 0.5 * self.table(count + 1))
         slack = max(0.0, 1 - count * unit * (box[2] - box[0]) * 0.8)
         middle = (number + 0.5 + slack * (self.table(count + 1) - 0.5) - start) / count
-        ground = foot[(middle * self._size).long().clamp(0, self._size - 1)]
+        line = torch.as_tensor(foot).expand(self._size)
+        ground = line[(middle * self._size).long().clamp(0, self._size - 1)]
         away = (self.table(count + 1) > share) * 99.0
         which = (self.x[0] * count + start).long()
-        top, bottom = self._span(
-            float(ground.min()) + box[1] * 1.25 * unit, float(ground.max()) + box[3] * 1.25 * unit
-        )
+        top, bottom = self._span(float(ground.min()) + box[1] * 1.25 * unit, float(ground.max()) + box[3] * 1.25 * unit)
         part = copy.copy(self)
         part.x = (self.x - middle[which]) / own[which] + away[which]
         part.y = (self.y[top:bottom] - ground[which]) / own[which]

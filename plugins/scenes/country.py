@@ -1,4 +1,4 @@
-"""Scenes on land: hills, a village, a forest, and a meadow in bloom."""
+"""Scenes on land: hills, a village and a meadow in bloom."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from stylekit_plugins.scenes.nature import (
     sky,
     tree,
 )
+
+BEDS = (
+    ("#d8392c", "#e0503c", "#f3c13a"),
+    ("#7a5ab8", "#d86a9c", "#f4ecd8"),
+    ("#f3c13a", "#f08030", "#f4ecd8"),
+)
+"""The flowers of a meadow."""
 
 
 def hills(canvas: Canvas) -> None:
@@ -35,14 +42,8 @@ def hills(canvas: Canvas) -> None:
     furrows(canvas, float(line.mean()) + 0.04)
     for _ in range(rng.choice((0, 1, 3))):
         first, second = rng.sample(BRIGHT, 2)
-        balloon(
-            canvas,
-            rng.uniform(0.12, 0.88),
-            horizon * rng.uniform(0.2, 0.75),
-            rng.uniform(0.09, 0.24),
-            first,
-            second,
-        )
+        x, y = rng.uniform(0.12, 0.88), horizon * rng.uniform(0.2, 0.75)
+        balloon(canvas, x, y, rng.uniform(0.09, 0.24), first, second)
 
 
 def furrows(canvas: Canvas, top: float) -> None:
@@ -86,28 +87,9 @@ def poppies(canvas: Canvas) -> None:
         grove = canvas.row(7 - number, line + 0.01 + 0.015 * number, 0.11 + 0.03 * number, TREE, 0.7)
         tree(grove, grove.any_of(LEAVES[:4]), 0.25, haze)
     house(canvas.at(rng.uniform(0.2, 0.8), horizon + 0.07, rng.uniform(0.17, 0.24), HOUSE))
-    land(
-        canvas,
-        horizon + 0.08 + 0.015 * canvas.profile(5, 1),
-        rng.choice(("#7da245", "#9cae4c", "#6b9a4a")),
-        0,
-        mood,
-        0.2,
-    )
-    meadow(
-        canvas,
-        horizon + 0.1,
-        rng.choice(
-            (
-                ("#d8392c", "#e0503c", "#f3c13a"),
-                ("#7a5ab8", "#d86a9c", "#f4ecd8"),
-                ("#f3c13a", "#f08030", "#f4ecd8"),
-            )
-        ),
-        0.45,
-    )
+    near = horizon + 0.08 + 0.015 * canvas.profile(5, 1)
+    land(canvas, near, rng.choice(("#7da245", "#9cae4c", "#6b9a4a")), 0, mood, bumps=0.2)
+    meadow(canvas, horizon + 0.1, rng.choice(BEDS), 0.45)
     if rng.random() < 0.5:
-        tree(
-            canvas.at(0.5 - canvas.side * rng.uniform(0.25, 0.4), 0.93, rng.uniform(0.6, 0.75), TREE),
-            rng.choice(LEAVES[:3]),
-        )
+        oak = canvas.at(0.5 - canvas.side * rng.uniform(0.25, 0.4), 0.93, rng.uniform(0.6, 0.75), TREE)
+        tree(oak, rng.choice(LEAVES[:3]))

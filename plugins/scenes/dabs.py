@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def dabs(
-    image: Tensor, cell: int, length: float, width: float, generator: torch.Generator, spread: float = 0.05
-) -> tuple[Tensor, Tensor, Tensor]:
+    image: Tensor, cell: int, length: float, width: float, generator: torch.Generator, spread: float, gloss: float
+) -> tuple[Tensor, Tensor]:
     """Paints one dab for each cell of a grid; where dabs overlap, the one on top wins.
 
     A pixel looks at the dabs of its own cell and the eight around it. Pixels are kept as (place in the cell,
@@ -22,40 +22,45 @@ def dabs(
         width: Half a dab's width, in cells.
         generator: Where places, tints and the order of the dabs come from.
         spread: How much the tint of dabs varies.
+        gloss: How much lighter a dab is on one side, and darker on the other.
 
     Returns:
-        The paint (3, S, S), its relief (1, S, S), -1 to 1 from one side of a dab to the other, and its cover
-        (1, S, S), which is 1 on a dab and 0 between dabs.
+        The paint (3, S, S), and its cover (1, S, S), which is 1 on a dab and 0 between dabs.
     """
     size = image.shape[1]
     count = -(-size // cell) + 2
     jitter = torch.rand(2, count, count, generator=generator)
-    order = torch.rand(count, count, generator=generator) * 1.6
+    order = torch.rand(1, count, count, generator=generator).mul_(-6.4).exp_()
     tint = torch.randn(3, count, count, generator=generator) * spread
     grid = torch.arange(count) - 1
     row = ((grid[:, None] + jitter[0]) * cell).long().clamp_(0, size - 1)
     column = ((grid + jitter[1]) * cell).long().clamp_(0, size - 1)
-    tone = torch.cat([image[:, row, column] + tint, jitter, order[None], _directions(image, row, column)])
+    direction = _directions(image, row, column)
+    cells = torch.cat([image[:, row, column] + tint, jitter, order, direction / length, direction / width])
     place = (torch.arange(cell) + 0.5) / cell
     down, right = place.repeat_interleave(cell).view(-1, 1, 1), place.repeat(cell).view(-1, 1, 1)
     inner = count - 2
-    weight, paint = torch.zeros(cell**2, inner, inner), torch.zeros(5, cell**2, inner, inner)
+    weight, relief = torch.zeros(2, cell**2, inner, inner)
+    paint = torch.zeros(4, cell**2, inner, inner)
     for dy in (0, 1, 2):
         for dx in (0, 1, 2):
-            near = tone[:, dy : dy + inner, dx : dx + inner].contiguous()
-            v, u = down - (near[3] + (dy - 1)), right - (near[4] + (dx - 1))
-            along, across = u * near[6] + v * near[7], v * near[6] - u * near[7]
-            rim = along.square().mul_(1 / length**2).addcmul_(across, across, value=1 / width**2)
-            own = (rim * -6).sub_(near[5] * 4).exp_()
+            near = cells[:, dy : dy + inner, dx : dx + inner].contiguous()
+            v, u = (down + (1 - dy)) - near[3], (right + (1 - dx)) - near[4]
+            along = (u * near[6]).addcmul_(v, near[7])
+            across = (v * near[8]).addcmul_(u, near[9], value=-1)
+            rim = along.square_().addcmul_(across, across)
+            # So steep a weight that the uppermost dab shows nearly alone, with soft borders.
+            own = (rim + 1).square_().square_().square_().reciprocal_().mul_(near[5])
             weight += own
             paint[:3].addcmul_(own, near[:3, None])
-            paint[3].addcmul_(own, across)
-            paint[4].addcmul_(own, rim)
-    paint /= weight + 1e-12
-    shown = F.pixel_shuffle(paint.view(5 * cell**2, inner, inner), cell)[:, :size, :size]
+            paint[3].addcmul_(own, rim)
+            relief.addcmul_(own, across)
+    paint /= weight
+    paint[:3].add_(relief.div_(weight).clamp_(-1, 1), alpha=gloss)
+    shown = F.pixel_shuffle(paint.view(-1, inner, inner), cell)[:, :size, :size]
     # The rim is where the squared distance is 1; its slope there is 2 / (width * cell) a pixel.
-    cover = ((1 - shown[4:]) * (width * cell / 2) + 0.5).clamp(0, 1)
-    return shown[:3], (shown[3:4] / width).clamp(-1, 1), cover
+    cover = ((1 - shown[3:]) * (width * cell / 2) + 0.5).clamp(0, 1)
+    return shown[:3], cover
 
 
 def _directions(image: Tensor, row: Tensor, column: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from stylekit_plugins.scenes.canvas import colour
 from stylekit_plugins.scenes.dabs import dabs
 from torch import Tensor
 
-LUMA = (0.30, 0.55, 0.15)
+LIGHTNESS = torch.tensor([[0.30, 0.55, 0.15]])
 
 
 class Palette(NamedTuple):
@@ -31,18 +32,23 @@ class Palette(NamedTuple):
 
     def __call__(self, rgb: Tensor) -> Tensor:
         """(3, H, W) to (3, H, W), in [0, 1]."""
-        grey = torch.tensor(LUMA)
-        cool = torch.tensor([[0.5, 0.5, -1.0], [1.0, -1.0, 0.0]])
-        back = torch.linalg.pinv(torch.cat([grey[None], cool]))[:, 1:]
-        sin, cos = math.sin(self.turn), math.cos(self.turn)
-        turned = torch.tensor([[cos * self.warm, -sin * self.red], [sin * self.warm, cos * self.red]])
-        dark, middle, light = (colour(code).flatten() for code in (self.dark, self.middle, self.light))
-        # A quadratic of the lightness l through the three greys, and a linear map of the rest: one product.
-        first, second = 4 * middle - 3 * dark - light, 2 * dark - 4 * middle + 2 * light
-        weight = torch.cat([back @ turned @ cool + first[:, None] * grey, second[:, None]], 1)
-        lightness = torch.mv(rgb.flatten(1).T, grey)
-        terms = torch.cat([rgb.flatten(1), lightness.square()[None]])
-        return torch.addmm(dark[:, None], weight, terms).clamp_(0, 1).view_as(rgb)
+        weight, dark = _weights(self)
+        flat = rgb.flatten(1)
+        terms = torch.cat([flat, (LIGHTNESS @ flat).square()])
+        return torch.addmm(dark, weight, terms).clamp_(0, 1).view_as(rgb)
+
+
+@functools.lru_cache(maxsize=16)
+def _weights(palette: Palette) -> tuple[Tensor, Tensor]:
+    """(3, 4) for red, green, blue and the squared lightness, and (3, 1) to add."""
+    opponents = torch.tensor([[0.5, 0.5, -1.0], [1.0, -1.0, 0.0]])
+    back = torch.linalg.inv(torch.cat([LIGHTNESS, opponents]))[:, 1:]
+    sin, cos = math.sin(palette.turn), math.cos(palette.turn)
+    turn = torch.tensor([[cos * palette.warm, -sin * palette.red], [sin * palette.warm, cos * palette.red]])
+    dark, middle, light = (colour(code)[:, 0] for code in palette[:3])
+    # Greys lie on a parabola of the lightness through the three; the departures are mapped linearly.
+    first, second = 4 * middle - 3 * dark - light, 2 * dark - 4 * middle + 2 * light
+    return torch.cat([back @ turn @ opponents + first * LIGHTNESS, second], 1), dark
 
 
 def _grain(like: Tensor, generator: torch.Generator, side: int) -> Tensor:
@@ -57,19 +63,17 @@ def _grain(like: Tensor, generator: torch.Generator, side: int) -> Tensor:
 def photo(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
     """As drawn, with the texture of things, a little vignetting and grain; without contours."""
     size = rgb.shape[1]
-    texture = 0.020 * _grain(rgb, generator, max(1, size // 128)) + 0.012 * _grain(
-        rgb, generator, max(2, size // 48)
-    )
+    fine, coarse = (_grain(rgb, generator, side) for side in (max(1, size // 128), max(2, size // 48)))
     place = torch.linspace(-1, 1, size).square()
-    return rgb * (1.03 - 0.07 * (place + place[:, None]) + texture)
+    return rgb * (1.03 - 0.07 * (place + place[:, None]) + 0.020 * fine + 0.012 * coarse)
 
 
 def strokes(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
     """Thick directed brush strokes in gold, turquoise and violet, with blue contours."""
     size = rgb.shape[1]
-    target = Palette("#10184e", "#5c649c", "#ffeeac", 1.55, 1.55, 0.0)(rgb)
-    paint, relief, _ = dabs(target, max(2, round(size / 40)), 1.3, 0.42, generator, spread=0.03)
-    return torch.lerp(target, paint, 0.65).lerp(colour("#181448"), ink * 0.6) + relief * 0.05
+    target = Palette("#10184e", "#545c9c", "#ffeca8", 1.6, 1.6, 0.0)(rgb)
+    paint, _ = dabs(target, max(2, round(size / 40)), 1.3, 0.42, generator, spread=0.03, gloss=0.08)
+    return torch.lerp(target, paint, 0.65).lerp(colour("#181448"), ink * 0.6)
 
 
 def dots(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
@@ -77,7 +81,7 @@ def dots(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
     size = rgb.shape[1]
     target = Palette("#2a2a6a", "#b89c98", "#fffbe8", 1.6, 1.5, 0.08)(rgb)
     target = target.lerp(colour("#2a2a6a"), ink * 0.4)
-    paint, _, cover = dabs(target, max(2, round(size / 52)), 0.66, 0.66, generator, spread=0.06)
+    paint, cover = dabs(target, max(2, round(size / 52)), 0.66, 0.66, generator, spread=0.06, gloss=0)
     ground = target.lerp(colour("#fff6e2"), 0.45)
     return torch.lerp(target, ground.lerp(paint, cover), 0.85)
 
@@ -95,14 +99,12 @@ def outlined(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def watercolour(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
-    """Thin washes on rough paper, darker along their rims, over a pencil drawing."""
+    """Thin washes, pooled here and there, on rough paper over a pencil drawing."""
     size = rgb.shape[1]
     target = Palette("#3c4a78", "#c8c0b8", "#fffdf6", 1.25, 1.35, 0.1)(rgb)
     soft = F.avg_pool2d(target, 3, 1, 1, count_include_pad=False)
-    pool = (
-        _grain(rgb, generator, max(4, size // 10)) * 0.08 + _grain(rgb, generator, max(1, size // 128)) * 0.06
-    )
-    wash = 1 - (1 - soft) * (1 + pool)
+    pools, paper = (_grain(rgb, generator, side) for side in (max(4, size // 10), max(1, size // 128)))
+    wash = 1 - (1 - soft) * (1 + 0.08 * pools + 0.06 * paper)
     return torch.lerp(wash, colour("#4a4a62"), ink * 0.55)
 
 
@@ -113,3 +115,4 @@ MANNERS: Mapping[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
     "outlined": outlined,
     "watercolour": watercolour,
 }
+"""Every manner by name: what takes a drawing (3, S, S), its contours (S, S) and a generator to a picture."""

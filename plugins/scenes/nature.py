@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from stylekit_plugins.scenes.canvas import Canvas, Paint, mix, polygon, step
+from stylekit_plugins.scenes.canvas import Canvas, Paint, box, mix, polygon, step
 from torch import Tensor
 
 
@@ -38,9 +38,10 @@ def sky(canvas: Canvas, mood: Mood, horizon: float, clouds: float = 0.5) -> None
     heap = canvas.noise(64, 1.5, stretch=2.2, finest=4)
     reach = 0.5 - clouds + 0.9 * step(horizon * 0.55, horizon, canvas.y)
     cover = step(0, 0.5, heap - reach)
+    # Clouds are lit where they thin out towards the sun, above and to its side.
     size = heap.shape[0]
-    number, reach_px = torch.arange(size), max(1, round(0.03 * size))
-    row, column = (number - reach_px).clamp(min=0), (number + canvas.side * reach_px).clamp(0, size - 1)
+    number, away = torch.arange(size), max(1, round(0.03 * size))
+    row, column = (number - away).clamp(min=0), (number + canvas.side * away).clamp(0, size - 1)
     lit = step(-0.35, 0.35, heap - heap[row][:, column] + 0.12)
     canvas.glaze(mix(mood.shade, mood.cloud, lit), cover * 0.95)
     canvas.ink.mul_(1 - cover)
@@ -56,9 +57,7 @@ def land(
     depth = canvas.y - height
     light = light + (0.06 - 0.25 * depth) * near
     base = mix(paint, mix(mood.low, mood.top, 0.25), 0.8 * far)
-    canvas.fill(
-        (base * (1 + light)).clamp_(0, 1), -depth / (1 + slope.square()).sqrt(), ink * (1 - 0.6 * far)
-    )
+    canvas.fill((base * (1 + light)).clamp_(0, 1), -depth / (1 + slope.square()).sqrt(), ink * (1 - 0.6 * far))
 
 
 def shadow(part: Canvas, x: float, y: float, width: float, height: float, depth: float = 0.45) -> None:
@@ -104,7 +103,7 @@ def pine(part: Canvas, far: float = 0, haze: Paint = "#ffffff") -> None:
 
 
 def meadow(canvas: Canvas, top: float, flowers: tuple[str, ...], share: float = 0.3) -> None:
-    """Tufts and flowers over everything below ``top``, larger towards the viewer."""
+    """Flowers over everything below ``top``, larger towards the viewer."""
     below = canvas.at(0, 0, 1, (0, top, 1, 1))
     depth = (below.y - top + 0.02) / (1 - top)
     for number, paint in enumerate(flowers):
@@ -112,11 +111,10 @@ def meadow(canvas: Canvas, top: float, flowers: tuple[str, ...], share: float = 
         row = torch.log(depth * 20) * 7 + 0.37 * number
         level = row.floor()
         column = (below.x - 0.5) / across + 7.3 * level + number * 3.1
-        chance = (column.floor() * 12.9898 + level * 78.233 + number * 37.7).sin() * 437.585
-        chance = chance - chance.floor()
-        off = (chance * 91.7).remainder(1.0) - 0.5
-        u = column - column.floor() - 0.5 - 0.35 * off
-        v = row - level - 0.5 - 0.4 * ((chance * 57.3).remainder(1.0) - 0.5)
+        which = (column.floor() * 37 + level * 131).long()
+        chance, off, drop = (canvas.table(997)[which.remainder(997)] for _ in range(3))
+        u = column - column.floor() - 0.5 - 0.35 * (off - 0.5)
+        v = row - level - 0.5 - 0.4 * (drop - 0.5)
         size = 0.30 - 0.5 * (chance > share + 0.5 * below.rough)
         spot = ((u.square() + (v * 0.85).square()).sqrt() - size) * across
         lit = step(-0.5, 0.5, (u * canvas.side - v) * 1.6)
@@ -147,12 +145,10 @@ def boat(canvas: Canvas, x: float, y: float, height: float, sail: str, hull: str
     u = part.x * part.side
     smudge = (1 - step(0, 0.45, part.y)) * (part.y > 0) * (1 - step(0.1, 0.4, u.abs() + part.rough * 0.15))
     part.glaze(mix(sail, "#24415c", 0.35), smudge * 0.6)
-    main = polygon(u, part.y, ((-0.02, -1.0), (0.42 * 0.06, -1.0), (0.4, -0.22), (-0.02, -0.2)))
+    main = polygon(u, part.y, ((-0.02, -1.0), (0.025, -1.0), (0.4, -0.22), (-0.02, -0.2)))
     light = mix(mix(sail, "#4a4a6a", 0.25), sail, step(-0.05, 0.3, u + part.rough * 0.04))
     part.fill(light, main)
     part.fill(mix(sail, "#6a5a70", 0.3), polygon(u, part.y, ((-0.06, -0.9), (-0.06, -0.2), (-0.36, -0.2))))
-    part.fill(
-        "#4a3428", torch.maximum((u + 0.04).abs() - 0.014, torch.maximum(part.y + 0.1, -1.05 - part.y)), 0
-    )
+    part.fill("#4a3428", box(u, part.y, -0.054, -1.05, -0.026, -0.1), 0)
     body = polygon(u, part.y, ((-0.46, -0.16), (0.5, -0.17), (0.34, 0.03), (-0.34, 0.03)))
     part.fill(mix(mix(hull, "#101828", 0.5), hull, step(0.02, -0.14, part.y)), body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from stylekit_plugins.scenes.buildings import HOUSE, house
-from stylekit_plugins.scenes.canvas import Canvas, ellipse, mix, step
+from stylekit_plugins.scenes.canvas import Canvas, box, ellipse, mix, step
 from stylekit_plugins.scenes.nature import (
     BRIGHT,
     FIELDS,
@@ -35,14 +35,9 @@ def seaside(canvas: Canvas) -> None:
     beach(canvas, rng.uniform(0.74, 0.84))
     for number in range(rng.randint(2, 4)):
         y = horizon + (0.02, 0.06, 0.14, 0.09)[number]
-        boat(
-            canvas,
-            rng.uniform(0.1, 0.9),
-            y,
-            0.1 + 1.3 * (y - horizon),
-            rng.choice(("#fff6e4", "#e8603c", "#f4d088")),
-            rng.choice(("#8a3a2c", "#2f5a7c", "#5a4a3c")),
-        )
+        sail = rng.choice(("#fff6e4", "#e8603c", "#f4d088"))
+        hull = rng.choice(("#8a3a2c", "#2f5a7c", "#5a4a3c"))
+        boat(canvas, rng.uniform(0.1, 0.9), y, 0.1 + 1.3 * (y - horizon), sail, hull)
 
 
 def beach(canvas: Canvas, top: float) -> None:
@@ -56,9 +51,7 @@ def beach(canvas: Canvas, top: float) -> None:
     part = canvas.at(x, y, 0.22, (-1.2, -1.1, 1.2, 0.25))
     shadow(part, -side * 0.35, 0.05, 0.5, 0.09)
     part.fill("#f4ead4", torch.maximum(part.x.abs() - 0.015, torch.maximum(part.y, -1 - part.y)), 0.4)
-    dome = torch.maximum(
-        ellipse(part.x, part.y + 0.5, 0.6, 0.48), part.y + 0.55 + 0.05 * torch.cos(part.x * 26)
-    )
+    dome = torch.maximum(ellipse(part.x, part.y + 0.5, 0.6, 0.48), part.y + 0.55 + 0.05 * torch.cos(part.x * 26))
     stripes = step(-0.3, 0.3, torch.sin(part.x * 15))
     cloth = mix(rng.choice(BRIGHT[:4]), "#fbf4e4", stripes)
     part.fill(mix(mix(cloth, "#30264c", 0.4), cloth, step(-0.5, 0.2, part.x * side)), dome)
@@ -84,23 +77,14 @@ def lake(canvas: Canvas) -> None:
         canvas.fill(mix(rock, snow, white), -depth * 0.7, 1 - 0.6 * far)
     land(canvas, shore - 0.05 + 0.02 * canvas.profile(10, 0.6), rng.choice(FIELDS), 0.25, mood)
     for number in (0, 1):
-        pine(
-            canvas.row(9 - number, shore - 0.02 + 0.01 * number + 0 * line, 0.09 + 0.03 * number, PINE, 0.8),
-            0.3 - 0.15 * number,
-            haze,
-        )
+        firs = canvas.row(9 - number, shore - 0.02 + 0.01 * number, 0.09 + 0.03 * number, PINE, 0.8)
+        pine(firs, 0.3 - 0.15 * number, haze)
     if rng.random() < 0.6:
         house(canvas.at(rng.uniform(0.2, 0.8), shore - 0.006, 0.13, HOUSE))
     water(canvas, shore, rng.choice(("#2c6a86", "#33748c", "#3c6c94")), 0.75, 0.7)
     if rng.random() < 0.6:
-        boat(
-            canvas,
-            rng.uniform(0.2, 0.8),
-            rng.uniform(0.74, 0.86),
-            0.2,
-            "#fff2dc",
-            rng.choice(("#a8402c", "#2f5a7c")),
-        )
+        hull = rng.choice(("#a8402c", "#2f5a7c"))
+        boat(canvas, rng.uniform(0.2, 0.8), rng.uniform(0.74, 0.86), 0.2, "#fff2dc", hull)
     for _ in range(2):
         pine(canvas.at(0.5 - canvas.side * rng.uniform(0.3, 0.48), 1.02, rng.uniform(0.5, 0.75), PINE))
 
@@ -112,27 +96,18 @@ def harbour(canvas: Canvas) -> None:
     shore = rng.uniform(0.55, 0.64)
     canvas.glaze(mix(top, low, step(0.05, shore, canvas.y)), torch.ones(1, 1))
     stars(canvas, shore * 0.75)
-    x, y, radius = (
-        0.5 + canvas.side * rng.uniform(0.1, 0.35),
-        rng.uniform(0.1, 0.22),
-        rng.uniform(0.05, 0.075),
-    )
+    x, y = 0.5 + canvas.side * rng.uniform(0.1, 0.35), rng.uniform(0.1, 0.22)
     apart = ((canvas.x - x).square() + (canvas.y - y).square()).sqrt()
     canvas.glaze("#fff0c0", 0.5 / (1 + (apart / 0.12).square()))
-    canvas.fill(mix("#fff6d4", "#e4d0a4", step(-0.3, 0.6, canvas.rough)), apart - radius)
+    canvas.fill(mix("#fff6d4", "#e4d0a4", step(-0.3, 0.6, canvas.rough)), apart - rng.uniform(0.05, 0.075))
     canvas.fill(mix(low, "#2c3c64", 0.55), shore - 0.1 + 0.05 * canvas.profile(8, 0.8) - canvas.y, 0.4)
     for number in (0, 1):
         quay(canvas, shore, 10 - 3 * number, 0.2 - 0.05 * number)
     water(canvas, shore, top, 0.72, 1.5)
     for _ in range(rng.randint(2, 3)):
-        boat(
-            canvas,
-            rng.uniform(0.12, 0.88),
-            rng.uniform(0.7, 0.88),
-            rng.uniform(0.16, 0.26),
-            rng.choice(("#d8c8b8", "#c4583c", "#e0b070")),
-            rng.choice(("#7a3430", "#2f5070", "#3c6450")),
-        )
+        sail = rng.choice(("#d8c8b8", "#c4583c", "#e0b070"))
+        hull = rng.choice(("#7a3430", "#2f5070", "#3c6450"))
+        boat(canvas, rng.uniform(0.12, 0.88), rng.uniform(0.7, 0.88), rng.uniform(0.16, 0.26), sail, hull)
 
 
 def stars(canvas: Canvas, bottom: float) -> None:
@@ -157,19 +132,14 @@ def quay(canvas: Canvas, foot: float, count: int, height: float) -> None:
     u = place - column - 0.5
     eaves = -height * (0.55 + 0.6 * tall[column])
     gable = torch.maximum(u.abs() - 0.5, (eaves - band.y) * count * 0.7 + u.abs() - 0.3) / count
-    wall = mix(
-        mix("#6a3c48", "#b8846c", hue[column]),
-        mix("#3c4a74", "#8c8496", hue[column]),
-        (lamp[column] > 0.5).float(),
-    )
+    warm, cold = mix("#6a3c48", "#b8846c", hue[column]), mix("#3c4a74", "#8c8496", hue[column])
+    wall = mix(warm, cold, (lamp[column] > 0.5).float())
     wall = mix(wall, "#141a38", 0.55 - 0.3 * step(-0.5, 0.5, u * side))
     roof = mix("#2c2444", "#7a3c3c", tall[column]).expand_as(wall)
     band.fill(torch.where(band.y < eaves, roof, wall), torch.maximum(gable, band.y), 0.9)
-    across, down = (u * 3.4 + 0.5), (band.y - eaves) / height * 4.2
-    pane = torch.maximum(
-        ((across.remainder(1.0)) - 0.5).abs() - 0.24, ((down.remainder(1.0)) - 0.55).abs() - 0.28
-    )
+    across, down = u * 3.4 + 0.5, (band.y - eaves) / height * 4.2
+    pane = box(across.remainder(1.0), down.remainder(1.0), 0.26, 0.27, 0.74, 0.83)
     pane = torch.maximum(pane, torch.maximum(u.abs() * 3.4 - 1.45, -down))
-    seed = column * 7.3 + across.floor() * 3.7 + down.floor() * 5.1
-    lit = ((seed.sin() * 43.7).remainder(1.0) > 0.35).float()
+    window = (column * 29 + across.floor() * 7 + down.floor() * 13).long()
+    lit = (canvas.table(97)[window.remainder(97)] > 0.35).float()
     band.fill(mix("#1c2444", "#ffd468", lit), torch.maximum(pane / (3.4 * count), band.y), 0.35)

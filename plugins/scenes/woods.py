@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 from stylekit_plugins.scenes.canvas import Canvas, box, ellipse, mix, step
-from stylekit_plugins.scenes.nature import (
-    shadow,
-)
+from stylekit_plugins.scenes.nature import shadow
 
 
 def forest(canvas: Canvas) -> None:
@@ -21,17 +19,13 @@ def forest(canvas: Canvas) -> None:
     for number, far in enumerate((0.75, 0.55, 0.3, 0.0)):
         floor = ground - 0.08 + 0.07 * number + 0.02 * canvas.profile(6, 1)
         earth = mix(mix("#5a6a2c", leaf, 0.4), glow, 0.8 * far)
-        canvas.fill(
-            mix(earth, mix(earth, "#fff0a0", 0.35), step(0, 0.9, canvas.rough + light - 0.4)),
-            floor - canvas.y,
-            0.4,
-        )
+        spots = step(0, 0.9, canvas.rough + light - 0.4)
+        canvas.fill(mix(earth, mix(earth, "#fff0a0", 0.35), spots), floor - canvas.y, 0.4)
         trunks(canvas, (14, 9, 5, 3)[number], 0.008 + 0.011 * number, floor + 0.02, glow, far)
         crown = canvas.noise(48, 1.0, finest=5) * 0.14 + canvas.rough * 0.04
         shape = canvas.y - (0.3 - 0.045 * number) - crown
-        leaves = mix(
-            mix(leaf, "#16382c", 0.5), mix(leaf, "#fff4a0", 0.45), step(-0.12, 0.14, crown + 0.1 * light)
-        )
+        bright = step(-0.12, 0.14, crown + 0.1 * light)
+        leaves = mix(mix(leaf, "#16382c", 0.5), mix(leaf, "#fff4a0", 0.45), bright)
         canvas.fill(mix(leaves, glow, 0.8 * far), shape, 0.7 * (1 - far))
     ray = step(0.15, 0.85, torch.sin((canvas.x * side + canvas.y * 0.7) * 15 + rng.uniform(0, 6)))
     canvas.glaze("#fff4c8", ray * 0.22 * step(0.9, 0.2, canvas.y))
@@ -58,11 +52,8 @@ def path(canvas: Canvas, top: float) -> None:
     depth = ((canvas.y - top) / (1 - top)).clamp(min=0)
     middle = 0.5 + 0.1 * torch.sin(depth * 4 + canvas.rng.uniform(0, 6)) * (1.2 - depth)
     shape = (canvas.x - middle).abs() - 0.02 - 0.2 * depth.square() + canvas.rough * 0.012
-    canvas.fill(
-        mix("#a88860", "#e8d0a0", step(-0.6, 0.6, canvas.rough)),
-        torch.maximum(shape * 0.8, top - canvas.y),
-        0.5,
-    )
+    sand = mix("#a88860", "#e8d0a0", step(-0.6, 0.6, canvas.rough))
+    canvas.fill(sand, torch.maximum(shape * 0.8, top - canvas.y), 0.5)
 
 
 def toadstool(canvas: Canvas, x: float, y: float, height: float) -> None:
@@ -71,12 +62,7 @@ def toadstool(canvas: Canvas, x: float, y: float, height: float) -> None:
     shadow(part, -part.side * 0.3, 0, 0.5, 0.12)
     lean = part.x * part.side
     part.fill(mix("#a89478", "#fff4dc", step(-0.12, 0.1, lean)), box(part.x, part.y, -0.12, -0.6, 0.12, 0))
-    cap = torch.maximum(
-        ellipse(part.x, part.y + 0.5, 0.58, 0.5), part.y + 0.48 - 0.12 * (1 - 3 * part.x.square())
-    )
+    cap = torch.maximum(ellipse(part.x, part.y + 0.5, 0.58, 0.5), part.y + 0.48 - 0.12 * (1 - 3 * part.x.square()))
     part.fill(mix("#7a1420", "#e8402c", step(-0.6, 0.5, lean - part.y - 0.6)), cap)
-    spots = torch.tensor([[-0.3, -0.62, 0.07], [0.02, -0.82, 0.09], [0.32, -0.6, 0.075], [0.0, -0.54, 0.06]])[
-        :, :, None, None
-    ]
-    apart = ((part.x - spots[:, 0]).square() + (part.y - spots[:, 1]).square()).sqrt() - spots[:, 2]
-    part.fill("#fff6ea", apart.amin(0), 0.3)
+    for x, y, radius in ((-0.3, -0.62, 0.07), (0.02, -0.82, 0.09), (0.32, -0.6, 0.075), (0.0, -0.54, 0.06)):
+        part.fill("#fff6ea", ellipse(part.x - x, part.y - y, radius, radius), 0.3)

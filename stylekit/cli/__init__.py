@@ -38,8 +38,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from (anywhere in the line).")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error came from (anywhere in the line).")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     pass
 
@@ -56,7 +60,7 @@ _python_shows = warnings.showwarning
 
 def main() -> None:
     """The program ``stylekit``: exit code 2 and one paragraph for what the user can mend."""
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # named more loosely than the original
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:

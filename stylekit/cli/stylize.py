@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -21,9 +21,9 @@ def command(
     pictures: Annotated[list[Path], typer.Argument(help="pictures, or folders of pictures")],
     model: Annotated[Path, typer.Option("--model", help="folder of a run, or a model file")],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to, or the file for a single picture")],
-    direction: Annotated[Optional[str], typer.Option(help="for methods that go both ways, such as b-to-a")] = None,
+    direction: Annotated[str | None, typer.Option(help="for methods that go both ways, such as b-to-a")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
-    plugin: Annotated[Optional[Path], typer.Option(help=".py file of the method, if it is no installed plugin")] = None,
+    plugin: Annotated[Path | None, typer.Option(help=".py file of the method, if it is no installed plugin")] = None,
 ) -> None:
     """Stylise pictures; each keeps its size, its transparency and its place below a folder."""
     targets = plan(pictures, out)
@@ -41,7 +41,9 @@ def command(
             _stylize(loaded, source, target, direction)
         except (StylekitError, OSError, RuntimeError) as error:
             failures.append(f"{source}: {str(error).splitlines()[0]}")
-    console.print(f"{len(targets) - len(failures)} of {len(targets)} pictures are in {out}", markup=False, soft_wrap=True)
+    console.print(
+        f"{len(targets) - len(failures)} of {len(targets)} pictures are in {out}", markup=False, soft_wrap=True
+    )
     if failures:
         console.print("These failed:\n" + "\n".join(failures), markup=False, soft_wrap=True)
         raise typer.Exit(1)
@@ -71,13 +73,15 @@ def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
         else:
             raise StylekitError(f"There is no picture or folder {path}.")
     if not sources:
-        raise StylekitError(f"There are no pictures in {', '.join(map(str, pictures))} ({', '.join(sorted(SUFFIXES))}).")
+        raise StylekitError(
+            f"There are no pictures in {', '.join(map(str, pictures))} ({', '.join(sorted(SUFFIXES))})."
+        )
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         if len(sources) > 1:
             raise StylekitError(f"{len(sources)} pictures cannot all go to the file {out}. Give a folder.")
         targets = {sources[0][0]: out}
     else:
-        targets = {source: target for source, target in _distinct(sources, out)}
+        targets = dict(_distinct(sources, out))
     inputs = {source.resolve() for source in targets}
     for target in targets.values():
         if target.resolve() in inputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -42,11 +42,13 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
     for name, field in Settings.model_fields.items():
         told = "" if field.is_required() or not field.default else f" [dim]\\[default: {field.default}][/dim]"
         option = typer.Option(f"--{name.replace('_', '-')}", help=f"{field.description}{told}", show_default=False)
-        kind = Annotated[Optional[_TYPES.get(name, str)], option]  # type: ignore[misc]
+        kind: Any = Annotated[_TYPES.get(name, str) | None, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
     config = typer.Option("--config", help="YAML file with any of these settings; the command line goes before it")
     parameters.append(
-        inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Optional[Path], config])
+        inspect.Parameter(
+            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, config]
+        )
     )
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function.__annotations__ = {}
