@@ -10,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from stylekit import hookimpl
-from stylekit.layers import Norm, init_normal, norm_layer
+from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_layer
 
 
 class Patch(nn.Module):
@@ -36,6 +36,7 @@ class Patch(nn.Module):
         stack += [nn.Conv2d(widths[-1], 1, 4, padding=1)]
         self.model = nn.Sequential(*stack)
         init_normal(self)
+        freeze_idle_biases(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``."""
@@ -64,6 +65,7 @@ class Pixel(nn.Module):
             nn.Conv2d(width * 2, 1, 1, bias=bias),
         )
         init_normal(self)
+        freeze_idle_biases(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H, W)``."""

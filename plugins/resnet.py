@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stylekit import hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import Norm, init_normal, norm_layer
+from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_layer
 
 
 class ResBlock(nn.Module):
@@ -83,6 +83,7 @@ class ResNet(nn.Module):
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         init_normal(self)
+        freeze_idle_biases(self)
 
     @staticmethod
     def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:

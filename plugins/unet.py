@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import Norm, init_normal, norm_layer
+from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_layer
 
 
 class Level(nn.Module):
@@ -74,6 +74,7 @@ class UNet(nn.Module):
             level = Level(width * scale, width * scale * 2, level, norm)
         self.model = Level(channels, width, level, norm, image=channels)
         init_normal(self)
+        freeze_idle_biases(self)
 
     @staticmethod
     def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:

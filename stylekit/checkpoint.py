@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit.errors import StylekitError
+from stylekit.errors import NotFinite, StylekitError
 from stylekit.files import remove, whole_folder, write_whole
 from stylekit.tensors import fit, read_tensors, write_tensors
 
@@ -116,8 +116,8 @@ def require_finite(method: nn.Module, step: int) -> None:
     """Refuses weights that are not numbers any more.
 
     Raises:
-        StylekitError: naming the first such tensor.
+        NotFinite: naming the first such tensor.
     """
     for name, tensor in method.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise StylekitError(f"After step {step} the tensor {name!r} holds NaN or infinity; it was not saved.")
+            raise NotFinite(f"After step {step} the tensor {name!r} holds NaN or infinity; it was not saved.")

@@ -77,4 +77,6 @@ def batches(
             f"A batch of {batch_size} cannot be shared evenly by {share[1]} processes. Choose a multiple of {share[1]}."
         )
     order = Order(len(dataset), batch_size, seed, steps, share)
-    return DataLoader(SeededItems(dataset, seed), batch_sampler=order, num_workers=workers)
+    # A generator of its own: else the loader draws from the caller's random numbers.
+    own = torch.Generator().manual_seed(derive(seed, "workers"))
+    return DataLoader(SeededItems(dataset, seed), batch_sampler=order, num_workers=workers, generator=own)

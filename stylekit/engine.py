@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stylekit import checkpoint, plugins
 from stylekit.data import batches
-from stylekit.errors import StylekitError, suggest
+from stylekit.errors import NotFinite, StylekitError, suggest
 from stylekit.method import Batch, Method, Player, Turn
 from stylekit.parts import make, override, validate
 from stylekit.recorder import Recorder
@@ -25,10 +25,6 @@ from stylekit.runs import Run, next_free
 from stylekit.runtime import Runtime, launch
 from stylekit.seeding import seeded
 from stylekit.settings import Settings, check
-
-
-class NotFinite(StylekitError):
-    """A loss became NaN or infinite."""
 
 
 class Seat:
@@ -224,11 +220,11 @@ def _play(
         try:
             with seeded(settings.seed, "step", index, runtime.rank):
                 losses = step(method, seats, _to(batch, runtime.device), index, settings.steps, runtime)
+            index += 1
+            stop = runtime.any(interrupted())
+            recorder.record(index, losses, last=stop or index == settings.steps)
         except NotFinite as error:
             raise StylekitError(f"{error} {recorder.last_good()} {REMEDY}") from None
-        index += 1
-        stop = runtime.any(interrupted())
-        recorder.record(index, losses, last=stop or index == settings.steps)
         if stop:
             break
 

@@ -11,6 +11,10 @@ class StylekitError(Exception):
     """One paragraph for the user: it names the thing and says what to do. The command line shows it without a trace."""
 
 
+class NotFinite(StylekitError):
+    """A loss or a weight became NaN or infinite."""
+
+
 class StylekitWarning(UserWarning):
     """Something was left out or passed over, and the work goes on."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch.nn.functional as F
@@ -27,6 +28,23 @@ def norm_layer(norm: Norm, width: int) -> nn.Module:
     if norm == "instance":
         return InstanceNorm()
     return nn.BatchNorm2d(width) if norm == "batch" else nn.Identity()
+
+
+def freeze_idle_biases(network: nn.Module) -> None:
+    """Stops the learning of biases that an instance norm takes out again, right after their convolution.
+
+    The gradient of such a bias is nothing but rounding error, which Adam blows up to steps of the whole learning rate.
+    """
+    for stack in network.modules():
+        if isinstance(stack, nn.Sequential):
+            for before, after in pairwise(stack):
+                last = list(before.modules())[-1]
+                if (
+                    isinstance(after, InstanceNorm)
+                    and isinstance(last, nn.Conv2d | nn.ConvTranspose2d)
+                    and last.bias is not None
+                ):
+                    last.bias.requires_grad_(False)
 
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:

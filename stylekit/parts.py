@@ -78,9 +78,11 @@ def validate(factory: Callable[..., Any], given: Mapping[str, Any], what: str) -
 def _convert(argument: Argument, value: Any, what: str) -> Any:
     config = pydantic.ConfigDict(arbitrary_types_allowed=True)
     try:
-        return pydantic.TypeAdapter(argument.type, config=config).validate_python(value)
+        adapter = pydantic.TypeAdapter(argument.type, config=config)
     except pydantic.PydanticUserError:  # a type that brings its own configuration
-        return pydantic.TypeAdapter(argument.type).validate_python(value)
+        adapter = pydantic.TypeAdapter(argument.type)
+    try:
+        return adapter.validate_python(value)
     except pydantic.ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise StylekitError(
@@ -116,7 +118,7 @@ def override(
     """
     known = arguments(factory)
     result = dict(base)
-    for key, value in changes.items():
+    for key, value in sorted(changes.items(), key=lambda change: "." in change[0]):  # a part before its options
         head, dot, rest = key.partition(".")
         if head not in known:
             raise StylekitError(f"The {what} has no option {head!r}. {suggest(head, known)}")

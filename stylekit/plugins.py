@@ -79,8 +79,9 @@ def add_file(path: Path) -> Plugin:
 def _import(plugin: Plugin) -> ModuleType:
     if plugin.file is None:
         return importlib.import_module(plugin.module)
-    if plugin.module in sys.modules:
-        return sys.modules[plugin.module]
+    known = sys.modules.get(plugin.module)
+    if known is not None and known.__file__ == str(plugin.file):
+        return known
     spec = importlib.util.spec_from_file_location(plugin.module, plugin.file)
     assert spec is not None
     assert spec.loader is not None
@@ -89,7 +90,7 @@ def _import(plugin: Plugin) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[plugin.module]
+        sys.modules.pop(plugin.module, None)
         raise
     return module
 
@@ -143,9 +144,19 @@ def offers(plugin: Plugin, kind: str) -> dict[str, Callable[..., Any]]:
     """What one plugin offers of one kind, by name; empty, after one warning, if the plugin is broken."""
     hooks = _load(plugin)
     if isinstance(hooks, str):
-        warn(hooks)
+        _report(hooks)
         return {}
-    return {name: part for parts in getattr(hooks.hook, KINDS[kind])() for name, part in parts.items()}
+    try:
+        return {name: part for parts in getattr(hooks.hook, KINDS[kind])() for name, part in parts.items()}
+    except Exception as error:
+        _report(f"plugin {plugin.name!r} ({plugin.origin}) failed in {KINDS[kind]}: {type(error).__name__}: {error}")
+        return {}
+
+
+@cache
+def _report(message: str) -> None:
+    """Warns once in a process, wherever it is asked from."""
+    warn(message)
 
 
 def find_plugin(name: str) -> Plugin:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ class ImagePool(nn.Module):
     Until it is full it stores and returns each new image. From then on each new image is, with even odds, returned, or
     stored in place of a random earlier one, which is returned instead. Contents, count and draws are buffers, so that a
     checkpoint holds them. Several processes share one pool: each sees every image, and gets back its own share, just as
-    one process with the whole batch would.
+    one process with the whole batch would. Images of another shape than before start it anew.
 
     Args:
         size: images kept; 0 returns every image as it came
@@ -38,6 +40,7 @@ class ImagePool(nn.Module):
         everyone = _gather(images)
         if self.images.shape[1:] != images.shape[1:]:
             self.images = images.new_zeros((self.size, *images.shape[1:]))
+            self.seen.zero_()
         seen = int(self.seen)
         draws = torch.Generator().manual_seed(int(self.seed) + seen)
         chosen = []
@@ -52,6 +55,12 @@ class ImagePool(nn.Module):
         self.seen.fill_(seen)
         start = _rank() * len(images)
         return torch.stack(chosen[start : start + len(images)])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        saved = state_dict.get(f"{prefix}images")
+        if saved is not None and len(saved) in (0, self.size):  # the images' shape is known from the first call on
+            self.images = torch.empty_like(saved, device=self.images.device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _distributed() -> bool:

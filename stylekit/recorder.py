@@ -96,16 +96,20 @@ class Recorder:
     def record(self, step: int, losses: Mapping[str, float], last: bool) -> None:
         """Logs a step, counted from one, and makes the sample sheet and the checkpoint that are due."""
         self.step = step
-        if last or step % self.settings.checkpoint_every == 0:
+        sample = last or step == 1 or step % self.settings.sample_every == 0
+        save = last or step % self.settings.checkpoint_every == 0
+        if save:
             self.runtime.from_main(self.method.buffers())
         if not self.runtime.main:
             return
         self.run.log({"step": step, **losses})
         self.relay.call("step_finished", step=step, metrics=losses)
         self.display.advance(losses)
-        if last or step % self.settings.sample_every == 0 or step == 1:
+        if sample or save:
+            checkpoint.require_finite(self.method, step)
+        if sample:
             self.display.say(f"step {step}: {self._sample(step)}")
-        if last or step % self.settings.checkpoint_every == 0:
+        if save:
             self._save(step)
 
     @torch.no_grad()
@@ -131,7 +135,6 @@ class Recorder:
                 parameter.data.copy_(own)
 
     def _save(self, step: int) -> None:
-        checkpoint.require_finite(self.method, step)
         players = {seat.name: seat.state() for seat in self.seats}
         told = model.header(self.method, self.name)
         path = checkpoint.save(self.run.checkpoints, step, self.method, players, told)

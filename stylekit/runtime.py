@@ -74,9 +74,6 @@ class Runtime:
         torch.distributed.all_reduce(raised)
         return bool(raised > 0)
 
-    def barrier(self) -> None:
-        self._fabric.barrier()
-
 
 def launch(work: Callable[..., None], settings: Settings, *arguments: Any) -> None:
     """Calls ``work(runtime, settings, *arguments)`` on the device, or in one process for each of several.
@@ -93,8 +90,7 @@ def launch(work: Callable[..., None], settings: Settings, *arguments: Any) -> No
         raise StylekitError("On mps there is one device. Leave --devices out.")
     from lightning_fabric import Fabric
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    _quiet()
     fabric = Fabric(
         accelerator=chosen.type,
         devices=devices,
@@ -110,11 +106,25 @@ def launch(work: Callable[..., None], settings: Settings, *arguments: Any) -> No
         raise StylekitError(message.strip()) from error
 
 
+def _quiet() -> None:
+    """Leaves out what fabric tells of every process it starts."""
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+
+
 class _Work:
     """Picklable, so that spawned processes receive it."""
 
     def __init__(self, work: Callable[..., Any]) -> None:
         self.work = work
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _quiet()  # in the new process, before fabric joins the others
+
     def __call__(self, fabric: Any, *arguments: Any) -> None:
         self.work(Runtime(fabric), *arguments)
+        if fabric.world_size > 1:
+            # Leaving while another process still talks to this one aborts both.
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()

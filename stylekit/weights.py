@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,13 +31,27 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch reports damage in many ways
-        kind = "a damaged file" if zipfile.is_zipfile(path) else "no file of weights, or one with code in it"
-        raise StylekitError(f"{path} is {kind}, and was not read: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about the pickle protocol, which the user cannot mend
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch reports damage in many ways, and its messages advise to run the code
+        raise StylekitError(f"{path} was not read: {_fault(path)}.") from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise StylekitError(f"{path} holds more than tensors by name. Save the network's state_dict() alone.")
     return clean(state)
+
+
+def _fault(path: Path) -> str:
+    """Why a file is none of weights."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    if path.suffix == ".safetensors" or (head == b"PK" and not zipfile.is_zipfile(path)):
+        return "it is truncated or damaged"
+    if zipfile.is_zipfile(path):
+        return "it is damaged, or holds objects or code, which was not run. Save the network's state_dict() alone"
+    return "it is no file of weights, or holds code, which was not run"
 
 
 def clean(state: State) -> dict[str, Tensor]:
@@ -77,15 +92,17 @@ def read_generators(files: Mapping[str, State], roles: Mapping[str, str]) -> tup
     Raises:
         StylekitError: two files for one submodule, or of different architectures, or a name that says nothing.
     """
-    found: dict[str, dict[str, Any]] = {}
+    sources: dict[str, str] = {}
     states: dict[str, Tensor] = {}
+    first: dict[str, Any] = {}
     for file, state in files.items():
         marks = [mark for mark in roles if mark in Path(file).stem] or ([next(iter(roles))] if len(files) == 1 else [])
-        if len(marks) != 1 or roles[marks[0]] in found:
+        if len(marks) != 1 or roles[marks[0]] in sources:
             raise StylekitError(f"{file}: name each file by what it is for, one with each of {', '.join(roles)}.")
-        found[roles[marks[0]]] = recognise("generator", state, file)
+        spec = recognise("generator", state, file)
+        if sources and spec != first:
+            other = next(iter(sources.values()))
+            raise StylekitError(f"{other} and {file} differ: {first} and {spec}. Import them one by one.")
+        first, sources[roles[marks[0]]] = spec, file
         states |= {f"{roles[marks[0]]}.{key}": value for key, value in state.items()}
-    first, *others = found.values()
-    if any(other != first for other in others):
-        raise StylekitError(f"The files hold different architectures, {first} and {others[0]}. Import them one by one.")
     return first, states

@@ -8,14 +8,14 @@ from __future__ import annotations
 import random
 
 import torch
-from stylekit_plugins.scenes.canvas import Canvas
-from stylekit_plugins.scenes.kinds import KINDS
-from stylekit_plugins.scenes.manners import MANNERS
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from stylekit import StylekitError, hookimpl
 from stylekit.errors import suggest
+from stylekit_plugins.scenes.canvas import Canvas
+from stylekit_plugins.scenes.kinds import KINDS
+from stylekit_plugins.scenes.manners import MANNERS
 
 __all__ = ["KINDS", "MANNERS", "SPLITS", "Scenes", "render"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from stylekit_plugins.scenes.canvas import Canvas, box, ellipse, mix, polygon, step
 from stylekit_plugins.scenes.nature import shadow
 

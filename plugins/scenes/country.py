@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from stylekit_plugins.scenes.buildings import CHURCH, HOUSE, balloon, house
 from stylekit_plugins.scenes.canvas import Canvas, mix, step
 from stylekit_plugins.scenes.nature import (
@@ -71,7 +72,7 @@ def village(canvas: Canvas) -> None:
         house(canvas.row(int(0.8 / width), foot, width, HOUSE, 0.8))
         grove = canvas.row(int(0.95 / width), foot + 0.015, 0.85 * width, TREE, 0.5)
         tree(grove, grove.any_of(LEAVES[:5]), 0.15 - 0.05 * number, haze)
-    meadow(canvas, 0.84, tuple(rng.sample(BRIGHT, 2)), 0.25)
+    meadow(canvas, 0.91, tuple(rng.sample(BRIGHT, 2)), 0.25)
 
 
 def poppies(canvas: Canvas) -> None:

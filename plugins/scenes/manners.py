@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from stylekit_plugins.scenes.canvas import colour
 from stylekit_plugins.scenes.dabs import dabs
-from torch import Tensor
 
 LIGHTNESS = torch.tensor([[0.30, 0.55, 0.15]])
 
@@ -71,7 +72,7 @@ def photo(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
 def strokes(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
     """Thick directed brush strokes in gold, turquoise and violet, with blue contours."""
     size = rgb.shape[1]
-    target = Palette("#10184e", "#545c9c", "#ffeca8", 1.6, 1.6, 0.0)(rgb)
+    target = Palette("#10184e", "#545c9c", "#ffeca8", 1.5, 1.6, 0.0)(rgb)
     paint, _ = dabs(target, max(2, round(size / 40)), 1.3, 0.42, generator, spread=0.03, gloss=0.08)
     return torch.lerp(target, paint, 0.65).lerp(colour("#181448"), ink * 0.6)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from stylekit_plugins.scenes.canvas import Canvas, Paint, box, mix, polygon, step
 from torch import Tensor
+
+from stylekit_plugins.scenes.canvas import Canvas, Paint, box, mix, polygon, step
 
 
 class Mood(NamedTuple):
@@ -105,17 +106,18 @@ def pine(part: Canvas, far: float = 0, haze: Paint = "#ffffff") -> None:
 def meadow(canvas: Canvas, top: float, flowers: tuple[str, ...], share: float = 0.3) -> None:
     """Flowers over everything below ``top``, larger towards the viewer."""
     below = canvas.at(0, 0, 1, (0, top, 1, 1))
-    depth = (below.y - top + 0.02) / (1 - top)
     for number, paint in enumerate(flowers):
-        across = (0.018 + 0.05 * depth) * (1 + 0.1 * number)
-        row = torch.log(depth * 20) * 7 + 0.37 * number
+        across = (0.015 + 0.12 * (below.y - top)) * (1 + 0.1 * number)
+        # Rows three quarters as far apart as flowers in a row: the integral of 1 / (0.75 across).
+        row = across.log() / 0.09 + 0.37 * number
         level = row.floor()
         column = (below.x - 0.5) / across + 7.3 * level + number * 3.1
         which = (column.floor() * 37 + level * 131).long()
         chance, off, drop = (canvas.table(997)[which.remainder(997)] for _ in range(3))
         u = column - column.floor() - 0.5 - 0.35 * (off - 0.5)
         v = row - level - 0.5 - 0.4 * (drop - 0.5)
-        size = 0.30 - 0.5 * (chance > share + 0.5 * below.rough)
+        dense = share + 0.5 * below.rough - 0.4 * step(0.03, 0, below.y - top)
+        size = 0.30 - 0.5 * (chance > dense)
         spot = ((u.square() + (v * 0.85).square()).sqrt() - size) * across
         lit = step(-0.5, 0.5, (u * canvas.side - v) * 1.6)
         below.fill(mix(mix(paint, "#30203c", 0.3), mix(paint, "#ffffff", 0.15), lit), spot, 0.7)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from stylekit_plugins.scenes.canvas import Canvas, box, ellipse, mix, step
 from stylekit_plugins.scenes.nature import shadow
-from torch import Tensor
 
 SKINS = {
     "apple": ("#5a1020", "#c82a26", "#f08a48"),

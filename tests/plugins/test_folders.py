@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from stylekit_plugins.folders import Folders, stylekit_datasets
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stylekit.errors import StylekitError, StylekitWarning
+from stylekit_plugins.folders import Folders, stylekit_datasets
 
 REAL = Path(__file__).parents[2] / "../shared/data"
 
