@@ -308,7 +308,8 @@ def _compile(players: Mapping[str, Player]) -> None:
     for player in players.values():
         assert isinstance(player.modules, list)
         for module in player.modules:
-            module.compile()
+            if isinstance(module, nn.Module):
+                module.compile()
 
 
 def _workers(settings: Settings) -> int:

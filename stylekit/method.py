@@ -39,6 +39,11 @@ def turn(player: str, lazy: int = 1) -> Callable[[_Function], _Function]:
             Karras et al. 2020, appendix B)
     """
 
+    if not isinstance(player, str) or lazy < 1:
+        raise TypeError(
+            "A turn is marked with its player's name and a period from 1 on, as in @turn('generator', lazy=16)."
+        )
+
     def mark(function: _Function) -> _Function:
         function._turn = (player, lazy)  # type: ignore[attr-defined]
         return function
@@ -61,7 +66,7 @@ class Player:
     """Modules that learn together, and how.
 
     Args:
-        modules: the modules whose parameters the player moves
+        modules: what the player moves: a module or several, or a parameter, such as a picture that is optimised
         lr: learning rate
         optimizer: callable that builds a ``torch.optim.Optimizer`` from parameters and ``lr``
         schedule: factor on the learning rate as a function of progress through the run, from 0 to 1
@@ -71,7 +76,7 @@ class Player:
             update" is ``update_every=5`` of the generator)
     """
 
-    modules: Iterable[nn.Module] | nn.Module
+    modules: Iterable[nn.Module | nn.Parameter] | nn.Module | nn.Parameter
     lr: float = 2e-4
     optimizer: Callable[..., torch.optim.Optimizer] = field(default=lambda p, lr: torch.optim.Adam(p, lr, (0.5, 0.999)))
     schedule: Callable[[float], float] = constant
@@ -80,13 +85,16 @@ class Player:
     update_every: int = 1
 
     def __post_init__(self) -> None:
-        self.modules = [self.modules] if isinstance(self.modules, nn.Module) else list(self.modules)
+        self.modules = [self.modules] if isinstance(self.modules, nn.Module | nn.Parameter) else list(self.modules)
+        if not all(isinstance(module, nn.Module | nn.Parameter) for module in self.modules) or self.update_every < 1:
+            raise TypeError("A player has modules or parameters, and moves at every so-many-th step, from 1 on.")
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """Every parameter of the player's modules that learns, once."""
         assert isinstance(self.modules, list)
-        return list({p: None for module in self.modules for p in module.parameters() if p.requires_grad})
+        nested = ([m] if isinstance(m, nn.Parameter) else m.parameters() for m in self.modules)
+        return list({p: None for parameters in nested for p in parameters if p.requires_grad})
 
 
 class Method(nn.Module):
@@ -106,13 +114,18 @@ class Method(nn.Module):
     """The submodules that ``stylize`` needs, and all that a model file holds; empty: every one."""
 
     arguments: dict[str, Any]
-    """What the constructor was called with; a model file keeps it."""
+    """What the constructor was called with, defaults too; a model file keeps it."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Method:
         self = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
-        given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
-        object.__setattr__(self, "arguments", {k: v for k, v in list(given.items())[1:] if k not in ("args", "kwargs")})
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind_partial(self, *args, **kwargs)
+        bound.apply_defaults()
+        given: dict[str, Any] = {}
+        for name, value in list(bound.arguments.items())[1:]:
+            kind = signature.parameters[name].kind
+            given |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+        object.__setattr__(self, "arguments", given)
         return self
 
     def players(self) -> dict[str, Player]:

@@ -145,7 +145,7 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
         raise StylekitError(f"{out} is one of the files to read, and is not overwritten.")
     name, factory = plugins.find_method(plugin)
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
-    arguments, state = reader.read_weights({file.name: read_state(file) for file in files})
+    arguments, state = reader.read_weights({str(file): read_state(file) for file in files})
     method: Method = make("method", factory, **arguments)
     absent = {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
     fit(method, state, files[0], absent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -85,16 +84,16 @@ class Line(Method):
         return {"learner": Player(self.value, optimizer=torch.optim.SGD, lr=0.1)}
 
     def forward(self, batch: Batch) -> Tensor:
-        self.steps += 1  # type: ignore[operator, assignment]
-        return self.value(batch["content"])  # type: ignore[no-any-return]
+        self.steps += 1  # type: ignore[operator]
+        return self.value(batch["content"])
 
     @turn("learner")
     def fit(self, batch: Batch, made: Tensor) -> Terms:
-        bad = float("nan") if int(self.steps) == self.fail_at else 0.0  # type: ignore[arg-type]
+        bad = float("nan") if int(self.steps) == self.fail_at else 0.0
         return {"square": (made - 0.5).square().mean() + bad}
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        return self.value(content).clamp(0, 1)  # type: ignore[no-any-return]
+        return self.value(content).clamp(0, 1)
 
 
 def test_a_run_leaves_what_the_documentation_says(tmp_path: Path) -> None:
@@ -110,7 +109,9 @@ def test_a_run_leaves_what_the_documentation_says(tmp_path: Path) -> None:
     assert {"translate/cycle_a", "judge_a/real", "judge_b/fake"} <= lines[0].keys()
     told = json.loads((run / "run.json").read_text())
     assert told["settings"]["seed"] == 0
-    assert told["method"] == {"name": "cyclegan", "arguments": SMALL}
+    assert told["method"]["name"] == "cyclegan"
+    assert told["method"]["arguments"].items() >= SMALL.items()
+    assert told["method"]["arguments"]["cycle"] == 10
     assert told["sessions"][0]["to"] == 3
     assert told["versions"]["torch"] == torch.__version__
 
@@ -309,7 +310,7 @@ def test_rehearsal_reports_a_turn_without_a_player() -> None:
         def fit(self, batch: Batch, made: Tensor) -> Terms:
             return {"square": made.mean()}
 
-    with pytest.raises(StylekitError, match="The turn 'fit' of Wrong is for 'lerner'. Did you mean 'learner'"):
+    with pytest.raises(StylekitError, match=r"The turn 'fit' of Wrong is for 'lerner'\. Did you mean 'learner'"):
         rehearse(Wrong(), batch())
 
 
@@ -453,9 +454,9 @@ def test_tensorboard_follows_a_run(tmp_path: Path) -> None:
     board = events.EventAccumulator(str(run / "tensorboard"))
     board.Reload()
     cycle = board.Scalars("translate/cycle_a")
-    assert [(point.step, pytest.approx(point.value)) for point in cycle] == [
-        (line["step"], line["translate/cycle_a"]) for line in Run(run).metrics()
-    ]
+    assert {point.step: point.value for point in cycle} == pytest.approx(
+        {line["step"]: line["translate/cycle_a"] for line in Run(run).metrics()}
+    )
 
 
 def test_bf16_trains_and_stays_near_float32(tmp_path: Path) -> None:
@@ -465,12 +466,11 @@ def test_bf16_trains_and_stays_near_float32(tmp_path: Path) -> None:
     assert half != plain
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals of this kind are of POSIX")
 def test_a_second_interrupt_is_not_held_back() -> None:
     from stylekit.engine import _interruptible
 
-    with _interruptible() as asked, pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
+    with _interruptible() as asked:
+        signal.raise_signal(signal.SIGINT)
         assert asked()
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

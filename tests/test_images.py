@@ -132,9 +132,7 @@ def test_16_bit_rgb_becomes_8_bit(tmp_path: Path) -> None:
     pixel = zlib.compress(b"\0" + bytes.fromhex("80124034FF56"))
     header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
     path = tmp_path / "x.png"
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixel) + chunk(b"IEND", b"")
-    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixel) + chunk(b"IEND", b""))
     assert bytes_of(images.read(path).image) == [[[0x80, 0x40, 0xFF]]]
 
 
@@ -274,9 +272,7 @@ def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
         assert picture.image.min() > 0.98
 
 
-def test_large_pictures_are_read_in_silence_up_to_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_pictures_are_read_in_silence_up_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     images.read(save(tmp_path / "fits.png", Image.new("L", (10, 10))))
     path = save(tmp_path / "large.png", Image.new("L", (11, 10)))
@@ -436,9 +432,7 @@ def test_resize_agrees_with_pillow() -> None:
     plane = np.random.default_rng(0).random((60, 90), dtype=np.float32)
     image = torch.from_numpy(plane)[None, None]
     for height, width in [(20, 30), (31, 200), (1, 1), (120, 91)]:
-        expected = np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC)).clip(
-            0, 1
-        )
+        expected = np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
         resized = images.resize(image, (height, width))
         assert resized.shape == (1, 1, height, width)
         assert np.abs(resized[0, 0].numpy() - expected).max() < 1e-5

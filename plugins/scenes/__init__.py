@@ -43,7 +43,8 @@ def render(index: int, manner: str = "photo", size: int = 64, seed: int = 0, str
         # Texture has numbers of its own, so that it differs between manners and between scenes.
         texture = torch.Generator().manual_seed(random.Random(f"{seed}/{stream}/{index}/{manner}").getrandbits(60))
         shown = MANNERS[manner](canvas.rgb, canvas.ink, texture).mul_(255).round_().clamp_(0, 255).div_(255)
-    return shown.clone()
+    image: Tensor = shown.clone()
+    return image
 
 
 def _check(size: int, *manners: str) -> None:

@@ -49,10 +49,7 @@ def test_problems_are_listed_and_the_code_is_1(pair: Path) -> None:
     result = check(pair)
     assert result.exit_code == 1, result.output
     lines = result.output.splitlines()
-    assert (
-        f"  {pair}/trainB/bad09.jpg cannot be read: it is damaged, or in no format that pillow knows."
-        in lines
-    )
+    assert f"  {pair}/trainB/bad09.jpg cannot be read: it is damaged, or in no format that pillow knows." in lines
     assert not any("bad10" in line for line in lines)
     assert "  and 2 more" in lines
     assert f"  {pair}/trainA/1.png = {pair}/trainA/again.png" in lines

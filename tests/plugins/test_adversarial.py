@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from stylekit_plugins.adversarial import LSGAN, Hinge, NonSaturating, stylekit_losses
 
 SCORES = torch.tensor([[0.5, -2.0], [3.0, 1.0]], dtype=torch.float64)
-Loss = LSGAN | NonSaturating | Hinge
+Loss: TypeAlias = LSGAN | NonSaturating | Hinge
 LOSSES: list[Loss] = [LSGAN(), NonSaturating(), Hinge()]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 every_verb = pytest.mark.parametrize("verb", ["real", "fake", "fool"])

@@ -59,7 +59,9 @@ def states(folder: Path) -> dict[str, Weights]:
 
 @pytest.fixture
 def method(states: dict[str, Weights]) -> CycleGAN:
-    method = CycleGAN(generator={"name": "resnet", "blocks": 6, "width": 8}, discriminator={"name": "patch", "width": 8}, pool=0)
+    method = CycleGAN(
+        generator={"name": "resnet", "blocks": 6, "width": 8}, discriminator={"name": "patch", "width": 8}, pool=0
+    )
     for role, name in ROLES.items():
         getattr(method, name).load_state_dict(states[role])
     return method
@@ -172,7 +174,9 @@ def alone() -> Runtime:
 
 
 def play(method: CycleGAN, batches: list[Weights], total: int) -> None:
-    seats = [Seat(key, player, [t for t in method.turns() if t.player == key]) for key, player in method.players().items()]
+    seats = [
+        Seat(key, player, [t for t in method.turns() if t.player == key]) for key, player in method.players().items()
+    ]
     for index, images in enumerate(batches):
         step(method, seats, images, index, total, alone())
 
@@ -207,7 +211,9 @@ def test_three_float32_steps_lead_to_the_weights_of_a_plain_loop(method: CycleGA
     play(method, batches, total=6)
     for role, name in ROLES.items():
         ours = getattr(method, name).state_dict()
-        off = torch.cat([(ours[key] - t).detach().abs().flatten() for key, t in nets[role].items() if key.endswith("weight")])
+        off = torch.cat(
+            [(ours[key] - t).detach().abs().flatten() for key, t in nets[role].items() if key.endswith("weight")]
+        )
         assert off.median() < 1e-6
         assert off.quantile(0.999) < 1e-4  # of a way of 6e-4
 
@@ -294,7 +300,9 @@ def test_previews_have_the_size_of_the_pictures() -> None:
         assert image.shape == (1, 3, 20, 20)
 
 
-def check_translation(model: stylekit.model.Model, reference: Weights, theirs: str, direction: str | None = None) -> None:
+def check_translation(
+    model: stylekit.model.Model, reference: Weights, theirs: str, direction: str | None = None
+) -> None:
     source = {"fake_B": "real_A", "fake_A": "real_B"}[theirs]
     out = model.stylize((reference[source] + 1) / 2, direction=direction)
     assert (out * 2 - 1 - reference[theirs]).abs().max() < 1e-5
@@ -309,8 +317,9 @@ def test_imported_generator_stylises_as_in_the_papers_code(folder: Path, referen
 
 
 def test_import_on_the_command_line(folder: Path, reference: Weights, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "stylekit.cli", "import", str(folder / "latest_net_G_A.pth"), "--plugin", "cyclegan"]
-    ran = subprocess.run([*command, "-o", "m.safetensors"], cwd=tmp_path, capture_output=True, text=True)
+    line = f"import {folder / 'latest_net_G_A.pth'} --plugin cyclegan -o m.safetensors"
+    command = [sys.executable, "-m", "stylekit.cli", *line.split()]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     check_translation(stylekit.load(tmp_path / "m.safetensors", device="cpu"), reference, "fake_B")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stylekit import StylekitError, plugins
+from stylekit import StylekitError, make, plugins
 from stylekit_plugins.resnet import ResBlock, ResNet
 
 
@@ -98,7 +98,8 @@ def test_instance_norm_needs_biases_and_the_other_norms_do_without() -> None:
 
 @pytest.mark.parametrize("upsample", ["transpose", "resize"])
 def test_only_biases_that_a_norm_takes_out_again_do_not_learn(upsample: Literal["transpose", "resize"]) -> None:
-    network, image = ResNet(blocks=1, width=4, upsample=upsample).double(), torch.rand(1, 3, 16, 16, dtype=torch.float64)
+    network = ResNet(blocks=1, width=4, upsample=upsample).double()
+    image = torch.rand(1, 3, 16, 16, dtype=torch.float64)
     before = network(image)
     frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
     assert len(frozen) == 1 + 2 + 2 + 2
@@ -188,7 +189,5 @@ def test_other_channels() -> None:
 
 
 def test_wrong_norm_is_refused_by_name() -> None:
-    from stylekit import make
-
-    with pytest.raises(StylekitError, match="'norm'.*'layer'"):
+    with pytest.raises(StylekitError, match=r"'norm'.*'layer'"):
         make("generator", {"name": "resnet", "norm": "layer"})

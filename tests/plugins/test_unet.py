@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from stylekit import StylekitError
 from stylekit_plugins.unet import Level, UNet
@@ -13,10 +16,10 @@ from stylekit_plugins.unet import Level, UNet
 def by_hand(downs: int, width: int) -> int:
     """Weights and biases of the 4x4 convolutions with instance norm; a step up reads what comes up and what is skipped."""
     widths = [3, width, 2 * width, 4 * width] + [8 * width] * (downs - 3)
-    down = sum((before * 16 + 1) * after for before, after in zip(widths, widths[1:], strict=False))
+    down = sum((before * 16 + 1) * after for before, after in pairwise(widths))
     up = sum(
         ((inner if step == downs else 2 * inner) * 16 + 1) * outer
-        for step, (outer, inner) in enumerate(zip(widths, widths[1:], strict=False), 1)
+        for step, (outer, inner) in enumerate(pairwise(widths), 1)
     )
     return down + up
 
@@ -58,13 +61,44 @@ def test_innermost_features_are_one_pixel_for_the_least_side() -> None:
 
 
 def test_a_skip_hands_on_the_input_as_it_is() -> None:
-    """An activation in place would hand on the changed input; so it did in some early implementations."""
+    """An activation in place would hand on a changed one."""
     level = Level(4, 8, None, "instance")
     x = torch.randn(1, 4, 8, 8)
     before = x.clone()
     out = level(x)
     assert out.shape == (1, 8, 8, 8)
     assert torch.equal(out[:, :4], before)
+
+
+def written_out(w: dict[str, Tensor], x: Tensor, prefix: str = "model.model") -> Tensor:
+    """The network on [-1, 1], level by level, by the names of the weights alone."""
+
+    def down(x: Tensor, index: int) -> Tensor:
+        return F.conv2d(x, w[f"{prefix}.{index}.weight"], w[f"{prefix}.{index}.bias"], stride=2, padding=1)
+
+    def up(x: Tensor, index: int) -> Tensor:
+        weight, bias = w[f"{prefix}.{index}.weight"], w[f"{prefix}.{index}.bias"]
+        return F.conv_transpose2d(F.relu(x), weight, bias, stride=2, padding=1)
+
+    if f"{prefix}.0.weight" in w:
+        return torch.tanh(up(written_out(w, down(x, 0), f"{prefix}.1.model"), 3))
+    inner = down(F.leaky_relu(x, 0.2), 1)
+    if f"{prefix}.5.weight" in w:
+        return torch.cat([x, F.instance_norm(up(written_out(w, F.instance_norm(inner), f"{prefix}.3.model"), 5))], 1)
+    return torch.cat([x, F.instance_norm(up(inner, 3))], 1)
+
+
+@pytest.mark.parametrize("downs", [5, 7])
+def test_network_is_the_published_one_written_out(downs: int) -> None:
+    torch.manual_seed(0)
+    network = UNet(downs, width=4).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(0, 0.1)
+    image = torch.rand(2, 3, 128, 256, dtype=torch.float64)
+    expected = (written_out(network.state_dict(), image * 2 - 1) + 1) / 2
+    assert expected.std() > 0.1
+    assert torch.allclose(network(image), expected, atol=1e-10)
 
 
 def test_fine_detail_passes_around_the_bottleneck() -> None:
@@ -103,5 +137,5 @@ def test_convolutions_start_normal_with_deviation_002() -> None:
 
 
 def test_fewer_than_five_steps_down_are_refused() -> None:
-    with pytest.raises(StylekitError, match="at least 5.*downs=4"):
+    with pytest.raises(StylekitError, match=r"at least 5.*downs=4"):
         UNet(4)
