@@ -114,7 +114,7 @@ def test_turn_defined_again_takes_its_parents_place_with_its_own_player_and_pace
 
 def test_turn_set_to_none_is_left_out() -> None:
     class Fewer(Plain):
-        second = None  # type: ignore[assignment]
+        second = None
 
     assert [t.name for t in Fewer.turns()] == ["first"]
 

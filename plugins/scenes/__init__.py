@@ -20,6 +20,8 @@ from stylekit_plugins.scenes.manners import MANNERS
 __all__ = ["KINDS", "MANNERS", "SPLITS", "Scenes", "render"]
 
 SPLITS = ("train", "test")
+KEPT_BYTES = 2**28
+"""A data set of scenes that fits into this keeps what it has drawn, a byte a value."""
 
 
 def render(index: int, manner: str = "photo", size: int = 64, seed: int = 0, stream: str = "test") -> Tensor:
@@ -89,6 +91,8 @@ class Scenes(Dataset[dict[str, Tensor]]):
         self.size, self.seed, self.length = size, seed, length
         self.manners = (content, style)
         self.streams = ("test", "test") if split == "test" else ("content", "style")
+        self._keeps = 2 * length * 3 * size**2 <= KEPT_BYTES
+        self._drawn: dict[tuple[int, str], Tensor] = {}
 
     def __len__(self) -> int:
         return self.length
@@ -96,10 +100,16 @@ class Scenes(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not -self.length <= index < self.length:
             raise IndexError(index)
-        return {
-            key: render(index % self.length, manner, self.size, self.seed, stream)
-            for key, manner, stream in zip(self.gives, self.manners, self.streams, strict=True)
-        }
+        return {key: self._draw(index % self.length, key) for key in self.gives}
+
+    def _draw(self, index: int, key: str) -> Tensor:
+        if (index, key) in self._drawn:
+            return self._drawn[index, key].float().div_(255)
+        which = self.gives.index(key)
+        image = render(index, self.manners[which], self.size, self.seed, self.streams[which])
+        if self._keeps:
+            self._drawn[index, key] = image.mul(255).round_().byte()
+        return image
 
 
 @hookimpl
