@@ -7,6 +7,7 @@ translation, though learnt without pairs, can be compared with what it should be
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
@@ -54,12 +55,24 @@ def main() -> None:
     there, back = model.stylize(photos), model.stylize(paintings, direction="b-to-a")
 
     table = Table("", "PSNR, untouched", "PSNR, translated", "SSIM, untouched", "SSIM, translated")
+    results = {}
     for name, source, translated, truth in (
         ("A to B: photo to painting", photos, there, paintings),
         ("B to A: painting to photo", paintings, back, photos),
     ):
         (psnr_before, ssim_before), (psnr, ssim) = scores(source, truth), scores(translated, truth)
         table.add_row(name, f"{psnr_before:.2f} dB", f"{psnr:.2f} dB", f"{ssim_before:.3f}", f"{ssim:.3f}")
+
+        results[name] = {"psnr": [psnr_before, psnr], "ssim": [ssim_before, ssim]}
+    session = json.loads((run / "run.json").read_text())["sessions"][-1]
+    told = {
+        "pictures": HELD_OUT,
+        "size": SIZE,
+        "steps": options.steps,
+        "seconds": session["seconds"],
+        "scores": results,
+    }
+    (run / "scores.json").write_text(json.dumps(told, indent=2) + "\n")
 
     sheet = run / "held_out.png"
     columns = (photos, there, paintings, back)

@@ -23,13 +23,15 @@ def l1(image: Tensor, target: Tensor) -> Tensor:
     return 2 * F.l1_loss(image, target)
 
 
-def together(network: nn.Module, *images: Tensor) -> tuple[Tensor, ...]:
+def together(network: nn.Module, *images: Tensor) -> list[Any]:
     """Passes several images through a network as one batch: quicker, and the same unless the batch shares statistics."""
     shared = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
     if shared or len({image.shape[1:] for image in images}) > 1:
-        return tuple(network(image) for image in images)
-    out: tuple[Tensor, ...] = network(torch.cat(images)).split([len(image) for image in images])
-    return out
+        return [network(image) for image in images]
+    out, sizes = network(torch.cat(images)), [len(image) for image in images]
+    if isinstance(out, Tensor):
+        return list(out.split(sizes))
+    return list(zip(*(scale.split(sizes) for scale in out), strict=True))
 
 
 class CycleGAN(Method):
@@ -127,10 +129,8 @@ class CycleGAN(Method):
 
     def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Terms:
         # Half the loss slows the discriminator down relative to the generator (appendix 7.1).
-        return {
-            "real": 0.5 * self.adversarial.real(discriminator(real)),
-            "fake": 0.5 * self.adversarial.fake(discriminator(fake)),
-        }
+        of_real, of_fake = together(discriminator, real, fake)
+        return {"real": 0.5 * self.adversarial.real(of_real), "fake": 0.5 * self.adversarial.fake(of_fake)}
 
     def stylize(
         self, content: Tensor, style: Tensor | None = None, direction: Literal["a-to-b", "b-to-a"] = "a-to-b"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stylekit import hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_layer
+from stylekit.layers import NarrowConv2d, Norm, freeze_idle_biases, init_normal, norm_layer
 
 
 class ResBlock(nn.Module):
@@ -80,7 +80,7 @@ class ResNet(nn.Module):
         layers += [ResBlock(width * 4, norm, dropout) for _ in range(blocks)]
         for scale in (2, 1):
             layers += [up(width * scale * 2, width * scale), norm_layer(norm, width * scale), nn.ReLU(inplace=True)]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), NarrowConv2d(width, channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         init_normal(self)
         freeze_idle_biases(self)

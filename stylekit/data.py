@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,4 +80,16 @@ def batches(
     order = Order(len(dataset), batch_size, seed, steps, share)
     # A generator of its own: else the loader draws from the caller's random numbers.
     own = torch.Generator().manual_seed(derive(seed, "workers"))
-    return DataLoader(SeededItems(dataset, seed), batch_sampler=order, num_workers=workers, generator=own)
+    items = SeededItems(dataset, seed)
+    return DataLoader(
+        items,
+        batch_sampler=order,
+        num_workers=workers,
+        generator=own,
+        worker_init_fn=_leave_interrupts_to_the_main_process,
+    )
+
+
+def _leave_interrupts_to_the_main_process(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal, and a worker that it ends takes the run with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

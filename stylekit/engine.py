@@ -198,7 +198,7 @@ def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None,
         raise StylekitError(f"The run in {run.folder} has made {done} steps already. Ask for more in all with --steps.")
     recorder = Recorder(run, name or type(method).__name__, method, seats, settings, runtime, preview, done, progress)
     if settings.compile:
-        _compile(players)
+        compile_networks(players)
     loader = batches(
         dataset, settings.batch_size, settings.seed, range(done, settings.steps), share, _workers(settings)
     )
@@ -272,9 +272,9 @@ def open_data(settings: Settings, split: str) -> Any:
     Raises:
         StylekitError: no such folder or data set, or one without pictures.
     """
-    spec: Any = settings.data
+    spec: Any = settings.data or "scenes"
     if settings.content or settings.style:
-        if "data" in settings.model_fields_set:
+        if settings.data is not None:
             raise StylekitError("Give either --content and --style, or --data.")
         spec = {"name": "folders", "content": settings.content, "style": settings.style}
     elif isinstance(spec, str) and (Path(spec).is_dir() or Path(spec).name != spec):
@@ -304,7 +304,8 @@ def _to(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     return {key: images.to(device, non_blocking=True) for key, images in batch.items()}
 
 
-def _compile(players: Mapping[str, Player]) -> None:
+def compile_networks(players: Mapping[str, Player]) -> None:
+    """Compiles the players' modules in place, when they are first called."""
     for player in players.values():
         assert isinstance(player.modules, list)
         for module in player.modules:

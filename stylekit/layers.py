@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,6 +22,25 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalises ``(N, C, H, W)`` over H and W."""
         return F.group_norm(x, x.shape[1])
+
+
+class NarrowConv2d(nn.Conv2d):
+    """A convolution to few channels, such as an image's, without stride and padding; about twice as fast on a CPU.
+
+    A k x k convolution to C channels is a 1 x k one to C k channels, one for each row of the kernel, whose results are
+    shifted by a row each and summed. The work is the same, but C k channels fill the vector registers and C do not.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolves ``(N, C, H, W)`` to ``(N, out_channels, H - k + 1, W - k + 1)``."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        channels, _, rows, _ = self.weight.shape
+        parts = F.conv2d(x, self.weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2))
+        parts = parts.unflatten(1, (rows, channels))
+        height = x.shape[2] - rows + 1
+        out = torch.stack([parts[:, row, :, row : row + height] for row in range(rows)]).sum(0)
+        return out if self.bias is None else out + self.bias[:, None, None]
 
 
 def norm_layer(norm: Norm, width: int) -> nn.Module:

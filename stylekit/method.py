@@ -124,7 +124,10 @@ class Method(nn.Module):
         given: dict[str, Any] = {}
         for name, value in list(bound.arguments.items())[1:]:
             kind = signature.parameters[name].kind
-            given |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                given |= value
+            elif kind is not inspect.Parameter.VAR_POSITIONAL:  # those have no names to be kept by
+                given[name] = value
         object.__setattr__(self, "arguments", given)
         return self
 

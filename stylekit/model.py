@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,7 +155,11 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
 
 
 def _build(told: Mapping[str, str], arguments: Mapping[str, Any], path: Path) -> Method:
-    name, stored = told["method"], json.loads(told.get("arguments", "{}"))
+    name = told["method"]
+    try:
+        stored = dict(json.loads(told["arguments"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise StylekitError(f"{path} is damaged: its header has no arguments of the method ({error}).") from None
     for key, value in stored.items():
         if isinstance(value, dict) and "callable" in value and key not in arguments:
             raise StylekitError(
@@ -166,7 +171,10 @@ def _build(told: Mapping[str, str], arguments: Mapping[str, Any], path: Path) ->
             f"{path} belongs to the method {name!r} of {told.get('package') or 'no package'}, which is not installed. "
             f"Install it, or name its file with --plugin FILE.py. {suggest(name, plugins.names('method'))}"
         )
-    method: Method = make("method", {"name": name, **stored, **arguments})
+    try:
+        method: Method = make("method", {"name": name, **stored, **arguments})
+    except StylekitError as error:
+        raise StylekitError(f"{path} holds a model that cannot be built here. {error}") from None
     return method
 
 
@@ -199,7 +207,7 @@ class Model:
     def device(self) -> torch.device:
         return next((p.device for p in self.method.parameters()), torch.device("cpu"))
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not in inference mode: its tensors refuse what the caller may want to do with them
     def stylize(self, image: Image_, style: Tensor | Image.Image | None = None, direction: str | None = None) -> Image_:
         """Stylises an image and gives one of the same kind and size.
 
@@ -216,9 +224,8 @@ class Model:
         if isinstance(image, Image.Image):
             styled = self.stylize_picture(images.from_pil(image), style, direction)
             return images.to_pil(styled.image, styled.alpha)
-        self._check(image)
-        look = None if style is None else self._as_tensor(style).to(self.device)
-        return self.method.stylize(image.to(self.device), look, **options).clamp(0, 1).to(image.device)
+        look = None if style is None else self._ready(self._as_tensor(style))
+        return self.method.stylize(self._ready(image), look, **options).clamp(0, 1).to(image)
 
     def stylize_picture(
         self, picture: Picture, style: Tensor | Image.Image | None = None, direction: str | None = None
@@ -251,7 +258,7 @@ class Model:
         Raises:
             StylekitError: it needs more; both figures are told.
         """
-        needed = needed_bytes(self.stylize, height, width)
+        needed = int(self._bytes_per_pixel * height * width)
         free = free_memory(self.device)
         if needed > free:
             raise StylekitError(
@@ -259,14 +266,18 @@ class Model:
                 f"are free on {self.device}. Make the picture smaller, by a factor of {(needed / free) ** 0.5:.1f} a side."
             )
 
+    @cached_property
+    def _bytes_per_pixel(self) -> float:
+        return needed_bytes(self.stylize, 1024, 1024) / 1024**2
+
     @staticmethod
     def _as_tensor(image: Tensor | Image.Image) -> Tensor:
         return images.to_tensor(image) if isinstance(image, Image.Image) else image
 
-    @staticmethod
-    def _check(image: Tensor) -> None:
+    def _ready(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
             raise StylekitError(
                 f"An image to stylise is a float tensor (N, 3, H, W) in [0, 1], and this one is {image.dtype} "
                 f"{tuple(image.shape)}."
             )
+        return image.to(self.device, torch.float32)

@@ -58,4 +58,4 @@ class Display:
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, soft_wrap=True)  # so that a path or a command can be copied whole

@@ -86,7 +86,8 @@ class Run:
         new = check({**own.model_dump(), **given, "resume": True, "out": self.folder})
         changed = [name for name in given if name not in MAY_CHANGE and getattr(own, name) != getattr(new, name)]
         if changed:
-            was = ", ".join(f"{name} was {getattr(own, name)!r}, now {getattr(new, name)!r}" for name in changed)
+            before, now = own.as_json(), new.as_json()
+            was = ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in changed)
             raise StylekitError(
                 f"The run in {self.folder} was started with other settings: {was}. A resumed run keeps its settings: leave "
                 "these out, or start a new run with another --out."
@@ -131,6 +132,11 @@ class Run:
         from stylekit.plots import draw_losses
 
         write_whole(self.folder / "losses.png", draw_losses(self.metrics()))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether its last session was stopped before its time, by Ctrl-C or a request to terminate."""
+        return bool(self._read()["sessions"][-1]["ended"] == "interrupted")
 
     def resume_command(self) -> str:
         """What to type to go on."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, suggest
 from stylekit.settings import Settings
 
 
@@ -24,6 +24,8 @@ def pick_device(device: str) -> torch.device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, available in there.items() if available))
+    if device not in there:
+        raise StylekitError(f"There is no device {device!r}. {suggest(device, ['auto', *there])}")
     if not there[device]:
         why = (
             "this build of torch has no CUDA" if device == "cuda" and torch.version.cuda is None else "torch finds none"
@@ -107,9 +109,10 @@ def launch(work: Callable[..., None], settings: Settings, *arguments: Any) -> No
 
 
 def _quiet() -> None:
-    """Leaves out what fabric tells of every process it starts."""
+    """Leaves out what fabric and torch tell of every process that they start and stop."""
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
 
 
 class _Work:

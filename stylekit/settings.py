@@ -27,8 +27,8 @@ class Settings(pydantic.BaseModel):
     set: dict[str, Any] = Field({}, description="arguments of the method, KEY=VALUE; part.option reaches into a part")
     content: Path | None = Field(None, description="folder of content pictures (domain a)")
     style: Path | None = Field(None, description="folder of style pictures (domain b)")
-    data: str | dict[str, Any] = Field(
-        "scenes", description="folder with trainA/trainB, A/B or content/style, or a data set"
+    data: str | dict[str, Any] | None = Field(
+        None, description="folder with trainA/trainB, A/B or content/style, or a data set (none: scenes, drawn here)"
     )
     size: int = Field(256, ge=1, description="side of the training pictures, in pixels")
     batch_size: int = Field(1, ge=1, description="pictures a step, over all devices")
@@ -60,7 +60,8 @@ def check(given: dict[str, Any]) -> Settings:
     try:
         return Settings(**given)
     except pydantic.ValidationError as error:
-        problem = error.errors()[0]
+        # A misspelt name is told before the one that is missing for it.
+        problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         name = str(problem["loc"][0])
         if problem["type"] == "extra_forbidden":
             raise StylekitError(f"There is no setting {name!r}. {suggest(name, Settings.model_fields)}") from None
@@ -82,10 +83,16 @@ def read_config(path: Path) -> dict[str, Any]:
         given = yaml.safe_load(path.read_text())
     except OSError as error:
         raise StylekitError(f"The config file {path} cannot be read: {error.strerror}.") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise StylekitError(f"The config file {path} is no YAML{place}: {error.problem}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StylekitError(f"The config file {path} is no YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(given, dict):
         raise StylekitError(f"The config file {path} must hold lines such as `plugin: cyclegan`.")
+    if not isinstance(given.get("set", {}), dict):
+        raise StylekitError(f"Below `set:` the config file {path} must hold lines such as `cycle: 5`.")
     return {str(key).replace("-", "_"): value for key, value in given.items()}
 
 

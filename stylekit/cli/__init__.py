@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from typing import Annotated, Any
 
@@ -67,8 +68,9 @@ def main() -> None:
         app([argument for argument in arguments if argument != "--debug"])
     except StylekitError as error:
         if debug:
-            raise
-        Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+            traceback.print_exc()
+        else:
+            Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         if debug:

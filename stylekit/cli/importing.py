@@ -18,4 +18,4 @@ def command(
     from stylekit.model import import_model
 
     told = import_model(files, plugin, out)
-    Console(stderr=True, highlight=False).print(f"{out}: {told}", markup=False)
+    Console(stderr=True, highlight=False).print(f"{out}: {told}", markup=False, soft_wrap=True)

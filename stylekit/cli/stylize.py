@@ -39,14 +39,19 @@ def command(
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _stylize(loaded, source, target, direction)
-        except (StylekitError, OSError, RuntimeError) as error:
-            failures.append(f"{source}: {str(error).splitlines()[0]}")
+        except (StylekitError, OSError, RuntimeError, MemoryError) as error:
+            failures.append(_failure(source, error))
     console.print(
         f"{len(targets) - len(failures)} of {len(targets)} pictures are in {out}", markup=False, soft_wrap=True
     )
     if failures:
         console.print("These failed:\n" + "\n".join(failures), markup=False, soft_wrap=True)
         raise typer.Exit(1)
+
+
+def _failure(source: Path, error: Exception) -> str:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return reason if str(source) in reason else f"{source}: {reason}"
 
 
 def _stylize(model: Model, source: Path, target: Path, direction: str | None) -> None:
@@ -80,6 +85,8 @@ def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
         if len(sources) > 1:
             raise StylekitError(f"{len(sources)} pictures cannot all go to the file {out}. Give a folder.")
         targets = {sources[0][0]: out}
+    elif out.exists() and not out.is_dir():
+        raise StylekitError(f"{out} is a file, and neither a folder nor a picture to replace. Give another --out.")
     else:
         targets = dict(_distinct(sources, out))
     inputs = {source.resolve() for source in targets}

@@ -27,13 +27,16 @@ _TYPES: dict[str, Any] = {
 
 def _train(config: Path | None, **given: Any) -> None:
     from stylekit.engine import train
+    from stylekit.runs import Run
 
     settings = read_config(config) if config else {}
     given = {name: value for name, value in given.items() if value not in (None, [])}
     if "set" in given:
         given["set"] = {**settings.get("set", {}), **read_assignments(given["set"])}
     settings |= given
-    train(settings.pop("plugin", None), progress=True, **settings)
+    run = Run(train(settings.pop("plugin", None), progress=True, **settings))
+    if run.interrupted:
+        raise typer.Exit(130)  # as every program that Ctrl-C ended, so that what was to follow it does not
 
 
 def _with_options(function: Callable[..., None]) -> Callable[..., None]:

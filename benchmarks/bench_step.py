@@ -1,0 +1,126 @@
+"""A CycleGAN training step beside a plain one, in the same run: time, images a second, peak memory, the same losses.
+
+The two take turns, step by step, and the ratio is the median over the pairs: what slows the machine down slows both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))
+from plain import PlainCycleGAN
+
+from stylekit.data import batches
+from stylekit.engine import Seat, compile_networks, rehearse, step
+from stylekit.images import write
+from stylekit.memory import PeakBytes
+from stylekit.runtime import launch
+from stylekit.settings import check
+from stylekit_plugins.cyclegan import CycleGAN
+from stylekit_plugins.folders import Folders
+from stylekit_plugins.scenes import Scenes
+
+pytestmark = pytest.mark.filterwarnings("default")  # the compiler warns of itself
+
+SHAPES = [(64, 16), (128, 32)]
+PAIRS = 21
+
+
+def build(size: int, width: int) -> tuple[CycleGAN, dict[str, Tensor]]:
+    """A CycleGAN of 6 blocks without pools, and a batch of one."""
+    torch.manual_seed(0)
+    method = CycleGAN({"name": "resnet", "blocks": 6, "width": width}, {"name": "patch", "width": width}, pool=0)
+    test = Scenes(size=size, split="test")[0]
+    return method, {key: image.unsqueeze(0) for key, image in test.items()}
+
+
+def stepper(method: CycleGAN, batch: dict[str, Tensor], compiled: bool) -> Callable[[], dict[str, float]]:
+    """stylekit's step as a function without arguments, by the same code that training runs."""
+    made: list[Callable[[], dict[str, float]]] = []
+
+    def work(runtime: Any, settings: Any) -> None:
+        rehearse(method, batch)
+        players = method.players()
+        seats = [Seat(key, player, [t for t in method.turns() if t.player == key]) for key, player in players.items()]
+        if compiled:
+            compile_networks(players)
+        made.append(lambda: step(method, seats, batch, 0, 10**9, runtime))
+
+    launch(work, check({"plugin": "cyclegan", "device": "cpu"}))
+    return made[0]
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(("size", "width"), SHAPES)
+def test_step(benchmark: Any, record: Any, size: int, width: int, compiled: bool) -> None:
+    method, batch = build(size, width)
+    plain = PlainCycleGAN(method)
+    ours = stepper(method, batch, compiled)
+
+    def theirs() -> dict[str, Tensor]:
+        return plain.step(batch["content"], batch["style"])
+
+    # Warms both up, and shows that they play the same game; Adam's first steps are signs, which blow up rounding errors.
+    for tolerance in (1e-5, 0.05, 0.05):
+        expected, losses = theirs(), ours()
+        judged = {name: sum(v for k, v in losses.items() if k.startswith(name)) for name in ("judge_a", "judge_b")}
+        for name, value in expected.items():
+            mine = judged[name] if name in judged else losses[f"translate/{name}"]
+            assert mine == pytest.approx(float(value), rel=tolerance), name
+
+    pairs = [(seconds(theirs), seconds(ours)) for _ in range(PAIRS)]
+    benchmark.pedantic(ours, rounds=PAIRS)
+    with PeakBytes() as their_bytes:
+        theirs()
+    figures = {
+        "plain_ms": round(1e3 * statistics.median(t for t, _ in pairs), 1),
+        "stylekit_ms": round(1e3 * statistics.median(o for _, o in pairs), 1),
+        "times_as_fast": round(statistics.median(t / o for t, o in pairs), 3),
+        "images_per_second": round(2 / statistics.median(o for _, o in pairs), 2),
+        "plain_peak_tensor_mb": round(their_bytes.peak / 2**20, 1),
+    }
+    if not compiled:
+        with PeakBytes() as our_bytes:
+            ours()
+        figures["stylekit_peak_tensor_mb"] = round(our_bytes.peak / 2**20, 1)
+    benchmark.extra_info.update(figures)
+    record(f"step_{size}_{width}_{'compiled' if compiled else 'eager'}", figures)
+    assert figures["times_as_fast"] > 0.8
+
+
+@pytest.mark.parametrize("kind", ["scenes", "folders"])
+def test_loading_keeps_up_with_training(benchmark: Any, record: Any, tmp_path: Path, kind: str) -> None:
+    """One loading process beside what the smallest step takes from it."""
+    if kind == "folders":
+        for side, index in itertools.product(("A", "B"), range(40)):
+            (tmp_path / side).mkdir(exist_ok=True)
+            write(tmp_path / side / f"{index}.jpg", Scenes(size=256, split="test")[index]["content"])
+    dataset = Scenes(size=64) if kind == "scenes" else Folders(data=str(tmp_path), size=64)
+    loader = iter(batches(dataset, 1, 0, range(10**6), workers=1))
+    for _ in range(10):
+        next(loader)
+    load = min(seconds(lambda: [next(loader) for _ in range(40)]) / 40 for _ in range(3))
+    method, batch = build(64, 16)
+    ours = stepper(method, batch, compiled=False)
+    ours()
+    train = statistics.median(seconds(ours) for _ in range(9))
+    benchmark.pedantic(lambda: next(loader), rounds=40)
+    figures = {"load_ms": round(1e3 * load, 2), "step_ms": round(1e3 * train, 2), "share": round(load / train, 3)}
+    record(f"loading_{kind}_64", figures)
+    assert load < train

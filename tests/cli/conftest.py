@@ -1,0 +1,138 @@
+"""What the tests of the command line share: the program itself, pictures, and a run that was trained once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import torch
+
+import stylekit
+from stylekit import images, plugins
+from stylekit.cli import main
+
+NETWORKS: dict[str, Any] = {
+    "generator": {"name": "resnet", "blocks": 1, "width": 4},
+    "discriminator": {"name": "patch", "layers": 1, "width": 4},
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the program said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one paragraph of an error, which is all that the program may say then."""
+        assert (self.code, self.out, self.err.count("\n")) == (2, "", 1), self
+        assert self.err.startswith("Error: ")
+        return self.err.removeprefix("Error: ").rstrip("\n")
+
+
+class Program(Protocol):
+    """Calls ``stylekit`` with arguments."""
+
+    def __call__(self, *arguments: object) -> Told: ...
+
+
+class Paint(Protocol):
+    """Writes a picture of random blots and returns its path."""
+
+    def __call__(self, path: Path, height: int = 40, width: int = 48, seed: int = 0) -> Path: ...
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What one call of the program changed in this process is not seen by the next."""
+    monkeypatch.setattr(plugins, "_files", {})
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    for cached in (plugins._load, plugins._report):
+        cached.cache_clear()
+    yield
+    for cached in (plugins._load, plugins._report):
+        cached.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("stylekit_file_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """The program, called in this process: quick."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*arguments: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["stylekit", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended, warnings.catch_warnings():
+            warnings.simplefilter("default")
+            main()
+        return Told(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """For processes: one thread, and a width for tables."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+
+
+@pytest.fixture(scope="session")
+def apart(environment: dict[str, str]) -> Program:
+    """The program in a process of its own."""
+
+    def call(*arguments: object) -> Told:
+        line = [sys.executable, "-m", "stylekit.cli", *map(str, arguments)]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+        return Told(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def _paint(path: Path, height: int = 40, width: int = 48, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blots = torch.rand(1, 3, 5, 6, generator=torch.Generator().manual_seed(seed))
+    images.write(path, images.resize(blots, (height, width)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def paint() -> Paint:
+    return _paint
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two folders of pictures, ``a`` and ``b``. Nobody writes there."""
+    root = tmp_path_factory.mktemp("folders")
+    for number in range(3):
+        _paint(root / "a" / f"{number}.png", seed=number)
+        _paint(root / "b" / f"{number}.png", seed=10 + number)
+    return root
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A config file: one step of the smallest CycleGAN, into a folder of its own."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(f"plugin: cyclegan\nsize: 32\nsteps: 1\nworkers: 0\nout: {tmp_path}/run\nset: {NETWORKS}\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, folders: Path) -> Path:
+    """A run of one step on the two folders, with averaged weights. Nobody writes there."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    given = {"content": folders / "a", "style": folders / "b", "set": {**NETWORKS, "ema": 0.5, "lr": 0.01}}
+    return stylekit.train("cyclegan", out=out, size=32, steps=1, workers=0, **given)
