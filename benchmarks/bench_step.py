@@ -17,14 +17,14 @@ import pytest
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parent))
-from plain import PlainCycleGAN
-
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.plain import PlainCycleGAN
 from stylekit.data import batches
-from stylekit.engine import Seat, compile_networks, rehearse, step
+from stylekit.engine import compile_networks, rehearse, step
 from stylekit.images import write
 from stylekit.memory import PeakBytes
 from stylekit.runtime import launch
+from stylekit.seats import Seat
 from stylekit.settings import check
 from stylekit_plugins.cyclegan import CycleGAN
 from stylekit_plugins.folders import Folders

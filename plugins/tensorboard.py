@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from stylekit import hookimpl
 
 
@@ -15,6 +13,8 @@ class Follower:
     """Writes every loss term of a run to its folder ``tensorboard``."""
 
     def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # late: tensorboard is optional, and slow to import
+
         self.writer = SummaryWriter(str(folder))
 
     @hookimpl

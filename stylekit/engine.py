@@ -15,51 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit import checkpoint, plugins
+from stylekit import checkpoint
+from stylekit.assembly import build, check_sides, open_data, open_preview
 from stylekit.data import batches
 from stylekit.errors import NotFinite, StylekitError, suggest
 from stylekit.method import Batch, Method, Player, Turn
-from stylekit.parts import make, override, validate
 from stylekit.recorder import Recorder
 from stylekit.runs import Run, next_free
 from stylekit.runtime import Runtime, launch
+from stylekit.seats import Seat
 from stylekit.seeding import seeded
 from stylekit.settings import Settings, check
-
-
-class Seat:
-    """A player in the game: its turns, its optimiser, and the average of its weights."""
-
-    def __init__(self, name: str, player: Player, turns: Sequence[Turn]) -> None:
-        self.name, self.player, self.turns = name, player, turns
-        self.parameters = player.parameters
-        self.optimizer = player.optimizer(self.parameters, lr=player.lr)
-        self.average = [p.detach().clone() for p in self.parameters] if player.ema is not None else []
-
-    def due(self, step: int) -> list[Turn]:
-        """The turns to play at a step, counted from zero."""
-        if step % self.player.update_every:
-            return []
-        return [turn for turn in self.turns if (step // self.player.update_every) % turn.lazy == 0]
-
-    def move(self, progress: float) -> None:
-        """Updates the weights by their gradients."""
-        if self.player.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.player.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.player.lr * self.player.schedule(progress)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.player.ema is not None:
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - self.player.ema)
-
-    def state(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict(), "average": self.average}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
-        for mine, saved in zip(self.average, state["average"], strict=True):
-            mine.copy_(saved)
 
 
 def step(
@@ -183,8 +149,8 @@ def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None,
     with seeded(settings.seed, "setup"):
         name, method = ("", built) if built else build(settings)
         dataset = open_data(settings, "train")
-        preview = _preview_data(settings) or dataset
-    _check_sides(method, settings.size)
+        preview = open_preview(settings) or dataset
+    check_sides(method, settings.size)
     share = (runtime.rank, runtime.world)
     (sample,) = batches(dataset, settings.batch_size, settings.seed, range(1), share)
     method.to(runtime.device)
@@ -247,57 +213,6 @@ def _restore(run: Run, method: Method, seats: Sequence[Seat]) -> int:
             raise StylekitError(f"{latest} has no state of the player {seat.name!r}: it was written by another method.")
         seat.restore(states[seat.name])
     return done
-
-
-def build(settings: Settings) -> tuple[str, Method]:
-    """Builds the method that the settings name: its registered name, and itself.
-
-    Raises:
-        StylekitError: no such method or preset, or an argument that it does not take.
-    """
-    name, factory = plugins.find_method(settings.plugin)
-    presets = getattr(factory, "presets", {})
-    if settings.preset is not None and settings.preset not in presets:
-        raise StylekitError(
-            f"The method {name!r} has no preset {settings.preset!r}. {suggest(settings.preset, presets)}"
-        )
-    base = presets[settings.preset] if settings.preset else {}
-    arguments = override(factory, base, settings.set, f"method {name!r}")
-    return name, factory(**validate(factory, arguments, f"method {name!r}"))
-
-
-def open_data(settings: Settings, split: str) -> Any:
-    """Builds the data set that the settings name: two folders, one folder, or a registered data set.
-
-    Raises:
-        StylekitError: no such folder or data set, or one without pictures.
-    """
-    spec: Any = settings.data or "scenes"
-    if settings.content or settings.style:
-        if settings.data is not None:
-            raise StylekitError("Give either --content and --style, or --data.")
-        spec = {"name": "folders", "content": settings.content, "style": settings.style}
-    elif isinstance(spec, str) and (Path(spec).is_dir() or Path(spec).name != spec):
-        spec = {"name": "folders", "data": spec}
-    return make("dataset", spec, size=settings.size, seed=settings.seed, split=split)
-
-
-def _preview_data(settings: Settings) -> Any:
-    """The held-out pictures for the sample sheets; None where there are none, which is no reason not to train."""
-    try:
-        return open_data(settings, "test")
-    except StylekitError:
-        return None
-
-
-def _check_sides(method: Method, size: int) -> None:
-    for name, part in method.named_children():
-        least = getattr(part, "least_side", 1)
-        if size < least:
-            raise StylekitError(
-                f"--size {size} is too small for {name} ({type(part).__name__}), which needs pictures of {least} pixels. "
-                "Train on larger ones, or give it fewer steps down."
-            )
 
 
 def _to(batch: Batch, device: torch.device) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,12 +29,15 @@ Image_ = TypeVar("Image_", Tensor, Image.Image)
 
 def header(method: Method, name: str) -> dict[str, str]:
     """What a file of weights says about itself."""
-    owners = [plugin for plugin in plugins.installed() if name in plugins.offers(plugin, "method")]
+    try:
+        package = plugins.owner("method", name).origin
+    except StylekitError:  # built by hand, from a class that no plugin offers
+        package = ""
     return {
         "stylekit": stylekit.__version__,
         "format": FORMAT,
         "method": name,
-        "package": owners[0].origin if owners else "",
+        "package": package,
         "arguments": json.dumps(plain(method.arguments)),
     }
 
@@ -88,12 +91,15 @@ def find(path: Path) -> Path:
     return path
 
 
-def load(run_or_file: Path | str, device: str = "auto", **arguments: Any) -> Model:
+def load(
+    run_or_file: Path | str, device: str = "auto", method: Callable[..., Method] | None = None, **arguments: Any
+) -> Model:
     """Loads a run's model, a checkpoint's, or a model file.
 
     Args:
         run_or_file: a run's folder, a checkpoint's folder, or a ``.safetensors`` file
         device: auto, cpu, cuda or mps
+        method: the method's class, where no plugin offers it
         arguments: constructor arguments that the file cannot hold (parts given as callables)
 
     Raises:
@@ -111,9 +117,9 @@ def load(run_or_file: Path | str, device: str = "auto", **arguments: Any) -> Mod
         raise StylekitError(
             f"{path} has format {told.get('format')!r}; this stylekit reads {FORMAT!r}. Update stylekit."
         )
-    method = _build(told, arguments, path)
-    restore(method, path, tensors)
-    return Model(method.to(pick_device(device)), told["method"])
+    built = _build(told, method, arguments, path)
+    restore(built, path, tensors)
+    return Model(built.to(pick_device(device)), told["method"])
 
 
 def restore(method: Method, path: Path, tensors: Mapping[str, Tensor] | None = None) -> None:
@@ -154,7 +160,9 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     return ", ".join(f"{key}={value}" for key, value in plain(arguments).items())
 
 
-def _build(told: Mapping[str, str], arguments: Mapping[str, Any], path: Path) -> Method:
+def _build(
+    told: Mapping[str, str], factory: Callable[..., Method] | None, arguments: Mapping[str, Any], path: Path
+) -> Method:
     name = told["method"]
     try:
         stored = dict(json.loads(told["arguments"]))
@@ -166,13 +174,15 @@ def _build(told: Mapping[str, str], arguments: Mapping[str, Any], path: Path) ->
                 f"{path} was made with {key}={value['callable']}, which has no registered name. Give it again: "
                 f"stylekit.load({str(path)!r}, {key}=...)."
             )
-    if name not in plugins.names("method"):
+    try:
+        factory = factory or plugins.find("method", name)
+    except StylekitError as error:
         raise StylekitError(
             f"{path} belongs to the method {name!r} of {told.get('package') or 'no package'}, which is not installed. "
-            f"Install it, or name its file with --plugin FILE.py. {suggest(name, plugins.names('method'))}"
-        )
+            f"Install it, name its file with --plugin FILE.py, or give its class: stylekit.load(..., method=...). {error}"
+        ) from None
     try:
-        method: Method = make("method", {"name": name, **stored, **arguments})
+        method: Method = make("method", factory, **{**stored, **arguments})
     except StylekitError as error:
         raise StylekitError(f"{path} holds a model that cannot be built here. {error}") from None
     return method

@@ -112,6 +112,11 @@ def manager(*plugins: Plugin) -> pluggy.PluginManager:
                 f"plugin {plugin.name!r} ({plugin.origin}) was written for version {stated} of the plugin contract, "
                 f"and this stylekit has version {hookspecs.API}. Install a release of the plugin that fits."
             )
+        for name in vars(hookspecs).keys() & vars(module).keys():
+            if name.startswith("stylekit_") and not hasattr(getattr(module, name), "stylekit_impl"):
+                raise StylekitError(
+                    f"plugin {plugin.name!r} ({plugin.origin}): put @hookimpl before its function {name}."
+                )
         try:
             hooks.register(module, name=plugin.name)
             hooks.check_pending()
@@ -196,12 +201,21 @@ def find(kind: str, name: str) -> Callable[..., Any]:
     Raises:
         StylekitError: no plugin offers it, or two do.
     """
+    return offers(owner(kind, name), kind)[name]
+
+
+def owner(kind: str, name: str) -> Plugin:
+    """The plugin that offers the part of that kind and name.
+
+    Raises:
+        StylekitError: no plugin offers it, or two do.
+    """
     plugins = installed()
-    owner = [plugin for plugin in plugins if plugin.name == name and name in offers(plugin, kind)]
-    found = owner or [plugin for plugin in plugins if name in offers(plugin, kind)]
+    namesakes = [plugin for plugin in plugins if plugin.name == name and name in offers(plugin, kind)]
+    found = namesakes or [plugin for plugin in plugins if name in offers(plugin, kind)]
     if not found:
         raise StylekitError(f"There is no {kind} {name!r}. {suggest(name, names(kind))}")
-    return offers(_only(found, f"{kind} {name!r}"), kind)[name]
+    return _only(found, f"{kind} {name!r}")
 
 
 def names(kind: str) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,10 +20,9 @@ from stylekit.progress import Display
 from stylekit.relay import Relay
 from stylekit.runs import Run
 from stylekit.runtime import Runtime
+from stylekit.seats import Seat
+from stylekit.seeding import seeded
 from stylekit.settings import Settings
-
-if TYPE_CHECKING:
-    from stylekit.engine import Seat
 
 PREVIEWS = 4
 """Pictures on a sample sheet."""
@@ -74,7 +73,8 @@ class Recorder:
 
     def _preview_batch(self, dataset: Any) -> dict[str, Tensor]:
         items = SeededItems(dataset, self.settings.seed)
-        chosen = [items[index * len(dataset) // PREVIEWS] for index in range(min(PREVIEWS, len(dataset)))]
+        count = min(PREVIEWS, len(dataset))
+        chosen = [items[index * len(dataset) // count] for index in range(count)]
         return {key: torch.stack([item[key] for item in chosen]).to(self.runtime.device) for key in chosen[0]}
 
     def __enter__(self) -> Recorder:
@@ -116,7 +116,12 @@ class Recorder:
     def _sample(self, step: int) -> str:
         self.method.eval()
         try:
-            with self._averaged(), self.runtime.autocast(), torch.compiler.set_stance("force_eager"):
+            with (
+                seeded(self.settings.seed, "sample"),
+                self._averaged(),
+                self.runtime.autocast(),
+                torch.compiler.set_stance("force_eager"),
+            ):
                 return str(self.run.sample(step, self.method.preview(self.preview)))
         finally:
             self.method.train()

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ConfigDict, Field
 
 from stylekit.errors import StylekitError, suggest
+from stylekit.plugins import installed
 
 MAY_CHANGE = frozenset(
     ("steps", "device", "workers", "compile", "resume", "out", "log", "sample_every", "checkpoint_every", "keep")
@@ -45,6 +46,25 @@ class Settings(pydantic.BaseModel):
     sample_every: int = Field(500, ge=1, description="steps between sample sheets")
     checkpoint_every: int = Field(1000, ge=1, description="steps between checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints kept")
+
+    @pydantic.field_validator("content", "style")
+    @classmethod
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        """A run goes on from wherever it is resumed."""
+        return folder and folder.absolute()
+
+    @pydantic.field_validator("plugin")
+    @classmethod
+    def _absolute_file(cls, name: str) -> str:
+        return str(Path(name).absolute()) if name.endswith(".py") else name
+
+    @pydantic.field_validator("data")
+    @classmethod
+    def _absolute_data(cls, data: Any) -> Any:
+        """A bare name is a data set's, if one has it, and a folder's else."""
+        if not isinstance(data, str) or any(plugin.name == data for plugin in installed()):
+            return data
+        return str(Path(data).absolute()) if Path(data).name != data or Path(data).is_dir() else data
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""

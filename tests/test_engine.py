@@ -19,9 +19,10 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import Method, Player, StylekitError, turn
 from stylekit.checkpoint import steps as checkpoint_steps
-from stylekit.engine import Seat, rehearse
+from stylekit.engine import rehearse
 from stylekit.method import Batch, Terms
 from stylekit.runs import Run
+from stylekit.seats import Seat
 from stylekit.tensors import read_tensors
 
 SMALL = {
@@ -431,7 +432,7 @@ def test_the_average_follows_the_weights_and_is_what_the_model_holds(tmp_path: P
     name = "generator_ab.model.1.weight"
     whole = train(tmp_path / "plain", steps=1, set={**SMALL, "ema": None})
     moved = everything(whole)[f"method.safetensors:{name}"]
-    from stylekit.engine import build
+    from stylekit.assembly import build
     from stylekit.seeding import seeded
 
     with seeded(0, "setup"):

@@ -69,12 +69,12 @@ def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
     Raises:
         StylekitError: a path is missing, there are no pictures, or a picture would be written over an input.
     """
-    sources: list[tuple[Path, Path]] = []
+    sources: dict[Path, Path] = {}  # a picture that is named twice is one
     for path in pictures:
         if path.is_dir():
-            sources += [(picture, picture.relative_to(path)) for picture in find(path)]
+            sources |= {picture: picture.relative_to(path) for picture in find(path)}
         elif path.exists():
-            sources.append((path, Path(path.name)))
+            sources[path] = Path(path.name)
         else:
             raise StylekitError(f"There is no picture or folder {path}.")
     if not sources:
@@ -84,11 +84,11 @@ def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         if len(sources) > 1:
             raise StylekitError(f"{len(sources)} pictures cannot all go to the file {out}. Give a folder.")
-        targets = {sources[0][0]: out}
+        targets = dict.fromkeys(sources, out)
     elif out.exists() and not out.is_dir():
         raise StylekitError(f"{out} is a file, and neither a folder nor a picture to replace. Give another --out.")
     else:
-        targets = dict(_distinct(sources, out))
+        targets = _distinct(sources, out)
     inputs = {source.resolve() for source in targets}
     for target in targets.values():
         if target.resolve() in inputs:
@@ -96,16 +96,16 @@ def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
     return targets
 
 
-def _distinct(sources: list[tuple[Path, Path]], out: Path) -> list[tuple[Path, Path]]:
+def _distinct(sources: dict[Path, Path], out: Path) -> dict[Path, Path]:
     """Targets below ``out``; pictures of one name from several places get numbers. Unknown suffixes become PNG."""
     taken: set[Path] = set()
-    targets = []
-    for source, below in sources:
+    targets = {}
+    for source, below in sources.items():
         name = below if below.suffix.lower() in SUFFIXES else below.with_suffix(".png")
         target, number = out / name, 2
         while target in taken:
             target = out / name.with_stem(f"{name.stem}-{number}")
             number += 1
         taken.add(target)
-        targets.append((source, target))
+        targets[source] = target
     return targets

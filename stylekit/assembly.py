@@ -1,0 +1,70 @@
+"""From the settings of a run to its method and its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stylekit import plugins
+from stylekit.errors import StylekitError, suggest
+from stylekit.method import Method
+from stylekit.parts import make, override, validate
+from stylekit.settings import Settings
+
+
+def build(settings: Settings) -> tuple[str, Method]:
+    """Builds the method that the settings name: its registered name, and itself.
+
+    Raises:
+        StylekitError: no such method or preset, or an argument that it does not take.
+    """
+    name, factory = plugins.find_method(settings.plugin)
+    presets = getattr(factory, "presets", {})
+    if settings.preset is not None and settings.preset not in presets:
+        raise StylekitError(
+            f"The method {name!r} has no preset {settings.preset!r}. {suggest(settings.preset, presets)}"
+        )
+    base = presets[settings.preset] if settings.preset else {}
+    arguments = override(factory, base, settings.set, f"method {name!r}")
+    return name, factory(**validate(factory, arguments, f"method {name!r}"))
+
+
+def open_data(settings: Settings, split: str) -> Any:
+    """Builds the data set that the settings name: two folders, one folder, or a registered data set.
+
+    Raises:
+        StylekitError: no such folder or data set, or one without pictures.
+    """
+    spec: Any = settings.data or "scenes"
+    if settings.content or settings.style:
+        if settings.data is not None:
+            raise StylekitError("Give either --content and --style, or --data.")
+        spec = {"name": "folders", "content": settings.content, "style": settings.style}
+    elif isinstance(spec, str) and Path(spec).is_absolute():
+        spec = {"name": "folders", "data": spec}
+    elif isinstance(spec, str) and spec not in (known := plugins.names("dataset")):
+        raise StylekitError(f"There is neither a folder nor a data set {spec!r}. {suggest(spec, known)}")
+    return make("dataset", spec, size=settings.size, seed=settings.seed, split=split)
+
+
+def open_preview(settings: Settings) -> Any:
+    """The held-out pictures for the sample sheets; None where there are none, which is no reason not to train."""
+    try:
+        return open_data(settings, "test")
+    except StylekitError:
+        return None
+
+
+def check_sides(method: Method, size: int) -> None:
+    """Refuses pictures that are too small for a network.
+
+    Raises:
+        StylekitError: they are.
+    """
+    for name, part in method.named_children():
+        least = getattr(part, "least_side", 1)
+        if size < least:
+            raise StylekitError(
+                f"--size {size} is too small for {name} ({type(part).__name__}), which needs pictures of {least} pixels. "
+                "Train on larger ones, or give it fewer steps down."
+            )

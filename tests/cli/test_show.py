@@ -1,0 +1,88 @@
+"""``stylekit show``, ``plugins`` and ``doctor``: what there is, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+import stylekit
+from stylekit import plugins
+from stylekit.parts import arguments
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Program
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("method", "cyclegan"),
+        ("generator", "resnet"),
+        ("discriminator", "patch-sn"),
+        ("dataset", "folders"),
+        ("dataset", "scenes"),
+    ],
+)
+def test_every_option_is_shown_with_its_default_and_its_meaning(
+    program: Program, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    told = program("show", name)
+    monkeypatch.setenv("COLUMNS", "400")
+    rows = program("show", name).out.splitlines()
+    assert (told.code, told.err) == (0, "")
+    assert f"{name}, a {kind}" in rows
+    for argument in arguments(plugins.find(kind, name)).values():
+        (row,) = (row for row in rows if row.startswith(f"{argument.name} "))
+        assert argument.help
+        assert row.rstrip().endswith(argument.help)
+        assert f" {argument.default} " in row
+
+
+def test_types_and_presets_are_readable(program: Program) -> None:
+    told = program("show", "cyclegan").out
+    assert "part" in told
+    assert "float | None" in told
+    assert "preset tiny: generator={'name': 'unet', 'downs': 5, 'width': 16}" in told
+    assert "Literal" not in told
+    assert "instance, batch or none" in program("show", "resnet").out.replace("\n", " ")
+
+
+def test_a_loss_without_options(program: Program) -> None:
+    assert "lsgan, a loss" in program("show", "lsgan").out
+
+
+def test_plugins_are_listed_with_their_packages(program: Program) -> None:
+    told = program("plugins")
+    assert told.code == 0
+    assert [line.split() for line in told.out.splitlines() if line.startswith("cyclegan ")] == [
+        ["cyclegan", "stylekit", stylekit.__version__, "stylekit_plugins.cyclegan"]
+    ]
+
+
+def test_doctor_tells_versions_devices_and_the_state_of_plugins(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    told = program("doctor")
+    assert (told.code, told.err) == (0, "")
+    facts = {line[: line.index("  ")]: line.partition("  ")[2].strip() for line in told.out.splitlines()}
+    assert facts["stylekit"] == stylekit.__version__
+    assert facts["torch"].startswith(torch.__version__)
+    assert "what --device auto takes" in facts["device"]
+    assert facts["free memory"].endswith("GiB")
+    assert facts["plugin cyclegan"] == "method cyclegan"
+    assert facts["plugin tensorboard"] == "follows runs"
+
+
+def test_doctor_goes_on_past_a_broken_plugin(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    plugins.add_file(tmp_path / "broken.py")
+    told = program("doctor")
+    assert told.code == 0
+    assert "could not be imported: ZeroDivisionError: division by zero" in told.out

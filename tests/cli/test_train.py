@@ -1,0 +1,215 @@
+"""``stylekit train``: where a setting comes from, interruption, resuming, and several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stylekit.checkpoint import steps
+from stylekit.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Program
+
+
+def settings_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "run.json").read_text())["settings"]
+
+
+def arguments_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "run.json").read_text())["method"]["arguments"]
+
+
+def test_a_run_prints_where_its_pictures_and_its_model_are(program: Program, tiny: Path, tmp_path: Path) -> None:
+    told = program("train", "--config", tiny)
+    assert (told.code, told.out) == (0, "")
+    sample, rate, model = told.err.splitlines()
+    assert sample == f"step 1: {tmp_path}/run/samples/0000001.png"
+    assert re.fullmatch(r"1 steps, [\d.]+ images/s, [\d.]+% of the time waiting for data", rate)
+    assert model == f"model: {tmp_path}/run/model.safetensors"
+
+
+def test_the_command_line_goes_before_the_file_and_the_file_before_the_defaults(
+    program: Program, tiny: Path, tmp_path: Path
+) -> None:
+    tiny.write_text(tiny.read_text() + "seed: 3\nbatch-size: 2\n")
+    line = ["--seed", 4, "--set", "lr=1e-4", "--set", "generator.width=6", "--set", "discriminator=pixel"]
+    assert program("train", "--config", tiny, *line).code == 0
+    settings, arguments = settings_of(tmp_path / "run"), arguments_of(tmp_path / "run")
+    assert (settings["seed"], settings["batch_size"], settings["keep"]) == (4, 2, 3)
+    assert arguments["lr"] == 1e-4
+    assert arguments["generator"] == {"name": "resnet", "blocks": 1, "width": 6}
+    assert arguments["discriminator"] == "pixel"
+    assert arguments["pool"] == 50
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "set: {generator: {name: unet, downs: 5, width: 4}, lr: 1e-4}",
+        "set:\n  generator: unet\n  generator.downs: 5\n  generator.width: 4\n  lr: 0.0001",
+        "set:\n  generator.width: 4\n  generator.downs: '5'\n  generator: unet\n  lr: '1e-4'",
+    ],
+)
+def test_parts_in_a_file_are_nested_or_dotted(program: Program, tmp_path: Path, written: str) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"plugin: cyclegan\nsize: 32\nsteps: 1\nworkers: 0\n{written}\n  \n")
+    line = ["--out", tmp_path / "run", "--set", "discriminator.layers=1", "--set", "discriminator.width=4"]
+    assert program("train", "--config", config, *line).code == 0
+    arguments = arguments_of(tmp_path / "run")
+    assert {key: str(value) for key, value in arguments["generator"].items()} == {
+        "name": "unet", "downs": "5", "width": "4",
+    }  # fmt: skip
+    assert arguments["lr"] == 1e-4
+    assert arguments["discriminator"] == {"name": "patch", "layers": 1, "width": 4}
+
+
+def test_a_preset_is_changed_by_set(program: Program, tmp_path: Path) -> None:
+    line = ["--plugin", "cyclegan", "--preset", "tiny", "--size", 32, "--steps", 1, "--workers", 0]
+    assert program("train", *line, "--set", "generator.width=4", "--out", tmp_path / "run").code == 0
+    arguments = arguments_of(tmp_path / "run")
+    assert arguments["generator"] == {"name": "unet", "downs": 5, "width": 4}
+    assert arguments["ema"] == 0.995
+
+
+def test_without_out_each_run_gets_a_folder_of_its_own(
+    program: Program, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.write_text(tiny.read_text().replace(f"out: {tmp_path}/run\n", ""))
+    for _ in range(2):
+        assert program("train", "--config", tiny).code == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["cyclegan", "cyclegan-2"]
+
+
+def test_a_run_on_two_folders_goes_on(program: Program, tiny: Path, tmp_path: Path, folders: Path) -> None:
+    run = tmp_path / "run"
+    assert program("train", "--config", tiny, "--content", folders / "a", "--style", folders / "b").code == 0
+    told = program("train", "--resume", "--out", run, "--steps", 2)
+    assert told.code == 0, told
+    assert steps(run / "checkpoints") == [1, 2]
+    again = ["--config", tiny, "--content", folders / "a", "--style", folders / "b", "--resume", "--steps", 3]
+    assert program("train", *again).code == 0
+    assert steps(run / "checkpoints") == [1, 2, 3]
+
+
+def test_a_run_on_one_folder_of_a_known_layout(program: Program, tiny: Path, tmp_path: Path, folders: Path) -> None:
+    assert program("train", "--config", tiny, "--data", folders).error.startswith(f"{folders} has no layout")
+    data = tmp_path / "data"
+    for side in ("A", "B"):
+        (data / f"train{side}").parent.mkdir(exist_ok=True)
+        (data / f"train{side}").symlink_to(folders / side.lower(), target_is_directory=True)
+    assert program("train", "--config", tiny, "--data", data).code == 0
+
+
+def test_a_method_in_a_file_trains_and_goes_on(program: Program, tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("""
+import torch
+from stylekit import Method, Player, hookimpl, turn
+
+class Tint(Method):
+    needs = ("content",)
+
+    def __init__(self, strength: float = 1.0):
+        super().__init__()
+        self.net = torch.nn.Conv2d(3, 3, 1)
+        self.strength = strength
+
+    def players(self):
+        return {"net": Player(self.net)}
+
+    @turn("net")
+    def near(self, batch, made):
+        return {"far": self.strength * (self.net(batch["content"]) - 0.5).square().mean()}
+
+    def stylize(self, content, style=None):
+        return self.net(content).clamp(0, 1)
+
+@hookimpl
+def stylekit_methods():
+    return {"tint": Tint}
+""")
+    run = tmp_path / "run"
+    line = ["--size", 32, "--steps", 1, "--workers", 0, "--set", "strength=2", "--out", run]
+    assert program("train", "--plugin", plugin, *line).code == 0
+    assert program("train", "--resume", "--out", run, "--steps", 2).code == 0
+    assert steps(run / "checkpoints") == [1, 2]
+    assert arguments_of(run) == {"strength": 2.0}
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_is_saved_and_the_command_it_prints_goes_on(
+    tiny: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    run = tmp_path / "a run, interrupted"
+    line = ["train", "--config", tiny, "--out", run, "--steps", 100_000, "--workers", 2]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stylekit.cli", *map(str, line)],
+        env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("step 1: ")
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to the loaders of pictures too
+        sample, _, farewell = process.stderr.read().splitlines()
+    assert process.returncode == 130
+    (saved,) = steps(run / "checkpoints")
+    assert sample.startswith(f"step {saved}: ")
+    said, _, command = farewell.partition(" To go on: ")
+    assert said == "interrupted, and saved."
+    assert command == f"stylekit train --resume --out '{run}'"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        f"{command} --steps {saved + 2}", shell=True, env={**environment, "PATH": path}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert steps(run / "checkpoints") == [saved, saved + 2]
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_say_what_one_says(apart: Program, tiny: Path, tmp_path: Path) -> None:
+    line = ["--devices", 2, "--device", "cpu", "--steps", 2, "--batch-size", 2]
+    told = apart("train", "--config", tiny, *line)
+    assert (told.code, told.out) == (0, ""), told
+    assert [re.split(r"[ :]", text)[0] for text in told.err.splitlines()] == ["step", "step", "2", "model"]
+    session = json.loads((tmp_path / "run" / "run.json").read_text())["sessions"][0]
+    assert (session["processes"], session["to"], session["ended"]) == (2, 2, "complete")
+
+
+@pytest.mark.parametrize(
+    "verb", ["train", "stylize", "import", "plugins", "show", "check", "doctor", "data", "data check", ""]
+)
+def test_every_verb_has_help(program: Program, verb: str) -> None:
+    told = program(*verb.split(), "--help")
+    assert (told.code, told.err) == (0, "")
+    assert f"Usage: stylekit {verb}".rstrip() in told.out
+    assert "[/" not in told.out  # markup that was not understood
+
+
+def test_help_lists_every_setting_with_its_meaning_and_default(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("TERMINAL_WIDTH", "250")
+    told = program("train", "--help").out
+    for name, field in Settings.model_fields.items():
+        (line,) = (line for line in told.splitlines() if re.match(rf"│ +--{name.replace('_', '-')} ", line))
+        assert field.description is not None
+        assert field.description in line
+        if not field.is_required() and field.default:
+            assert f"[default: {field.default}]" in line
+    assert "--config" in told
+
+
+def test_the_version(program: Program) -> None:
+    import stylekit
+
+    assert program("--version").out == f"stylekit {stylekit.__version__}\n"
