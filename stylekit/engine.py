@@ -73,8 +73,8 @@ def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
     Lazy layers and pools get their shapes; weights and buffers stay as they were.
 
     Raises:
-        StylekitError: the batch lacks a key, a turn names no player, a player has no turn, a turn gives no scalars, or a
-            player's parameter gets no gradient. Each is named.
+        StylekitError: the batch lacks a key, a turn names no player, a player has no turn, a turn gives no scalars, two
+            players learn through one graph, or a player's parameter gets no gradient. Each is named.
     """
     kind = type(method).__name__
     for key in method.needs:
@@ -83,39 +83,50 @@ def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
     before = {name: t.clone() for name, t in method.state_dict().items() if not nn.parameter.is_lazy(t)}
     made = method(batch)
     players, turns = method.players(), method.turns()
-    heard: dict[str, dict[str, float]] = {}
     for turn in turns:
         if turn.player not in players:
             raise StylekitError(
                 f"The turn {turn.name!r} of {kind} is for {turn.player!r}. {suggest(turn.player, players)}"
             )
-        terms = turn.play(method, batch, made)
-        if (
-            not isinstance(terms, dict)
-            or not terms
-            or any(not isinstance(t, Tensor) or t.numel() != 1 for t in terms.values())
-        ):
-            raise StylekitError(f"The turn {turn.name!r} of {kind} must return a dict of named scalar tensors.")
-        torch.stack(list(terms.values())).sum().backward(inputs=players[turn.player].parameters)
-        heard[turn.name] = {name: float(term.detach()) for name, term in terms.items()}
-    _require_gradients(method, players, turns)
+    heard: dict[str, dict[str, float]] = {}
+    for name, player in players.items():
+        played = {turn.name: turn.play(method, batch, made) for turn in turns if turn.player == name}
+        _rehearse_player(method, name, player, played)
+        heard |= {
+            turn: {term: float(value.detach()) for term, value in terms.items()} for turn, terms in played.items()
+        }
     method.zero_grad(set_to_none=True)
     now = method.state_dict()
     method.load_state_dict({k: v for k, v in before.items() if v.shape == now[k].shape}, strict=False)
     return heard
 
 
-def _require_gradients(method: Method, players: Mapping[str, Player], turns: Sequence[Turn]) -> None:
-    names = {parameter: name for name, parameter in method.named_parameters()}
-    for player, setup in players.items():
-        if all(turn.player != player for turn in turns):
-            raise StylekitError(f"The player {player!r} of {type(method).__name__} has no turn: nothing moves it.")
-        for parameter in setup.parameters:
-            if parameter.grad is None:
-                raise StylekitError(
-                    f"The parameter {names.get(parameter, '?')!r} of the player {player!r} gets no gradient from any of its "
-                    "turns. Use it in a loss, or leave it out of the player (requires_grad_(False))."
-                )
+def _rehearse_player(method: Method, name: str, player: Player, played: Mapping[str, Any]) -> None:
+    kind = type(method).__name__
+    if not played:
+        raise StylekitError(f"The player {name!r} of {kind} has no turn: nothing moves it.")
+    for turn, terms in played.items():
+        scalars = isinstance(terms, dict) and all(isinstance(t, Tensor) and t.numel() == 1 for t in terms.values())
+        if not scalars or not terms:
+            raise StylekitError(f"The turn {turn!r} of {kind} must return a dict of named scalar tensors.")
+    try:
+        torch.stack([term for terms in played.values() for term in terms.values()]).sum().backward(
+            inputs=player.parameters
+        )
+    except RuntimeError as error:
+        if "second time" not in str(error):
+            raise
+        raise StylekitError(
+            f"The player {name!r} of {kind} learns through what forward made for another player. Use detach() on it, or "
+            "let the two be one player."
+        ) from error
+    names = {parameter: path for path, parameter in method.named_parameters()}
+    for parameter in player.parameters:
+        if parameter.grad is None:
+            raise StylekitError(
+                f"The parameter {names.get(parameter, '?')!r} of the player {name!r} gets no gradient from any of its "
+                "turns. Use it in a loss, or leave it out of the player (requires_grad_(False))."
+            )
 
 
 def train(plugin: str | Method | None = None, /, *, progress: bool = False, **settings: Any) -> Path:

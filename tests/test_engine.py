@@ -346,6 +346,33 @@ def test_rehearsal_reports_a_turn_that_gives_no_scalars() -> None:
         rehearse(Vector(), batch())
 
 
+def test_turns_of_one_player_may_share_a_graph_and_two_players_may_not() -> None:
+    class Sharing(Line):
+        @turn("learner")
+        def again(self, batch: Batch, made: Tensor) -> Terms:
+            return {"mean": made.mean()}
+
+    assert rehearse(Sharing(), batch()).keys() == {"fit", "again"}
+
+    class Greedy(Sharing):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = nn.Conv2d(3, 3, 1)
+
+        def players(self) -> dict[str, Player]:
+            return {**super().players(), "other": Player(self.other)}
+
+        def forward(self, batch: Batch) -> Tensor:
+            return self.other(super().forward(batch))
+
+        @turn("other")
+        def third(self, batch: Batch, made: Tensor) -> Terms:
+            return {"mean": made.square().mean()}
+
+    with pytest.raises(StylekitError, match=r"'other' of Greedy learns through what forward made for another player"):
+        rehearse(Greedy(), batch())
+
+
 def test_rehearsal_changes_no_weight_no_buffer_and_leaves_no_gradient() -> None:
     method = Line()
     before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
