@@ -6,13 +6,13 @@ Layers lie at the indices of the paper's PyTorch code, so that its ``latest_net_
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from stylekit import hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import NarrowConv2d, Norm, freeze_idle_biases, init_normal, norm_layer
+from stylekit.layers import NarrowConv2d, Norm, Upsample, freeze_idle_biases, init_normal, norm_layer, resize_conv
 
 
 class ResBlock(nn.Module):
@@ -59,7 +59,7 @@ class ResNet(nn.Module):
         width: int = 64,
         norm: Norm = "instance",
         dropout: float = 0.0,
-        upsample: Literal["transpose", "resize"] = "transpose",
+        upsample: Upsample = "transpose",
         channels: int = 3,
     ) -> None:
         super().__init__()
@@ -68,9 +68,7 @@ class ResNet(nn.Module):
         def up(before: int, after: int) -> nn.Module:
             if upsample == "transpose":
                 return nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1, bias=bias)
-            return nn.Sequential(
-                nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3, bias=bias)
-            )
+            return resize_conv(before, after, bias)
 
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7, bias=bias)]
         layers += [norm_layer(norm, width), nn.ReLU(inplace=True)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_layer
+from stylekit.layers import Norm, Upsample, freeze_idle_biases, init_normal, norm_layer, resize_conv
 
 
 class Level(nn.Module):
@@ -25,6 +25,7 @@ class Level(nn.Module):
         inner: int,
         below: nn.Module | None,
         norm: Norm,
+        upsample: Upsample,
         dropout: float = 0.0,
         image: int | None = None,
     ) -> None:
@@ -33,7 +34,11 @@ class Level(nn.Module):
         bias = norm == "instance"
         down = nn.Conv2d(image or outer, inner, 4, stride=2, padding=1, bias=bias)
         up_in = inner if below is None else 2 * inner
-        up = nn.ConvTranspose2d(up_in, outer, 4, stride=2, padding=1, bias=bias or self.outermost)
+        up: nn.Module
+        if upsample == "resize":
+            up = resize_conv(up_in, outer, bias or self.outermost)
+        else:
+            up = nn.ConvTranspose2d(up_in, outer, 4, stride=2, padding=1, bias=bias or self.outermost)
         # The first ReLU must not work in place: the skip connection still needs its input.
         if self.outermost:
             layers = [down, below, nn.ReLU(inplace=True), up, nn.Tanh()]
@@ -57,22 +62,29 @@ class UNet(nn.Module):
         width: channels of the first layer
         norm: normalisation
         dropout: share of channels dropped at the innermost levels
+        upsample: transposed convolution as in the paper, or resize-convolution, which leaves no checkerboard
         channels: channels of the pictures
     """
 
     def __init__(
-        self, downs: int = 8, width: int = 64, norm: Norm = "instance", dropout: float = 0.0, channels: int = 3
+        self,
+        downs: int = 8,
+        width: int = 64,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
+        upsample: Upsample = "transpose",
+        channels: int = 3,
     ) -> None:
         super().__init__()
         if downs < 5:
             raise StylekitError(f"A U-Net has at least 5 steps down, and downs={downs} was asked for.")
         self.least_side = 2**downs
-        level = Level(width * 8, width * 8, None, norm)
+        level = Level(width * 8, width * 8, None, norm, upsample)
         for _ in range(downs - 5):
-            level = Level(width * 8, width * 8, level, norm, dropout)
+            level = Level(width * 8, width * 8, level, norm, upsample, dropout)
         for scale in (4, 2, 1):
-            level = Level(width * scale, width * scale * 2, level, norm)
-        self.model = Level(channels, width, level, norm, image=channels)
+            level = Level(width * scale, width * scale * 2, level, norm, upsample)
+        self.model = Level(channels, width, level, norm, upsample, image=channels)
         init_normal(self)
         freeze_idle_biases(self)
 
@@ -84,10 +96,12 @@ class UNet(nn.Module):
             return None
         norms = "model.model.1.model.2.running_mean" in state
         bias = "model.model.0.bias" in state
+        transposed = "model.model.3.weight" in state
         return {
             "downs": max(key.count("model.") for key in state) - 1,
             "width": first.shape[0],
             "norm": "batch" if norms else "instance" if bias else "none",
+            "upsample": "transpose" if transposed else "resize",
             "channels": first.shape[1],
         }
 

@@ -23,6 +23,8 @@ from stylekit.tensors import fit, read_tensors, write_tensors
 def pack(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
     """A JSON value for nested dicts and lists; their tensors go to ``tensors``, by path."""
     if isinstance(value, Tensor):
+        while path in tensors:  # keys such as 1 and "1" lead to one path
+            path += "'"
         tensors[path] = value
         return {"tensor": path}
     if isinstance(value, Mapping):

@@ -23,7 +23,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Tensors that share storage are legal here, and safetensors wants each on its own.
     owned = {name: tensor.clone() if _shared(name, contiguous) else tensor for name, tensor in contiguous.items()}
-    write_whole(path, safetensors.torch.save(owned, dict(header or {})))
+    # An empty header beside no tensors makes a file that safetensors itself cannot read.
+    write_whole(path, safetensors.torch.save(owned, dict(header) if header else None))
 
 
 def _shared(name: str, tensors: Mapping[str, Tensor]) -> bool:

@@ -6,7 +6,10 @@ pictures, and raises :class:`stylekit.StylekitError` with one line that says wha
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,16 +70,21 @@ def check_discriminator(factory: Callable[..., Any]) -> str:
     _require(
         bool(maps) and all(isinstance(m, Tensor) for m in maps), "forward(image) must return scores, or a list of them."
     )
-    _require(all(len(m) == 2 for m in maps), "forward(image) must keep the batch: one row of scores a picture.")
-    torch.cat([m.flatten() for m in maps]).sum().backward()
-    _require(image.grad is not None and bool(image.grad.any()), "The scores must have a gradient for the picture.")
+    _require(
+        all(m.ndim and len(m) == 2 for m in maps), "forward(image) must keep the batch: one row of scores a picture."
+    )
+    total = torch.cat([m.flatten() for m in maps]).sum()
+    (slope,) = torch.autograd.grad(total, image, allow_unused=True) if total.requires_grad else (None,)
+    _require(slope is not None and bool(slope.any()), "The scores must have a gradient for the picture.")
     return f"{_count(network)} parameters; scores {', '.join(str(tuple(m.shape[1:])) for m in maps)}"
 
 
 def check_loss(factory: Callable[..., Any]) -> str:
     """Checks that an adversarial loss has its three verbs, or an image loss is zero for equal images; all scalars."""
     loss = make("loss", factory)
-    if hasattr(loss, "fool"):
+    lacking = [verb for verb in ("real", "fake", "fool") if not hasattr(loss, verb)]
+    if len(lacking) < 3:
+        _require(not lacking, f"An adversarial loss has real, fake and fool; this one lacks {' and '.join(lacking)}.")
         for scores in (torch.randn(2, 1, 4, 4, requires_grad=True), [torch.randn(2, 1, 4, 4), torch.randn(2, 1, 2, 2)]):
             for verb in ("real", "fake", "fool"):
                 value = getattr(loss, verb)(scores)
@@ -102,13 +110,12 @@ def check_dataset(factory: Callable[..., Any]) -> str:
         first, again = (make("dataset", factory, size=SIDE, seed=1, split="train") for _ in range(2))
     except StylekitError as error:
         return f"needs more to be tried: {error}"
-    items = [next(iter(batches(dataset, 2, 1, range(1)))) for dataset in (first, again)]
+    items = [next(iter(batches(dataset, 2, 1, range(1)))) for dataset in (first, again, first)]
     for key in first.gives:
         _require(key in items[0], f"gives names {key!r}, and the items have only {', '.join(items[0])}.")
         _require_image(items[0][key], _pictures(), f"item[{key!r}]")
-        _require(
-            torch.equal(items[0][key], items[1][key]), f"item[{key!r}] differs for the same seed, epoch and index."
-        )
+        same = all(torch.equal(items[0][key], others[key]) for others in items[1:])
+        _require(same, f"item[{key!r}] differs for the same seed, epoch and index.")
     return f"{len(first)} items with {', '.join(first.gives)}"
 
 
@@ -161,10 +168,25 @@ def check(kind: str, factory: Callable[..., Any]) -> str:
     """Checks a part of any kind and says what was seen.
 
     Raises:
-        StylekitError: it breaks the contract.
+        StylekitError: it breaks the contract, or raises an error of its own.
     """
     with seeded("check", kind):
-        return CHECKS[kind](factory)
+        try:
+            return CHECKS[kind](factory)
+        except StylekitError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise StylekitError(f"It fails{_place(error, factory)}: {reason}.") from error
+
+
+def _place(error: Exception, factory: Callable[..., Any]) -> str:
+    """Where in the factory's own file the error came from."""
+    with contextlib.suppress(TypeError):  # built in, or an object without a file
+        file = inspect.getfile(factory)
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        return f" in line {lines[-1]} of {file}" if lines else ""
+    return ""
 
 
 def _count(network: torch.nn.Module) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -49,19 +50,24 @@ def _options(
     pass
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-    if issubclass(category, StylekitWarning):
-        Console(stderr=True).print(f"Warning: {message}", markup=False, highlight=False, soft_wrap=True)
-    else:
-        _python_shows(message, category, *rest)
+def _warnings_for_people() -> Callable[..., None]:
+    """Shows the project's warnings in one line, each once, and other warnings as Python does."""
+    shown: set[str] = set()
+    python_shows = warnings.showwarning
 
+    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if not issubclass(category, StylekitWarning):
+            python_shows(message, category, *rest)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            Console(stderr=True).print(f"Warning: {message}", markup=False, highlight=False, soft_wrap=True)
 
-_python_shows = warnings.showwarning
+    return show
 
 
 def main() -> None:
     """The program ``stylekit``: exit code 2 and one paragraph for what the user can mend."""
-    warnings.showwarning = _show_warning  # type: ignore[assignment]  # named more loosely than the original
+    warnings.showwarning = _warnings_for_people()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from stylekit import plugins
+from stylekit.errors import StylekitError, StylekitWarning
 
 
 def command(
@@ -18,12 +21,22 @@ def command(
 
     console = Console(highlight=False)
     plugin = plugins.find_plugin(name)
-    plugins.manager(plugin)  # a broken plugin is an error here, not a warning
-    count = 0
-    for kind in plugins.KINDS:
-        for part, factory in plugins.offers(plugin, kind).items():
+    parts = [(kind, part, factory) for kind in plugins.KINDS for part, factory in _offers(plugin, kind).items()]
+    for kind, part, factory in parts:
+        try:
             told = check(kind, factory)
-            console.print(f"{kind} {part}: good ({told})", markup=False)
-            count += 1
-    if not count:
+        except StylekitError as error:
+            raise StylekitError(f"The {kind} {part!r}: {error}") from error
+        console.print(f"{kind} {part}: good ({told})", markup=False, soft_wrap=True)
+    if not parts:
         console.print(f"The plugin {plugin.name!r} offers no parts, only hooks that follow a run.")
+
+
+def _offers(plugin: plugins.Plugin, kind: str) -> dict[str, Callable[..., Any]]:
+    """What the plugin offers; that it is broken is an error here, not a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StylekitWarning)
+        try:
+            return plugins.offers(plugin, kind)
+        except StylekitWarning as warning:
+            raise StylekitError(f"The {warning}") from None

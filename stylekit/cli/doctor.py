@@ -7,6 +7,7 @@ import platform
 import shutil
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import stylekit
@@ -35,7 +36,7 @@ def command() -> None:
     for name, fact in facts.items():
         table.add_row(f"[bold]{name}[/bold]", fact)
     for plugin in plugins.installed():
-        table.add_row(f"[bold]plugin[/bold] {plugin.name}", plugins.state(plugin))
+        table.add_row(f"[bold]plugin[/bold] {plugin.name}", escape(plugins.state(plugin)))
     Console(highlight=False).print(table)
 
 

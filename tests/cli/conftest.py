@@ -74,9 +74,10 @@ def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def call(*arguments: object) -> Told:
         monkeypatch.setattr(sys, "argv", ["stylekit", *map(str, arguments)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("default")
-            main()
+            with pytest.raises(SystemExit) as ended:
+                main()
         return Told(int(ended.value.code or 0), *capsys.readouterr())
 
     return call

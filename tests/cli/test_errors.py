@@ -38,11 +38,11 @@ if TYPE_CHECKING:
         ("--set cycle", "--set takes KEY=VALUE, not 'cycle'."),
         ("--set cycle=[1", "The value in --set cycle=[1 cannot be read."),
         ("--preset tny", "The method 'cyclegan' has no preset 'tny'. Did you mean 'tiny'? There are: paper, tiny."),
-        ("--content nowhere --style .", "There is no folder nowhere."),
+        ("--content nowhere --style .", "/nowhere."),
         ("--content .", "--content DIR --style DIR"),
         ("--style .", "--content DIR --style DIR"),
         ("--content . --style . --data .", "Give either --content and --style, or --data."),
-        ("--data ./nowhere", "There is no folder nowhere."),
+        ("--data ./nowhere", "/nowhere."),
         ("--data .", "Name two of them trainA and trainB, or A and B"),
         ("--steps 0", "The setting 'steps' (steps of the whole run) cannot be 0: Input should be greater than"),
         ("--precision 16", "The setting 'precision' (float32, or bfloat16 where that is safe) cannot be '16'"),
@@ -125,9 +125,7 @@ def test_unreadable_pictures_only(program: Program, tiny: Path, tmp_path: Path, 
         ("--size 16 --set discriminator.layers=3", "too small for discriminator_a (Patch), which needs pictures of 24"),
     ],
 )
-def test_size_smaller_than_a_network_needs(
-    program: Program, tiny: Path, folders: Path, extra: str, told: str
-) -> None:
+def test_size_smaller_than_a_network_needs(program: Program, tiny: Path, folders: Path, extra: str, told: str) -> None:
     data = ["--content", folders / "a", "--style", folders / "b"]
     assert told in program("train", "--config", tiny, *data, *extra.split()).error
 
@@ -156,16 +154,14 @@ def test_a_folder_that_cannot_be_made(program: Program, tiny: Path) -> None:
     ("arguments", "told"),
     [
         ("--size 64", "other settings: size was 32, now 64. A resumed run keeps its settings: leave these out"),
-        ("--content .", "content was '{a}', now '.'"),
+        ("--content .", "content was '{a}', now '"),
         ("--plugin cyclgan", "plugin was 'cyclegan', now 'cyclgan'"),
         ("--set cycle=5", "set was {{"),
         ("--steps 1", "has made 1 steps already. Ask for more in all with --steps."),
         ("--steps 2 --device abacus", "The setting 'device'"),
     ],
 )
-def test_resume_with_other_settings(
-    program: Program, trained: Path, folders: Path, arguments: str, told: str
-) -> None:
+def test_resume_with_other_settings(program: Program, trained: Path, folders: Path, arguments: str, told: str) -> None:
     line = program("train", "--resume", "--out", trained, *arguments.split())
     assert told.format(a=folders / "a") in line.error
 
@@ -177,7 +173,10 @@ def test_resume_with_other_settings(
         (lambda run: (run / "run.json").write_text('{"settings": {"plugin": "cyclegan"}}'), "run.json is damaged"),
         (lambda run: (run / "run.json").write_text('{"settings": {"stp": 1}, "sessions": []}'), "no setting 'stp'"),
         (lambda run: shutil.rmtree(run / "checkpoints"), "has no checkpoint to go on from"),
-        (lambda run: (run / "checkpoints/1/method.safetensors").write_bytes(b"12"), "1/method.safetensors is truncated"),
+        (
+            lambda run: (run / "checkpoints/1/method.safetensors").write_bytes(b"12"),
+            "1/method.safetensors is truncated",
+        ),
     ],
 )
 def test_resume_of_a_damaged_run(
@@ -205,7 +204,10 @@ FORMAT_1 = {"method": "cyclegan", "format": "1"}
         (lambda path, model: path.write_bytes(model.read_bytes()[:100]), "is truncated"),
         (lambda path, model: path.write_bytes(model.read_bytes()[:-5]), "is truncated"),
         (lambda path, model: model_file(path), "names no method. Weights of other programs come in with `stylekit imp"),
-        (lambda path, model: model_file(path, **FORMAT_1, arguments="{}"), "lacks the tensor 'generator_ab.model.1.wei"),
+        (
+            lambda path, model: model_file(path, **FORMAT_1, arguments="{}"),
+            "lacks the tensor 'generator_ab.model.1.wei",
+        ),
         (lambda path, model: model_file(path, **FORMAT_1), "is damaged: its header has no arguments"),
         (lambda path, model: model_file(path, **FORMAT_1, arguments="{"), "is damaged: its header has no arguments"),
         (lambda path, model: model_file(path, **FORMAT_1, arguments="[1]"), "is damaged: its header has no arguments"),
@@ -214,7 +216,7 @@ FORMAT_1 = {"method": "cyclegan", "format": "1"}
         (lambda path, model: model_file(path, **{**FORMAT_1, "format": "9"}), "format '9'; this stylekit reads '1'"),
         (
             lambda path, model: model_file(path, method="adaine", format="1", arguments="{}", package="other 3"),
-            "belongs to the method 'adaine' of other 3, which is not installed. Install it, or name its file with",
+            "belongs to the method 'adaine' of other 3, which is not installed. Install it, ",
         ),
         (lambda path, model: path.mkdir(), "holds no model: neither a finished run nor a checkpoint"),
         (lambda path, model: None, "There is no model"),
@@ -320,9 +322,7 @@ def test_no_space(tiny: Path, environment: dict[str, str]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     line = [sys.executable, "-m", "stylekit.cli", "train", "--config", str(tiny), "--workers", "0"]
-    done = subprocess.run(
-        line, env=environment, capture_output=True, text=True, check=False, preexec_fn=small_disk
-    )
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, preexec_fn=small_disk)
     assert done.returncode == 2, done.stderr
     assert "Error: There is no space left to write" in done.stderr
     assert "Traceback" not in done.stderr
@@ -353,3 +353,19 @@ def test_a_closed_output_is_no_crash(environment: dict[str, str]) -> None:
     done = subprocess.run(line, shell=True, env=environment, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert os.linesep in done.stdout
+
+
+def test_a_method_that_needs_what_the_data_does_not_give(program: Program, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep.py").write_text("""
+from stylekit import Method, hookimpl
+
+class Deep(Method):
+    needs = ("content", "depth")
+
+@hookimpl
+def stylekit_methods():
+    return {"deep": Deep}
+""")
+    tiny.write_text(f"plugin: {tmp_path}/deep.py\nsize: 32\nsteps: 1\nout: {tmp_path}/run\n")
+    told = program("train", "--config", tiny).error
+    assert told == "Deep needs 'depth' in a batch, and the data set gives only content, style."

@@ -198,9 +198,7 @@ def test_memory_that_is_not_there_is_told_before_it_is_tried(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
 
 
-def test_the_other_direction_is_another_network(
-    program: Program, folders: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_the_other_direction_is_another_network(program: Program, folders: Path, trained: Path, tmp_path: Path) -> None:
     for out, direction in {"usual": [], "ab": ["--direction", "a-to-b"], "ba": ["--direction", "b-to-a"]}.items():
         line = [folders / "a" / "0.png", "--model", trained, "-o", tmp_path / out, *direction]
         assert program("stylize", *line).code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,20 @@ def test_a_run_on_two_folders_goes_on(program: Program, tiny: Path, tmp_path: Pa
     assert steps(run / "checkpoints") == [1, 2, 3]
 
 
+def test_pictures_that_cannot_be_read_are_left_out_with_one_warning(
+    program: Program, tiny: Path, tmp_path: Path, folders: Path
+) -> None:
+    shutil.copytree(folders / "a", tmp_path / "a")
+    (tmp_path / "a" / "bad.png").write_text("text")
+    (tmp_path / "a" / "worse.jpg").write_text("text")
+    told = program("train", "--config", tiny, "--content", tmp_path / "a", "--style", folders / "b")
+    assert told.code == 0
+    (warning,) = (line for line in told.err.splitlines() if not line.startswith(("step ", "1 steps", "model: ")))
+    assert warning.startswith("Warning: 2 pictures are left out: ")
+    assert f"{tmp_path}/a/bad.png" in warning
+    assert f"{tmp_path}/a/worse.jpg" in warning
+
+
 def test_a_run_on_one_folder_of_a_known_layout(program: Program, tiny: Path, tmp_path: Path, folders: Path) -> None:
     assert program("train", "--config", tiny, "--data", folders).error.startswith(f"{folders} has no layout")
     data = tmp_path / "data"
@@ -168,7 +183,11 @@ def test_an_interrupted_run_is_saved_and_the_command_it_prints_goes_on(
     assert command == f"stylekit train --resume --out '{run}'"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        f"{command} --steps {saved + 2}", shell=True, env={**environment, "PATH": path}, capture_output=True, check=False
+        f"{command} --steps {saved + 2}",
+        shell=True,
+        env={**environment, "PATH": path},
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert steps(run / "checkpoints") == [saved, saved + 2]

@@ -62,7 +62,7 @@ def test_innermost_features_are_one_pixel_for_the_least_side() -> None:
 
 def test_a_skip_hands_on_the_input_as_it_is() -> None:
     """An activation in place would hand on a changed one."""
-    level = Level(4, 8, None, "instance")
+    level = Level(4, 8, None, "instance", "transpose")
     x = torch.randn(1, 4, 8, 8)
     before = x.clone()
     out = level(x)

@@ -1,0 +1,82 @@
+"""What a picture will need: the estimate against counts by hand, and against what a process really takes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stylekit.memory import MARGIN, PeakBytes, free_memory, needed_bytes
+
+FLOAT = 4
+
+
+def test_one_convolution_by_hand() -> None:
+    conv = nn.Conv2d(3, 16, 3, padding=1)
+    # The picture of 3 channels and the result of 16 are alive at once.
+    assert needed_bytes(conv, 1000, 500) == pytest.approx(MARGIN * FLOAT * (3 + 16) * 1000 * 500, rel=0.001)
+
+
+def test_what_is_freed_on_the_way_is_not_counted() -> None:
+    convs = nn.Sequential(*(nn.Conv2d(8 if number else 3, 8, 1) for number in range(5)))
+    # The picture is held by the caller; of the layers, two at a time are alive.
+    assert needed_bytes(convs, 128, 128) == pytest.approx(MARGIN * FLOAT * (3 + 8 + 8) * 128**2, rel=0.001)
+
+
+def test_work_in_place_and_views_cost_nothing() -> None:
+    def stylize(image: Tensor) -> Tensor:
+        return image.mul_(2).flip(0)[..., ::2].transpose(2, 3).view_as(image.transpose(2, 3)[:, :, ::2]).clamp_(0, 1)
+
+    assert needed_bytes(stylize, 128, 128) == pytest.approx(MARGIN * FLOAT * (3 + 3) * 128**2, rel=0.001)
+
+
+def test_weights_are_not_counted_and_size_scales_it() -> None:
+    wide = nn.Conv2d(3, 3, 31, padding=15)
+    small = needed_bytes(wide, 256, 256)
+    assert small == pytest.approx(MARGIN * FLOAT * 6 * 256**2, rel=0.001)
+    assert needed_bytes(wide, 512, 256) == pytest.approx(2 * small)
+
+
+def test_the_count_ends_with_the_block() -> None:
+    kept = []
+    with PeakBytes() as count:
+        kept.append(torch.zeros(1000))
+        torch.zeros(5000)
+        kept.append(torch.zeros(500))
+    torch.zeros(10**6)
+    assert count.peak == FLOAT * 6000
+    assert count.alive == FLOAT * 1500
+    kept.clear()
+    assert count.alive == 0
+
+
+def test_free_memory_is_what_this_machine_has() -> None:
+    assert 2**26 < free_memory(torch.device("cpu")) < 2**50
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from Linux")
+def test_the_estimate_is_within_a_factor_of_two_of_what_a_process_takes() -> None:
+    program = """
+import torch
+from pathlib import Path
+from stylekit import make
+from stylekit.memory import needed_bytes
+
+def peak():
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+network = make("generator", {"name": "resnet", "blocks": 1, "width": 32}).eval()
+estimate = needed_bytes(network, 1024, 1024)
+before = peak()
+with torch.no_grad():
+    network(torch.rand(1, 3, 1024, 1024))
+print(estimate / (peak() - before))
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert 0.5 < float(done.stdout) < 2
