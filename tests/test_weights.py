@@ -99,7 +99,8 @@ def test_every_resnet_of_the_papers_code_is_recognised_and_loads(
 def test_every_unet_of_the_papers_code_is_recognised_and_loads(downs: int, norm: str) -> None:
     state = clean(paper_unet(downs, 2, norm))
     spec = recognise("generator", state, "file")
-    assert spec == {"name": "unet", "downs": downs, "width": 2, "norm": norm, "channels": 3}
+    layout = {"norm": norm, "upsample": "transpose", "channels": 3}
+    assert spec == {"name": "unet", "downs": downs, "width": 2, **layout}
     make("generator", spec).load_state_dict(state)
 
 

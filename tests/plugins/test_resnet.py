@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit import StylekitError, make, plugins
+from stylekit.layers import NarrowConv2d
 from stylekit_plugins.resnet import ResBlock, ResNet
 
 
@@ -191,3 +192,16 @@ def test_other_channels() -> None:
 def test_wrong_norm_is_refused_by_name() -> None:
     with pytest.raises(StylekitError, match=r"'norm'.*'layer'"):
         make("generator", {"name": "resnet", "norm": "layer"})
+
+
+def test_the_narrow_convolution_is_the_plain_one() -> None:
+    torch.manual_seed(0)
+    narrow = NarrowConv2d(5, 3, 7).double()
+    image = torch.rand(2, 5, 13, 16, dtype=torch.float64, requires_grad=True)
+    plain = torch.nn.functional.conv2d(image, narrow.weight, narrow.bias)
+    torch.testing.assert_close(narrow(image), plain, rtol=0, atol=1e-13)
+    slopes = [
+        torch.autograd.grad(out.sin().sum(), (image, narrow.weight, narrow.bias)) for out in (narrow(image), plain)
+    ]
+    for mine, expected in zip(*slopes, strict=True):
+        torch.testing.assert_close(mine, expected, rtol=0, atol=1e-12)

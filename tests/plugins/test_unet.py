@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import StylekitError
+from stylekit.layers import resize_conv
 from stylekit_plugins.unet import Level, UNet
 
 
@@ -139,3 +140,26 @@ def test_convolutions_start_normal_with_deviation_002() -> None:
 def test_fewer_than_five_steps_down_are_refused() -> None:
     with pytest.raises(StylekitError, match=r"at least 5.*downs=4"):
         UNet(4)
+
+
+def test_resize_convolution_keeps_sizes_and_is_recognised_by_its_weights() -> None:
+    network = UNet(5, width=4, upsample="resize").eval()
+    image = torch.rand(1, 3, 33, 50)
+    with torch.no_grad():
+        assert network(image).shape == image.shape
+    assert UNet.recognise(network.state_dict()) == {
+        "downs": 5, "width": 4, "norm": "instance", "upsample": "resize", "channels": 3,
+    }  # fmt: skip
+
+
+def test_resize_convolution_leaves_no_checkerboard_where_a_transposed_one_does() -> None:
+    flat = torch.full((1, 8, 16, 16), 0.5)
+
+    def alternation(layer: nn.Module) -> float:
+        with torch.no_grad():
+            inner = layer(flat)[..., 8:-8, 8:-8]
+        return float((inner[..., 1:] - inner[..., :-1]).abs().mean() / inner.abs().mean())
+
+    torch.manual_seed(0)
+    assert alternation(resize_conv(8, 8)) < 1e-5
+    assert alternation(nn.ConvTranspose2d(8, 8, 4, stride=2, padding=1)) > 0.1
