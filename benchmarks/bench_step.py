@@ -24,7 +24,7 @@ from stylekit.engine import compile_networks, rehearse, step
 from stylekit.images import write
 from stylekit.memory import PeakBytes
 from stylekit.runtime import launch
-from stylekit.seats import Seat
+from stylekit.seats import seat_players
 from stylekit.settings import check
 from stylekit_plugins.cyclegan import CycleGAN
 from stylekit_plugins.folders import Folders
@@ -50,10 +50,9 @@ def stepper(method: CycleGAN, batch: dict[str, Tensor], compiled: bool) -> Calla
 
     def work(runtime: Any, settings: Any) -> None:
         rehearse(method, batch)
-        players = method.players()
-        seats = [Seat(key, player, [t for t in method.turns() if t.player == key]) for key, player in players.items()]
+        seats = seat_players(method)
         if compiled:
-            compile_networks(players)
+            compile_networks(seats)
         made.append(lambda: step(method, seats, batch, 0, 10**9, runtime))
 
     launch(work, check({"plugin": "cyclegan", "device": "cpu"}))
@@ -101,7 +100,7 @@ def test_step(benchmark: Any, record: Any, size: int, width: int, compiled: bool
         figures["stylekit_peak_tensor_mb"] = round(our_bytes.peak / 2**20, 1)
     benchmark.extra_info.update(figures)
     record(f"step_{size}_{width}_{'compiled' if compiled else 'eager'}", figures)
-    assert figures["times_as_fast"] > 0.8
+    assert figures["times_as_fast"] > 1
 
 
 @pytest.mark.parametrize("kind", ["scenes", "folders"])

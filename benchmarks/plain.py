@@ -57,11 +57,6 @@ class PlainCycleGAN:
         self.generator_steps = torch.optim.Adam(generators, lr=lr, betas=(0.5, 0.999))
         self.discriminator_steps = torch.optim.Adam(discriminators, lr=lr, betas=(0.5, 0.999))
 
-    def compile(self) -> None:
-        """Compiles the four networks."""
-        for network in (self.g_ab, self.g_ba, self.d_a, self.d_b):
-            network.compile()
-
     def step(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """One update of all four networks; gives the losses."""
         fake_b, fake_a = self.g_ab(a), self.g_ba(b)

@@ -54,7 +54,7 @@ def main() -> None:
     paintings = torch.stack([test[index]["style"] for index in range(HELD_OUT)])
     there, back = model.stylize(photos), model.stylize(paintings, direction="b-to-a")
 
-    table = Table("", "PSNR, untouched", "PSNR, translated", "SSIM, untouched", "SSIM, translated")
+    table = Table("", "PSNR before", "after", "SSIM before", "after")
     results = {}
     for name, source, translated, truth in (
         ("A to B: photo to painting", photos, there, paintings),
@@ -85,7 +85,7 @@ def main() -> None:
         images.write(pictures / f"{index:02d}_painted.png", there[index])
 
     console = Console(highlight=False)
-    console.print(f"\n{HELD_OUT} held-out scenes of {SIZE} pixels, each against its truth:")
+    console.print(f"\n{HELD_OUT} held-out scenes of {SIZE} pixels against their truth, before and after translation:")
     console.print(table)
     for what, path in (
         ("pictures", pictures),

@@ -120,7 +120,7 @@ def _pair(
 
 
 def _readable(*folders: Path) -> tuple[list[Path], ...]:
-    """The pictures of each folder whose headers can be read; one warning for all the others."""
+    """The pictures of each folder that can be read, as far as that is told quickly; one warning for all the others."""
     sides: list[list[Path]] = []
     problems: list[str] = []
     for folder in folders:
@@ -139,13 +139,26 @@ def _readable(*folders: Path) -> tuple[list[Path], ...]:
     return tuple(sides)
 
 
+TAILS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+"""How whole files end, give or take some bytes that a camera appends."""
+
+
 def _opens(file: Path, problems: list[str]) -> bool:
+    """Whether the header can be read, and the file is whole by its end; if that looks odd, the pixels are decoded."""
     try:
-        with layouts.opened(file):
+        with layouts.opened(file) as image:
+            if TAILS.get(image.format or "", b"") not in _tail(file):
+                image.load()
             return True
     except StylekitError as problem:
         problems.append(str(problem))
         return False
+
+
+def _tail(file: Path) -> bytes:
+    with file.open("rb") as content:
+        content.seek(max(0, file.stat().st_size - 64))
+        return content.read()
 
 
 @hookimpl

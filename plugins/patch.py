@@ -10,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from stylekit import hookimpl
-from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_layer
+from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_layer, require_options
 
 
 class Patch(nn.Module):
@@ -25,6 +25,8 @@ class Patch(nn.Module):
 
     def __init__(self, layers: int = 3, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
         super().__init__()
+        self.independent = norm != "batch"
+        require_options(layers=layers, width=width, channels=channels)
         bias = norm == "instance"
         self.least_side = 3 * 2**layers
         stack: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
@@ -55,6 +57,8 @@ class Pixel(nn.Module):
 
     def __init__(self, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
         super().__init__()
+        self.independent = norm != "batch"
+        require_options(width=width, channels=channels)
         bias = norm == "instance"
         self.net = nn.Sequential(
             nn.Conv2d(channels, width, 1),

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from stylekit import hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import NarrowConv2d, Norm, Upsample, freeze_idle_biases, init_normal, norm_layer, resize_conv
+from stylekit.layers import (
+    NarrowConv2d,
+    Norm,
+    Upsample,
+    freeze_idle_biases,
+    init_normal,
+    norm_layer,
+    require_options,
+    resize_conv,
+)
 
 
 class ResBlock(nn.Module):
@@ -63,6 +72,8 @@ class ResNet(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
+        self.independent = norm != "batch"
+        require_options(dropout, blocks=blocks, width=width, channels=channels)
         bias = norm == "instance"
 
         def up(before: int, after: int) -> nn.Module:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from stylekit import hookimpl
+from stylekit.layers import require_options
 
 
 class PatchSN(nn.Module):
@@ -27,6 +28,8 @@ class PatchSN(nn.Module):
 
     def __init__(self, layers: int = 3, width: int = 64, channels: int = 3) -> None:
         super().__init__()
+        self.independent = True
+        require_options(layers=layers, width=width, channels=channels)
         self.least_side = 3 * 2**layers
         widths = [channels, *(width * min(2**step, 8) for step in range(layers + 1))]
         stack: list[nn.Module] = []
@@ -53,6 +56,8 @@ class MultiscaleSN(nn.Module):
 
     def __init__(self, scales: int = 2, layers: int = 3, width: int = 64, channels: int = 3) -> None:
         super().__init__()
+        self.independent = True
+        require_options(scales=scales)
         self.judges = nn.ModuleList(PatchSN(layers, width, channels) for _ in range(scales))
         self.least_side = 3 * 2 ** (layers + scales - 1)
 
@@ -91,6 +96,8 @@ class ResNetSN(nn.Module):
 
     def __init__(self, blocks: int = 4, width: int = 64, channels: int = 3) -> None:
         super().__init__()
+        self.independent = True
+        require_options(blocks=blocks, width=width, channels=channels)
         self.least_side = 2**blocks
         widths = [width * min(2**step, 8) for step in range(blocks)]
         self.first = spectral_norm(nn.Conv2d(channels, width, 3, padding=1))

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stylekit import hookimpl
+from stylekit import StylekitError, hookimpl
 
 
 class Follower:
-    """Writes every loss term of a run to its folder ``tensorboard``."""
+    """Writes every loss term of a run to its folder ``tensorboard``.
+
+    Raises:
+        StylekitError: tensorboard is not installed.
+    """
 
     def __init__(self, folder: Path) -> None:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise StylekitError(
+                "The plugin 'tensorboard' needs the package tensorboard, which is not installed. Type: "
+                'pip install "stylekit[tensorboard]"'
+            )
         from torch.utils.tensorboard import SummaryWriter  # late: tensorboard is optional, and slow to import
 
         self.writer = SummaryWriter(str(folder))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import Norm, Upsample, freeze_idle_biases, init_normal, norm_layer, resize_conv
+from stylekit.layers import Norm, Upsample, freeze_idle_biases, init_normal, norm_layer, require_options, resize_conv
 
 
 class Level(nn.Module):
@@ -76,6 +76,8 @@ class UNet(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
+        self.independent = norm != "batch"
+        require_options(dropout, width=width, channels=channels)
         if downs < 5:
             raise StylekitError(f"A U-Net has at least 5 steps down, and downs={downs} was asked for.")
         self.least_side = 2**downs

@@ -8,7 +8,7 @@ from typing import Any
 from stylekit import plugins
 from stylekit.errors import StylekitError, suggest
 from stylekit.method import Method
-from stylekit.parts import make, override, validate
+from stylekit.parts import construct, make, override
 from stylekit.settings import Settings
 
 
@@ -26,7 +26,7 @@ def build(settings: Settings) -> tuple[str, Method]:
         )
     base = presets[settings.preset] if settings.preset else {}
     arguments = override(factory, base, settings.set, f"method {name!r}")
-    return name, factory(**validate(factory, arguments, f"method {name!r}"))
+    return name, construct(factory, arguments, f"method {name!r}")
 
 
 def open_data(settings: Settings, split: str) -> Any:

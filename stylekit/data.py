@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from stylekit import plugins
 from stylekit.errors import StylekitError
 from stylekit.seeding import derive, seeded
 
@@ -28,6 +30,16 @@ class SeededItems(Dataset[dict[str, Tensor]]):
         with seeded(self.seed, "item", epoch, index):
             item: dict[str, Tensor] = self.dataset[index]
         return item
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"files": _PluginFiles(), **vars(self)}
+
+
+class _PluginFiles:
+    """Is unpickled before the data set, and makes plugin files known to a process that was spawned."""
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[list[Path]]]:
+        return plugins.import_files, (plugins.imported_files(),)
 
 
 class Order(Sampler[list[int]]):
@@ -86,10 +98,11 @@ def batches(
         batch_sampler=order,
         num_workers=workers,
         generator=own,
-        worker_init_fn=_leave_interrupts_to_the_main_process,
+        worker_init_fn=_leave_signals_to_the_main_process,
     )
 
 
-def _leave_interrupts_to_the_main_process(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal, and a worker that it ends takes the run with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Ctrl-C, or a scheduler, reaches every process of a run, and a worker that it ends takes the run with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

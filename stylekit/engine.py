@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from stylekit.method import Batch, Method, Player, Turn
 from stylekit.recorder import Recorder
 from stylekit.runs import Run, next_free
 from stylekit.runtime import Runtime, launch
-from stylekit.seats import Seat
+from stylekit.seats import Seat, seat_players
 from stylekit.seeding import seeded
 from stylekit.settings import Settings, check
 
@@ -47,16 +48,16 @@ def step(
             played = {turn: turn.play(method, batch, made) for turn in turns}
         losses |= _read_losses(played, index, runtime)
         # The opponent keeps still because only this player's parameters receive gradients.
-        total_loss = torch.stack([turn.lazy * term for turn, terms in played.items() for term in terms.values()]).sum()
-        total_loss.backward(inputs=seat.parameters)
-        runtime.average(p.grad for p in seat.parameters if p.grad is not None)
-        seat.move(progress=index / total)
+        scaled = [turn.lazy * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
+        torch.stack(scaled).sum().backward(inputs=seat.parameters)
+        runtime.average_gradients(seat.parameters)
+        seat.move(index, total)
     return losses
 
 
 def _read_losses(played: Mapping[Turn, Mapping[str, Tensor]], index: int, runtime: Runtime) -> dict[str, float]:
     names = [f"{turn.name}/{term}" for turn, terms in played.items() for term in terms]
-    values = torch.stack([term.detach().float() for terms in played.values() for term in terms.values()])
+    values = torch.stack([term.detach().float().reshape(()) for terms in played.values() for term in terms.values()])
     if runtime.world > 1:
         runtime.average([values])
     losses = dict(zip(names, values.tolist(), strict=True))
@@ -106,20 +107,22 @@ def _rehearse_player(method: Method, name: str, player: Player, played: Mapping[
     if not played:
         raise StylekitError(f"The player {name!r} of {kind} has no turn: nothing moves it.")
     for turn, terms in played.items():
-        scalars = isinstance(terms, dict) and all(isinstance(t, Tensor) and t.numel() == 1 for t in terms.values())
-        if not scalars or not terms:
+        named = isinstance(terms, dict) and all(isinstance(t, Tensor) and t.numel() == 1 for t in terms.values())
+        if not named or not terms:
             raise StylekitError(f"The turn {turn!r} of {kind} must return a dict of named scalar tensors.")
+    scalars = [term.reshape(()) for terms in played.values() for term in terms.values()]
     try:
-        torch.stack([term for terms in played.values() for term in terms.values()]).sum().backward(
-            inputs=player.parameters
-        )
+        torch.stack(scalars).sum().backward(inputs=player.parameters)
     except RuntimeError as error:
-        if "second time" not in str(error):
+        if "second time" not in str(error) and "inplace operation" not in str(error):
             raise
         raise StylekitError(
             f"The player {name!r} of {kind} learns through what forward made for another player. Use detach() on it, or "
             "let the two be one player."
         ) from error
+    with torch.no_grad():
+        for parameter in player.parameters:
+            parameter.add_(0)  # as an update would, this tells graphs that are still needed that they are out of date
     names = {parameter: path for path, parameter in method.named_parameters()}
     for parameter in player.parameters:
         if parameter.grad is None:
@@ -151,6 +154,10 @@ def train(plugin: str | Method | None = None, /, *, progress: bool = False, **se
         final = check(given)
         run = Run(final.out or next_free(Path("runs"), Path(final.plugin).stem))
         run.require_new()
+    if final.compile and find_compiler() is None:
+        raise StylekitError(
+            "--compile needs a C++ compiler, and there is none here. Install g++ or clang, or leave it out."
+        )
     launch(_train, final, run, built, progress)
     return run.folder
 
@@ -167,15 +174,14 @@ def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None,
     method.to(runtime.device)
     with seeded(settings.seed, "rehearsal"):
         rehearse(method, _to(sample, runtime.device))
-    players = method.players()
-    seats = [Seat(key, player, [t for t in method.turns() if t.player == key]) for key, player in players.items()]
+    seats = seat_players(method)
     done = _restore(run, method, seats) if settings.resume else 0
     runtime.from_main(method.state_dict().values())
     if done >= settings.steps:
         raise StylekitError(f"The run in {run.folder} has made {done} steps already. Ask for more in all with --steps.")
     recorder = Recorder(run, name or type(method).__name__, method, seats, settings, runtime, preview, done, progress)
     if settings.compile:
-        compile_networks(players)
+        compile_networks(seats)
     loader = batches(
         dataset, settings.batch_size, settings.seed, range(done, settings.steps), share, _workers(settings)
     )
@@ -207,22 +213,20 @@ def _play(
 
 
 REMEDY = (
-    "Then try a lower learning rate (--set lr=1e-4), --precision 32 if it was bf16, or gradient clipping in the method's "
-    "players; a run with another setting starts anew."
+    "Then try a lower learning rate, --precision 32 if it was bf16, or gradient clipping in the method's players; a run with "
+    "another setting starts anew."
 )
 
 
 def _restore(run: Run, method: Method, seats: Sequence[Seat]) -> int:
     latest = run.latest()
     if latest is None:
-        raise StylekitError(
-            f"The run in {run.folder} has no checkpoint to go on from. Start it again in another folder."
-        )
+        return 0
     done, states = checkpoint.load(latest, method)
     for seat in seats:
         if seat.name not in states:
             raise StylekitError(f"{latest} has no state of the player {seat.name!r}: it was written by another method.")
-        seat.restore(states[seat.name])
+        seat.restore(states[seat.name], latest / "players.safetensors")
     return done
 
 
@@ -230,11 +234,17 @@ def _to(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     return {key: images.to(device, non_blocking=True) for key, images in batch.items()}
 
 
-def compile_networks(players: Mapping[str, Player]) -> None:
+def find_compiler() -> str | None:
+    """The C++ compiler that ``--compile`` will use."""
+    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def compile_networks(seats: Sequence[Seat]) -> None:
     """Compiles the players' modules in place, when they are first called."""
-    for player in players.values():
-        assert isinstance(player.modules, list)
-        for module in player.modules:
+    for seat in seats:
+        assert isinstance(seat.player.modules, list)
+        for module in seat.player.modules:
             if isinstance(module, nn.Module):
                 module.compile()
 

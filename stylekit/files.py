@@ -23,7 +23,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     data = content.encode() if isinstance(content, str) else content
-    with _explained(path):
+    with explained(path):
         try:
             with temporary.open("wb") as file:
                 file.write(data)
@@ -42,7 +42,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         StylekitError: no space is left, or the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    with _explained(path):
+    with explained(path):
         try:
             temporary.mkdir(parents=True)
             yield temporary
@@ -70,6 +70,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # where a folder cannot be opened
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -78,7 +80,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Says of an operating system's error in the block what it means for ``path``.
+
+    Raises:
+        StylekitError: no space is left, or the file or folder cannot be written.
+    """
     try:
         yield
     except OSError as error:

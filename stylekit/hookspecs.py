@@ -30,7 +30,8 @@ hookimpl = pluggy.HookimplMarker("stylekit")
 def stylekit_generators() -> Mapping[str, Callable[..., nn.Module]]:
     """Networks with ``forward(content, style=None) -> image`` of the content's size.
 
-    An attribute ``least_side``, here and for discriminators, is the smallest side of pictures to train on."""
+    Here and for discriminators, an attribute ``least_side`` is the smallest side of pictures to train on, and
+    ``independent`` says that pictures in a batch do not see each other, so that several may share one pass."""
 
 
 @hookspec

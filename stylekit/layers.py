@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylekit.errors import StylekitError
+
 Norm = Literal["instance", "batch", "none"]
 Upsample = Literal["transpose", "resize"]
 
@@ -42,6 +44,19 @@ class NarrowConv2d(nn.Conv2d):
         height = x.shape[2] - rows + 1
         out = torch.stack([parts[:, row, :, row : row + height] for row in range(rows)]).sum(0)
         return out if self.bias is None else out + self.bias[:, None, None]
+
+
+def require_options(dropout: float = 0.0, **counts: int) -> None:
+    """Refuses options that no network can be built with.
+
+    Raises:
+        StylekitError: a count is below 1, or dropout is not in [0, 1); it names the option and its value.
+    """
+    for name, value in counts.items():
+        if value < 1:
+            raise StylekitError(f"The option {name!r} is {value}, and must be at least 1.")
+    if not 0 <= dropout < 1:
+        raise StylekitError(f"The option 'dropout' is {dropout}, and must be at least 0 and below 1.")
 
 
 def resize_conv(before: int, after: int, bias: bool = True) -> nn.Sequential:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
+
+PROBE = 128
+"""Side of the small image that is tried; larger for a network that pads it."""
 
 MARGIN = 1.5
 """Workspace of the convolutions, which no tensor shows."""
@@ -48,7 +51,7 @@ class PeakBytes(TorchDispatchMode):
         self.alive -= size
 
 
-def needed_bytes(stylize: Callable[[Tensor], Tensor], height: int, width: int, probe: int = 128) -> int:
+def needed_bytes(stylize: Callable[[Tensor], Tensor], height: int, width: int, probe: int = PROBE) -> int:
     """About how many bytes ``stylize`` needs for an image of that size, scaled up from a small probe.
 
     Args:
@@ -69,7 +72,35 @@ def free_memory(device: torch.device) -> int:
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
+        return min(int(lines["MemAvailable"].split()[0]) * 1024, *_left_by_cgroups(), 2**62)
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return 2**62  # unknown: no reason to refuse
+
+
+def _left_by_cgroups(root: Path = Path("/")) -> Iterator[int]:
+    """What each memory limit on this process still leaves: a container's, a job's, and those around it."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+        files = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+        inner = mount / group.strip("/")
+        for folder in (folder for folder in (inner, *inner.parents) if folder.is_relative_to(mount)):
+            limit, usage = (_read(folder / file).strip() for file in files)
+            if limit.isdecimal() and usage.isdecimal():
+                yield max(0, int(limit) - int(usage) + _reclaimable(folder))
+
+
+def _reclaimable(folder: Path) -> int:
+    """Bytes of files read long ago, which count as used and are given up when memory is wanted."""
+    stat = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
+    return int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

@@ -88,6 +88,10 @@ class Player:
         self.modules = [self.modules] if isinstance(self.modules, nn.Module | nn.Parameter) else list(self.modules)
         if not all(isinstance(module, nn.Module | nn.Parameter) for module in self.modules) or self.update_every < 1:
             raise TypeError("A player has modules or parameters, and moves at every so-many-th step, from 1 on.")
+        if self.lr < 0 or not 0 <= (self.ema or 0) < 1:
+            raise StylekitError(
+                f"A player's lr is 0 or more, and its ema from 0 to below 1: not {self.lr} and {self.ema}."
+            )
 
     @property
     def parameters(self) -> list[nn.Parameter]:

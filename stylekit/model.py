@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ import stylekit
 from stylekit import images, plugins
 from stylekit.errors import StylekitError, suggest
 from stylekit.images import Picture
-from stylekit.memory import free_memory, needed_bytes
+from stylekit.memory import PROBE, free_memory, needed_bytes
 from stylekit.method import Method
 from stylekit.parts import make
 from stylekit.runtime import pick_device
@@ -53,20 +53,22 @@ def _note(value: Any) -> Any:
     return {"callable": f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', repr(target))}"}
 
 
-def save(method: Method, name: str, path: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+def save(method: Method, name: str, path: Path) -> None:
     """Writes a model file: what ``stylize`` needs, and how to build the method again.
 
     Args:
         method: the method
         name: the name that it is registered by
         path: the file, ending in ``.safetensors``
-        weights: tensors that take the place of the method's own, such as averages
 
     Raises:
         StylekitError: no space is left, or the file cannot be written.
     """
-    state = {**method.state_dict(), **(weights or {})}
-    kept = {key: tensor for key, tensor in state.items() if not method.ships or key.split(".")[0] in method.ships}
+    kept = {
+        key: tensor
+        for key, tensor in method.state_dict().items()
+        if not method.ships or key.split(".")[0] in method.ships
+    }
     write_tensors(path, kept, header(method, name))
 
 
@@ -212,6 +214,7 @@ class Model:
     def __init__(self, method: Method, name: str) -> None:
         self.method = method.eval()
         self.name = name
+        self._bytes_per_pixel: dict[str | None, float] = {}
 
     @property
     def device(self) -> torch.device:
@@ -262,13 +265,15 @@ class Model:
             listed = suggest(direction, known) if known else "It has one direction only."
             raise StylekitError(f"The method {self.name!r} has no direction {direction!r}. {listed}")
 
-    def require_memory(self, height: int, width: int) -> None:
-        """Refuses an image that will not fit into the memory that is free.
+    def require_memory(self, height: int, width: int, direction: str | None = None) -> None:
+        """Refuses an image that will not fit into the memory that is free; what is needed is tried out once, in small.
 
         Raises:
-            StylekitError: it needs more; both figures are told.
+            StylekitError: it needs more; both figures are told. Or the model has no weights for that direction.
         """
-        needed = int(self._bytes_per_pixel * height * width)
+        if direction not in self._bytes_per_pixel:
+            self._bytes_per_pixel[direction] = self._try_out(direction)
+        needed = int(self._bytes_per_pixel[direction] * height * width)
         free = free_memory(self.device)
         if needed > free:
             raise StylekitError(
@@ -276,9 +281,11 @@ class Model:
                 f"are free on {self.device}. Make the picture smaller, by a factor of {(needed / free) ** 0.5:.1f} a side."
             )
 
-    @cached_property
-    def _bytes_per_pixel(self) -> float:
-        return needed_bytes(self.stylize, 1024, 1024) / 1024**2
+    def _try_out(self, direction: str | None) -> float:
+        """Bytes that a pixel takes."""
+        # A network pads what is smaller than its least side, and the padding would be scaled up as well.
+        probe = max(PROBE, *(getattr(part, "least_side", 1) for part in self.method.children()), 1)
+        return needed_bytes(partial(self.stylize, direction=direction), 1024, 1024, probe) / 1024**2
 
     @staticmethod
     def _as_tensor(image: Tensor | Image.Image) -> Tensor:

@@ -132,7 +132,7 @@ def override(
     return result
 
 
-def make(kind: str, spec: Part, **options: Any) -> Any:
+def make(kind: str, spec: Part, /, **options: Any) -> Any:
     """Builds a part.
 
     Args:
@@ -144,4 +144,18 @@ def make(kind: str, spec: Part, **options: Any) -> Any:
         StylekitError: unknown name or option, or a value of the wrong type.
     """
     factory, own, what = split(kind, spec)
-    return factory(**validate(factory, {**options, **own}, what))
+    return construct(factory, {**options, **own}, what)
+
+
+def construct(factory: Callable[..., Any], given: Mapping[str, Any], what: str) -> Any:
+    """Calls what builds a part, with validated options.
+
+    Raises:
+        StylekitError: an option does not fit, or the part could not be built with them.
+    """
+    options = validate(factory, given, what)
+    try:
+        return factory(**options)
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        shown = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise StylekitError(f"The {what} cannot be built with {shown or 'its defaults'}: {error}") from error

@@ -7,10 +7,11 @@ cannot be imported is passed over with one warning, and everything else goes on.
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,8 @@ class Plugin:
     package: str
     version: str
     file: Path | None = None
+    changed: int = 0
+    """When the file was last written: an edited file is another plugin."""
 
     @property
     def origin(self) -> str:
@@ -68,27 +71,52 @@ def add_file(path: Path) -> Plugin:
     Raises:
         StylekitError: there is no such file, or it is no Python file.
     """
+    if not path.exists():
+        raise StylekitError(f"There is no file {path}.")
     path = path.resolve()
     if path.suffix != ".py" or not path.is_file():
         raise StylekitError(f"{path} is not a Python file. A plugin file ends in .py and offers parts with @hookimpl.")
-    plugin = Plugin(path.stem, f"stylekit_file_{path.stem}", "file", "", path)
+    plugin = Plugin(path.stem, f"stylekit_file_{path.stem}", "file", "", path, path.stat().st_mtime_ns)
     _files[path.stem] = plugin
     return plugin
+
+
+def imported_files() -> list[Path]:
+    """The plugin files that were imported in this process."""
+    return [plugin.file for plugin in _files.values() if plugin.file and plugin.module in sys.modules]
+
+
+def import_files(paths: Iterable[Path]) -> None:
+    """Imports plugin files, so that what is pickled in another process can be unpickled here.
+
+    Raises:
+        StylekitError: a file is gone, or cannot be imported.
+    """
+    for path in paths:
+        manager(add_file(path))
+
+
+class _Source(importlib.machinery.SourceFileLoader):
+    """Keeps no bytecode, which Python takes for current when a file is edited twice in one second."""
+
+    def set_data(self, *_: Any, **__: Any) -> None:
+        pass
 
 
 def _import(plugin: Plugin) -> ModuleType:
     if plugin.file is None:
         return importlib.import_module(plugin.module)
     known = sys.modules.get(plugin.module)
-    if known is not None and known.__file__ == str(plugin.file):
+    if known is not None and vars(known).get("_stylekit_plugin") == plugin:
         return known
-    spec = importlib.util.spec_from_file_location(plugin.module, plugin.file)
+    loader = _Source(plugin.module, str(plugin.file))
+    spec = importlib.util.spec_from_loader(plugin.module, loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    vars(module)["_stylekit_plugin"] = plugin
     sys.modules[plugin.module] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         sys.modules.pop(plugin.module, None)
         raise
@@ -99,13 +127,17 @@ def manager(*plugins: Plugin) -> pluggy.PluginManager:
     """Imports plugins and gives their hooks.
 
     Raises:
-        StylekitError: a plugin was written for another version of the contract, or has a hook that is not in it.
-        Exception: whatever the plugin's own import raises.
+        StylekitError: a plugin cannot be imported, was written for another version of the contract, or has a hook that
+            is not in it.
     """
     hooks = pluggy.PluginManager("stylekit")
     hooks.add_hookspecs(hookspecs)
     for plugin in plugins:
-        module = _import(plugin)
+        try:
+            module = _import(plugin)
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) could not be imported: {reason}") from error
         stated = getattr(module, "STYLEKIT_API", hookspecs.API)
         if stated != hookspecs.API:
             raise StylekitError(
@@ -132,8 +164,6 @@ def _load(plugin: Plugin) -> pluggy.PluginManager | str:
         return manager(plugin)
     except StylekitError as error:
         return str(error)
-    except Exception as error:
-        return f"plugin {plugin.name!r} ({plugin.origin}) could not be imported: {type(error).__name__}: {error}"
 
 
 def state(plugin: Plugin) -> str:
@@ -156,6 +186,20 @@ def offers(plugin: Plugin, kind: str) -> dict[str, Callable[..., Any]]:
     except Exception as error:
         _report(f"plugin {plugin.name!r} ({plugin.origin}) failed in {KINDS[kind]}: {type(error).__name__}: {error}")
         return {}
+
+
+def parts(plugin: Plugin) -> list[tuple[str, str, Callable[..., Any]]]:
+    """Everything that one plugin offers: kind, name, and the callable that builds it."""
+    return [(kind, name, part) for kind in KINDS for name, part in offers(plugin, kind).items()]
+
+
+def parts_named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
+    """The parts of that name, one of each kind that has it.
+
+    Raises:
+        StylekitError: two plugins offer one.
+    """
+    return [(kind, name, find(kind, name)) for kind in KINDS if name in names(kind)]
 
 
 @cache

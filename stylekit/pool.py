@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylekit.errors import StylekitError
+
 
 class ImagePool(nn.Module):
     """Keeps earlier images and mixes them with new ones (Shrivastava et al. 2017, section 2.3).
@@ -26,6 +28,8 @@ class ImagePool(nn.Module):
 
     def __init__(self, size: int = 50) -> None:
         super().__init__()
+        if size < 0:
+            raise StylekitError(f"An image pool keeps 0 images or more, not {size}.")
         self.size = size
         self.register_buffer("images", torch.empty(0))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from stylekit.errors import StylekitWarning
+
+PATIENCE = 10.0
+"""Seconds at least between two lines where there is no terminal to draw a bar on."""
 
 
 class _Rate(ProgressColumn):
@@ -19,6 +27,8 @@ class _Rate(ProgressColumn):
 
 class Display:
     """A progress bar with losses, steps a second and the time left, and lines above it.
+
+    Where there is no terminal, a plain line after about every tenth of the run takes the bar's place.
 
     Args:
         done: steps made already
@@ -37,6 +47,8 @@ class Display:
         )
         self.console = Console(stderr=True, quiet=not visible, highlight=False)
         self._bar = Progress(*columns, console=self.console, disable=not visible or not self.console.is_terminal)
+        self._done, self._total = done, total
+        self._told = (done, time.monotonic())
         self._task = self._bar.add_task("training", completed=done, total=total, losses="")
 
     def __enter__(self) -> Display:
@@ -54,8 +66,41 @@ class Display:
         for key, value in losses.items():
             turn = key.partition("/")[0]
             sums[turn] = sums.get(turn, 0.0) + value
-        self._bar.update(self._task, advance=1, losses="  ".join(f"{turn} {value:.3f}" for turn, value in sums.items()))
+        told = "  ".join(f"{turn} {value:.3f}" for turn, value in sums.items())
+        self._done += 1
+        if not self.console.is_terminal:
+            self._tell(told)
+        self._bar.update(self._task, advance=1, losses=told)
+
+    def _tell(self, losses: str) -> None:
+        """Says how far the run is, if that was not said lately."""
+        (before, then), now = self._told, time.monotonic()
+        steps, seconds = self._done - before, now - then
+        if steps >= self._total / 10 and seconds >= PATIENCE:
+            self.say(f"step {self._done}/{self._total}: {losses}  {steps / seconds:.1f}/s")
+            self._told = (self._done, now)
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
         self.console.print(line, markup=False, soft_wrap=True)  # so that a path or a command can be copied whole
+
+
+class PlainWarnings:
+    """Takes the place of ``warnings.showwarning``: the project's warnings in one line, each once; others as Python does.
+
+    It can be pickled, so that the processes of a run warn as the one that starts them.
+    """
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+        self._python_shows = warnings.showwarning
+
+    def __reduce__(self) -> tuple[type[PlainWarnings], tuple[()]]:
+        return PlainWarnings, ()
+
+    def __call__(self, message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if not issubclass(category, StylekitWarning):
+            self._python_shows(message, category, *rest, **more)
+        elif str(message) not in self._shown:
+            self._shown.add(str(message))
+            Console(stderr=True).print(f"Warning: {message}", markup=False, highlight=False, soft_wrap=True)

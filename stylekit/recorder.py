@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -56,7 +56,7 @@ class Recorder:
         progress: bool,
     ) -> None:
         self.run, self.name, self.method, self.seats, self.settings = run, name, method, seats, settings
-        self.runtime, self.done, self.step, self.waited = runtime, done, done, 0.0
+        self.runtime, self.done, self.step, self.waited, self.images = runtime, done, done, 0.0, 0
         self.display = Display(done, settings.steps, progress and runtime.main)
         self.relay = Relay(settings.log if runtime.main else ())
         if runtime.main:
@@ -64,8 +64,14 @@ class Recorder:
             self._begin()
 
     def _begin(self) -> None:
-        if self.done:
+        if self.settings.resume:
+            before = self.run.settings().steps
+            if before != self.settings.steps:
+                self.display.say(
+                    f"the run was to have {before} steps: schedules are stretched to {self.settings.steps}"
+                )
             self.run.rewind(self.done)
+            self.run.describe(settings=self.settings.as_json())
         else:
             self.run.create(self.settings)
         self.run.describe(method={"name": self.name, "arguments": model.plain(self.method.arguments)})
@@ -91,6 +97,7 @@ class Recorder:
             self.waited += time.perf_counter() - before
             if batch is None:
                 return
+            self.images += self.runtime.world * sum(len(images) for images in batch.values())
             yield batch
 
     def record(self, step: int, losses: Mapping[str, float], last: bool) -> None:
@@ -142,9 +149,10 @@ class Recorder:
     def _save(self, step: int) -> None:
         players = {seat.name: seat.state() for seat in self.seats}
         told = model.header(self.method, self.name)
-        path = checkpoint.save(self.run.checkpoints, step, self.method, players, told)
+        # The model first: whoever finds the last checkpoint of a run finds its model too.
         with self._averaged():
             model.save(self.method, self.name, self.run.model)
+        path = checkpoint.save(self.run.checkpoints, step, self.method, players, told)
         checkpoint.prune(self.run.checkpoints, self.settings.keep)
         self.run.plot()
         self.relay.call("checkpoint_saved", step=step, path=path)
@@ -164,7 +172,6 @@ class Recorder:
             return
         self.relay.call("run_finished", run=self.run.folder, step=self.step)
         seconds = time.perf_counter() - self.started
-        steps = self.step - self.done
         whole = self.step == self.settings.steps
         facts = {
             "from": self.done,
@@ -173,7 +180,7 @@ class Recorder:
             "device": str(self.runtime.device),
             "processes": self.runtime.world,
             "seconds": round(seconds, 2),
-            "images_per_second": round(steps * self.settings.batch_size / seconds, 2),
+            "images_per_second": round(self.images / seconds, 2),
             "share_of_time_waiting_for_data": round(self.waited / seconds, 4),
             "peak_memory_bytes": peak_memory(self.runtime.device),
         }
@@ -195,7 +202,12 @@ def peak_memory(device: torch.device) -> int:
     """The most memory that was in use, in bytes: of the device, or of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource  # not on Windows
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where getrusage would tell the peak of the launching process if that was higher
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(lines["VmHWM"].split()[0]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from stylekit import plugins
-from stylekit.errors import warn
+from stylekit.errors import StylekitError, warn
 
 
 class Relay:
     """Calls run hooks. A plugin whose hook fails is left out from then on, with one warning: a log never stops a run.
+
+    Only before it starts may a plugin stop it, by a StylekitError that says what is missing.
 
     Args:
         names: names of plugins, or ``.py`` files
@@ -23,11 +25,19 @@ class Relay:
         self._followers = {name: plugins.manager(plugins.find_plugin(name)) for name in names}
 
     def call(self, event: str, **facts: Any) -> None:
-        """Calls the hook ``stylekit_EVENT`` of each plugin."""
+        """Calls the hook ``stylekit_EVENT`` of each plugin.
+
+        Raises:
+            StylekitError: a plugin cannot follow the run that starts.
+        """
+        starting = event == "run_started"
         for name, follower in list(self._followers.items()):
             try:
-                for helper in getattr(follower.hook, f"stylekit_{event}")(**facts):
+                returned = getattr(follower.hook, f"stylekit_{event}")(**facts)
+                for helper in returned if starting else ():
                     follower.register(helper)
             except Exception as error:
+                if starting and isinstance(error, StylekitError):
+                    raise
                 warn(f"plugin {name!r} failed in stylekit_{event} and no longer follows the run: {error!r}")
                 del self._followers[name]

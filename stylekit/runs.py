@@ -15,7 +15,7 @@ from torch import Tensor
 import stylekit
 from stylekit import checkpoint, images
 from stylekit.errors import StylekitError
-from stylekit.files import remove_leftovers, write_whole
+from stylekit.files import explained, remove_leftovers, write_whole
 from stylekit.settings import MAY_CHANGE, Settings, check
 from stylekit.sheets import grid
 
@@ -39,7 +39,7 @@ class Run:
         Raises:
             StylekitError: it does.
         """
-        if self._settings.exists() or self.checkpoints.exists():
+        if self._settings.exists():
             raise StylekitError(
                 f"There is a run in {self.folder} already. Go on with it by --resume, or give another folder with --out."
             )
@@ -50,11 +50,9 @@ class Run:
         Raises:
             StylekitError: it cannot be made.
         """
-        try:
+        with explained(self.folder):
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-            self.checkpoints.mkdir()
-        except OSError as error:
-            raise StylekitError(f"The folder {self.folder} cannot be made: {error.strerror}.") from None
+            self.checkpoints.mkdir(exist_ok=True)
         self._write({"settings": settings.as_json(), "versions": _versions(), "sessions": []})
 
     @classmethod
@@ -73,7 +71,7 @@ class Run:
         return run
 
     def settings(self) -> Settings:
-        """The settings that the run was started with."""
+        """The settings that the run has, as they were given last."""
         return check(self._read()["settings"])
 
     def resumed_settings(self, given: Mapping[str, Any]) -> Settings:
@@ -105,15 +103,19 @@ class Run:
 
     def log(self, line: Mapping[str, float]) -> None:
         """Appends a line to ``metrics.jsonl``."""
-        with self._metrics.open("a") as file:
+        with explained(self._metrics), self._metrics.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
-        """The lines of ``metrics.jsonl``, without one that a crash left incomplete."""
-        if not self._metrics.exists():
-            return []
-        lines = self._metrics.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        """The lines of ``metrics.jsonl``, up to one that a crash left incomplete or damaged."""
+        lines = self._metrics.read_text(errors="replace").split("\n")[:-1] if self._metrics.exists() else []
+        whole = []
+        for line in lines:
+            try:
+                whole.append(json.loads(line))
+            except ValueError:
+                break
+        return whole
 
     def rewind(self, step: int) -> None:
         """Forgets the log after a step: a resumed run makes those steps again."""
@@ -136,7 +138,7 @@ class Run:
     @property
     def interrupted(self) -> bool:
         """Whether its last session was stopped before its time, by Ctrl-C or a request to terminate."""
-        return bool(self._read()["sessions"][-1]["ended"] == "interrupted")
+        return [session["ended"] for session in self._read()["sessions"][-1:]] == ["interrupted"]
 
     def resume_command(self) -> str:
         """What to type to go on."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from stylekit.errors import StylekitError, suggest
+from stylekit.errors import StylekitError, StylekitWarning, suggest
+from stylekit.progress import PlainWarnings
 from stylekit.settings import Settings
 
 
@@ -61,6 +63,18 @@ class Runtime:
         flat /= self.world
         for tensor, mean in zip(tensors, torch._utils._unflatten_dense_tensors(flat, tensors), strict=True):
             tensor.copy_(mean)
+
+    def average_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Averages gradients over all processes; where only some have one, the others count as zero."""
+        if self.world == 1:
+            return
+        there = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        torch.distributed.all_reduce(there)
+        learning = [p for p, count in zip(parameters, there.tolist(), strict=True) if count]
+        for parameter in learning:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.average([p.grad for p in learning if p.grad is not None])
 
     def from_main(self, tensors: Iterable[Tensor]) -> None:
         """Gives every process the main one's values, in place."""
@@ -120,12 +134,16 @@ class _Work:
 
     def __init__(self, work: Callable[..., Any]) -> None:
         self.work = work
+        self.shows = warnings.showwarning if isinstance(warnings.showwarning, PlainWarnings) else None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         _quiet()  # in the new process, before fabric joins the others
+        warnings.showwarning = self.shows or warnings.showwarning
 
     def __call__(self, fabric: Any, *arguments: Any) -> None:
+        if fabric.global_rank:
+            warnings.simplefilter("ignore", StylekitWarning)  # every process sees the same, and the main one says it
         self.work(Runtime(fabric), *arguments)
         if fabric.world_size > 1:
             # Leaving while another process still talks to this one aborts both.

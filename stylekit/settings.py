@@ -10,7 +10,7 @@ import yaml
 from pydantic import ConfigDict, Field
 
 from stylekit.errors import StylekitError, suggest
-from stylekit.plugins import installed
+from stylekit.plugins import installed, offers
 
 MAY_CHANGE = frozenset(
     ("steps", "device", "workers", "compile", "resume", "out", "log", "sample_every", "checkpoint_every", "keep")
@@ -47,28 +47,44 @@ class Settings(pydantic.BaseModel):
     checkpoint_every: int = Field(1000, ge=1, description="steps between checkpoints")
     keep: int = Field(3, ge=1, description="checkpoints kept")
 
-    @pydantic.field_validator("content", "style")
+    @pydantic.field_validator("content", "style", "out")
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
         """A run goes on from wherever it is resumed."""
-        return folder and folder.absolute()
+        return folder and _absolute(folder)
 
     @pydantic.field_validator("plugin")
     @classmethod
     def _absolute_file(cls, name: str) -> str:
-        return str(Path(name).absolute()) if name.endswith(".py") else name
+        return str(_absolute(name)) if name.endswith(".py") else name
+
+    @pydantic.field_validator("log")
+    @classmethod
+    def _absolute_files(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(cls._absolute_file, names))
 
     @pydantic.field_validator("data")
     @classmethod
     def _absolute_data(cls, data: Any) -> Any:
-        """A bare name is a data set's, if one has it, and a folder's else."""
-        if not isinstance(data, str) or any(plugin.name == data for plugin in installed()):
+        """A bare name is a data set's, or else that of a folder which is there."""
+        if isinstance(data, dict):
+            folders = ("data", "content", "style") if data.get("name") == "folders" else ()
+            return {key: str(_absolute(value)) if key in folders and value else value for key, value in data.items()}
+        if data is None or (Path(data).name == data and (not _absolute(data).is_dir() or _is_data_set(data))):
             return data
-        return str(Path(data).absolute()) if Path(data).name != data or Path(data).is_dir() else data
+        return str(_absolute(data))
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""
         return self.model_dump(mode="json")
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _is_data_set(name: str) -> bool:
+    return any(name in offers(plugin, "dataset") for plugin in installed() if plugin.name == name)
 
 
 def check(given: dict[str, Any]) -> Settings:

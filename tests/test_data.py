@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stylekit import StylekitError, images
+from stylekit import StylekitError, images, make, plugins
 from stylekit.data import Order, SeededItems, batches
 from stylekit.seeding import derive, seeded
 from stylekit_plugins.folders import Folders
@@ -154,3 +154,39 @@ def test_seeded_blocks_may_be_nested() -> None:
         assert torch.equal(torch.rand(4), torch.cat([first, after]))
     with seeded("inner"):
         assert torch.equal(torch.rand(2), inner)
+
+
+NOISE = """
+import torch
+from stylekit import hookimpl
+
+class Noise:
+    gives = ("content",)
+
+    def __init__(self, size=8, seed=0, split="train"):
+        self.size = size
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return {"content": torch.rand(3, self.size, self.size)}
+
+@hookimpl
+def stylekit_datasets():
+    return {"noise_of_a_file": Noise}
+"""
+
+
+@pytest.mark.slow
+def test_a_data_set_of_a_plugin_file_works_in_workers_that_are_spawned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "_files", {})
+    (tmp_path / "noise.py").write_text(NOISE)
+    plugins.add_file(tmp_path / "noise.py")
+    dataset = make("dataset", "noise_of_a_file", size=8)
+    here = [batch["content"] for batch in batches(dataset, 2, 1, range(2))]
+    loader = batches(dataset, 2, 1, range(2), workers=1)
+    loader.multiprocessing_context = "spawn"
+    assert same([batch["content"] for batch in loader], here)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from stylekit import StylekitError
+from stylekit import StylekitError, files
 from stylekit.files import remove, remove_leftovers, whole_folder, write_whole
 from stylekit.runs import Run, next_free
 from stylekit.settings import Settings, check, read_assignments
@@ -150,3 +151,8 @@ def test_values_are_read_as_people_mean_them(text: str, value: object) -> None:
     found = read_assignments([f"key={text}"])["key"]
     assert found == value
     assert type(found) in (type(value), float)
+
+
+def test_windows_where_a_folder_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
+    files._sync_folder(tmp_path)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from stylekit.memory import MARGIN, PeakBytes, free_memory, needed_bytes
+from stylekit.memory import MARGIN, PeakBytes, _left_by_cgroups, free_memory, needed_bytes
 
 FLOAT = 4
 
@@ -56,6 +58,37 @@ def test_the_count_ends_with_the_block() -> None:
 
 def test_free_memory_is_what_this_machine_has() -> None:
     assert 2**26 < free_memory(torch.device("cpu")) < 2**50
+
+
+V2 = {"proc/self/cgroup": "0::/job/step\n"}
+V1 = {"proc/self/cgroup": "5:cpu,cpuacct:/\n4:memory:/job\n0::/\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({}, []),
+        (V2, []),
+        ({**V2, "job/step/memory.max": "max\n", "job/step/memory.current": "5\n"}, []),
+        ({**V2, "job/step/memory.max": "100\n", "job/step/memory.current": "30\n"}, [70]),
+        ({**V2, "job/memory.max": "100\n", "job/memory.current": "130\n"}, [0]),
+        ({**V2, "memory.max": "100", "memory.current": "60", "memory.stat": "anon 3\ninactive_file 20\n"}, [60]),
+        ({**V1, "memory/job/memory.limit_in_bytes": "90", "memory/job/memory.usage_in_bytes": "30"}, [60]),
+        ({**V1, "memory/memory.limit_in_bytes": "90", "memory/memory.usage_in_bytes": "30"}, [60]),
+    ],
+)
+def test_memory_limits_of_containers_and_jobs(tmp_path: Path, files: Mapping[str, str], left: list[int]) -> None:
+    for name, text in files.items():
+        path = tmp_path / ("" if name.startswith("proc") else "sys/fs/cgroup") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert list(_left_by_cgroups(tmp_path)) == left
+
+
+def test_the_least_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylekit.memory._left_by_cgroups", lambda: iter([7, 2**61]))
+    if Path("/proc/meminfo").exists():
+        assert free_memory(torch.device("cpu")) == 7
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from Linux")

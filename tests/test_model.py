@@ -295,3 +295,21 @@ def test_no_code_in_files_is_ever_run(source: Path) -> None:
         assert called not in ("eval", "exec", "torch.save", "yaml.load", "np.load", "torch.jit.load")
         if called == "torch.load":
             assert "weights_only=True" in ast.unparse(node)
+
+
+class Padded(Method):
+    """A method whose network pads to 256 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Identity()
+        self.net.least_side = 256
+
+    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        height, width = content.shape[-2:]
+        return images.pad_to(content, 256, 256).mul(1)[..., :height, :width]
+
+
+def test_padding_of_small_pictures_is_not_scaled_up_to_large_ones() -> None:
+    # Of the picture, its padded copy, the product and what is clamped, at most four are alive at once.
+    assert Model(Padded(), "padded")._try_out(None) <= 1.5 * 4 * 3 * 4

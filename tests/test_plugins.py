@@ -182,7 +182,9 @@ def test_broken_plugin_says_so_when_it_is_asked_for_its_state(install: Install) 
 
 def test_broken_plugin_that_is_asked_for_by_name_raises_what_is_wrong(install: Install) -> None:
     install("weeds", "weed", "raise ValueError('out of order')")
-    with pytest.raises(ValueError, match="out of order"):
+    with pytest.raises(
+        StylekitError, match=r"plugin 'weed' \(weeds 1\.0\) could not be imported: ValueError: out of order"
+    ):
         plugins.manager(plugins.find_plugin("weed"))
 
 
@@ -256,11 +258,21 @@ def test_imports_between_files_that_python_makes_work_in_a_file(tmp_path: Path) 
     assert sys.modules[factory.__module__].Options().depth == 3
 
 
-@pytest.mark.parametrize("name", ["none.py", "folder.py"])
-def test_missing_file_is_told(name: str, tmp_path: Path) -> None:
-    (tmp_path / "folder.py").mkdir()
-    with pytest.raises(StylekitError, match=rf"{name} is not a Python file"):
-        plugins.find_method(str(tmp_path / name))
+def test_file_that_was_edited_is_loaded_anew(tmp_path: Path) -> None:
+    path = tmp_path / "my_style.py"
+    for written, name in enumerate(("mine", "ours")):  # of one length, and within a second
+        write(path, METHOD.replace('"mine"', f'"{name}"'))
+        os.utime(path, ns=(10**18 + written, 10**18 + written))
+        assert plugins.find_method(str(path))[0] == name
+
+
+def test_missing_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StylekitError, match=r"^There is no file nowhere\.py\.$"):
+        plugins.find_method("nowhere.py")
+    Path("folder.py").mkdir()
+    with pytest.raises(StylekitError, match=r"folder\.py is not a Python file"):
+        plugins.find_method("folder.py")
 
 
 def test_file_without_a_method_or_with_two_is_told(tmp_path: Path) -> None:

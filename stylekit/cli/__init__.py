@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +13,8 @@ from rich.console import Console
 import stylekit
 from stylekit.cli import check, doctor, importing, plugins, show, stylize, train
 from stylekit.cli.data import data
-from stylekit.errors import StylekitError, StylekitWarning
+from stylekit.errors import StylekitError
+from stylekit.progress import PlainWarnings
 
 app = typer.Typer(
     help="Image style transfer that keeps the content.",
@@ -50,24 +50,9 @@ def _options(
     pass
 
 
-def _warnings_for_people() -> Callable[..., None]:
-    """Shows the project's warnings in one line, each once, and other warnings as Python does."""
-    shown: set[str] = set()
-    python_shows = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-        if not issubclass(category, StylekitWarning):
-            python_shows(message, category, *rest)
-        elif str(message) not in shown:
-            shown.add(str(message))
-            Console(stderr=True).print(f"Warning: {message}", markup=False, highlight=False, soft_wrap=True)
-
-    return show
-
-
 def main() -> None:
     """The program ``stylekit``: exit code 2 and one paragraph for what the user can mend."""
-    warnings.showwarning = _warnings_for_people()
+    warnings.showwarning = PlainWarnings()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:

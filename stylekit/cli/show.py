@@ -18,17 +18,13 @@ from stylekit.errors import StylekitError, suggest
 from stylekit.parts import Part, arguments
 
 
-def command(name: Annotated[str, typer.Argument(help="name of a part, of any kind")]) -> None:
+def command(
+    name: Annotated[str, typer.Argument(help="name of a part, of any kind, or of a plugin, or a .py file with parts")],
+) -> None:
     """Show what a method, network, loss or data set is, and its options."""
-    known = {kind: plugins.names(kind) for kind in plugins.KINDS}
-    found = [kind for kind, names in known.items() if name in names]
-    if not found:
-        every = {part for names in known.values() for part in names}
-        raise StylekitError(f"There is no part {name!r} of any kind. {suggest(name, every)}")
     console = Console(highlight=False)
-    for kind in found:
-        factory = plugins.find(kind, name)
-        console.print(f"[bold]{name}[/bold], a {kind}")
+    for kind, part, factory in _named(name):
+        console.print(f"[bold]{escape(part)}[/bold], a {kind}")
         console.print(f"{_about(factory)}\n", markup=False)
         table = Table("option", "type", "default", "meaning", box=None, pad_edge=False)
         for argument in arguments(factory).values():
@@ -38,6 +34,18 @@ def command(name: Annotated[str, typer.Argument(help="name of a part, of any kin
         for preset, values in getattr(factory, "presets", {}).items():
             console.print(f"preset [bold]{preset}[/bold]: ", end="")
             console.print(", ".join(f"{key}={value}" for key, value in values.items()), markup=False)
+
+
+def _named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
+    """The parts of that name, or all parts of the plugin of that name."""
+    if found := plugins.parts_named(name):
+        return found
+    if not name.endswith(".py") and all(plugin.name != name for plugin in plugins.installed()):
+        every = {part for kind in plugins.KINDS for part in plugins.names(kind)}
+        raise StylekitError(f"There is no part {name!r} of any kind. {suggest(name, every)}")
+    if found := plugins.parts(plugins.find_plugin(name)):
+        return found
+    raise StylekitError(f"The plugin {name!r} offers no parts, only hooks that follow a run.")
 
 
 def _about(factory: Callable[..., Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
@@ -33,6 +35,8 @@ def command(
 
     loaded = load(model, device)
     loaded.check_direction(direction)
+    with contextlib.suppress(RuntimeError, MemoryError):  # these are told for each picture
+        loaded.require_memory(1, 1, direction)
     console = Console(stderr=True, highlight=False)
     failures = []
     for source, target in track(targets.items(), "stylising", console=console, disable=not console.is_terminal):
@@ -58,7 +62,7 @@ def _stylize(model: Model, source: Path, target: Path, direction: str | None) ->
     from stylekit import images
 
     picture = images.read(source)
-    model.require_memory(*picture.image.shape[-2:])
+    model.require_memory(*picture.image.shape[-2:], direction)
     styled = model.stylize_picture(picture, direction=direction)
     images.write(target, styled.image, styled.alpha, styled.icc_profile, styled.exif)
 
@@ -85,6 +89,11 @@ def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
         if len(sources) > 1:
             raise StylekitError(f"{len(sources)} pictures cannot all go to the file {out}. Give a folder.")
         targets = dict.fromkeys(sources, out)
+    elif _is_foreign_picture(out) and not out.is_dir():
+        raise StylekitError(
+            f"{out} has the name of a picture in a format that is not written here. Give a folder, or a file that ends "
+            f"in {', '.join(SUFFIXES)}."
+        )
     elif out.exists() and not out.is_dir():
         raise StylekitError(f"{out} is a file, and neither a folder nor a picture to replace. Give another --out.")
     else:
@@ -94,6 +103,11 @@ def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
         if target.resolve() in inputs:
             raise StylekitError(f"{target} is one of the pictures to read, and is not overwritten. Give another --out.")
     return targets
+
+
+def _is_foreign_picture(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return bool(suffix) and suffix in {".heic", ".heif", ".jxl", ".svg", *Image.registered_extensions()} - {*SUFFIXES}
 
 
 def _distinct(sources: dict[Path, Path], out: Path) -> dict[Path, Path]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stylekit.errors import StylekitError
 from stylekit.settings import Settings, read_assignments, read_config
 
 _TYPES: dict[str, Any] = {
@@ -25,7 +26,9 @@ _TYPES: dict[str, Any] = {
 """How an option is parsed, where it is not simply text; the settings themselves check the rest."""
 
 
-def _train(config: Path | None, **given: Any) -> None:
+def _train(name: str | None, config: Path | None, **given: Any) -> None:
+    if name is not None:
+        raise StylekitError(f"What to train is said by --plugin: stylekit train --plugin {name}.")
     from stylekit.engine import train
     from stylekit.runs import Run
 
@@ -52,6 +55,10 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(
             "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, config]
         )
+    )
+    name = typer.Argument(hidden=True, metavar="")
+    parameters.append(
+        inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, name])
     )
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function.__annotations__ = {}

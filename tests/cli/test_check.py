@@ -225,3 +225,7 @@ def test_a_plugin_that_only_follows_runs(program: Program, tmp_path: Path) -> No
     assert program("check", tmp_path / "mine.py").out == (
         "The plugin 'mine' offers no parts, only hooks that follow a run.\n"
     )
+
+
+def test_one_part_is_checked_by_its_name(program: Program) -> None:
+    assert program("check", "lsgan").out == "loss lsgan: good (adversarial: real, fake, fool)\n"

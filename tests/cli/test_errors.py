@@ -66,6 +66,12 @@ def test_nothing_to_train(program: Program, arguments: str) -> None:
     assert "Say what to train: --plugin NAME" in program("train", *arguments.split()).error
 
 
+def test_a_method_without_its_option(program: Program) -> None:
+    assert program("train", "cyclegan", "--steps", 3).error == (
+        "What to train is said by --plugin: stylekit train --plugin cyclegan."
+    )
+
+
 def test_resume_without_a_folder(program: Program) -> None:
     assert "--resume needs --out, the folder of the run to go on with." in program("train", "--resume").error
 
@@ -254,7 +260,9 @@ def test_model_with_a_tensor_of_another_shape(program: Program, trained: Path, f
         ("{a} -o out.png", "3 pictures cannot all go to the file out.png. Give a folder."),
         ("{a} -o notes.txt", "notes.txt is a file, and neither a folder nor a picture to replace."),
         ("{a} -o out --direction b-2-a", "has no direction 'b-2-a'. Did you mean 'b-to-a'? There are: a-to-b, b-to-a."),
-        ("{a} -o out --plugin nowhere.py", "nowhere.py"),
+        ("{a} -o out --plugin nowhere.py", "There is no file nowhere.py."),
+        ("{a}/0.png -o out.gif", "out.gif has the name of a picture in a format that is not written here."),
+        ("{a} -o out/it.HEIC", "Give a folder, or a file that ends in .jpg,"),
     ],
 )
 def test_wrong_lines_of_stylize(
@@ -284,8 +292,11 @@ def test_wrong_lines_of_stylize(
         ("import notes.txt --plugin cyclgan -o it.safetensors", "There is no method 'cyclgan'. Did you mean"),
         ("import foreign.safetensors --plugin cyclegan -o foreign.safetensors", "is not overwritten"),
         ("show cyclgan", "There is no part 'cyclgan' of any kind. Did you mean 'cyclegan'?"),
-        ("check cyclgan", "There is no plugin 'cyclgan'. Did you mean 'cyclegan'?"),
-        ("check nowhere.py", "nowhere.py"),
+        ("check cyclgan", "There is no plugin and no part 'cyclgan'. Did you mean 'cyclegan'?"),
+        ("check lsgn", "Did you mean 'lsgan'?"),
+        ("check nowhere.py", "There is no file nowhere.py."),
+        ("show nowhere.py", "There is no file nowhere.py."),
+        ("show tensorboard", "The plugin 'tensorboard' offers no parts"),
         ("data check nowhere", "There is no folder nowhere."),
     ],
 )
@@ -339,6 +350,28 @@ def test_debug_anywhere_shows_the_trace_too(program: Program, place: int) -> Non
 
 def test_names_of_files_are_no_markup(program: Program, tmp_path: Path) -> None:
     assert "[red] sides[/red]" in program("data", "check", tmp_path / "[red] sides[/red]").error
+
+
+def test_a_direction_without_weights_is_one_error(
+    program: Program, trained: Path, folders: Path, tmp_path: Path
+) -> None:
+    tensors, header = read_tensors(trained / "model.safetensors")
+    for there, direction in (("ba", "b-to-a"), ("ab", "a-to-b")):
+        half = {key: tensor for key, tensor in tensors.items() if key.startswith(f"generator_{there}.")}
+        path, out = tmp_path / f"{there}.safetensors", tmp_path / f"out-{there}"
+        save_file(half, path, header)
+        line = [folders / "a", "--model", path, "-o", out, "--direction"]
+        assert program("stylize", *line, direction).code == 0
+        missing = "generator_ab" if there == "ba" else "generator_ba"
+        shutil.rmtree(out)
+        other = "a-to-b" if there == "ba" else "b-to-a"
+        assert f"{path} holds no weights for {missing!r}" in program("stylize", *line, other).error
+        assert not out.exists()
+
+
+def test_the_package_is_the_program(environment: dict[str, str]) -> None:
+    line = [sys.executable, "-m", "stylekit", "--version"]
+    assert "stylekit " in subprocess.run(line, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_program_itself_ends_with_2(apart: Program) -> None:

@@ -54,6 +54,19 @@ def test_a_loss_without_options(program: Program) -> None:
     assert "lsgan, a loss" in program("show", "lsgan").out
 
 
+def test_a_plugin_is_shown_by_its_parts(program: Program, tmp_path: Path) -> None:
+    told = program("show", "spectral").out
+    assert [line for line in told.splitlines() if line.endswith(", a discriminator")] == [
+        f"{name}, a discriminator" for name in ("patch-sn", "multiscale-sn", "resnet-sn")
+    ]
+    assert "a discriminator" in told
+    assert "pixel" not in program("show", "patch").out.split("\n")[0]  # a part goes before the plugin of its name
+    (tmp_path / "mine.py").write_text(
+        "from stylekit import hookimpl\n@hookimpl\ndef stylekit_losses():\n    return {'mild': lambda: None}\n"
+    )
+    assert "mild, a loss" in program("show", tmp_path / "mine.py").out
+
+
 def test_plugins_are_listed_with_their_packages(program: Program) -> None:
     told = program("plugins")
     assert told.code == 0

@@ -194,6 +194,25 @@ def test_an_interrupted_run_is_saved_and_the_command_it_prints_goes_on(
 
 
 @pytest.mark.slow
+def test_a_scheduler_that_terminates_every_process_of_a_run_leaves_it_saved(
+    tiny: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    line = ["train", "--config", tiny, "--steps", 100_000, "--workers", 1]
+    with subprocess.Popen(
+        [sys.executable, "-m", "stylekit.cli", *map(str, line)],
+        env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("step 1: ")
+        os.killpg(process.pid, signal.SIGTERM)
+        told = process.stderr.read()
+    assert process.returncode == 130, told
+    assert "interrupted, and saved. To go on: " in told
+    (saved,) = steps(tmp_path / "run" / "checkpoints")
+    assert saved < 100_000
+
+
+@pytest.mark.slow
 def test_two_processes_train_and_say_what_one_says(apart: Program, tiny: Path, tmp_path: Path) -> None:
     line = ["--devices", 2, "--device", "cpu", "--steps", 2, "--batch-size", 2]
     told = apart("train", "--config", tiny, *line)
@@ -201,6 +220,16 @@ def test_two_processes_train_and_say_what_one_says(apart: Program, tiny: Path, t
     assert [re.split(r"[ :]", text)[0] for text in told.err.splitlines()] == ["step", "step", "2", "model"]
     session = json.loads((tmp_path / "run" / "run.json").read_text())["sessions"][0]
     assert (session["processes"], session["to"], session["ended"]) == (2, 2, "complete")
+
+
+@pytest.mark.slow
+def test_two_processes_warn_once_and_in_one_line(apart: Program, tiny: Path, tmp_path: Path, folders: Path) -> None:
+    shutil.copytree(folders / "a", tmp_path / "a")
+    (tmp_path / "a" / "bad.png").write_text("text")
+    line = ["--devices", 2, "--device", "cpu", "--batch-size", 2, "--content", tmp_path / "a", "--style", folders / "b"]
+    told = apart("train", "--config", tiny, *line)
+    assert told.code == 0, told
+    assert [re.split(r"[ :]", text)[0] for text in told.err.splitlines()] == ["Warning", "step", "1", "model"]
 
 
 @pytest.mark.parametrize(

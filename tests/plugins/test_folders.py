@@ -50,6 +50,14 @@ def cut(path: Path) -> Path:
     return path
 
 
+def spoilt(path: Path) -> Path:
+    """A picture that begins and ends as it should, and whose pixels cannot be read."""
+    Image.effect_noise((64, 64), 90).save(path, "PNG")
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + bytes(len(content) - 300) + content[-100:])
+    return path
+
+
 def test_the_hook_offers_it() -> None:
     assert stylekit_datasets() == {"folders": Folders}
     assert Folders.gives == ("content", "style")
@@ -197,8 +205,19 @@ def test_unreadable_files_are_left_out_with_one_warning(content: Path, style: Pa
     assert f"stylekit data check {content}" in message
 
 
+def test_files_that_were_cut_are_left_out_with_one_warning(content: Path, style: Path) -> None:
+    cut(content / "001.jpg")
+    (content / "004.png").write_bytes((content / "000.png").read_bytes()[:-20])
+    padded = (content / "000.png").rename(content / "005.png")
+    padded.write_bytes(padded.read_bytes() + bytes(100))  # whole, and longer than it needs to be
+    with pytest.warns(StylekitWarning, match=r"2 pictures are left out: .*001\.jpg.*004\.png") as told:
+        folders = Folders(content, style, size=8)
+    assert len(told) == 1
+    assert [file.name for file in folders.content] == ["001.png", "002.png", "005.png"]
+
+
 def test_a_damaged_file_is_replaced_by_the_next_and_named_once(content: Path, style: Path) -> None:
-    bad = cut(content / "001.jpg")  # sorted between 001.png and its predecessor: 000, 001.jpg, 001.png, 002
+    bad = spoilt(content / "001.jpg")  # sorted between 001.png and its predecessor: 000, 001.jpg, 001.png, 002
     folders = Folders(content, style, size=8, flip=False)
     assert len(folders) == 4
     with pytest.warns(StylekitWarning, match=f"{bad} cannot be read: .*stylekit data check"):
@@ -211,7 +230,7 @@ def test_a_damaged_file_is_replaced_by_the_next_and_named_once(content: Path, st
 
 def test_nothing_but_damaged_files_is_an_error(tmp_path: Path, style: Path) -> None:
     (tmp_path / "damaged").mkdir()
-    cut(tmp_path / "damaged/x.jpg")
+    spoilt(tmp_path / "damaged/x.jpg")
     folders = Folders(tmp_path / "damaged", style, size=8)
     with (
         pytest.warns(StylekitWarning),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
+from stylekit import StylekitError
 from stylekit_plugins.patch import Patch, Pixel
 
 
@@ -91,3 +94,9 @@ def test_gradients_are_right_in_double_precision(network: nn.Module) -> None:
             parameter.normal_(0, 0.5)
     image = torch.rand(1, 3, 12, 12, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(network, image, fast_mode=True)
+
+
+@pytest.mark.parametrize("build", [lambda: Patch(layers=0), lambda: Patch(width=-1), lambda: Pixel(width=0)])
+def test_options_that_build_no_network_are_refused(build: Callable[[], nn.Module]) -> None:
+    with pytest.raises(StylekitError, match=r"The option '(layers|width)' is (0|-1), and must be at least 1\."):
+        build()

@@ -205,3 +205,11 @@ def test_the_narrow_convolution_is_the_plain_one() -> None:
     ]
     for mine, expected in zip(*slopes, strict=True):
         torch.testing.assert_close(mine, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("blocks", 0), ("width", 0), ("channels", 0), ("dropout", 1.0), ("dropout", -0.1)]
+)
+def test_options_that_build_no_network_are_refused(option: str, value: float) -> None:
+    with pytest.raises(StylekitError, match=rf"The option '{option}' is {value}, and must be at least"):
+        ResNet(**{option: value})

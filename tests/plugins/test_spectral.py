@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stylekit import StylekitError
 from stylekit.engine import rehearse
 from stylekit_plugins.adversarial import Hinge
 from stylekit_plugins.cyclegan import CycleGAN
@@ -180,3 +181,19 @@ def test_cyclegan_plays_with_each_of_them(discriminator: str, adversarial: str) 
     heard = rehearse(method, {"content": torch.rand(1, 3, 64, 64), "style": torch.rand(1, 3, 64, 64)})
     assert set(heard) == {"translate", "judge_a", "judge_b"}
     assert all(math.isfinite(value) for terms in heard.values() for value in terms.values())
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: PatchSN(layers=0),
+        lambda: PatchSN(width=0),
+        lambda: MultiscaleSN(scales=0),
+        lambda: MultiscaleSN(layers=0),
+        lambda: ResNetSN(blocks=0),
+        lambda: ResNetSN(width=0),
+    ],
+)
+def test_options_that_build_no_network_are_refused(build: Callable[[], nn.Module]) -> None:
+    with pytest.raises(StylekitError, match=r"The option '\w+' is 0, and must be at least 1\."):
+        build()

@@ -163,3 +163,9 @@ def test_resize_convolution_leaves_no_checkerboard_where_a_transposed_one_does()
     torch.manual_seed(0)
     assert alternation(resize_conv(8, 8)) < 1e-5
     assert alternation(nn.ConvTranspose2d(8, 8, 4, stride=2, padding=1)) > 0.1
+
+
+@pytest.mark.parametrize(("option", "value"), [("width", 0), ("channels", 0), ("dropout", 1.0), ("dropout", -0.1)])
+def test_options_that_build_no_network_are_refused(option: str, value: float) -> None:
+    with pytest.raises(StylekitError, match=rf"The option '{option}' is {value}, and must be at least"):
+        UNet(**{option: value})
