@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Threads that wait by spinning make two busy programs on one machine ten times slower each.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test setup lint bench
 setup: $(VENV)/.ready

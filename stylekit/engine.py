@@ -148,7 +148,7 @@ def train(plugin: str | Method | None = None, /, *, progress: bool = False, **se
     if given.get("resume"):
         if not given.get("out"):
             raise StylekitError("--resume needs --out, the folder of the run to go on with.")
-        run = Run.open(Path(given["out"]))
+        run = Run.open(Path(given["out"]).expanduser())
         final = run.resumed_settings(given)
     else:
         final = check(given)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from stylekit.checkpoint import steps as checkpoint_steps
 from stylekit.engine import rehearse
 from stylekit.method import Batch, Terms
 from stylekit.runs import Run
+from stylekit.runtime import Runtime
 from stylekit.seats import Seat
 from stylekit.seeding import seeded
 from stylekit.tensors import read_tensors, write_tensors
@@ -591,3 +593,27 @@ def test_a_second_interrupt_is_not_held_back() -> None:
         assert asked()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_a_parameter_that_learns_in_one_process_only_is_averaged_with_zero() -> None:
+    """What ``average_gradients`` does, with a process of its own for each gradient."""
+    from torch.multiprocessing.spawn import start_processes
+
+    with tempfile.TemporaryDirectory() as folder:
+        start_processes(_average_alone, (folder,), nprocs=2, start_method="spawn")
+
+
+def _average_alone(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    fabric = type("Fabric", (), {"device": torch.device("cpu"), "global_rank": rank, "world_size": 2})
+    both, one, none = (nn.Parameter(torch.zeros(2)) for _ in range(3))
+    both.grad = torch.full((2,), float(rank + 1))
+    if rank == 1:
+        one.grad = torch.full((2,), 4.0)
+    Runtime(fabric).average_gradients([both, one, none])
+    assert both.grad.tolist() == [1.5, 1.5]
+    assert one.grad is not None
+    assert one.grad.tolist() == [2.0, 2.0]
+    assert none.grad is None
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()

@@ -62,7 +62,8 @@ def _stylize(model: Model, source: Path, target: Path, direction: str | None) ->
     from stylekit import images
 
     picture = images.read(source)
-    model.require_memory(*picture.image.shape[-2:], direction)
+    height, width = picture.image.shape[-2:]
+    model.require_memory(height, width, direction)
     styled = model.stylize_picture(picture, direction=direction)
     images.write(target, styled.image, styled.alpha, styled.icc_profile, styled.exif)
 

@@ -26,9 +26,9 @@ _TYPES: dict[str, Any] = {
 """How an option is parsed, where it is not simply text; the settings themselves check the rest."""
 
 
-def _train(name: str | None, config: Path | None, **given: Any) -> None:
-    if name is not None:
-        raise StylekitError(f"What to train is said by --plugin: stylekit train --plugin {name}.")
+def _train(context: typer.Context, config: Path | None, **given: Any) -> None:
+    if context.args:
+        raise StylekitError(f"{context.args[0]!r} follows no option. Say what to train by --plugin {context.args[0]}.")
     from stylekit.engine import train
     from stylekit.runs import Run
 
@@ -56,10 +56,7 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
             "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, config]
         )
     )
-    name = typer.Argument(hidden=True, metavar="")
-    parameters.append(
-        inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, name])
-    )
+    parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function.__annotations__ = {}
     return function

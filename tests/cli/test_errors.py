@@ -68,7 +68,7 @@ def test_nothing_to_train(program: Program, arguments: str) -> None:
 
 def test_a_method_without_its_option(program: Program) -> None:
     assert program("train", "cyclegan", "--steps", 3).error == (
-        "What to train is said by --plugin: stylekit train --plugin cyclegan."
+        "'cyclegan' follows no option. Say what to train by --plugin cyclegan."
     )
 
 
@@ -153,7 +153,7 @@ def test_a_run_is_not_overwritten(program: Program, tiny: Path, trained: Path) -
 
 def test_a_folder_that_cannot_be_made(program: Program, tiny: Path) -> None:
     told = program("train", "--config", tiny, "--out", tiny).error
-    assert told == f"The folder {tiny} cannot be made: Not a directory."
+    assert told == f"{tiny} cannot be written: Not a directory."
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,6 @@ def test_resume_with_other_settings(program: Program, trained: Path, folders: Pa
         (lambda run: (run / "run.json").write_text("{"), "run.json is damaged"),
         (lambda run: (run / "run.json").write_text('{"settings": {"plugin": "cyclegan"}}'), "run.json is damaged"),
         (lambda run: (run / "run.json").write_text('{"settings": {"stp": 1}, "sessions": []}'), "no setting 'stp'"),
-        (lambda run: shutil.rmtree(run / "checkpoints"), "has no checkpoint to go on from"),
         (
             lambda run: (run / "checkpoints/1/method.safetensors").write_bytes(b"12"),
             "1/method.safetensors is truncated",

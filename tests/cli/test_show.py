@@ -45,7 +45,7 @@ def test_types_and_presets_are_readable(program: Program) -> None:
     told = program("show", "cyclegan").out
     assert "part" in told
     assert "float | None" in told
-    assert "preset tiny: generator={'name': 'unet', 'downs': 5, 'width': 16}" in told
+    assert "preset tiny: generator={'name': 'unet', 'downs': 5, 'width': 16, 'upsample': 'resize'}" in told
     assert "Literal" not in program("show", "resnet").out
     assert "str | Path | None" in program("show", "folders").out
 

@@ -77,7 +77,7 @@ def test_a_preset_is_changed_by_set(program: Program, tmp_path: Path) -> None:
     line = ["--plugin", "cyclegan", "--preset", "tiny", "--size", 32, "--steps", 1, "--workers", 0]
     assert program("train", *line, "--set", "generator.width=4", "--out", tmp_path / "run").code == 0
     arguments = arguments_of(tmp_path / "run")
-    assert arguments["generator"] == {"name": "unet", "downs": 5, "width": 4}
+    assert arguments["generator"] == {"name": "unet", "downs": 5, "width": 4, "upsample": "resize"}
     assert arguments["ema"] == 0.995
 
 
