@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from stylekit.errors import NotFinite, StylekitError, suggest
 from stylekit.method import Batch, Method, Player, Turn
 from stylekit.recorder import Recorder
 from stylekit.runs import Run, next_free
-from stylekit.runtime import Runtime, launch
+from stylekit.runtime import Runtime, find_compiler, launch
 from stylekit.seats import Seat, seat_players
 from stylekit.seeding import seeded
 from stylekit.settings import Settings, check
@@ -58,8 +57,7 @@ def step(
 def _read_losses(played: Mapping[Turn, Mapping[str, Tensor]], index: int, runtime: Runtime) -> dict[str, float]:
     names = [f"{turn.name}/{term}" for turn, terms in played.items() for term in terms]
     values = torch.stack([term.detach().float().reshape(()) for terms in played.values() for term in terms.values()])
-    if runtime.world > 1:
-        runtime.average([values])
+    runtime.average([values])
     losses = dict(zip(names, values.tolist(), strict=True))
     for name, value in losses.items():
         if not math.isfinite(value):
@@ -232,12 +230,6 @@ def _restore(run: Run, method: Method, seats: Sequence[Seat]) -> int:
 
 def _to(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     return {key: images.to(device, non_blocking=True) for key, images in batch.items()}
-
-
-def find_compiler() -> str | None:
-    """The C++ compiler that ``--compile`` will use."""
-    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
-    return next((found for name in names if (found := shutil.which(name))), None)
 
 
 def compile_networks(seats: Sequence[Seat]) -> None:

@@ -71,11 +71,12 @@ class Recorder:
                     f"the run was to have {before} steps: schedules are stretched to {self.settings.steps}"
                 )
             self.run.rewind(self.done)
-            self.run.describe(settings=self.settings.as_json())
         else:
             self.run.create(self.settings)
-        self.run.describe(method={"name": self.name, "arguments": model.plain(self.method.arguments)})
-        self.relay.call("run_started", run=self.run.folder, settings=self.settings.as_json())
+        settings = self.settings.as_json()
+        played = {"name": self.name, "arguments": model.plain(self.method.arguments)}
+        self.run.describe(settings=settings, method=played)
+        self.relay.call("run_started", run=self.run.folder, settings=settings)
 
     def _preview_batch(self, dataset: Any) -> dict[str, Tensor]:
         items = SeededItems(dataset, self.settings.seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,17 +18,16 @@ def command() -> None:
     import torch
 
     from stylekit.memory import free_memory
-    from stylekit.runtime import pick_device
+    from stylekit.runtime import find_compiler, pick_device
 
     device = pick_device("auto")
-    compiler = next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
     facts = {
         "stylekit": stylekit.__version__,
         "python": f"{platform.python_version()} on {platform.platform()}",
         "torch": f"{torch.__version__}, CUDA {torch.version.cuda or 'not in this build'}",
         "device": f"{device} ({_describe(device)}): what --device auto takes",
         "free memory": f"{free_memory(device) / 2**30:.1f} GiB",
-        "C++ compiler": compiler or "none: --compile will not work, everything else does",
+        "C++ compiler": find_compiler() or "none: --compile will not work, everything else does",
         "kernels": "none in this version: every operation runs on torch's own",
     }
     table = Table(box=None, pad_edge=False, show_header=False)
