@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 # Threads that wait by spinning make two busy programs on one machine ten times slower each.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test setup lint bench
+.PHONY: demo test test-reference setup lint bench cuda
 setup: $(VENV)/.ready
 
 # torch first: the version that the project is developed on; the package itself takes any from 2.10 on.
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet "setuptools>=77"
+	$(BIN)/python -m pip install --quiet "setuptools>=77" "ninja>=1.11" "pybind11>=2.13"
 	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[dev]"
 	touch $@
 
@@ -20,8 +20,19 @@ $(VENV)/.ready: pyproject.toml
 demo: setup
 	$(BIN)/python examples/demo.py
 
+# What changed of the kernels is compiled first; where that does not go, the tests of the kernels say so.
 test: setup
+	-$(BIN)/stylekit kernels build
 	$(BIN)/python -m pytest
+
+# What rests on the kernels, without them.
+test-reference: setup
+	STYLEKIT_KERNELS=reference $(BIN)/python -m pytest $(wildcard tests/test_ops*.py tests/test_layers.py) \
+		tests/test_engine.py tests/plugins -m "not slow"
+
+# Compiles the CUDA kernels for every target, strictly; it takes nvcc, but no GPU.
+cuda: setup
+	$(BIN)/python .ci/cuda.py
 
 lint: setup
 	$(BIN)/ruff check .

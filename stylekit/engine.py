@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from stylekit import checkpoint
 from stylekit.assembly import build, check_sides, open_data, open_preview
+from stylekit.building import find_compiler
 from stylekit.data import batches
 from stylekit.errors import NotFinite, StylekitError, suggest
 from stylekit.method import Batch, Method, Player, Turn
 from stylekit.recorder import Recorder
 from stylekit.runs import Run, next_free
-from stylekit.runtime import Runtime, find_compiler, launch
+from stylekit.runtime import Runtime, launch
 from stylekit.seats import Seat, seat_players
 from stylekit.seeding import seeded
 from stylekit.settings import Settings, check

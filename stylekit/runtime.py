@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -36,12 +34,6 @@ def pick_device(device: str) -> torch.device:
         )
         raise StylekitError(f"The device {device!r} was asked for, but {why}. Leave --device out, or say --device cpu.")
     return torch.device(device)
-
-
-def find_compiler() -> str | None:
-    """The C++ compiler that ``--compile`` will use."""
-    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
-    return next((found for name in names if (found := shutil.which(name))), None)
 
 
 class Runtime:

@@ -14,6 +14,7 @@ from rich.console import Console
 import stylekit
 from stylekit.cli import check, doctor, importing, plugins, show, stylize, train
 from stylekit.cli.data import data
+from stylekit.cli.kernels import kernels
 from stylekit.errors import StylekitError
 from stylekit.progress import PlainWarnings
 
@@ -31,6 +32,7 @@ app.command("show")(show.command)
 app.command("check")(check.command)
 app.command("doctor")(doctor.command)
 app.add_typer(data, name="data")
+app.add_typer(kernels, name="kernels")
 
 
 def _version(wanted: bool) -> None:

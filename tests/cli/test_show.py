@@ -86,6 +86,7 @@ def test_doctor_tells_versions_devices_and_the_state_of_plugins(
     assert facts["torch"].startswith(torch.__version__)
     assert "what --device auto takes" in facts["device"]
     assert facts["free memory"].endswith("GiB")
+    assert facts["kernels"].startswith(("live (built", "reference, torch's own operations ("))
     assert facts["plugin cyclegan"] == "method cyclegan"
     assert facts["plugin tensorboard"] == "follows runs"
 

@@ -233,7 +233,11 @@ def test_two_processes_warn_once_and_in_one_line(apart: Program, tiny: Path, tmp
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "stylize", "import", "plugins", "show", "check", "doctor", "data", "data check", ""]
+    "verb",
+    [
+        *("train", "stylize", "import", "plugins", "show", "check", "doctor"),
+        *("data", "data check", "kernels", "kernels build", ""),
+    ],
 )
 def test_every_verb_has_help(program: Program, verb: str) -> None:
     told = program(*verb.split(), "--help")

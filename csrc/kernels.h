@@ -1,0 +1,90 @@
+// What each kernel is asked to do, in plain pointers and sizes: the same request for every processor.
+//
+// A plane is one channel of one sample, `pixels` values; planes are numbered sample * channels + channel.
+// Statistics and modulations are float32, one per plane.
+#pragma once
+
+#include <cstdint>
+
+namespace stylekit {
+
+enum class DType : int { float32, bfloat16, float16 };
+
+// Feature maps (N, C, H, W) without gaps: planes one after another, or, channels last, pixels one after another.
+struct Maps {
+  const void* data;
+  std::int64_t samples, channels, pixels;
+  bool channels_last;
+  DType dtype;
+
+  [[gnu::always_inline]] std::int64_t planes() const { return samples * channels; }
+};
+
+// mean and std = sqrt(variance + eps) of every plane; the variance is divided by the number of pixels.
+struct ChannelStats {
+  Maps x;
+  float eps;
+  float* mean;
+  float* std;
+};
+
+// grad_x = grad_mean / pixels + grad_std * (x - mean) / (pixels * std)
+struct ChannelStatsBackward {
+  Maps x;
+  const float* grad_mean;
+  const float* grad_std;
+  const float* mean;
+  const float* std;
+  void* grad_x;
+};
+
+// A scale and a shift: none (null), one per channel (count = channels) or one per plane (count = planes).
+// Plane p takes number p % count.
+struct Modulation {
+  const float* scale;
+  const float* shift;
+  std::int64_t count;
+
+  [[gnu::always_inline]] float scale_of(std::int64_t plane) const { return scale ? scale[plane % count] : 1.0f; }
+  [[gnu::always_inline]] float shift_of(std::int64_t plane) const { return shift ? shift[plane % count] : 0.0f; }
+};
+
+// y = act(alpha * (scale * (x - mean) * rstd + shift) + (1 - alpha) * x + residual)
+// with rstd = 1 / sqrt(variance + eps), and act(v) = v where v > 0, else slope * v (slope 1: no activation).
+struct Normalize {
+  Maps x;
+  Modulation modulation;
+  const void* residual;  // of x's type and layout, or null
+  float eps, alpha, slope;
+  void* y;
+  float* mean;
+  float* rstd;
+};
+
+// With h = grad where the activation's input was above 0, else slope * grad:
+//   grad_shift = alpha * sum(h)              per plane
+//   grad_scale = alpha * sum(h * xhat)       per plane, xhat = (x - mean) * rstd
+//   grad_x = alpha * scale * rstd * (h - mean(h) - xhat * mean(h * xhat)) + (1 - alpha) * h
+//   grad_residual = h
+struct NormalizeBackward {
+  Maps x;
+  const void* grad;
+  const void* y;  // the forward's result if it had a residual and an activation (its sign is the mask), else null
+  const float* mean;
+  const float* rstd;
+  Modulation modulation;
+  float alpha, slope;
+  void* grad_x;
+  void* grad_residual;  // null unless y is given
+  float* grad_scale;    // one per plane
+  float* grad_shift;    // one per plane
+};
+
+// gram[n] = scale * F F^T, with F = x[n] as a matrix of channels x pixels; (samples, channels, channels), float32.
+struct Gram {
+  Maps x;
+  float scale;
+  float* gram;
+};
+
+}  // namespace stylekit

@@ -1,0 +1,202 @@
+// The operations' schemas, and the way from tensors to kernels. Gradients, shapes for tracing, validation and the
+// references are in stylekit/ops.py: what arrives here is of four dimensions, on one device, of one of three types.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <optional>
+#include <stdexcept>
+#include <tuple>
+
+#include "cpu/kernels.h"
+
+#if defined(STYLEKIT_CUDA) || defined(STYLEKIT_EMULATED)
+#include "cuda/kernels.h"
+#endif
+
+#ifdef STYLEKIT_CUDA
+#include <torch/csrc/stable/accelerator.h>
+// Weak, so that one build loads into a torch without CUDA too, which lacks it.
+extern "C" __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t, void**);
+#endif
+
+// The tests register the CUDA kernels once more, run by an emulator on the processor, under a name of their own.
+#ifdef STYLEKIT_EMULATED
+#define STYLEKIT_NAMESPACE stylekit_emulated
+#else
+#define STYLEKIT_NAMESPACE stylekit
+#endif
+
+namespace {
+
+using torch::headeronly::MemoryFormat;
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using Maybe = std::optional<Tensor>;
+
+// ---- Tensors to pointers ----
+
+bool is_channels_last(const Tensor& x) {
+  if (x.is_contiguous()) return false;
+  const int64_t dense[4] = {x.size(1) * x.size(2) * x.size(3), 1, x.size(3) * x.size(1), x.size(1)};
+  for (int d = 0; d < 4; ++d)
+    if (x.size(d) > 1 && x.stride(d) != dense[d]) return false;
+  return true;
+}
+
+Tensor without_gaps(const Tensor& x) {
+  return x.is_contiguous() || is_channels_last(x) ? x : torch::stable::contiguous(x);
+}
+
+// `other` as it is, or copied to lie in memory as `x` does.
+Tensor laid_out_as(const Tensor& x, const Tensor& other) {
+  const bool last = is_channels_last(x);
+  if (last ? is_channels_last(other) : other.is_contiguous()) return other;
+  return torch::stable::contiguous(other, last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous);
+}
+
+stylekit::DType dtype_of(const Tensor& x) {
+  switch (x.scalar_type()) {
+    case ScalarType::Float: return stylekit::DType::float32;
+    case ScalarType::BFloat16: return stylekit::DType::bfloat16;
+    case ScalarType::Half: return stylekit::DType::float16;
+    default: throw std::invalid_argument("stylekit's kernels take float32, bfloat16 and float16");
+  }
+}
+
+stylekit::Maps maps(const Tensor& x) {
+  return {x.const_data_ptr(), x.size(0), x.size(1), x.size(2) * x.size(3), is_channels_last(x), dtype_of(x)};
+}
+
+Tensor per_plane(const Tensor& x) {
+  return torch::stable::new_empty(x, {x.size(0), x.size(1)}, ScalarType::Float);
+}
+
+Tensor nothing_like(const Tensor& x) { return torch::stable::new_empty(x, {0}); }
+
+const float* read(const Tensor& x) { return static_cast<const float*>(x.const_data_ptr()); }
+float* write(const Tensor& x) { return static_cast<float*>(x.mutable_data_ptr()); }
+
+// Statistics and modulations: float32 without gaps.
+Tensor plain(const Tensor& x) {
+  const Tensor wide = x.scalar_type() == ScalarType::Float ? x : torch::stable::to(x, ScalarType::Float);
+  return torch::stable::contiguous(wide);
+}
+
+Maybe plain(const Maybe& x) { return x ? Maybe(plain(*x)) : std::nullopt; }
+
+stylekit::Modulation modulation(const Maybe& scale, const Maybe& shift) {
+  return {scale ? read(*scale) : nullptr, shift ? read(*shift) : nullptr,
+          scale ? scale->numel() : shift ? shift->numel() : 1};
+}
+
+template <class Task>
+void run(const Task& task, const Tensor& x) {
+  if (x.numel() == 0) return;
+#ifdef STYLEKIT_EMULATED
+  const Tensor scratch = torch::stable::new_empty(
+      x, {static_cast<int64_t>(stylekit::cuda::scratch(task))}, ScalarType::Byte);
+  stylekit::cuda::run(task, scratch.mutable_data_ptr(), nullptr);
+#else
+#ifdef STYLEKIT_CUDA
+  if (x.is_cuda()) {
+    const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
+    void* stream = nullptr;
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &stream));
+    const Tensor scratch = torch::stable::new_empty(
+        x, {static_cast<int64_t>(stylekit::cuda::scratch(task))}, ScalarType::Byte);
+    stylekit::cuda::run(task, scratch.mutable_data_ptr(), stream);
+    return;
+  }
+#endif
+  stylekit::cpu::run(task);
+#endif
+}
+
+// ---- The operations ----
+
+std::tuple<Tensor, Tensor> channel_stats(const Tensor& features, double eps) {
+  const Tensor x = without_gaps(features), mean = per_plane(x), std = per_plane(x);
+  run(stylekit::ChannelStats{maps(x), static_cast<float>(eps), write(mean), write(std)}, x);
+  return {mean, std};
+}
+
+Tensor channel_stats_backward(const Tensor& grad_mean, const Tensor& grad_std, const Tensor& features,
+                              const Tensor& mean, const Tensor& std) {
+  const Tensor x = without_gaps(features), grad_x = torch::stable::empty_like(x);
+  const Tensor to_mean = plain(grad_mean), to_std = plain(grad_std);
+  run(stylekit::ChannelStatsBackward{maps(x), read(to_mean), read(to_std), read(mean), read(std),
+                                     grad_x.mutable_data_ptr()},
+      x);
+  return grad_x;
+}
+
+std::tuple<Tensor, Tensor, Tensor> normalize(const Tensor& features, const Maybe& scale, const Maybe& shift,
+                                             const Maybe& residual, double eps, double alpha, double slope) {
+  const Tensor x = without_gaps(features), y = torch::stable::empty_like(x);
+  const Tensor mean = per_plane(x), rstd = per_plane(x);
+  const Maybe by = plain(scale), to = plain(shift);
+  const Maybe added = residual ? Maybe(laid_out_as(x, *residual)) : std::nullopt;
+  run(stylekit::Normalize{maps(x), modulation(by, to), added ? added->const_data_ptr() : nullptr,
+                          static_cast<float>(eps), static_cast<float>(alpha), static_cast<float>(slope),
+                          y.mutable_data_ptr(), write(mean), write(rstd)},
+      x);
+  return {y, mean, rstd};
+}
+
+// `y`: the forward's result if it had both a residual and an activation. Only then is grad_residual not empty.
+std::tuple<Tensor, Tensor, Tensor, Tensor> normalize_backward(const Tensor& grad_y, const Tensor& features,
+                                                              const Maybe& y, const Tensor& mean, const Tensor& rstd,
+                                                              const Maybe& scale, const Maybe& shift, double alpha,
+                                                              double slope) {
+  const Tensor x = without_gaps(features), grad = laid_out_as(x, grad_y), grad_x = torch::stable::empty_like(x);
+  const Tensor grad_residual = y ? torch::stable::empty_like(x) : nothing_like(x);
+  const Tensor grad_scale = per_plane(x), grad_shift = per_plane(x);
+  const Maybe by = plain(scale), to = plain(shift);
+  const Maybe result = y ? Maybe(laid_out_as(x, *y)) : std::nullopt;
+  run(stylekit::NormalizeBackward{maps(x), grad.const_data_ptr(), result ? result->const_data_ptr() : nullptr,
+                                  read(mean), read(rstd), modulation(by, to), static_cast<float>(alpha),
+                                  static_cast<float>(slope), grad_x.mutable_data_ptr(),
+                                  y ? grad_residual.mutable_data_ptr() : nullptr, write(grad_scale),
+                                  write(grad_shift)},
+      x);
+  return {grad_x, grad_residual, grad_scale, grad_shift};
+}
+
+Tensor gram(const Tensor& features, double scale) {
+  const Tensor x = without_gaps(features);
+  const Tensor products = torch::stable::new_empty(x, {x.size(0), x.size(1), x.size(1)}, ScalarType::Float);
+  run(stylekit::Gram{maps(x), static_cast<float>(scale), write(products)}, x);
+  return products;
+}
+
+}  // namespace
+
+#define STYLEKIT_LIBRARY(name, module) STABLE_TORCH_LIBRARY(name, module)
+#define STYLEKIT_LIBRARY_IMPL(name, key, module) STABLE_TORCH_LIBRARY_IMPL(name, key, module)
+
+STYLEKIT_LIBRARY(STYLEKIT_NAMESPACE, m) {
+  m.def("channel_stats(Tensor x, float eps) -> (Tensor mean, Tensor std)");
+  m.def("channel_stats_backward(Tensor grad_mean, Tensor grad_std, Tensor x, Tensor mean, Tensor std) -> Tensor");
+  m.def(
+      "normalize(Tensor x, Tensor? scale, Tensor? shift, Tensor? residual, float eps, float alpha, float slope)"
+      " -> (Tensor y, Tensor mean, Tensor rstd)");
+  m.def(
+      "normalize_backward(Tensor grad, Tensor x, Tensor? y, Tensor mean, Tensor rstd, Tensor? scale, Tensor? shift,"
+      " float alpha, float slope) -> (Tensor x, Tensor residual, Tensor scale, Tensor shift)");
+  m.def("gram(Tensor x, float scale) -> Tensor");
+}
+
+#define STYLEKIT_KERNELS(m)                                            \
+  m.impl("channel_stats", TORCH_BOX(&channel_stats));                   \
+  m.impl("channel_stats_backward", TORCH_BOX(&channel_stats_backward)); \
+  m.impl("normalize", TORCH_BOX(&normalize));                           \
+  m.impl("normalize_backward", TORCH_BOX(&normalize_backward));         \
+  m.impl("gram", TORCH_BOX(&gram))
+
+STYLEKIT_LIBRARY_IMPL(STYLEKIT_NAMESPACE, CPU, m) { STYLEKIT_KERNELS(m); }
+
+#ifdef STYLEKIT_CUDA
+STYLEKIT_LIBRARY_IMPL(STYLEKIT_NAMESPACE, CUDA, m) { STYLEKIT_KERNELS(m); }
+#endif

@@ -1,0 +1,199 @@
+"""AdaIN and instance normalisation: each channel brought to a mean and a standard deviation, in one pass."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from stylekit.ops import checks, kernel, reference
+from stylekit.ops.stats import channel_stats
+
+Activation = Literal["none", "relu", "leaky_relu"]
+
+
+def adain(content: Tensor, style: Tensor, eps: float = 1e-5, alpha: float = 1.0) -> Tensor:
+    """Adaptive instance normalisation: the content's features with the channel statistics of the style's.
+
+    Source: Huang and Belongie 2017, equation 8, and equation 14 for alpha.
+
+    Args:
+        content: feature maps ``(N, C, H, W)``
+        style: feature maps ``(N, C, H', W')`` of any size, or ``(1, C, H', W')`` for one style for all
+        eps: added to both variances
+        alpha: 1 for the style's statistics, 0 for the content untouched, or between
+
+    Returns:
+        Feature maps of the content's shape, type and layout.
+
+    Raises:
+        TypeError: an argument is not a tensor of a floating type, or the two are of different ones.
+        ValueError: a shape is wrong, or the two are on different devices.
+    """
+    checks.maps("content", content)
+    checks.maps("style", style)
+    checks.same_device("content", content, "style", style)
+    content, style = checks.one_dtype("content", content, "style", style)
+    if style.shape[1] != content.shape[1] or style.shape[0] not in (1, content.shape[0]):
+        raise ValueError(
+            f"style is of the shape {tuple(style.shape)}, and must have the {content.shape[1]} channels of the content, "
+            f"and {content.shape[0]} samples or one."
+        )
+    mean, std = channel_stats(style, eps)
+    return _normalize(content, std, mean, None, eps, alpha, 1.0)
+
+
+def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, alpha: float = 1.0) -> Tensor:
+    """AdaIN with statistics that are known already: of a style file, or of a whole picture for one of its tiles.
+
+    Args:
+        content: feature maps ``(N, C, H, W)``
+        mean: of the style's channels, ``(N, C)``, or ``(1, C)`` or ``(C,)`` for all samples
+        std: their standard deviation, as :func:`channel_stats` returns it, of mean's shape
+        eps: added to the content's variance
+        alpha: 1 for the style's statistics, 0 for the content untouched, or between
+
+    Returns:
+        Feature maps of the content's shape, type and layout.
+
+    Raises:
+        TypeError: an argument is not a tensor, or of a type that does not fit the content's.
+        ValueError: a shape is wrong, or the tensors are on different devices.
+    """
+    checks.maps("content", content)
+    samples, channels = content.shape[:2]
+    shapes = ((samples, channels), (1, channels), (channels,))
+    checks.per_channel("mean", mean, "content", content, shapes)
+    checks.per_channel("std", std, "content", content, (tuple(mean.shape),))
+    return _normalize(content, std, mean, None, eps, alpha, 1.0)
+
+
+def instance_norm(
+    x: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    activation: Activation = "none",
+    residual: Tensor | None = None,
+    negative_slope: float = 0.2,
+) -> Tensor:
+    """Instance normalisation with what usually follows it: ``activation(weight * xhat + bias + residual)``.
+
+    Source: Ulyanov et al. 2016. Unlike torch's, it takes a single pixel, of which only the bias remains.
+
+    Args:
+        x: feature maps ``(N, C, H, W)``
+        weight: factor of each channel, ``(C,)``, or ``(N, C)`` for one of each sample; 1 if left out
+        bias: what is added to each channel, ``(C,)`` or ``(N, C)`` as weight; 0 if left out
+        eps: added to the variance
+        activation: ``none``, ``relu`` or ``leaky_relu``
+        residual: added before the activation; of x's shape
+        negative_slope: of ``leaky_relu``
+
+    Returns:
+        Feature maps of x's shape, type and layout.
+
+    Raises:
+        TypeError: an argument is not a tensor, or of a type that does not fit x's.
+        ValueError: a shape is wrong, the tensors are on different devices, or there is no such activation.
+    """
+    checks.maps("x", x)
+    samples, channels = x.shape[:2]
+    shapes = ((channels,), (samples, channels))
+    checks.per_channel("weight", weight, "x", x, shapes)
+    checks.per_channel("bias", bias, "x", x, shapes if weight is None else (tuple(weight.shape),))
+    if residual is not None:
+        checks.same_device("x", x, "residual", residual)
+        x, residual = checks.one_dtype("x", x, "residual", residual)
+        if residual.shape != x.shape:
+            raise ValueError(f"residual is of the shape {tuple(residual.shape)}, and x of {tuple(x.shape)}.")
+    if activation not in get_args(Activation):
+        raise ValueError(f"activation is {activation!r}, and must be one of {', '.join(get_args(Activation))}.")
+    slope = 1.0 if activation == "none" else 0.0 if activation == "relu" else negative_slope
+    return _normalize(x, weight, bias, residual, eps, 1.0, slope)
+
+
+def _normalize(
+    x: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    alpha: float,
+    slope: float,
+) -> Tensor:
+    if kernel.takes(x):
+        y: Tensor = torch.ops.stylekit.normalize.default(x, scale, shift, residual, eps, alpha, slope)[0]
+        return y
+    return reference.normalize(x, scale, shift, residual, eps, alpha, slope)
+
+
+def _fake(
+    x: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    alpha: float,
+    slope: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    mean = x.new_empty(x.shape[:2], dtype=torch.float32)
+    return torch.empty_like(kernel.without_gaps(x)), mean, torch.empty_like(mean)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, scale, shift, residual, ctx.eps, ctx.alpha, ctx.slope = inputs
+    y, mean, rstd = output
+    ctx.mark_non_differentiable(mean, rstd)
+    # The sign of the result tells where the activation let through; without a residual, x tells it too.
+    masked = residual is not None and ctx.slope != 1
+    ctx.has_residual = residual is not None
+    ctx.save_for_backward(x, scale, shift, y if masked else None, mean, rstd)
+
+
+def _backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    x, scale, shift, y, mean, rstd = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        return _backward_to_be_differentiated(ctx, grad_y)
+    grad_x, grad_residual, grad_scale, grad_shift = torch.ops.stylekit.normalize_backward.default(
+        grad_y, x, y, mean, rstd, scale, shift, ctx.alpha, ctx.slope
+    )
+    if y is None:
+        grad_residual = grad_y if ctx.has_residual else None
+    return grad_x, _shaped(grad_scale, scale), _shaped(grad_shift, shift), grad_residual, None, None, None
+
+
+def _shaped(grad: Tensor, like: Tensor | None) -> Tensor | None:
+    return None if like is None else grad.sum_to_size(like.shape).to(like.dtype)
+
+
+def _backward_to_be_differentiated(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients, built by torch from the reference, so that they have gradients themselves."""
+    x, scale, shift, y, _, _ = ctx.saved_tensors
+    before = reference.normalize(x, scale, shift, None, ctx.eps, ctx.alpha, 1.0)
+    through = (before if y is None else y) > 0
+    grad = grad_y if ctx.slope == 1 else torch.where(through, grad_y, grad_y * ctx.slope)
+    asked = {i: given for i, given in enumerate((x, scale, shift)) if given is not None and given.requires_grad}
+    grads = dict(zip(asked, torch.autograd.grad(before, list(asked.values()), grad, create_graph=True), strict=True))
+    return grads.get(0), grads.get(1), grads.get(2), grad if ctx.has_residual else None, None, None, None
+
+
+def _backward_fake(
+    grad: Tensor,
+    x: Tensor,
+    y: Tensor | None,
+    mean: Tensor,
+    rstd: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    alpha: float,
+    slope: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    dense = kernel.without_gaps(x)
+    grad_residual = x.new_empty(0) if y is None else torch.empty_like(dense)
+    return torch.empty_like(dense), grad_residual, torch.empty_like(mean), torch.empty_like(mean)
+
+
+kernel.register("normalize", _fake, _setup, _backward)
+kernel.register("normalize_backward", _backward_fake)

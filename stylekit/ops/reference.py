@@ -1,0 +1,90 @@
+"""The operations in plain torch: what the kernels are tested against, and what runs where they do not.
+
+The functions have the names and arguments of those in :mod:`stylekit.ops`, which validates.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 if it was of half precision."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def per_plane(values: Tensor) -> Tensor:
+    """``(C,)`` or ``(N, C)`` as ``(1 or N, C, 1, 1)``, to be broadcast over the pixels."""
+    return (values if values.ndim == 2 else values[None])[:, :, None, None]
+
+
+def channel_stats(x: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
+    mean = wide(x).mean((2, 3))
+    variance = (wide(x) - per_plane(mean)).square().mean((2, 3))
+    return mean, (variance + eps).sqrt()
+
+
+def normalize(
+    x: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    residual: Tensor | None,
+    eps: float,
+    alpha: float,
+    slope: float,
+) -> Tensor:
+    """``act(alpha * (scale * xhat + shift) + (1 - alpha) * x + residual)``; act multiplies negative values by slope."""
+    with torch.autocast(x.device.type, enabled=False):
+        # A group norm of one channel a group is an instance norm; torch's own goes through batch norm, and is slower.
+        y = torch.group_norm(wide(x), x.shape[1], None, None, eps)
+        if scale is not None:
+            y = y * per_plane(scale)
+        if shift is not None:
+            y = y + per_plane(shift)
+        if alpha != 1:
+            y = torch.lerp(wide(x), y, alpha)
+        if residual is not None:
+            y = y + residual
+        if slope != 1:
+            y = F.leaky_relu(y, slope) if slope else F.relu(y)
+        return y.to(x.dtype)
+
+
+def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, alpha: float = 1.0) -> Tensor:
+    return normalize(content, std, mean, None, eps, alpha, 1.0)
+
+
+def adain(content: Tensor, style: Tensor, eps: float = 1e-5, alpha: float = 1.0) -> Tensor:
+    return adain_with(content, *channel_stats(style, eps), eps, alpha)
+
+
+def instance_norm(
+    x: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    activation: str = "none",
+    residual: Tensor | None = None,
+    negative_slope: float = 0.2,
+) -> Tensor:
+    slope = {"none": 1.0, "relu": 0.0}.get(activation, negative_slope)
+    return normalize(x, weight, bias, residual, eps, 1.0, slope)
+
+
+def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
+    scale = gram_scale(features, normalize)
+    with torch.autocast(features.device.type, enabled=False):
+        # Scaled before they are summed, and summed by parts: a float32 sum over a million pixels loses four digits.
+        parts = wide(features).flatten(2).split(2**14, dim=2)
+        return torch.stack([part @ (part * scale).transpose(1, 2) for part in parts]).sum(0)
+
+
+def gram_scale(features: Tensor, normalize: bool) -> float:
+    return 1.0 / features.shape[1:].numel() if normalize else 1.0
+
+
+def gram_mse(features: Tensor, target_gram: Tensor) -> Tensor:
+    gram = gram_matrix(features)
+    return F.mse_loss(gram, target_gram.to(gram.dtype).expand_as(gram))
