@@ -10,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from stylekit import hookimpl
-from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_layer, require_options
+from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_and, require_options
 
 
 class Patch(nn.Module):
@@ -34,7 +34,7 @@ class Patch(nn.Module):
         for step in range(1, layers + 1):
             stride = 2 if step < layers else 1
             stack += [nn.Conv2d(widths[step - 1], widths[step], 4, stride=stride, padding=1, bias=bias)]
-            stack += [norm_layer(norm, widths[step]), nn.LeakyReLU(0.2, inplace=True)]
+            stack += norm_and("leaky_relu", norm, widths[step])
         stack += [nn.Conv2d(widths[-1], 1, 4, padding=1)]
         self.model = nn.Sequential(*stack)
         init_normal(self)
@@ -64,8 +64,7 @@ class Pixel(nn.Module):
             nn.Conv2d(channels, width, 1),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(width, width * 2, 1, bias=bias),
-            norm_layer(norm, width * 2),
-            nn.LeakyReLU(0.2, inplace=True),
+            *norm_and("leaky_relu", norm, width * 2),
             nn.Conv2d(width * 2, 1, 1, bias=bias),
         )
         init_normal(self)

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from stylekit import hookimpl
 from stylekit.images import pad_to
 from stylekit.layers import (
+    InstanceNorm,
     NarrowConv2d,
     Norm,
     Upsample,
     freeze_idle_biases,
     init_normal,
+    norm_and,
     norm_layer,
     require_options,
     resize_conv,
@@ -33,8 +35,7 @@ class ResBlock(nn.Module):
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=bias),
-            norm_layer(norm, width),
-            nn.ReLU(inplace=True),
+            *norm_and("relu", norm, width),
             *([nn.Dropout(dropout)] if dropout else []),
             nn.ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=bias),
@@ -42,7 +43,12 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.conv_block(x)
+        *body, norm = self.conv_block
+        change = x
+        for layer in body:
+            change = layer(change)
+        # The kernel adds the residual in the pass that normalises.
+        out: Tensor = norm(change, residual=x) if isinstance(norm, InstanceNorm) else x + norm(change)
         return out
 
 
@@ -82,13 +88,13 @@ class ResNet(nn.Module):
             return resize_conv(before, after, bias)
 
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7, bias=bias)]
-        layers += [norm_layer(norm, width), nn.ReLU(inplace=True)]
+        layers += norm_and("relu", norm, width)
         for scale in (1, 2):
             layers += [nn.Conv2d(width * scale, width * scale * 2, 3, stride=2, padding=1, bias=bias)]
-            layers += [norm_layer(norm, width * scale * 2), nn.ReLU(inplace=True)]
+            layers += norm_and("relu", norm, width * scale * 2)
         layers += [ResBlock(width * 4, norm, dropout) for _ in range(blocks)]
         for scale in (2, 1):
-            layers += [up(width * scale * 2, width * scale), norm_layer(norm, width * scale), nn.ReLU(inplace=True)]
+            layers += [up(width * scale * 2, width * scale), *norm_and("relu", norm, width * scale)]
         layers += [nn.ReflectionPad2d(3), NarrowConv2d(width, channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         init_normal(self)
