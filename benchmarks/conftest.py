@@ -17,16 +17,24 @@ RESULTS = Path(__file__).parent / "results"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", metavar="NAME", help="write the figures to benchmarks/results/NAME.json")
+    parser.addoption(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="where the kernels are measured: cuda if there is one",
+    )
 
 
-def _machine() -> dict[str, Any]:
+def _machine(device: str) -> dict[str, Any]:
     cpu = Path("/proc/cpuinfo")
     models = (
         [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if "model name" in line]
         if cpu.exists()
         else []
     )
+    gpu = {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda} if device == "cuda" else {}
     return {
+        **gpu,
         "cpu": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -46,4 +54,5 @@ def record(request: pytest.FixtureRequest) -> Iterator[Callable[[str, dict[str, 
         path = RESULTS / f"{name}.json"
         before = json.loads(path.read_text())["figures"] if path.exists() else {}
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"machine": _machine(), "figures": {**before, **figures}}, indent=2) + "\n")
+        told = {"machine": _machine(request.config.getoption("--device")), "figures": {**before, **figures}}
+        path.write_text(json.dumps(told, indent=2) + "\n")

@@ -1,6 +1,7 @@
 """Writes the tables in README.md and docs/ from the files in ``benchmarks/results``: ``python benchmarks/report.py``.
 
 A table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``. ``--check`` changes nothing, and fails if one is stale.
+``--targets`` prints which of the kernels' targets the figures meet, and writes nothing.
 """
 
 from __future__ import annotations
@@ -8,11 +9,16 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.figures import OPERATIONS, RESULTS, Device, Kernel, devices
+from benchmarks.targets import targets
+
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 
 
 def demo() -> str:
@@ -55,8 +61,84 @@ def steps() -> str:
     return "\n".join(lines)
 
 
+PEERS = {"eager": "eager PyTorch", "instance_norm": "`F.instance_norm`", "compiled": "`torch.compile`"}
+
+
+def times(ratios: list[float | None]) -> str:
+    """The geometric mean, and the least and the most."""
+    known = [ratio for ratio in ratios if ratio is not None]
+    if not known:
+        return ""
+    mean = f"**{geometric_mean(known):.2f}**"
+    return f"{mean} ({min(known):.2f} to {max(known):.2f})" if len(known) > 1 else mean
+
+
+def share(ratios: list[float | None]) -> str:
+    """The geometric mean in percent."""
+    known = [ratio for ratio in ratios if ratio is not None]
+    return f"{100 * geometric_mean(known):.0f} %" if known else ""
+
+
+def summary(device: Device) -> str:
+    lines = [
+        f"{device.title}:\n",
+        f"| times as fast as | {' | '.join(PEERS.values())} | of the limit |",
+        "|---|" + "---|" * (len(PEERS) + 1),
+    ]
+    for operation, precision, cases in device.groups():
+        name = f"{OPERATIONS[operation]}, {precision}" if device.on_gpu else OPERATIONS[operation]
+        columns = [times([case.ratio(peer) for case in cases]) for peer in PEERS]
+        lines.append(f"| {name} | {' | '.join(columns)} | {share([case.ratio('limit') for case in cases])} |")
+    return "\n".join(lines)
+
+
+def every_shape(device: Device) -> str:
+    lines = [f"{device.title}:"]
+    for operation, precision, cases in device.groups():
+        name = f"{OPERATIONS[operation]}, {precision}" if device.on_gpu else OPERATIONS[operation]
+        lines += [
+            f"\n{name[0].upper()}{name[1:]}:\n",
+            f"| features | MB | kernel, ms | {' | '.join(f'{peer}, ms' for peer in PEERS.values())} | limit, ms |",
+            "|---|---|---|" + "---|" * (len(PEERS) + 1),
+        ]
+        lines += [row(case) for case in cases]
+    return "\n".join(lines)
+
+
+def row(case: Kernel) -> str:
+    where = f"{case.layer} at {case.size}" if case.shape else f"five at {case.size}, batch {case.batch}"
+    shape = f", {' x '.join(map(str, case.shape))}" if case.shape else ""
+    columns = [f"{milliseconds(case, peer)}{of_ours(case.ratio(peer))}" for peer in PEERS]
+    limit, ours = milliseconds(case, "limit"), milliseconds(case, "ours")
+    reached = f"{limit} ({share([case.ratio('limit')])})"
+    return f"| {where}{shape} | {case.megabytes:g} | {ours} | {' | '.join(columns)} | {reached} |"
+
+
+def milliseconds(case: Kernel, name: str) -> str:
+    names = ("compiled", "instance_norm_compiled") if name == "compiled" else (name,)
+    known = [case.figures[f"{name}_us"] for name in names if f"{name}_us" in case.figures]
+    return f"{min(known) / 1e3:.3g}" if known else ""
+
+
+def of_ours(ratio: float | None) -> str:
+    return "" if ratio is None else f" ({ratio:.2f})"
+
+
+def on_all(table: Callable[[Device], str]) -> str:
+    """The table for every device, and what was not measured."""
+    found = devices()
+    told = [table(device) for device in found]
+    if not any(not device.on_gpu for device in found):
+        told.append("Not yet measured on a CPU.")
+    if not any(device.on_gpu for device in found):
+        told.append("Not yet measured on a GPU.")
+    return "\n\n".join(told)
+
+
 TABLES: dict[str, tuple[Any, Path]] = {
     "demo": (demo, ROOT / "README.md"),
+    "kernels": (lambda: on_all(summary), ROOT / "README.md"),
+    "kernels-all": (lambda: on_all(every_shape), ROOT / "docs" / "kernels.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
 }
 
@@ -69,6 +151,9 @@ def filled(text: str, name: str, table: str) -> str:
 
 
 def main() -> None:
+    if "--targets" in sys.argv:
+        print(targets())
+        return
     stale = []
     for name, (write, path) in TABLES.items():
         old = path.read_text()

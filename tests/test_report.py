@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import figures, report, targets
+from benchmarks.bench_kernels import cases
+from benchmarks.turns import take_turns
+
+CPU = {"cpu": "A chip", "cores": 2, "vector": "AVX512", "torch": "2.13.0"}
+GPU = {**CPU, "gpu": "A card", "cuda": "13.0"}
+
+
+def measured(ours: float, **others: float) -> dict[str, object]:
+    row: dict[str, object] = {"ours_us": ours, "megabytes": 64.0, "shape": [1, 64, 512, 512]}
+    for name, took in others.items():
+        row |= {f"{name}_us": took, f"{name}_ratio": took / ours}
+    return row
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def write(path: Path, machine: dict[str, object], rows: dict[str, object]) -> None:
+    path.write_text(json.dumps({"machine": machine, "figures": {"step_64_16_eager": {}, **rows}}))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_case_is_read_back(device: str) -> None:
+    made = cases(device)
+    read = figures.kernels_of({f"kernel_{case}": {} for case in made})
+    told = [(kernel.operation, kernel.layer, kernel.size, kernel.batch, kernel.precision) for kernel in read]
+    assert told == [(case.operation, case.layer, case.size, case.batch, case.precision) for case in made]
+
+
+def test_without_figures_the_tables_say_so(results: Path) -> None:
+    (results / "demo.json").write_text('{"pictures": 50}')
+    for table in (report.summary, report.every_shape):
+        assert report.on_all(table) == "Not yet measured on a CPU.\n\nNot yet measured on a GPU."
+
+
+def test_a_row_has_the_geometric_mean_the_least_and_the_most(results: Path) -> None:
+    rows = {
+        "kernel_adain_forward_relu1_1_512_b1": measured(100, eager=200, compiled=300, limit=50),
+        "kernel_adain_forward_relu2_1_512_b1": measured(100, eager=800, compiled=300, limit=50),
+    }
+    write(results / "cpu.json", CPU, rows)
+    table = report.on_all(report.summary)
+    assert "| AdaIN, forward | **4.00** (2.00 to 8.00) |  | **3.00** (3.00 to 3.00) | 50 % |" in table
+    assert table.startswith("A chip, 2 cores, AVX512, torch 2.13.0:")
+    assert table.endswith("Not yet measured on a GPU.")
+
+
+def test_of_two_compiled_peers_the_faster_counts(results: Path) -> None:
+    row = measured(100, compiled=300, instance_norm_compiled=200, limit=50)
+    write(results / "cpu.json", CPU, {"kernel_adain_forward_relu1_1_512_b1": row})
+    assert "| **2.00** | 50 % |" in report.on_all(report.summary)
+    assert "| 64 | 0.1 |  |  | 0.2 (2.00) | 0.05 (50 %) |" in report.on_all(report.every_shape)
+
+
+def test_a_gpu_has_a_table_of_its_own_by_precision(results: Path) -> None:
+    write(results / "cpu.json", CPU, {"kernel_gram_forward_relu1_1_512_b1": measured(100, eager=200, limit=50)})
+    rows = {
+        "kernel_gram_forward_relu1_1_512_b1": measured(10, eager=20, limit=5),
+        "kernel_gram_forward_relu1_1_512_b1_bf16": measured(10, eager=30, limit=5),
+    }
+    write(results / "a-card.json", GPU, rows)
+    write(results / "a-card-cpu.json", CPU, rows)  # another processor's, which has no table
+    chip, card = report.on_all(report.summary).split("\n\nA card")
+    assert "Gram matrix, forward | **2.00**" in chip
+    assert "Gram matrix, forward, fp32 | **2.00**" in card
+    assert "Gram matrix, forward, bf16 | **3.00**" in card
+    assert "Not yet measured" not in chip + card
+
+
+def test_targets_are_met_missed_or_unknown(results: Path) -> None:
+    rows = {"kernel_adain_forward_relu1_1_512_b1": measured(100, eager=900, compiled=300)}
+    write(results / "cpu.json", CPU, rows)
+    lines = targets.targets().splitlines()
+    assert "MISSED   9.00 adain_forward / eager: mean of 1 should be 10" in lines
+    assert "met      3.00 adain_forward / compiled: mean of 1 should be 2.5" in lines
+    assert any(line.startswith("unknown") and "gram_forward / eager, C >= 256" in line for line in lines)
+    assert lines[-1] == "Not yet measured on a GPU."
+
+
+def test_functions_take_as_many_turns_each() -> None:
+    called: list[str] = []
+    times = take_turns({name: partial(called.append, name) for name in "ab"}, "cpu")
+    assert len(times["a"]) == len(times["b"]) >= 3
+    assert called.count("a") > 3 < called.count("b")
