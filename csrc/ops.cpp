@@ -29,8 +29,10 @@ extern "C" __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stre
 // The tests register the CUDA kernels once more, run by an emulator on the processor, under a name of their own.
 #ifdef STYLEKIT_EMULATED
 #define STYLEKIT_NAMESPACE stylekit_emulated
+constexpr bool EMULATED = true;
 #else
 #define STYLEKIT_NAMESPACE stylekit
+constexpr bool EMULATED = false;
 #endif
 
 namespace {
@@ -166,6 +168,23 @@ std::tuple<Tensor, Tensor, Tensor> normalize(const Tensor& features, const Maybe
   return {y, mean, rstd};
 }
 
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> adain(const Tensor& content, const Tensor& style, double eps,
+                                                         double alpha) {
+  const Tensor x = without_gaps(content), by = without_gaps(style), y = result_like(x);
+  const Tensor mean = per_plane(x), rstd = per_plane(x), style_mean = per_plane(by), style_std = per_plane(by);
+  const auto small = static_cast<float>(eps);
+  const stylekit::ChannelStats stats{maps(by), small, write(style_mean), write(style_std)};
+  const stylekit::Normalize normalize{maps(x), modulation(style_std, style_mean), nullptr, small,
+                                      static_cast<float>(alpha), 1.0f, y.mutable_data_ptr(), write(mean), write(rstd)};
+  if (x.is_cpu() && !EMULATED) {
+    if (x.numel()) stylekit::cpu::run(stats, normalize);
+  } else {
+    run(stats, by);
+    run(normalize, x);
+  }
+  return {y, mean, rstd, style_mean, style_std};
+}
+
 // `y`: the forward's result if it had both a residual and an activation. Only then is grad_residual not empty.
 std::tuple<Tensor, Tensor, Tensor, Tensor> normalize_backward(const Tensor& grad_y, const Tensor& features,
                                                               const Maybe& y, const Tensor& mean, const Tensor& rstd,
@@ -201,6 +220,9 @@ STYLEKIT_LIBRARY(STYLEKIT_NAMESPACE, m) {
   m.def("channel_stats(Tensor x, float eps) -> (Tensor mean, Tensor std)");
   m.def("channel_stats_backward(Tensor grad_mean, Tensor grad_std, Tensor x, Tensor mean, Tensor std) -> Tensor");
   m.def(
+      "adain(Tensor content, Tensor style, float eps, float alpha)"
+      " -> (Tensor y, Tensor mean, Tensor rstd, Tensor style_mean, Tensor style_std)");
+  m.def(
       "normalize(Tensor x, Tensor? scale, Tensor? shift, Tensor? residual, float eps, float alpha, float slope)"
       " -> (Tensor y, Tensor mean, Tensor rstd)");
   m.def(
@@ -212,6 +234,7 @@ STYLEKIT_LIBRARY(STYLEKIT_NAMESPACE, m) {
 #define STYLEKIT_KERNELS(m)                                            \
   m.impl("channel_stats", TORCH_BOX(&channel_stats));                   \
   m.impl("channel_stats_backward", TORCH_BOX(&channel_stats_backward)); \
+  m.impl("adain", TORCH_BOX(&adain));                                   \
   m.impl("normalize", TORCH_BOX(&normalize));                           \
   m.impl("normalize_backward", TORCH_BOX(&normalize_backward));         \
   m.impl("gram", TORCH_BOX(&gram))

@@ -10,7 +10,14 @@ from typing import Any
 from stylekit.building import BUILD, LIBRARY, PACKAGE
 from stylekit.errors import StylekitError, warn
 
-OPS = {"channel_stats": 2, "channel_stats_backward": 5, "normalize": 7, "normalize_backward": 9, "gram": 2}
+OPS = {
+    "adain": 4,
+    "channel_stats": 2,
+    "channel_stats_backward": 5,
+    "gram": 2,
+    "normalize": 7,
+    "normalize_backward": 9,
+}
 """What the library registers under ``torch.ops.stylekit``, with how many arguments."""
 
 

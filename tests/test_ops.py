@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit import ops
+from stylekit.kernels import OPS
 from stylekit.ops import kernel
 
 DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.cuda)] if torch.cuda.is_available() else [])]
@@ -347,8 +348,9 @@ class TestWithTorch:
                 (x, x, None, mean, std, None, None, 1.0, 1.0),
             ],
             "gram": [(x.clone().requires_grad_(), 0.1), (odd, 0.1)],
+            "adain": [(x.clone().requires_grad_(), x[:1].clone().requires_grad_(), 1e-5, 0.5), (odd, x, 1e-5, 1.0)],
         }
-        assert set(samples) == set(dir(torch.ops.stylekit)) & set(samples)
+        assert set(samples) == set(OPS)
         for name, cases in samples.items():
             for case in cases:
                 torch.library.opcheck(getattr(torch.ops.stylekit, name).default, case)

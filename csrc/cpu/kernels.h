@@ -11,4 +11,7 @@ void run(const Normalize&);
 void run(const NormalizeBackward&);
 void run(const Gram&);
 
+// One after the other, the second with what the first finds.
+void run(const ChannelStats&, const Normalize&);
+
 }  // namespace stylekit::cpu

@@ -64,4 +64,17 @@ void run(const ChannelStatsBackward& task) { run_maps(task); }
 void run(const Normalize& task) { run_maps(task); }
 void run(const NormalizeBackward& task) { run_maps(task); }
 
+void run(const ChannelStats& stats, const Normalize& normalize) {
+  const Maps &style = stats.x, &content = normalize.x;
+  if (style.channels_last || content.channels_last || style.planes() != content.planes()) {
+    run(stats);
+    return run(normalize);
+  }
+  // Plane by plane: the threads are woken once.
+  share(content.planes(), std::max(style.pixels, content.pixels), [&](std::int64_t begin, std::int64_t end) {
+    STYLEKIT_ON_BEST_ISA(planes(stats, begin, end));
+    STYLEKIT_ON_BEST_ISA(planes(normalize, begin, end));
+  });
+}
+
 }  // namespace stylekit::cpu

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from stylekit.ops import checks, kernel, reference
-from stylekit.ops.stats import channel_stats
 
 Activation = Literal["none", "relu", "leaky_relu"]
 
@@ -40,8 +39,10 @@ def adain(content: Tensor, style: Tensor, eps: float = 1e-5, alpha: float = 1.0)
             f"style is of the shape {tuple(style.shape)}, and must have the {content.shape[1]} channels of the content, "
             f"and {content.shape[0]} samples or one."
         )
-    mean, std = channel_stats(style, eps)
-    return _normalize(content, std, mean, None, eps, alpha, 1.0)
+    if kernel.takes(content):
+        y: Tensor = torch.ops.stylekit.adain.default(content, style, eps, alpha)[0]
+        return y
+    return reference.adain(content, style, eps, alpha)
 
 
 def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, alpha: float = 1.0) -> Tensor:
@@ -174,9 +175,15 @@ def _backward_to_be_differentiated(ctx: Any, grad_y: Tensor) -> tuple[Tensor | N
     before = reference.normalize(x, scale, shift, None, ctx.eps, ctx.alpha, 1.0)
     through = (before if y is None else y) > 0
     grad = grad_y if ctx.slope == 1 else torch.where(through, grad_y, grad_y * ctx.slope)
-    asked = {i: given for i, given in enumerate((x, scale, shift)) if given is not None and given.requires_grad}
-    grads = dict(zip(asked, torch.autograd.grad(before, list(asked.values()), grad, create_graph=True), strict=True))
-    return grads.get(0), grads.get(1), grads.get(2), grad if ctx.has_residual else None, None, None, None
+    grads = _again(before, grad, x, scale, shift)
+    return *grads, grad if ctx.has_residual else None, None, None, None
+
+
+def _again(output: Tensor, grad: Tensor, *inputs: Tensor | None) -> list[Tensor | None]:
+    """The gradients of what needs one, to be differentiated again."""
+    asked = [given for given in inputs if given is not None and given.requires_grad]
+    grads = iter(torch.autograd.grad(output, asked, grad, create_graph=True))
+    return [next(grads) if given is not None and given.requires_grad else None for given in inputs]
 
 
 def _backward_fake(
@@ -195,5 +202,32 @@ def _backward_fake(
     return torch.empty_like(dense), grad_residual, torch.empty_like(mean), torch.empty_like(mean)
 
 
+def _adain_fake(content: Tensor, style: Tensor, eps: float, alpha: float) -> tuple[Tensor, ...]:
+    stats = [x.new_empty(x.shape[:2], dtype=torch.float32) for x in (content, content, style, style)]
+    return torch.empty_like(kernel.without_gaps(content)), *stats
+
+
+def _adain_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    content, style, ctx.eps, ctx.alpha = inputs
+    _, *stats = output
+    ctx.mark_non_differentiable(*stats)
+    ctx.save_for_backward(content, style, *stats)
+
+
+def _adain_backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    content, style, mean, rstd, style_mean, style_std = ctx.saved_tensors
+    if torch.is_grad_enabled():  # a second derivative may follow
+        return *_again(reference.adain(content, style, ctx.eps, ctx.alpha), grad_y, content, style), None, None
+    grad_content, _, grad_std, grad_mean = torch.ops.stylekit.normalize_backward.default(
+        grad_y, content, None, mean, rstd, style_std, style_mean, ctx.alpha, 1.0
+    )
+    if not ctx.needs_input_grad[1]:
+        return grad_content, None, None, None
+    of_stats = (grad.sum_to_size(style_mean.shape) for grad in (grad_mean, grad_std))
+    grad_style = torch.ops.stylekit.channel_stats_backward.default(*of_stats, style, style_mean, style_std)
+    return grad_content, grad_style, None, None
+
+
+kernel.register("adain", _adain_fake, _adain_setup, _adain_backward)
 kernel.register("normalize", _fake, _setup, _backward)
 kernel.register("normalize_backward", _backward_fake)
