@@ -1,6 +1,7 @@
 """Measures functions in turns, round by round, so that what slows the machine down slows all of them.
 
-A turn repeats its function for some milliseconds. On CUDA the second-level cache is emptied before every repetition.
+A turn calls its function once unmeasured, as others have used the memory since its last turn, and then repeats it for some
+milliseconds. On CUDA the second-level cache is emptied before every repetition.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ROUNDS = (3, 15)
 def take_turns(functions: Mapping[str, Callable[[], object]], device: str) -> dict[str, list[float]]:
     """Seconds that one call of each function takes, once for each round. The functions must be warm."""
     turn = cuda_turn if device == "cuda" else cpu_turn
-    once = {name: min(turn(function, 1) for _ in range(2)) for name, function in functions.items()}
+    once = {name: turn(function, 1) for name, function in functions.items()}
     repeats = {name: min(1000, math.ceil(TURN[device] / seconds)) for name, seconds in once.items()}
     rounds = int(SECONDS[device] / sum(repeats[name] * seconds for name, seconds in once.items()))
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -37,6 +38,7 @@ def take_turns(functions: Mapping[str, Callable[[], object]], device: str) -> di
 
 def cpu_turn(function: Callable[[], object], repeats: int) -> float:
     """Seconds a call."""
+    function()
     start = time.perf_counter()
     for _ in range(repeats):
         function()
