@@ -29,10 +29,19 @@ def with_torch_layers(network: nn.Module) -> nn.Module:
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, InstanceNorm):
-                setattr(module, name, TorchInstanceNorm())
+                setattr(module, name, nn.Sequential(TorchInstanceNorm(), *_plain_activation(child)))
             elif isinstance(child, NarrowConv2d):
                 setattr(module, name, _plain_conv(child))
     return network
+
+
+def _plain_activation(norm: InstanceNorm) -> list[nn.Module]:
+    relus: dict[str, list[nn.Module]] = {
+        "none": [],
+        "relu": [nn.ReLU(inplace=True)],
+        "leaky_relu": [nn.LeakyReLU(0.2, inplace=True)],
+    }
+    return relus[norm.activation]
 
 
 def _plain_conv(conv: nn.Conv2d) -> nn.Conv2d:

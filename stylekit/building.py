@@ -39,7 +39,7 @@ if platform.machine() in ("x86_64", "AMD64"):
     )
 
 CXX_FLAGS = ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
-CUDA_FLAGS = ["-std=c++20", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden", "--expt-relaxed-constexpr"]
+CUDA_FLAGS = ["-std=c++20", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden"]
 TORCH_FLAG = "-DTORCH_TARGET_VERSION=0x020a000000000000"
 """The oldest torch that the library loads into: 2.10."""
 

@@ -16,8 +16,15 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 def takes(x: Tensor) -> bool:
     """Whether there is a kernel for this tensor."""
-    device = x.device.type
-    return KERNELS.live and x.dtype in DTYPES and (device == "cpu" or (device == "cuda" and KERNELS.cuda))
+    if not KERNELS.live or x.dtype not in DTYPES:
+        return False
+    return x.device.type == "cpu" or (x.device.type == "cuda" and KERNELS.cuda and _is_known(x.device.index))
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _is_known(cuda_device: int) -> bool:
+    """Whether the device is of those that the kernels are compiled for: sm_80 and newer."""
+    return torch.cuda.get_device_capability(cuda_device) >= (8, 0)
 
 
 def register(

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Runs the tests of the CUDA kernels on a device, under each of compute-sanitizer's tools; says why where it cannot.
+# PYTHON names the interpreter.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python=${PYTHON:-python3}
+
+skip() {
+  echo "CUDA kernels: not checked on a device: $1"
+  exit 0
+}
+
+sanitizer=$(command -v compute-sanitizer || true)
+for home in "${CUDA_HOME:-}" "${CUDA_PATH:-}" /usr/local/cuda; do
+  if [[ -z $sanitizer && -n $home && -x $home/bin/compute-sanitizer ]]; then sanitizer=$home/bin/compute-sanitizer; fi
+done
+[[ -n $sanitizer ]] || skip "there is no compute-sanitizer"
+"$python" -c "import sys, torch; sys.exit(not torch.cuda.is_available())" || skip "torch finds no CUDA device"
+"$python" -c "import sys; from stylekit.ops import kernel; sys.exit(not kernel.KERNELS.cuda)" ||
+  skip "the kernels are not built for CUDA; run: stylekit kernels build"
+
+# Each allocation by itself, so that overruns into torch's own pool of memory show.
+export PYTORCH_NO_CUDA_MEMORY_CACHING=1
+for tool in memcheck racecheck synccheck initcheck; do
+  echo "== $tool"
+  # Only these kernels, as torch's own are not what is to be checked. But initcheck has to see what those write.
+  only=(--kernel-regex kns=stylekit)
+  if [[ $tool == initcheck ]]; then only=(); fi
+  "$sanitizer" --tool "$tool" --error-exitcode 1 "${only[@]}" "$python" -m pytest -q -m cuda tests/test_emulation.py
+done
