@@ -18,13 +18,10 @@ def takes(x: Tensor) -> bool:
     """Whether there is a kernel for this tensor."""
     if not KERNELS.live or x.dtype not in DTYPES:
         return False
-    return x.device.type == "cpu" or (x.device.type == "cuda" and KERNELS.cuda and _is_known(x.device.index))
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _is_known(cuda_device: int) -> bool:
-    """Whether the device is of those that the kernels are compiled for: sm_80 and newer."""
-    return torch.cuda.get_device_capability(cuda_device) >= (8, 0)
+    # CUDA kernels are compiled for sm_80 and newer.
+    return x.device.type == "cpu" or (
+        x.is_cuda and KERNELS.cuda and torch.cuda.get_device_properties(x.device).major >= 8
+    )
 
 
 def register(
