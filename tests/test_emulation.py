@@ -1,6 +1,6 @@
 """The CUDA kernels against formulas in float64: run by an emulator under sanitizers, and on a device where there is one.
 
-Started as a program, this file runs the samples on the library that it is given: `test_emulation.py LIBRARY`.
+Started as a program, this file runs the samples on a library's operations: `test_emulation.py LIBRARY NAMESPACE`.
 """
 
 from __future__ import annotations
@@ -357,7 +357,7 @@ def runs(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
         }
         output = folder / order
         with output.open("w") as to:
-            words = [sys.executable, __file__, str(library)]
+            words = [sys.executable, __file__, str(library), "stylekit_emulated"]
             process = subprocess.Popen(words, stdout=to, stderr=subprocess.STDOUT, env=environment)
         started[order] = process, output
     yield started
@@ -496,4 +496,4 @@ def test_the_sanitizer_guards_shared_memory(mistakes: Path) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.ops.load_library(sys.argv[1])
-    sys.exit(min(run(torch.ops.stylekit_emulated, "cpu"), 1))
+    sys.exit(min(run(getattr(torch.ops, sys.argv[2]), "cpu"), 1))
