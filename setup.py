@@ -20,6 +20,8 @@ CUDA = {"0": False, "1": True}.get(os.environ.get("STYLEKIT_CUDA", ""))
 class BuildKernels(build_ext):
     def run(self) -> None:
         folder = building.PACKAGE if self.editable_mode or self.inplace else Path(self.build_lib, "stylekit")
+        for stale in () if folder == building.PACKAGE else [*folder.glob("_kernels*.so"), *folder.glob("_build*.so")]:
+            stale.unlink()  # of an earlier build of the wheel; this one may fail
         try:
             building.build(folder, CUDA)
         except Exception as error:  # whatever it is, stylekit works without

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,17 @@ def _machine(device: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def record(request: pytest.FixtureRequest) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-    """Takes figures by name; they are merged into the file at the end."""
-    figures: dict[str, Any] = {}
-    yield figures.__setitem__
+def record(request: pytest.FixtureRequest) -> Callable[[str, dict[str, Any]], None]:
+    """Takes figures by name, and merges them into the file at once: a run that is stopped keeps what it had."""
     name = request.config.getoption("--record")
-    if name and figures:
-        path = RESULTS / f"{name}.json"
+    path = RESULTS / f"{name}.json"
+    machine = _machine(request.config.getoption("--device"))
+
+    def write(figure: str, values: dict[str, Any]) -> None:
+        if not name:
+            return
         before = json.loads(path.read_text())["figures"] if path.exists() else {}
         path.parent.mkdir(exist_ok=True)
-        told = {"machine": _machine(request.config.getoption("--device")), "figures": {**before, **figures}}
-        path.write_text(json.dumps(told, indent=2) + "\n")
+        path.write_text(json.dumps({"machine": machine, "figures": {**before, figure: values}}, indent=2) + "\n")
+
+    return write

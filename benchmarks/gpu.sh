@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds, tests and measures the kernels on this machine's GPU: benchmarks/gpu.sh [pytest's arguments, as -k bf16]
 #
-# It needs a torch with CUDA, and nvcc. The figures are merged into benchmarks/results/<device>.json, so a selection may
-# follow another one. The training step, which is measured on the processor, goes to <device>-cpu.json, and is left out
-# if there are arguments. If OUT names a folder, the files are copied there as well.
+# It needs a torch with CUDA, nvcc, and stylekit's dependencies; stylekit itself is installed from here. Arguments select
+# benchmarks, and leave out the tests and the training step: every figure is merged into benchmarks/results/<device>.json
+# as it is measured, so that one selection may follow another. The step, which is measured on the processor, goes to
+# <device>-cpu.json. CHECK=1 runs compute-sanitizer at the end. If OUT names a folder, the results are copied there too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python}
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
+export PYTHON=${PYTHON:-python} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
+python=$PYTHON
 device=$("$python" - <<'END'
 import re, torch
 
@@ -15,19 +16,28 @@ print(re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower()).strip("-"
 END
 )
 
-"$python" -m stylekit kernels build
-"$python" -m pytest -m cuda tests -q
-if [ -e csrc/cuda/check.sh ]; then
-  bash csrc/cuda/check.sh
+STYLEKIT_CUDA=1 "$python" -m pip install --quiet --no-deps --no-build-isolation -e .
+"$python" -m stylekit kernels build --cuda
+"$python" -c "import sys; from stylekit.ops import kernel; sys.exit(not kernel.KERNELS.cuda and kernel.KERNELS.why)"
+
+save() {
+  "$python" benchmarks/report.py --targets
+  for results in benchmarks/results/"$device".json benchmarks/results/"$device"-cpu.json; do
+    if [ -e "$results" ]; then
+      echo "$results"
+      if [ -n "${OUT:-}" ]; then cp "$results" "$OUT/"; fi
+    fi
+  done
+}
+trap save EXIT
+
+if [ $# -eq 0 ]; then
+  "$python" -m pytest -m cuda tests -q
 fi
 "$python" -m pytest benchmarks/bench_kernels.py -q --device cuda --record "$device" "$@"
 if [ $# -eq 0 ]; then
   "$python" -m pytest benchmarks/bench_step.py -q --device cpu --record "$device-cpu"
 fi
-"$python" benchmarks/report.py --targets
-for results in "benchmarks/results/$device"*.json; do
-  echo "$results"
-  if [ -n "${OUT:-}" ]; then
-    cp "$results" "$OUT/"
-  fi
-done
+if [ "${CHECK:-}" = 1 ]; then
+  bash csrc/cuda/check.sh
+fi

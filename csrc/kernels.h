@@ -50,7 +50,8 @@ struct Modulation {
 };
 
 // y = act(alpha * (scale * (x - mean) * rstd + shift) + (1 - alpha) * x + residual)
-// with rstd = 1 / sqrt(variance + eps), and act(v) = v where v > 0, else slope * v (slope 1: no activation).
+// with rstd = 1 / sqrt(variance + eps), and act(v) = slope * v where v <= 0, else v (slope 1: no activation; slope 0
+// leaves 0 of everything, infinities too).
 struct Normalize {
   Maps x;
   Modulation modulation;

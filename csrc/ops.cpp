@@ -1,5 +1,5 @@
 // The operations' schemas, and the way from tensors to kernels. Gradients, shapes for tracing, validation and the
-// references are in stylekit/ops.py: what arrives here is of four dimensions, on one device, of one of three types.
+// references are in stylekit/ops: what arrives here is of four dimensions, on one device, of one of three types.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <tuple>
 
 #if defined(__linux__)
@@ -137,6 +138,27 @@ void run(const Task& task, const Tensor& x) {
 #endif
 }
 
+// ---- What would read beyond a tensor's end ----
+
+void require(bool fits, const char* name) {
+  if (!fits) throw std::invalid_argument(std::string("stylekit's kernels: ") + name + " does not fit the maps");
+}
+
+void require_like(const Tensor& x, const Tensor& other, const char* name) {
+  require(other.scalar_type() == x.scalar_type() && other.dim() == 4, name);
+  for (int d = 0; d < 4; ++d) require(other.size(d) == x.size(d), name);
+}
+
+void require_per_plane(const Tensor& x, const Tensor& values, const char* name) {
+  require(values.numel() == x.size(0) * x.size(1), name);
+}
+
+void require_modulation(const Tensor& x, const Maybe& scale, const Maybe& shift) {
+  for (const Maybe& values : {scale, shift})
+    require(!values || values->numel() == x.size(1) || values->numel() == x.size(0) * x.size(1), "scale or shift");
+  require(!scale || !shift || scale->numel() == shift->numel(), "scale or shift");
+}
+
 // ---- The operations ----
 
 std::tuple<Tensor, Tensor> channel_stats(const Tensor& features, double eps) {
@@ -149,6 +171,7 @@ Tensor channel_stats_backward(const Tensor& grad_mean, const Tensor& grad_std, c
                               const Tensor& mean, const Tensor& std) {
   const Tensor x = without_gaps(features), grad_x = result_like(x);
   const Tensor to_mean = plain(grad_mean), to_std = plain(grad_std);
+  for (const Tensor& values : {to_mean, to_std, mean, std}) require_per_plane(x, values, "a statistic");
   run(stylekit::ChannelStatsBackward{maps(x), read(to_mean), read(to_std), read(mean), read(std),
                                      grad_x.mutable_data_ptr()},
       x);
@@ -157,6 +180,8 @@ Tensor channel_stats_backward(const Tensor& grad_mean, const Tensor& grad_std, c
 
 std::tuple<Tensor, Tensor, Tensor> normalize(const Tensor& features, const Maybe& scale, const Maybe& shift,
                                              const Maybe& residual, double eps, double alpha, double slope) {
+  require_modulation(features, scale, shift);
+  if (residual) require_like(features, *residual, "residual");
   const Tensor x = without_gaps(features), y = result_like(x);
   const Tensor mean = per_plane(x), rstd = per_plane(x);
   const Maybe by = plain(scale), to = plain(shift);
@@ -170,14 +195,17 @@ std::tuple<Tensor, Tensor, Tensor> normalize(const Tensor& features, const Maybe
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> adain(const Tensor& content, const Tensor& style, double eps,
                                                          double alpha) {
+  require(style.size(1) == content.size(1) && (style.size(0) == 1 || style.size(0) == content.size(0)) &&
+              style.scalar_type() == content.scalar_type(),
+          "style");
   const Tensor x = without_gaps(content), by = without_gaps(style), y = result_like(x);
   const Tensor mean = per_plane(x), rstd = per_plane(x), style_mean = per_plane(by), style_std = per_plane(by);
   const auto small = static_cast<float>(eps);
   const stylekit::ChannelStats stats{maps(by), small, write(style_mean), write(style_std)};
   const stylekit::Normalize normalize{maps(x), modulation(style_std, style_mean), nullptr, small,
                                       static_cast<float>(alpha), 1.0f, y.mutable_data_ptr(), write(mean), write(rstd)};
-  if (x.is_cpu() && !EMULATED) {
-    if (x.numel()) stylekit::cpu::run(stats, normalize);
+  if (x.is_cpu() && !EMULATED && x.numel()) {
+    stylekit::cpu::run(stats, normalize);
   } else {
     run(stats, by);
     run(normalize, x);
@@ -190,6 +218,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> normalize_backward(const Tensor& grad
                                                               const Maybe& y, const Tensor& mean, const Tensor& rstd,
                                                               const Maybe& scale, const Maybe& shift, double alpha,
                                                               double slope) {
+  require_modulation(features, scale, shift);
+  require_like(features, grad_y, "grad");
+  if (y) require_like(features, *y, "y");
+  for (const Tensor& values : {mean, rstd}) require_per_plane(features, values, "a statistic");
   const Tensor x = without_gaps(features), grad = laid_out_as(x, grad_y), grad_x = result_like(x);
   const Tensor grad_residual = y ? result_like(x) : nothing_like(x);
   const Tensor grad_scale = per_plane(x), grad_shift = per_plane(x);
@@ -204,8 +236,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> normalize_backward(const Tensor& grad
   return {grad_x, grad_residual, grad_scale, grad_shift};
 }
 
-Tensor gram(const Tensor& features, double scale) {
+Tensor gram(const Tensor& features, bool normalize) {
   const Tensor x = without_gaps(features);
+  const double scale = normalize ? 1.0 / static_cast<double>(x.size(1) * x.size(2) * x.size(3)) : 1.0;
   const Tensor products = torch::stable::new_empty(x, {x.size(0), x.size(1), x.size(1)}, ScalarType::Float);
   run(stylekit::Gram{maps(x), static_cast<float>(scale), write(products)}, x);
   return products;
@@ -228,7 +261,7 @@ STYLEKIT_LIBRARY(STYLEKIT_NAMESPACE, m) {
   m.def(
       "normalize_backward(Tensor grad, Tensor x, Tensor? y, Tensor mean, Tensor rstd, Tensor? scale, Tensor? shift,"
       " float alpha, float slope) -> (Tensor x, Tensor residual, Tensor scale, Tensor shift)");
-  m.def("gram(Tensor x, float scale) -> Tensor");
+  m.def("gram(Tensor x, bool normalize) -> Tensor");
 }
 
 #define STYLEKIT_KERNELS(m)                                            \

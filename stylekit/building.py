@@ -87,7 +87,8 @@ def sources() -> Path:
 def build(folder: Path | None = None, cuda: bool | None = None) -> list[Path]:
     """Compiles the kernels into a folder, where each file appears as a whole, and returns the files.
 
-    If the CUDA files fail to compile, there is a warning, and the others are built.
+    If the CUDA files fail to compile, the others are built all the same, and there is a warning, or, where CUDA was asked
+    for, an error.
 
     Args:
         folder: by default the installed package's own, where the kernels are looked for
@@ -101,15 +102,20 @@ def build(folder: Path | None = None, cuda: bool | None = None) -> list[Path]:
     nvcc = _nvcc(cuda)
     _check_writable(folder)
     with _workspace() as work:
+        failure = None
         try:
             made = _compile(work, ninja, cxx, nvcc)
         except StylekitError as error:
             if nvcc is None:
                 raise
-            made = _compile(work, ninja, cxx, None)
-            warn(f"The kernels were built without CUDA. {error}")
+            made, failure = _compile(work, ninja, cxx, None), error
         for name in made:
             write_whole(folder / name, (work / name).read_bytes())
+    if failure:
+        message = f"The kernels were built without CUDA. {failure}"
+        if cuda:
+            raise StylekitError(message) from failure.__cause__
+        warn(message)
     return [folder / name for name in made]
 
 
@@ -182,7 +188,8 @@ def _compile(work: Path, ninja: str, cxx: str, nvcc: str | None) -> list[str]:
     done = subprocess.run([ninja, "-C", str(work)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         lines = [line.strip() for line in done.stdout.strip().splitlines()]
-        errors = [line for line in lines if re.search(r"error:|undefined reference|cannot find", line)] or lines[-1:]
+        told = re.compile(r"error:|fatal|undefined reference|cannot find|not found")
+        errors = list(dict.fromkeys(line.rstrip(".") for line in lines if told.search(line))) or lines[:3]
         raise StylekitError(
             f"The kernels do not compile: {'; '.join(errors[:3])}. `{BUILD} --debug` shows everything."
         ) from RuntimeError(done.stdout)

@@ -30,6 +30,20 @@ class Kernels:
     why: str
 
 
+def asked() -> str:
+    """What ``STYLEKIT_KERNELS`` asks for: ``auto`` or ``reference``.
+
+    Raises:
+        StylekitError: it is something else.
+    """
+    word = os.environ.get("STYLEKIT_KERNELS") or "auto"
+    if word not in ("auto", "reference"):
+        raise StylekitError(
+            f"STYLEKIT_KERNELS={word} means nothing. Say auto, or reference for torch's own operations."
+        )
+    return word
+
+
 def load() -> Kernels:
     """Registers the compiled kernels with torch, unless ``STYLEKIT_KERNELS=reference``. To be called once.
 
@@ -38,12 +52,7 @@ def load() -> Kernels:
     Raises:
         StylekitError: ``STYLEKIT_KERNELS`` is something else than ``auto`` or ``reference``.
     """
-    asked = os.environ.get("STYLEKIT_KERNELS") or "auto"
-    if asked not in ("auto", "reference"):
-        raise StylekitError(
-            f"STYLEKIT_KERNELS={asked} means nothing. Say auto, or reference for torch's own operations."
-        )
-    if asked == "reference":
+    if asked() == "reference":
         return Kernels(False, False, "STYLEKIT_KERNELS=reference")
     library = PACKAGE / LIBRARY
     if not library.is_file():

@@ -154,13 +154,13 @@ def check_normalize(ops: Any, sample: Sample, device: str, eps: float = 1e-5) ->
 def check_gram(ops: Any, sample: Sample, device: str) -> None:
     x = sample.draw(device, 0)
     rows = x.double().cpu().flatten(2)
-    gram = ops.gram(x, 0.25)
+    gram, share = ops.gram(x, True), 1 / max(rows[0].numel(), 1) if len(rows) else 1.0
     assert torch.equal(gram, gram.mT)
     # By the sums of the products' sizes: the products themselves may cancel. A device sums up more of them, and its
     # tensor cores do not round to nearest.
     allowed = 1e-6 if device == "cpu" else 5e-6 if sample.dtype == torch.float32 else 2e-5
-    size = (0.25 * rows.abs() @ rows.abs().mT).max().item() if rows.numel() else 1.0
-    expected = 0.25 * rows @ rows.mT
+    size = (share * rows.abs() @ rows.abs().mT).max().item() if rows.numel() else 1.0
+    expected = share * rows @ rows.mT
     check(
         "gram", gram, expected, 0.0, allowed * size / max(expected.abs().max().item(), 1e-30) if rows.numel() else 1.0
     )
@@ -173,7 +173,7 @@ def check_repeats(ops: Any, sample: Sample, device: str) -> None:
     def results() -> list[Tensor]:
         y, mean, rstd = ops.normalize(x, None, None, None, 1e-5, 1.0, 0.2)
         grads = ops.normalize_backward(grad, x, None, mean, rstd, None, None, 1.0, 0.2)
-        return [y, mean, rstd, *grads, ops.gram(x, 1.0)]
+        return [y, mean, rstd, *grads, ops.gram(x, False)]
 
     assert all(torch.equal(a, b) for a, b in zip(results(), results(), strict=True))
 

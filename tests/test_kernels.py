@@ -165,13 +165,17 @@ def test_nvcc_is_found_by_its_home_first(checkout: Checkout, monkeypatch: pytest
     assert building.cuda_targets("12.8") == ["sm_80", "sm_90", "compute_90"]
 
 
-def test_without_a_good_cuda_the_rest_is_built(checkout: Checkout) -> None:
+@pytest.mark.parametrize("asked", [True, None])
+def test_without_a_good_cuda_the_rest_is_built(
+    checkout: Checkout, asked: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not list((ROOT / "csrc" / "cuda").glob("*.cu")):
         pytest.skip("there are no CUDA files")
     checkout.install("nvcc", broken=".cu")
     told = r"built without CUDA. The kernels do not compile: .*\.cu:3: error: no such thing.*build --debug` shows"
-    with pytest.warns(StylekitWarning, match=told):
-        building.build(cuda=True)
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    with pytest.raises(StylekitError, match=told) if asked else pytest.warns(StylekitWarning, match=told):
+        building.build(cuda=asked)
     assert names(checkout.package) == ["_build", "_kernels"]
 
 
@@ -253,7 +257,9 @@ def test_a_wheel_carries_the_kernels_and_their_sources(project: Checkout) -> Non
     assert told == "stylekit: installed with compiled kernels."
     assert tag != "py3-none-any"
     assert sum(name.startswith(("stylekit/_kernels.", "stylekit/_build.")) for name in files) == 2
-    wanted = {path.relative_to(ROOT / "csrc").as_posix() for path in (ROOT / "csrc").rglob("*.*")}
+    wanted = {
+        path.relative_to(ROOT / "csrc").as_posix() for path in (ROOT / "csrc").rglob("*.*") if path.suffix != ".sh"
+    }
     assert {name.removeprefix("stylekit_csrc/") for name in files if name.startswith("stylekit_csrc/")} == wanted
     packages = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "stylekit").rglob("*.py")}
     assert packages <= {name.rpartition("/")[0] for name in files}
@@ -310,13 +316,13 @@ def test_the_kernels_load_and_compute(built: Path, monkeypatch: pytest.MonkeyPat
         """
 state = kernels.load()
 import torch
-gram = torch.ops.stylekit.gram(torch.ones(1, 2, 3, 3), 0.5)
+gram = torch.ops.stylekit.gram(torch.ones(1, 2, 3, 3), True)
 told = [state.live, state.cuda, state.why, gram.tolist(), torch.ops.stylekit.gram.default._schema.name]
 """,
     )
     assert told[:2] == [True, False]
     assert told[2].startswith("built")
-    assert told[3:] == [[[[4.5, 4.5], [4.5, 4.5]]], "stylekit::gram"]
+    assert told[3:] == [[[[0.5, 0.5], [0.5, 0.5]]], "stylekit::gram"]
 
 
 def test_a_library_of_another_version_is_not_used(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,7 +403,7 @@ def test_built_for_cuda_they_load_into_a_torch_without(
         """
 state = kernels.load()
 import torch
-gram = torch.ops.stylekit.gram(torch.ones(1, 2, 3, 3), 0.5)
+gram = torch.ops.stylekit.gram(torch.ones(1, 2, 3, 3), True)
 has = torch._C._dispatch_has_kernel_for_dispatch_key("stylekit::gram", "CUDA")
 told = [state.live, state.cuda, gram.sum().item(), has]
 """,

@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
 from stylekit import ops
 from stylekit.kernels import OPS
@@ -193,6 +194,24 @@ class TestHardValues:
         assert torch.isfinite(loss)
         assert torch.isfinite(given.grad).all()
 
+    def test_a_constant_plane_becomes_zero(self, path: str, layout: Any, device: str) -> None:
+        x = torch.full((1, 3, 100, 100), 33333.3).contiguous(memory_format=layout).to(device)
+        assert ops.instance_norm(x).abs().max() < 1e-2
+
+    def test_a_mean_far_above_the_deviation(self, path: str, layout: Any, device: str) -> None:
+        x = (100 + 0.1 * draw((1, 5, 50, 50))).contiguous(memory_format=layout)
+        mean, std = (s[:, :, None, None] for s in stats_by_hand(x.double(), 1e-5))
+        assert ((ops.instance_norm(x.to(device)).cpu() - (x - mean) / std).abs().max()) < 1e-3
+
+    def test_what_the_activation_shuts_is_zero_however_large(self, path: str, layout: Any, device: str) -> None:
+        x = draw((1, 2, 4, 4), layout=layout).to(device)
+        residual, grad = torch.zeros_like(x), torch.ones_like(x)
+        residual[0, 0, 1, 1], grad[0, 0, 1, 1] = -torch.inf, torch.inf
+        given = x.clone().requires_grad_()
+        y = ops.instance_norm(given, activation="relu", residual=residual)
+        assert y[0, 0, 1, 1] == 0
+        assert torch.isfinite(torch.autograd.grad(y, given, grad)[0]).all()
+
     def test_not_a_number_stays_in_its_channel(self, path: str, layout: Any, device: str) -> None:
         x = draw((2, 3, 8, 8), layout=layout).to(device)
         x[0, 1, 4, 4] = float("nan")
@@ -311,8 +330,100 @@ class TestSecondDerivatives:
             assert error(mine, true.cpu()) < 1e-4
 
 
+def known_statistics(x: Tensor) -> Tensor:
+    mean, std = ops.channel_stats(x.tanh())
+    return ops.adain_with(x, mean, std)
+
+
+def one_weight_for_both(x: Tensor) -> Tensor:
+    weight = x.mean((0, 2, 3))
+    return ops.instance_norm(x, weight, weight)
+
+
+DEPENDENT = {
+    "one for both": lambda x: ops.adain(x, x),
+    "style from content": lambda x: ops.adain(x, x.tanh()),
+    "content from style": lambda x: ops.adain(x.tanh(), x),
+    "known statistics": lambda x: known_statistics(x),
+    "weight from x": lambda x: ops.instance_norm(x, x.mean((2, 3)), activation="leaky_relu"),
+    "one weight for both": lambda x: one_weight_for_both(x),
+    "residual is x": lambda x: ops.instance_norm(x, activation="relu", residual=x),
+}
+
+
+@pytest.mark.parametrize("name", DEPENDENT)
+def test_inputs_that_depend_on_each_other(path: str, name: str) -> None:
+    def derivatives(dtype: torch.dtype, create_graph: bool) -> list[Tensor]:
+        x = draw((2, 3, 5, 5), dtype).requires_grad_()
+        (slope,) = torch.autograd.grad((DEPENDENT[name](x) ** 3).sum(), x, create_graph=create_graph)
+        return [slope, *torch.autograd.grad((slope**2).sum(), x)] if create_graph else [slope]
+
+    exact = derivatives(torch.float64, True)
+    assert error(derivatives(torch.float32, False)[0], exact[0].detach()) < 1e-4
+    for mine, true in zip(derivatives(torch.float32, True), exact, strict=True):
+        assert error(mine.detach(), true.detach()) < 1e-4
+
+
+def test_only_the_residual_learns(path: str) -> None:
+    x, residual = draw((1, 2, 4, 4)), draw((1, 2, 4, 4), seed=1).requires_grad_()
+    y = ops.instance_norm(x, activation="relu", residual=residual)
+    (grad,) = torch.autograd.grad(y.sum(), residual, create_graph=True)
+    assert torch.equal(grad, (y > 0).float())
+
+
+def test_an_empty_batch_teaches_its_style_nothing(path: str) -> None:
+    style = draw((1, 64, 4, 4)).requires_grad_()
+    (grad,) = torch.autograd.grad(ops.adain(torch.empty(0, 64, 4, 4), style).sum(), style)
+    assert not grad.any()
+
+
+def test_the_kernels_read_nothing_beyond_a_tensor() -> None:
+    if not kernel.KERNELS.live:
+        pytest.skip(f"the kernels are {kernel.KERNELS.why}")
+    x, normalize = draw((2, 64, 3, 3)), torch.ops.stylekit.normalize
+    for scale, shift, residual in (
+        (torch.ones(2, 64), torch.zeros(64), None),
+        (torch.ones(3), None, None),
+        (None, None, x[:1]),
+        (None, None, x.half()),
+    ):
+        with pytest.raises((RuntimeError, ValueError), match="does not fit"):
+            normalize(x, scale, shift, residual, 1e-5, 1.0, 1.0)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 class TestWithTorch:
+    @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of torch's own
+    @pytest.mark.parametrize(
+        "op",
+        [
+            lambda x: ops.instance_norm(x, activation="relu"),
+            lambda x: ops.adain(x, x.exp()),
+            lambda x: ops.gram_matrix(x),
+            lambda x: torch.stack(ops.channel_stats(x)),
+        ],
+    )
+    def test_forward_mode_and_function_transforms(self, path: str, op: Any, device: str) -> None:
+        x, along = draw((2, 3, 4, 5)).to(device), draw((2, 3, 4, 5), seed=1).to(device)
+        tangent = torch.func.jvp(op, (x,), (along,))[1]
+        expected = torch.func.jvp(op, (x.double(),), (along.double(),))[1]
+        assert error(tangent, expected.cpu()) < 1e-4
+        grad = torch.func.grad(lambda x: op(x).square().sum())(x)
+        given = x.clone().requires_grad_()
+        assert error(grad, torch.autograd.grad(op(given).square().sum(), given)[0].double().cpu()) < 1e-4
+
+    def test_one_graph_serves_all_sizes(self, path: str, device: str) -> None:
+        torch._dynamo.reset()
+        counter = CompileCounter()
+        compiled = torch.compile(lambda x: everything(x)[:5], backend=counter, dynamic=True, fullgraph=True)
+        for side in (5, 6, 7, 9):
+            compiled(draw((2, 3, side, side + 3)).to(device))
+        assert counter.frame_count == 1
+
+    def test_tensors_without_values(self, path: str, device: str) -> None:
+        assert ops.instance_norm(torch.empty(2, 3, 4, 5, device="meta")).shape == (2, 3, 4, 5)
+        assert ops.gram_matrix(torch.empty(2, 3, 4, 5, device="meta")).shape == (2, 3, 3)
+
     def test_compiles_as_one_graph(self, path: str, device: str) -> None:
         torch._dynamo.reset()
         x = draw((2, 5, 6, 7)).to(device)
@@ -347,7 +458,7 @@ class TestWithTorch:
                 (x, x, x, mean, std, weights[0].detach(), weights[1].detach(), 1.0, 0.2),
                 (x, x, None, mean, std, None, None, 1.0, 1.0),
             ],
-            "gram": [(x.clone().requires_grad_(), 0.1), (odd, 0.1)],
+            "gram": [(x.clone().requires_grad_(), True), (odd, False)],
             "adain": [(x.clone().requires_grad_(), x[:1].clone().requires_grad_(), 1e-5, 0.5), (odd, x, 1e-5, 1.0)],
         }
         assert set(samples) == set(OPS)
@@ -403,6 +514,13 @@ class TestWithTorch:
             "residual is of torch.float16, and x of torch.float32",
         ),
         (lambda x: ops.instance_norm(x, residual=x.to("meta")), ValueError, "residual is on meta, and x on cpu"),
+        (
+            lambda x: ops.instance_norm(x, negative_slope=-1.0),
+            ValueError,
+            "negative_slope is -1.0, and must be at least 0",
+        ),
+        (lambda x: ops.adain_with(x, None, torch.ones(3)), TypeError, "mean must be a tensor, and is a NoneType"),
+        (lambda x: ops.adain_with(x, torch.ones(3), None), TypeError, "std must be a tensor, and is a NoneType"),
         (lambda x: ops.adain(x, x[:, :2]), ValueError, r"style .* must have the 3 channels of the content"),
         (lambda x: ops.adain(x, x.double()), TypeError, "style is of torch.float64, and content of torch.float32"),
         (lambda x: ops.adain(x, x.to("meta")), ValueError, "style is on meta, and content on cpu"),

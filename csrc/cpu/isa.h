@@ -1,6 +1,6 @@
 // The instruction sets that the inner loops are compiled for, and the choice among them when the program runs.
 //
-// planes.cpp and gram.cpp are compiled once per set, each time into a namespace of that name. They include no header
+// planes.cpp, columns.cpp and gram.cpp are compiled once per set, each time into a namespace of that name. They include no header
 // with inline functions of others: the linker keeps one copy of those, and it could be one that this machine lacks the
 // instructions for.
 #pragma once

@@ -15,13 +15,19 @@ Moments moments(const T* x, std::int64_t pixels) {
   for (std::int64_t start = 0; start < pixels; start += CHUNK) {
     const std::int64_t count = pixels - start < CHUNK ? pixels - start : CHUNK;
     const T* chunk = x + start;
-    const float mean =
+    const float about =
         total(count, [=](std::int64_t i, auto part) { return part.load(chunk + i); }) / static_cast<float>(count);
-    const float squares = total(count, [=](std::int64_t i, auto part) {
-      const Vec d = part.load(chunk + i) - mean;
-      return d * d;
-    });
-    all_of_it.add({static_cast<double>(count), mean, squares});
+    float off, squares;  // off: what the rounding of that mean leaves over
+    totals(
+        count,
+        [=](std::int64_t i, auto part, Vec& first, Vec& second) {
+          const Vec d = part.keep(part.load(chunk + i) - about);
+          first += d;
+          second += d * d;
+        },
+        off, squares);
+    const double size = static_cast<double>(count), correction = off / size;
+    all_of_it.add({size, about + correction, squares - off * correction});
   }
   return all_of_it;
 }
@@ -31,21 +37,17 @@ Sums sums(const H& h, const T* x, std::int64_t pixels) {
   Sums all_of_it{};
   for (std::int64_t start = 0; start < pixels; start += CHUNK) {
     const std::int64_t count = pixels - start < CHUNK ? pixels - start : CHUNK;
-    Vec plain[2]{}, centred[2]{};
-    std::int64_t i = start;
-    for (; i + 2 * LANES <= start + count; i += 2 * LANES)
-      for (int k = 0; k < 2; ++k) {
-        const Vec here = h(i + k * LANES, 0, Full{});
-        plain[k] += here;
-        centred[k] += here * (load(x + i + k * LANES) - h.center.value);
-      }
-    sweep(start + count - i, [&](std::int64_t rest, auto part) {
-      const Vec here = part.keep(h(i + rest, 0, part));
-      plain[0] += here;
-      centred[0] += here * (part.load(x + i + rest) - h.center.value);
-    });
-    all_of_it.h += sum(plain[0] + plain[1]);
-    all_of_it.h_centred += sum(centred[0] + centred[1]);
+    float plain, centred;
+    totals(
+        count,
+        [=](std::int64_t i, auto part, Vec& first, Vec& second) {
+          const Vec here = part.keep(h(start + i, 0, part));
+          first += here;
+          second += here * (part.load(x + start + i) - h.center.value);
+        },
+        plain, centred);
+    all_of_it.h += plain;
+    all_of_it.h_centred += centred;
   }
   return all_of_it;
 }

@@ -81,7 +81,25 @@ inline float total(std::int64_t count, const Term& term) {
   return sum((a + b) + (c + d));
 }
 
+// Two sums at once: term(i, part, first, second) adds to both.
+template <class Term>
+inline void totals(std::int64_t count, const Term& term, float& first, float& second) {
+  Vec a[2]{}, b[2]{};
+  std::int64_t i = 0;
+  for (; i + 2 * LANES <= count; i += 2 * LANES)
+    for (int k = 0; k < 2; ++k) term(i + k * LANES, Full{}, a[k], b[k]);
+  sweep(count - i, [&](std::int64_t rest, auto part) { term(i + rest, part, a[0], b[0]); });
+  first = sum(a[0] + a[1]);
+  second = sum(b[0] + b[1]);
+}
+
 inline Vec choose(Ints condition, Vec yes, Vec no) { return condition ? yes : no; }
+
+// What is above zero, or NaN; the rest times slope, of which nothing is left if that is 0, be it infinite.
+inline Vec let_through(Vec by, Vec values, float slope) {
+  const Vec rest = slope == 0.0f ? Vec{} : values * slope;
+  return choose(by <= 0.0f, rest, values);
+}
 
 // y = act((x - center) * factor + offset + residual), where act multiplies what is not above 0 by slope.
 template <bool RESIDUAL, bool ACTIVATION, class T, class Number>
@@ -90,7 +108,7 @@ inline void affine_row(const T* x, const T* residual, T* y, std::int64_t count, 
   sweep(count, [=](std::int64_t i, auto part) {
     Vec v = (part.load(x + i) - center.at(i, part)) * factor.at(i, part) + offset.at(i, part);
     if constexpr (RESIDUAL) v += part.load(residual + i);
-    if constexpr (ACTIVATION) v = choose(v > 0.0f, v, v * slope);
+    if constexpr (ACTIVATION) v = let_through(v, v, slope);
     part.store(y + i, v);
   });
 }
@@ -124,9 +142,9 @@ struct Behind {
   Vec operator()(std::int64_t i, std::int64_t j, Part part) const {
     const Vec g = part.load(grad + i);
     if constexpr (MASK == Mask::none) return g;
-    if constexpr (MASK == Mask::from_result) return choose(part.load(y + i) > 0.0f, g, g * slope);
+    if constexpr (MASK == Mask::from_result) return let_through(part.load(y + i), g, slope);
     const Vec v = (part.load(x + i) - center.at(j, part)) * factor.at(j, part) + offset.at(j, part);
-    return choose(v > 0.0f, g, g * slope);
+    return let_through(v, g, slope);
   }
 };
 

@@ -1,5 +1,5 @@
 // A vector of floats as wide as the instruction set's registers, and its loads and stores for each element type.
-// For planes.cpp and gram.cpp only: everything is inside the namespace of the instruction set.
+// For what is compiled once per instruction set only: everything is inside the namespace of the instruction set.
 #pragma once
 
 #include <cstdint>

@@ -99,6 +99,13 @@ __device__ __forceinline__ void store(void* base, std::int64_t index, const Pack
   static_cast<typename Pack<T, N>::Raw*>(base)[index] = pack.raw;
 }
 
+// ---- The activation ----
+
+// What is above zero, or NaN; the rest times slope, of which nothing is left if that is 0, be it infinite.
+__device__ __forceinline__ float let_through(float by, float value, float slope) {
+  return by <= 0.0f ? (slope == 0.0f ? 0.0f : slope * value) : value;
+}
+
 // ---- Reductions ----
 
 __device__ __forceinline__ float warp_sum(float v) {

@@ -89,7 +89,7 @@ struct NormalizeMap {
       for (int e = 0; e < N; ++e) v[e] += residual[e];
     }
 #pragma unroll
-    for (int e = 0; e < N; ++e) v[e] = v[e] > 0.0f ? v[e] : task.slope * v[e];
+    for (int e = 0; e < N; ++e) v[e] = let_through(v[e], v[e], task.slope);
     Pack<T, N> y;
     y.pack(v);
     store<T, N>(task.y, at, y);
@@ -150,7 +150,7 @@ __device__ __forceinline__ void activation_backward(const NormalizeBackward& tas
     for (int e = 0; e < N; ++e) v[e] = lines[SETS == 1 ? 0 : e](x[e]);
   }
 #pragma unroll
-  for (int e = 0; e < N; ++e) grad[e] = v[e] > 0.0f ? grad[e] : task.slope * grad[e];
+  for (int e = 0; e < N; ++e) grad[e] = let_through(v[e], grad[e], task.slope);
 }
 
 struct BackwardCoefficients {

@@ -16,6 +16,7 @@ from stylekit.cli import check, doctor, importing, plugins, show, stylize, train
 from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
 from stylekit.errors import StylekitError
+from stylekit.kernels import asked
 from stylekit.progress import PlainWarnings
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
+        asked()  # before a plugin meets the wrong word, and is blamed
         app([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except StylekitError as error:
         if debug:

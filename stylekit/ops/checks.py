@@ -23,15 +23,13 @@ def maps(name: str, x: Tensor) -> None:
         raise ValueError(f"{name} has no pixels: it is of the shape {tuple(x.shape)}.")
 
 
-def per_channel(name: str, values: Tensor | None, x_name: str, x: Tensor, shapes: tuple[tuple[int, ...], ...]) -> None:
+def per_channel(name: str, values: Tensor, x_name: str, x: Tensor, shapes: tuple[tuple[int, ...], ...]) -> None:
     """Refuses statistics or weights that do not belong to the feature maps ``x``.
 
     Raises:
         TypeError: they are not a tensor, or of another type than x's or float32.
         ValueError: they are not of one of the shapes, or on another device than x.
     """
-    if values is None:
-        return
     same_device(x_name, x, name, values)
     if values.dtype not in (x.dtype, torch.float32):
         raise TypeError(f"{name} is of {values.dtype}, and must be of float32 or as {x_name}, {x.dtype}.")

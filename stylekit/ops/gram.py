@@ -29,7 +29,7 @@ def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
     """
     checks.maps("features", features)
     if kernel.takes(features):
-        gram: Tensor = torch.ops.stylekit.gram.default(features, reference.gram_scale(features, normalize))
+        gram: Tensor = torch.ops.stylekit.gram.default(features, normalize)
         return gram
     return reference.gram_matrix(features, normalize)
 
@@ -58,19 +58,19 @@ def gram_mse(features: Tensor, target_gram: Tensor) -> Tensor:
     return F.mse_loss(gram, target_gram.to(gram.dtype).expand_as(gram))
 
 
-def _fake(x: Tensor, scale: float) -> Tensor:
+def _fake(x: Tensor, normalize: bool) -> Tensor:
     return x.new_empty((x.shape[0], x.shape[1], x.shape[1]), dtype=torch.float32)
 
 
-def _setup(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
-    x, ctx.scale = inputs
+def _setup(ctx: Any, inputs: tuple[Tensor, bool], output: Tensor) -> None:
+    x, ctx.normalize = inputs
     ctx.save_for_backward(x)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     (x,) = ctx.saved_tensors
-    both = (grad + grad.transpose(1, 2)) * ctx.scale
-    with torch.autocast(x.device.type, enabled=False):
+    both = (grad + grad.transpose(1, 2)) * reference.gram_scale(x, ctx.normalize)
+    with reference.without_autocast(x):
         if x.is_contiguous():
             grad_x = torch.bmm(both, reference.wide(x).flatten(2)).view(x.shape)
         else:  # pixels x channels, so that the result is channels-last as well

@@ -21,7 +21,7 @@ def adain(content: Tensor, style: Tensor, eps: float = 1e-5, alpha: float = 1.0)
         content: feature maps ``(N, C, H, W)``
         style: feature maps ``(N, C, H', W')`` of any size, or ``(1, C, H', W')`` for one style for all
         eps: added to both variances
-        alpha: 1 for the style's statistics, 0 for the content untouched, or between
+        alpha: 1 for the style's statistics, 0 for the content's own, or between
 
     Returns:
         Feature maps of the content's shape, type and layout.
@@ -53,7 +53,7 @@ def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, al
         mean: of the style's channels, ``(N, C)``, or ``(1, C)`` or ``(C,)`` for all samples
         std: their standard deviation, as :func:`channel_stats` returns it, of mean's shape
         eps: added to the content's variance
-        alpha: 1 for the style's statistics, 0 for the content untouched, or between
+        alpha: 1 for the style's statistics, 0 for the content's own, or between
 
     Returns:
         Feature maps of the content's shape, type and layout.
@@ -90,25 +90,30 @@ def instance_norm(
         eps: added to the variance
         activation: ``none``, ``relu`` or ``leaky_relu``
         residual: added before the activation; of x's shape
-        negative_slope: of ``leaky_relu``
+        negative_slope: of ``leaky_relu``, at least 0
 
     Returns:
-        Feature maps of x's shape, type and layout.
+        Feature maps of x's shape and layout, and its type, or under autocast the wider one of x and residual.
 
     Raises:
         TypeError: an argument is not a tensor, or of a type that does not fit x's.
-        ValueError: a shape is wrong, the tensors are on different devices, or there is no such activation.
+        ValueError: a shape is wrong, the tensors are on different devices, there is no such activation, or the slope is
+            negative.
     """
     checks.maps("x", x)
     samples, channels = x.shape[:2]
     shapes = ((channels,), (samples, channels))
-    checks.per_channel("weight", weight, "x", x, shapes)
-    checks.per_channel("bias", bias, "x", x, shapes if weight is None else (tuple(weight.shape),))
+    if weight is not None:
+        checks.per_channel("weight", weight, "x", x, shapes)
+    if bias is not None:
+        checks.per_channel("bias", bias, "x", x, shapes if weight is None else (tuple(weight.shape),))
     if residual is not None:
         checks.same_device("x", x, "residual", residual)
         x, residual = checks.one_dtype("x", x, "residual", residual)
         if residual.shape != x.shape:
             raise ValueError(f"residual is of the shape {tuple(residual.shape)}, and x of {tuple(x.shape)}.")
+    if negative_slope < 0:
+        raise ValueError(f"negative_slope is {negative_slope}, and must be at least 0.")
     if activation not in get_args(Activation):
         raise ValueError(f"activation is {activation!r}, and must be one of {', '.join(get_args(Activation))}.")
     slope = 1.0 if activation == "none" else 0.0 if activation == "relu" else negative_slope
@@ -170,20 +175,20 @@ def _shaped(grad: Tensor, like: Tensor | None) -> Tensor | None:
 
 
 def _backward_to_be_differentiated(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-    """The gradients, built by torch from the reference, so that they have gradients themselves."""
     x, scale, shift, y, _, _ = ctx.saved_tensors
-    before = reference.normalize(x, scale, shift, None, ctx.eps, ctx.alpha, 1.0)
-    through = (before if y is None else y) > 0
-    grad = grad_y if ctx.slope == 1 else torch.where(through, grad_y, grad_y * ctx.slope)
-    grads = _again(before, grad, x, scale, shift)
+    grad = grad_y
+    if ctx.slope != 1:
+        with torch.no_grad():
+            before = reference.normalize(x, scale, shift, None, ctx.eps, ctx.alpha, 1.0) if y is None else y
+        grad = torch.where(before > 0, grad_y, grad_y * ctx.slope)
+    grads = kernel.differentiable_gradients(
+        lambda x, scale, shift: reference.normalize(x, scale, shift, None, ctx.eps, ctx.alpha, 1.0),
+        grad,
+        x,
+        scale,
+        shift,
+    )
     return *grads, grad if ctx.has_residual else None, None, None, None
-
-
-def _again(output: Tensor, grad: Tensor, *inputs: Tensor | None) -> list[Tensor | None]:
-    """The gradients of what needs one, to be differentiated again."""
-    asked = [given for given in inputs if given is not None and given.requires_grad]
-    grads = iter(torch.autograd.grad(output, asked, grad, create_graph=True))
-    return [next(grads) if given is not None and given.requires_grad else None for given in inputs]
 
 
 def _backward_fake(
@@ -217,7 +222,10 @@ def _adain_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) 
 def _adain_backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     content, style, mean, rstd, style_mean, style_std = ctx.saved_tensors
     if torch.is_grad_enabled():  # a second derivative may follow
-        return *_again(reference.adain(content, style, ctx.eps, ctx.alpha), grad_y, content, style), None, None
+        both = kernel.differentiable_gradients(
+            lambda content, style: reference.adain(content, style, ctx.eps, ctx.alpha), grad_y, content, style
+        )
+        return *both, None, None
     grad_content, _, grad_std, grad_mean = torch.ops.stylekit.normalize_backward.default(
         grad_y, content, None, mean, rstd, style_std, style_mean, ctx.alpha, 1.0
     )

@@ -5,6 +5,8 @@ The functions have the names and arguments of those in :mod:`stylekit.ops`, whic
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +20,12 @@ def wide(x: Tensor) -> Tensor:
 def per_plane(values: Tensor) -> Tensor:
     """``(C,)`` or ``(N, C)`` as ``(1 or N, C, 1, 1)``, to be broadcast over the pixels."""
     return (values if values.ndim == 2 else values[None])[:, :, None, None]
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[None]:
+    """Where the device has autocast, switches it off."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def channel_stats(x: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
@@ -36,9 +44,12 @@ def normalize(
     slope: float,
 ) -> Tensor:
     """``act(alpha * (scale * xhat + shift) + (1 - alpha) * x + residual)``; act multiplies negative values by slope."""
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         # A group norm of one channel a group is an instance norm; torch's own goes through batch norm, and is slower.
-        y = torch.group_norm(wide(x), x.shape[1], None, None, eps)
+        # Channels-last it subtracts squares, which cancel.
+        y = torch.group_norm(wide(x).contiguous(), x.shape[1], None, None, eps)
+        if x.stride(1) == 1 and not x.is_contiguous():
+            y = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
         if scale is not None:
             y = y * per_plane(scale)
         if shift is not None:
@@ -75,7 +86,7 @@ def instance_norm(
 
 def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
     scale = gram_scale(features, normalize)
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features):
         # Scaled before they are summed, and summed by parts: a float32 sum over a million pixels loses four digits.
         parts = wide(features).flatten(2).split(2**14, dim=2)
         return torch.stack([part @ (part * scale).transpose(1, 2) for part in parts]).sum(0)

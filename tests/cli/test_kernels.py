@@ -74,7 +74,7 @@ def test_a_build_that_fails_says_why_and_with_debug_everything(program: Program,
     false_compiler(package, "echo a.cpp:1: error: bad; echo and more of it; exit 1")
     assert program("kernels", "build", "--cuda").error.startswith("CUDA was asked for, but there is no nvcc. Put it on")
     error = program("kernels", "build").error
-    assert error.startswith("The kernels do not compile: a.cpp:1: error: bad; ")
+    assert error.startswith("The kernels do not compile: a.cpp:1: error: bad. `stylekit")
     assert error.endswith("`stylekit kernels build --debug` shows everything.")
     assert "and more of it" not in error
     assert "and more of it" in program("kernels", "build", "--debug").err
