@@ -403,7 +403,7 @@ def test_built_for_cuda_they_load_into_a_torch_without(
         """
 state = kernels.load()
 import torch
-gram = torch.ops.stylekit.gram(torch.ones(1, 2, 3, 3), True)
+gram = torch.ops.stylekit.gram(torch.ones(1, 2, 3, 3), False)
 has = torch._C._dispatch_has_kernel_for_dispatch_key("stylekit::gram", "CUDA")
 told = [state.live, state.cuda, gram.sum().item(), has]
 """,
