@@ -150,7 +150,7 @@ void require_like(const Tensor& x, const Tensor& other, const char* name) {
 }
 
 void require_per_plane(const Tensor& x, const Tensor& values, const char* name) {
-  require(values.numel() == x.size(0) * x.size(1), name);
+  require(values.numel() == x.size(0) * x.size(1) && values.scalar_type() == ScalarType::Float, name);
 }
 
 void require_modulation(const Tensor& x, const Maybe& scale, const Maybe& shift) {

@@ -1,12 +1,11 @@
 // The Gram matrix: its plan, and the items handed out to torch's threads.
-#include <torch/csrc/stable/ops.h>
-
 #include <algorithm>
 #include <atomic>
 #include <memory>
 #include <vector>
 
 #include "gram.h"
+#include "hand_out.h"
 #include "kernels.h"
 
 namespace stylekit::cpu {
@@ -50,24 +49,19 @@ GramPlan::GramPlan(const Maps& x) {
   slices = divide_up(x.pixels, slice_pixels);
 }
 
-// Whoever is free takes the next item, so that one thread's delay is not everyone's.
 void run(const Gram& task) {
   const GramPlan plan(task.x);
   const std::int64_t all = task.x.samples * plan.pairs, items = all * plan.slices, threads = workers(task.x, items);
   const bool sliced = plan.slices > 1;
   const Arrays packed(threads, plan.packed_floats()), sums(sliced ? items : threads, plan.sums_floats());
   std::vector<std::atomic<std::int64_t>> done(static_cast<std::size_t>(all));  // slices of each block
-  std::atomic<std::int64_t> next = 0;
 
-  torch::stable::parallel_for(0, threads, 1, [&](std::int64_t thread, std::int64_t) {
-    for (std::int64_t item = next++; item < items; item = next++) {
-      const std::int64_t block = item / plan.slices, slice = item % plan.slices;
-      const std::int64_t sample = block / plan.pairs, pair = block % plan.pairs;
-      STYLEKIT_ON_BEST_ISA(
-          gram_slice(task, plan, sample, pair, slice, packed[thread], sums[sliced ? item : thread]));
-      if (++done[static_cast<std::size_t>(block)] == plan.slices)
-        STYLEKIT_ON_BEST_ISA(gram_finish(task, plan, sample, pair, sums[sliced ? item - slice : thread]));
-    }
+  hand_out(threads, items, 1, [&](std::int64_t thread, std::int64_t item, std::int64_t) {
+    const std::int64_t block = item / plan.slices, slice = item % plan.slices;
+    const std::int64_t sample = block / plan.pairs, pair = block % plan.pairs;
+    STYLEKIT_ON_BEST_ISA(gram_slice(task, plan, sample, pair, slice, packed[thread], sums[sliced ? item : thread]));
+    if (++done[static_cast<std::size_t>(block)] == plan.slices)
+      STYLEKIT_ON_BEST_ISA(gram_finish(task, plan, sample, pair, sums[sliced ? item - slice : thread]));
   });
 }
 

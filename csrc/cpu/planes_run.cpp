@@ -1,12 +1,10 @@
 // Shares the kernels over planes and over columns among torch's threads.
-#include <torch/csrc/stable/ops.h>
-
 #include <algorithm>
-#include <atomic>
 #include <memory>
 #include <vector>
 
 #include "columns.h"
+#include "hand_out.h"
 #include "kernels.h"
 #include "planes.h"
 
@@ -16,17 +14,13 @@ namespace {
 constexpr std::int64_t WORTH_A_THREAD = 131072;  // values, which take about as long as waking a thread does
 constexpr std::int64_t AT_ONCE = 32768;          // values that a thread takes, before it asks for more
 
-// Calls body(begin, end) for all the items. Whoever is free takes the next ones: a thread that is late does less.
+// Calls body(begin, end) for all the items, on as many threads as they are worth.
 template <class Body>
 void share(std::int64_t items, std::int64_t values_of_one, const Body& body) {
   const std::int64_t threads = std::clamp<std::int64_t>(items * values_of_one / WORTH_A_THREAD, 1,
                                                         torch::stable::get_num_threads());
-  const std::int64_t some = std::max<std::int64_t>(1, AT_ONCE / values_of_one);
-  std::atomic<std::int64_t> next = 0;
-  torch::stable::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
-    for (std::int64_t begin = next.fetch_add(some); begin < items; begin = next.fetch_add(some))
-      body(begin, std::min(items, begin + some));
-  });
+  hand_out(threads, items, std::max<std::int64_t>(1, AT_ONCE / values_of_one),
+           [&](std::int64_t, std::int64_t begin, std::int64_t end) { body(begin, end); });
 }
 
 template <class T>

@@ -116,8 +116,7 @@ def instance_norm(
         raise ValueError(f"negative_slope is {negative_slope}, and must be at least 0.")
     if activation not in get_args(Activation):
         raise ValueError(f"activation is {activation!r}, and must be one of {', '.join(get_args(Activation))}.")
-    slope = 1.0 if activation == "none" else 0.0 if activation == "relu" else negative_slope
-    return _normalize(x, weight, bias, residual, eps, 1.0, slope)
+    return _normalize(x, weight, bias, residual, eps, 1.0, reference.slope_of(activation, negative_slope))
 
 
 def _normalize(

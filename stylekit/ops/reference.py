@@ -80,8 +80,12 @@ def instance_norm(
     residual: Tensor | None = None,
     negative_slope: float = 0.2,
 ) -> Tensor:
-    slope = {"none": 1.0, "relu": 0.0}.get(activation, negative_slope)
-    return normalize(x, weight, bias, residual, eps, 1.0, slope)
+    return normalize(x, weight, bias, residual, eps, 1.0, slope_of(activation, negative_slope))
+
+
+def slope_of(activation: str, negative_slope: float) -> float:
+    """What the activation multiplies negative values with: ``none`` is 1, ``relu`` 0, ``leaky_relu`` the given one."""
+    return {"none": 1.0, "relu": 0.0}.get(activation, negative_slope)
 
 
 def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
