@@ -6,6 +6,8 @@ import difflib
 import warnings
 from collections.abc import Iterable
 
+__all__ = ["NotFinite", "StylekitError", "StylekitWarning", "suggest", "warn"]
+
 
 class StylekitError(Exception):
     """One paragraph for the user: it names the thing and says what to do. The command line shows it without a trace."""

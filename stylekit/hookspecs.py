@@ -2,7 +2,11 @@
 
 A plugin is a module with any of these functions, each marked with ``@hookimpl``, that an installed package names in its
 entry-point group ``stylekit``. Hooks that offer parts return ``{name: callable that builds}``. Images are float tensors
-``(N, C, H, W)`` in ``[0, 1]`` wherever they cross from one part to another.
+``(N, C, H, W)`` in ``[0, 1]`` wherever they cross from one part to another, with three channels unless a network names
+the numbers that it takes in an attribute ``channels``, such as ``(1, 3)``.
+
+A package adds a command to ``stylekit`` by an entry point in the group ``stylekit.commands``: its name, and a function
+whose parameters become the options, or a ``typer.Typer``.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
     from stylekit.method import Method
+
+__all__ = ["API", "hookimpl"]
 
 API = 1
 """The contract's version. A plugin may state the one it was written for as ``STYLEKIT_API = 1``."""
@@ -59,6 +65,11 @@ def stylekit_encoders() -> Mapping[str, Callable[..., nn.Module]]:
 @hookspec
 def stylekit_methods() -> Mapping[str, Callable[..., Method]]:
     """Subclasses of :class:`stylekit.Method`: what ``stylekit train --plugin NAME`` trains."""
+
+
+@hookspec
+def stylekit_presets() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    """Named sets of arguments for methods, one's own or others': ``{method: {preset: {argument: value}}}``."""
 
 
 @hookspec

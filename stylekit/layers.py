@@ -12,6 +12,19 @@ from torch import Tensor, nn
 from stylekit.errors import StylekitError
 from stylekit.ops import Activation, instance_norm
 
+__all__ = [
+    "InstanceNorm",
+    "NarrowConv2d",
+    "Norm",
+    "Upsample",
+    "freeze_idle_biases",
+    "init_normal",
+    "norm_and",
+    "norm_layer",
+    "require_options",
+    "resize_conv",
+]
+
 Norm = Literal["instance", "batch", "none"]
 Upsample = Literal["transpose", "resize"]
 

@@ -17,6 +17,8 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from stylekit.errors import StylekitError
 
+__all__ = ["SPLITS", "SUFFIXES", "Layout", "Side", "find", "find_layout", "opened", "split_of"]
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 """The file names that count as pictures, in any case."""
 

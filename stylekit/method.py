@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
 
+__all__ = ["Batch", "Method", "Player", "Terms", "Turn", "constant", "linear_decay", "turn"]
+
 Batch = Mapping[str, Tensor]
 Terms = dict[str, Tensor]
 _Function = TypeVar("_Function", bound=Callable[..., Terms])
@@ -116,6 +118,9 @@ class Method(nn.Module):
     """The values that ``stylize`` takes as ``direction``, the usual one first; empty: it takes none."""
     ships: ClassVar[tuple[str, ...]] = ()
     """The submodules that ``stylize`` needs, and all that a model file holds; empty: every one."""
+
+    exportable: ClassVar[bool] = True
+    """Whether ``stylize`` is one graph for all pictures of a size, which ``torch.export`` can take; an optimisation is not."""
 
     arguments: dict[str, Any]
     """What the constructor was called with, defaults too; a model file keeps it."""

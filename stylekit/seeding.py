@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+__all__ = ["derive", "seeded"]
+
 
 def derive(*address: int | str) -> int:
     """A seed of 63 bits from an address; different addresses give unrelated seeds."""

@@ -14,6 +14,8 @@ from torch import Tensor
 from stylekit import plugins
 from stylekit.errors import StylekitError
 
+__all__ = ["clean", "read_generators", "recognise"]
+
 State = Mapping[str, Tensor]
 
 

@@ -195,7 +195,7 @@ def test_plugin_may_state_the_contracts_version(install: Install) -> None:
 
 def test_every_hook_of_the_contract_may_be_implemented(install: Install) -> None:
     hooks = [(name, hook) for name, hook in vars(hookspecs).items() if name.startswith("stylekit_")]
-    assert len(hooks) == 10
+    assert len(hooks) == 11
     source = "from stylekit import hookimpl\n"
     for name, hook in hooks:
         taken = ", ".join(hook.__code__.co_varnames[: hook.__code__.co_argcount])
