@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,21 @@ def build(settings: Settings) -> tuple[str, Method]:
         StylekitError: no such method or preset, or an argument that it does not take.
     """
     name, factory = plugins.find_method(settings.plugin)
-    presets = getattr(factory, "presets", {})
-    if settings.preset is not None and settings.preset not in presets:
-        raise StylekitError(
-            f"The method {name!r} has no preset {settings.preset!r}. {suggest(settings.preset, presets)}"
-        )
-    base = presets[settings.preset] if settings.preset else {}
+    base = _preset(name, factory, settings.preset) if settings.preset else {}
     arguments = override(factory, base, settings.set, f"method {name!r}")
-    return name, construct(factory, arguments, f"method {name!r}")
+    method = construct(factory, arguments, f"method {name!r}")
+    plugins.sign(method, "method", name)
+    return name, method
+
+
+def _preset(method: str, factory: Callable[..., Method], name: str) -> Mapping[str, Any]:
+    """The method's own preset of that name, or one that a plugin adds."""
+    own: Mapping[str, Mapping[str, Any]] = getattr(factory, "presets", {})
+    found = own[name] if name in own else plugins.preset(method, name)
+    if found is None:
+        known = {*own, *plugins.presets(method)}
+        raise StylekitError(f"The method {method!r} has no preset {name!r}. {suggest(name, known)}")
+    return found
 
 
 def open_data(settings: Settings, split: str) -> Any:
@@ -42,7 +50,8 @@ def open_data(settings: Settings, split: str) -> Any:
         spec = {"name": "folders", "content": settings.content, "style": settings.style}
     elif isinstance(spec, str) and Path(spec).is_absolute():
         spec = {"name": "folders", "data": spec}
-    elif isinstance(spec, str) and spec not in (known := plugins.names("dataset")):
+    elif isinstance(spec, str) and not plugins.owners("dataset", spec):
+        known = plugins.names("dataset")
         raise StylekitError(f"There is neither a folder nor a data set {spec!r}. {suggest(spec, known)}")
     return make("dataset", spec, size=settings.size, seed=settings.seed, split=split)
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from stylekit import checkpoint
 from stylekit.assembly import build, check_sides, open_data, open_preview
-from stylekit.building import find_compiler
+from stylekit.compiling import find_compiler
 from stylekit.data import batches
 from stylekit.errors import NotFinite, StylekitError, suggest
 from stylekit.method import Batch, Method, Player, Turn
+from stylekit.plugins import require
 from stylekit.recorder import Recorder
 from stylekit.runs import Run, next_free
 from stylekit.runtime import Runtime, launch
@@ -148,6 +149,7 @@ def train(plugin: str | Method | None = None, /, *, progress: bool = False, **se
         if not given.get("out"):
             raise StylekitError("--resume needs --out, the folder of the run to go on with.")
         run = Run.open(Path(given["out"]).expanduser())
+        require(run.packages(), f"The run in {run.folder}")
         final = run.resumed_settings(given)
     else:
         final = check(given)

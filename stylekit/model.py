@@ -29,15 +29,12 @@ Image_ = TypeVar("Image_", Tensor, Image.Image)
 
 def header(method: Method, name: str) -> dict[str, str]:
     """What a file of weights says about itself."""
-    try:
-        package = plugins.owner("method", name).origin
-    except StylekitError:  # built by hand, from a class that no plugin offers
-        package = ""
     return {
         "stylekit": stylekit.__version__,
         "format": FORMAT,
         "method": name,
-        "package": package,
+        "origin": plugins.origin(method),
+        "packages": json.dumps(plugins.packages(method)),
         "arguments": json.dumps(plain(method.arguments)),
     }
 
@@ -155,7 +152,7 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     name, factory = plugins.find_method(plugin)
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
     arguments, state = reader.read_weights({str(file): read_state(file) for file in files})
-    method: Method = make("method", factory, **arguments)
+    method: Method = make("method", name, **arguments)
     absent = {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
     fit(method, state, files[0], absent)
     write_tensors(out, state, header(method, name))
@@ -167,7 +164,7 @@ def _build(
 ) -> Method:
     name = told["method"]
     try:
-        stored = dict(json.loads(told["arguments"]))
+        stored, needed = dict(json.loads(told["arguments"])), dict(json.loads(told.get("packages", "{}")))
     except (KeyError, ValueError, TypeError) as error:
         raise StylekitError(f"{path} is damaged: its header has no arguments of the method ({error}).") from None
     for key, value in stored.items():
@@ -176,17 +173,21 @@ def _build(
                 f"{path} was made with {key}={value['callable']}, which has no registered name. Give it again: "
                 f"stylekit.load({str(path)!r}, {key}=...)."
             )
+    if factory is None:
+        plugins.require(needed, path)
+        if not plugins.owners("method", name):
+            raise StylekitError(
+                f"{path} belongs to the method {name!r} of {told.get('origin') or 'no plugin'}, which is not here. Name its "
+                "file with --plugin FILE.py, or give its class: stylekit.load(..., method=...)."
+            )
     try:
-        factory = factory or plugins.find("method", name)
-    except StylekitError as error:
-        raise StylekitError(
-            f"{path} belongs to the method {name!r} of {told.get('package') or 'no package'}, which is not installed. "
-            f"Install it, name its file with --plugin FILE.py, or give its class: stylekit.load(..., method=...). {error}"
-        ) from None
-    try:
-        method: Method = make("method", factory, **{**stored, **arguments})
+        method: Method = make("method", factory or name, **{**stored, **arguments})
     except StylekitError as error:
         raise StylekitError(f"{path} holds a model that cannot be built here. {error}") from None
+    if factory is None and (others := needed.keys() - plugins.packages(method)):
+        raise StylekitError(
+            f"{path} was made with parts of {', '.join(others)}, and here their names mean parts of others."
+        )
     return method
 
 

@@ -144,7 +144,11 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
         StylekitError: unknown name or option, or a value of the wrong type.
     """
     factory, own, what = split(kind, spec)
-    return construct(factory, {**options, **own}, what)
+    part = construct(factory, {**options, **own}, what)
+    name = spec["name"] if isinstance(spec, Mapping) else spec
+    if isinstance(name, str):
+        plugins.sign(part, kind, name)
+    return part
 
 
 def construct(factory: Callable[..., Any], given: Mapping[str, Any], what: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylekit import checkpoint, model
+from stylekit import checkpoint, model, plugins
 from stylekit.data import SeededItems
 from stylekit.errors import StylekitError
 from stylekit.method import Batch, Method
@@ -61,9 +61,9 @@ class Recorder:
         self.relay = Relay(settings.log if runtime.main else ())
         if runtime.main:
             self.preview = self._preview_batch(preview)
-            self._begin()
+            self._begin(plugins.packages(method, preview))
 
-    def _begin(self) -> None:
+    def _begin(self, packages: Mapping[str, str]) -> None:
         if self.settings.resume:
             before = self.run.settings().steps
             if before != self.settings.steps:
@@ -75,7 +75,7 @@ class Recorder:
             self.run.create(self.settings)
         settings = self.settings.as_json()
         played = {"name": self.name, "arguments": model.plain(self.method.arguments)}
-        self.run.describe(settings=settings, method=played)
+        self.run.describe(settings=settings, method=played, packages=packages)
         self.relay.call("run_started", run=self.run.folder, settings=settings)
 
     def _preview_batch(self, dataset: Any) -> dict[str, Tensor]:

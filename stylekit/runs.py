@@ -92,6 +92,10 @@ class Run:
             )
         return new
 
+    def packages(self) -> dict[str, str]:
+        """The packages that the run's plugins came from, with their versions then."""
+        return dict(self._read().get("packages", {}))
+
     def describe(self, **facts: Any) -> None:
         """Adds facts to ``run.json``."""
         self._write({**self._read(), **facts})

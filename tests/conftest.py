@@ -1,12 +1,17 @@
-"""What the tests share: the folders of reference data beside the repository, and one thread for small tensors."""
+"""What the tests share: reference data beside the repository, one thread for small tensors, and installed plugins."""
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import torch
+
+from stylekit import entrypoints, plugins
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -37,3 +42,45 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+class Install(Protocol):
+    """Installs a distribution of one module with one entry point, as pip would leave it behind."""
+
+    def __call__(
+        self, package: str, name: str, source: str, version: str = "1.0", group: str = "stylekit", target: str = ""
+    ) -> None: ...
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def install(
+        package: str, name: str, source: str, version: str = "1.0", group: str = "stylekit", target: str = ""
+    ) -> None:
+        module = f"sample_{package.replace('-', '_')}"
+        (site / f"{module}.py").write_text(source)
+        told = site / f"{package.replace('-', '_')}-{version}.dist-info"
+        told.mkdir()
+        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        (told / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}{target}\n")
+        importlib.invalidate_caches()
+
+    return install
+
+
+@pytest.fixture(autouse=True)
+def _fresh_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test found, loaded and warned of is not remembered by the next one."""
+    monkeypatch.setattr(plugins, "_files", {})
+    remembered = (plugins._load, plugins._report, entrypoints._pass_over)
+    for cached in remembered:
+        cached.cache_clear()
+    yield
+    for cached in remembered:
+        cached.cache_clear()
+    for name in [name for name in sys.modules if name.startswith(("sample_", "stylekit_file_"))]:
+        del sys.modules[name]

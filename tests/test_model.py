@@ -154,7 +154,8 @@ def test_a_model_file_tells_what_it_is(run: Path) -> None:
     assert told["method"] == "cyclegan"
     assert told["format"] == "1"
     assert told["stylekit"] == stylekit.__version__
-    assert told["package"] == f"stylekit {stylekit.__version__}"
+    assert told["origin"] == f"stylekit {stylekit.__version__}"
+    assert told["packages"] == "{}"
     arguments = json.loads(told["arguments"])
     assert arguments.items() >= {**NETWORKS, "ema": 0.5, "lr": 0.01, "pool": 50}.items()
     assert {name.split(".")[0] for name in tensors} == {"generator_ab", "generator_ba"}  # and no discriminator

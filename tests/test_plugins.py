@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 import stylekit
 import stylekit_plugins
-from stylekit import StylekitError, StylekitWarning, hookspecs, make, plugins
+from stylekit import StylekitError, StylekitWarning, hookspecs, make, model, plugins, tensors
+from stylekit.assembly import build
+from stylekit.settings import check
+
+if TYPE_CHECKING:
+    from tests.conftest import Install
 
 GENERATOR = """
 from stylekit import hookimpl
@@ -38,41 +45,6 @@ class Mine(Method):
 def stylekit_methods():
     return {"mine": Mine}
 """
-Install = Callable[..., None]
-
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing that was found before or is found here is remembered."""
-    monkeypatch.setattr(plugins, "_files", {})
-    modules = set(sys.modules)
-    for cached in (plugins._load, plugins._report):
-        cached.cache_clear()
-    yield
-    for cached in (plugins._load, plugins._report):
-        cached.cache_clear()
-    for name in set(sys.modules) - modules:
-        if name.startswith(("sample_", "stylekit_file_")):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Installs a distribution with one plugin, as pip would leave it behind."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-
-    def install(package: str, plugin: str, source: str, version: str = "1.0") -> None:
-        module = f"sample_{package.replace('-', '_')}"
-        (site / f"{module}.py").write_text(source)
-        told = site / f"{package.replace('-', '_')}-{version}.dist-info"
-        told.mkdir()
-        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        (told / "entry_points.txt").write_text(f"[stylekit]\n{plugin} = {module}\n")
-        importlib.invalidate_caches()
-
-    return install
 
 
 def offering(name: str) -> str:
@@ -97,7 +69,7 @@ def test_plugin_of_another_package_is_found_and_its_part_built(install: Install)
     assert only("tulip").origin == "tulips 2.1"
     assert isinstance(make("generator", "garden"), torch.nn.Identity)
     assert "garden" in plugins.names("generator")
-    assert plugins.state(only("tulip")) == "generator garden"
+    assert plugins.state(only("tulip")) == ("loads", "generator garden")
 
 
 def test_no_plugin_is_imported_to_be_listed(install: Install) -> None:
@@ -134,6 +106,166 @@ def test_part_in_a_plugin_of_the_same_name_goes_before_others(install: Install) 
     assert isinstance(make("generator", "flower"), torch.nn.Identity)
 
 
+def test_installed_package_cannot_take_a_built_in_name(install: Install) -> None:
+    install("weeds", "resnet", offering("resnet").replace("return", "raise SystemExit;"))
+    install("thorns", "thorn", "raise RuntimeError('imported')")
+    assert plugins.owner("generator", "resnet").own
+    assert plugins.find_plugin("resnet").own
+    assert [(kind, part.__name__) for kind, _, part in plugins.parts_named("resnet")] == [("generator", "ResNet")]
+
+
+def test_built_in_parts_are_found_without_importing_any_package(install: Install) -> None:
+    """Also those whose name is not their plugin's."""
+    install("thorns", "thorn", "raise RuntimeError('imported')")
+    assert make("loss", "hinge")
+    assert plugins.owners("dataset", "scenes")
+
+
+def test_file_that_takes_a_built_in_name_is_told(tmp_path: Path) -> None:
+    plugins.add_file(Path(write(tmp_path / "mine.py", offering("resnet"))))
+    with pytest.raises(StylekitError, match=rf"is offered twice, by {tmp_path}/mine\.py and stylekit .*another name"):
+        make("generator", "resnet")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen"),
+    [
+        ("", set()),
+        ("tulip", {"tulip"}),
+        ("Red_Roses", {"rose"}),
+        (" tulip, red-roses ,", {"tulip", "rose"}),
+        ("nothing", set()),
+    ],
+)
+def test_variable_limits_what_is_visible(
+    install: Install, monkeypatch: pytest.MonkeyPatch, wanted: str, seen: set[str]
+) -> None:
+    install("tulips", "tulip", offering("tulip"))
+    install("red-roses", "rose", offering("rose"))
+    monkeypatch.setenv("STYLEKIT_PLUGINS", wanted)
+    assert {plugin.name for plugin in plugins.installed() if not plugin.own} == seen
+    assert {"cyclegan", "resnet"} <= {plugin.name for plugin in plugins.installed()}
+
+
+def test_variable_decides_between_two_packages(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("tulips", "flower", offering("flower"))
+    install("roses", "flower", offering("flower"), "3.0")
+    monkeypatch.setenv("STYLEKIT_PLUGINS", "roses")
+    assert plugins.owner("generator", "flower").origin == "roses 3.0"
+
+
+def test_package_with_damaged_metadata_is_passed_over(install: Install, tmp_path: Path) -> None:
+    install("tulips", "tulip", offering("flower"))
+    install("weeds", "weed", "")
+    damaged = tmp_path / "site" / "weeds-1.0.dist-info"
+    (damaged / "entry_points.txt").write_text("[stylekit]\nweed\n")
+    with pytest.warns(StylekitWarning, match=rf"the metadata in {damaged} is damaged and passed over"):
+        assert only("tulip").origin == "tulips 1.0"
+    assert only("cyclegan").own
+
+
+PRESET = """
+from stylekit import hookimpl
+
+@hookimpl
+def stylekit_presets():
+    return {"cyclegan": {"huge": {"cycle": 2.0, "generator": {"name": "resnet", "blocks": 1, "width": 4}}}}
+"""
+
+
+def test_plugin_adds_a_preset_to_a_method(install: Install) -> None:
+    install("tulips", "tulip", PRESET)
+    assert plugins.state(only("tulip")) == ("loads", "preset for cyclegan")
+    _, method = build(check({"plugin": "cyclegan", "preset": "huge", "set": {"generator.width": 2}}))
+    assert method.arguments["cycle"] == 2.0
+    assert method.arguments["generator"] == {"name": "resnet", "blocks": 1, "width": 2}
+    with pytest.raises(StylekitError, match=r"no preset 'hug'\. Did you mean 'huge'\? There are: huge, paper, tiny"):
+        build(check({"plugin": "cyclegan", "preset": "hug"}))
+
+
+def test_preset_that_two_plugins_add_names_both_and_the_methods_own_goes_first(install: Install) -> None:
+    install("tulips", "tulip", PRESET)
+    install("roses", "rose", PRESET.replace("2.0", "3.0").replace("}}}}", "}}, 'tiny': {'cycle': 4.0}}}"))
+    with pytest.raises(StylekitError, match=r"preset 'huge' of 'cyclegan' is offered twice, by roses 1\.0 and tulips"):
+        plugins.preset("cyclegan", "huge")
+    _, method = build(check({"plugin": "cyclegan", "preset": "tiny"}))
+    assert method.arguments["cycle"] == 10.0
+
+
+FLOWER = """
+from stylekit import Method, Part, hookimpl, make
+from torch import nn
+
+class Flower(Method):
+    def __init__(self, generator: Part = "petal") -> None:
+        super().__init__()
+        self.generator = make("generator", generator)
+
+    def stylize(self, content, style=None):
+        return self.generator(content)
+
+@hookimpl
+def stylekit_methods():
+    return {"flower": Flower}
+
+@hookimpl
+def stylekit_generators():
+    return {"petal": lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sigmoid())}
+"""
+
+
+@pytest.fixture
+def flower(install: Install, tmp_path: Path) -> Path:
+    """A model file of an installed method, with a generator of another package."""
+    install("flowers", "flower", FLOWER, "1.2")
+    install("tulips", "tulip", offering("unused").replace("nn.Identity", "lambda: nn.Conv2d(3, 3, 1)"), "2.1")
+    method = make("method", "flower", generator="unused")
+    model.save(method, "flower", tmp_path / "flower.safetensors")
+    return tmp_path / "flower.safetensors"
+
+
+def uninstall(folder: Path, package: str) -> None:
+    (found,) = (folder / "site").glob(f"{package}-*.dist-info")
+    shutil.rmtree(found)
+    importlib.invalidate_caches()
+
+
+def test_model_file_names_the_packages_that_its_parts_came_from(flower: Path) -> None:
+    told = tensors.read_tensors(flower)[1]
+    assert told["origin"] == "flowers 1.2"
+    assert json.loads(told["packages"]) == {"flowers": "1.2", "tulips": "2.1"}
+    assert stylekit.load(flower).name == "flower"
+
+
+@pytest.mark.parametrize("package", ["flowers", "tulips"])
+def test_model_without_its_package_says_what_to_install(flower: Path, tmp_path: Path, package: str) -> None:
+    uninstall(tmp_path, package)
+    wanted = {"flowers": "flowers==1.2", "tulips": "tulips==2.1"}[package]
+    with pytest.raises(StylekitError, match=rf"flower\.safetensors was made with .* Type: pip install {wanted}$"):
+        stylekit.load(flower)
+
+
+def test_model_of_another_version_of_its_package_warns(flower: Path, tmp_path: Path, install: Install) -> None:
+    uninstall(tmp_path, "tulips")
+    (tmp_path / "site" / "tulips-3.0.dist-info").mkdir()
+    (tmp_path / "site" / "tulips-3.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tulips\nVersion: 3.0\n"
+    )
+    (tmp_path / "site" / "tulips-3.0.dist-info" / "entry_points.txt").write_text("[stylekit]\ntulip = sample_tulips\n")
+    with pytest.warns(
+        StylekitWarning, match=r"made with tulips 2\.1, and 3\.0 is installed.* pip install tulips==2\.1"
+    ):
+        assert stylekit.load(flower).name == "flower"
+
+
+def test_model_whose_names_mean_parts_of_others_now_is_refused(flower: Path, tmp_path: Path, install: Install) -> None:
+    """As when stylekit itself comes to have a method of that name."""
+    (tmp_path / "site" / "tulips-2.1.dist-info" / "entry_points.txt").write_text("")
+    install("roses", "rose", offering("unused").replace("nn.Identity", "lambda: nn.Conv2d(3, 3, 1)"))
+    with pytest.raises(StylekitError, match="was made with parts of tulips, and here their names mean parts of others"):
+        stylekit.load(flower)
+
+
 def test_one_name_may_mean_parts_of_different_kinds(install: Install) -> None:
     install("tulips", "tulip", offering("flower"))
     install("roses", "rose", offering("flower").replace("stylekit_generators", "stylekit_losses"))
@@ -147,13 +279,14 @@ def test_one_name_may_mean_parts_of_different_kinds(install: Install) -> None:
         ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
         ("def broken(:", "SyntaxError"),
         ("raise ValueError('out of order')", "ValueError: out of order"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
         ("STYLEKIT_API = 99", "written for version 99 of the plugin contract, and this stylekit has version 1"),
         (offering("x").replace("stylekit_generators", "stylekit_generator"), "stylekit_generator"),
         (offering("x").replace("generators()", "generators(extra)"), "extra"),
         (offering("x").replace("return", "import no_such_module_anywhere;"), "failed in stylekit_generators"),
         (offering("x").replace('{"x": nn.Identity}', "3"), "failed in stylekit_generators"),
     ],
-    ids=["import", "syntax", "value", "contract", "unknown hook", "argument", "late import", "no mapping"],
+    ids=["import", "syntax", "value", "exit", "contract", "unknown hook", "argument", "late import", "no mapping"],
 )
 def test_broken_plugin_is_one_warning_with_its_package_and_all_else_works(
     install: Install, source: str, reason: str
@@ -177,7 +310,7 @@ def test_broken_plugin_is_one_warning_with_its_package_and_all_else_works(
 def test_broken_plugin_says_so_when_it_is_asked_for_its_state(install: Install) -> None:
     install("weeds", "weed", "raise ValueError('out of order')")
     told = plugins.state(only("weed"))
-    assert told == "broken: plugin 'weed' (weeds 1.0) could not be imported: ValueError: out of order"
+    assert told == ("broken", "plugin 'weed' (weeds 1.0) could not be imported: ValueError: out of order")
 
 
 def test_broken_plugin_that_is_asked_for_by_name_raises_what_is_wrong(install: Install) -> None:
@@ -209,7 +342,7 @@ def test_plugin_without_parts_follows_runs(install: Install) -> None:
     install(
         "diary", "diary", "from stylekit import hookimpl\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
     )
-    assert plugins.state(only("diary")) == "follows runs"
+    assert plugins.state(only("diary")) == ("loads", "follows runs")
 
 
 def test_unknown_plugin_is_answered_with_the_nearest_one() -> None:
@@ -394,4 +527,4 @@ def test_every_public_name_is_there() -> None:
 def test_every_built_in_plugin_is_installed_and_whole() -> None:
     for plugin in plugins.installed():
         if plugin.package == "stylekit":
-            assert not plugins.state(plugin).startswith("broken"), plugin.name
+            assert plugins.state(plugin)[0] == "loads", plugin.name

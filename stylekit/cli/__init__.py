@@ -13,27 +13,34 @@ from rich.console import Console
 
 import stylekit
 from stylekit.cli import check, doctor, importing, plugins, show, stylize, train
+from stylekit.cli.added import add_commands
 from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
 from stylekit.errors import StylekitError
 from stylekit.kernels import asked
 from stylekit.progress import PlainWarnings
 
-app = typer.Typer(
-    help="Image style transfer that keeps the content.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-app.command("train", context_settings={"allow_extra_args": True})(train.command)
-app.command("stylize")(stylize.command)
-app.command("import")(importing.command)
-app.command("plugins")(plugins.command)
-app.command("show")(show.command)
-app.command("check")(check.command)
-app.command("doctor")(doctor.command)
-app.add_typer(data, name="data")
-app.add_typer(kernels, name="kernels")
+
+def program() -> typer.Typer:
+    """Every command, those of installed packages too."""
+    app = typer.Typer(
+        help="Image style transfer that keeps the content.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        callback=_options,
+    )
+    app.command("train", context_settings={"allow_extra_args": True})(train.command)
+    app.command("stylize")(stylize.command)
+    app.command("import")(importing.command)
+    app.command("plugins")(plugins.command)
+    app.command("show")(show.command)
+    app.command("check")(check.command)
+    app.command("doctor")(doctor.command)
+    app.add_typer(data, name="data")
+    app.add_typer(kernels, name="kernels")
+    add_commands(app)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -42,7 +49,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where an error came from (anywhere in the line).")
@@ -63,7 +69,7 @@ def main() -> None:
     debug = "--debug" in arguments
     try:
         asked()  # before a plugin meets the wrong word, and is blamed
-        app([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
+        program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except StylekitError as error:
         if debug:
             traceback.print_exc()

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import stylekit
-from stylekit import building, kernels, plugins
+from stylekit import building, compiling, kernels, plugins
 
 MEASURED = 0.3
 """Seconds to find out what the kernels bring."""
@@ -34,14 +34,14 @@ def command() -> None:
         "torch": f"{torch.__version__}, CUDA {torch.version.cuda or 'not in this build'}",
         "device": f"{device} ({_describe(device)}): what --device auto takes",
         "free memory": f"{free_memory(device) / 2**30:.1f} GiB",
-        "C++ compiler": building.find_compiler() or "none: no kernels and no --compile, everything else works",
+        "C++ compiler": compiling.find_compiler() or "none: no kernels and no --compile, everything else works",
         "kernels": _kernels(device),
     }
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, fact in facts.items():
         table.add_row(f"[bold]{name}[/bold]", escape(fact))
     for plugin in plugins.installed():
-        table.add_row(f"[bold]plugin[/bold] {plugin.name}", escape(plugins.state(plugin)))
+        table.add_row(f"[bold]plugin[/bold] {plugin.name}", escape(": ".join(plugins.state(plugin))))
     Console(highlight=False).print(table)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -32,8 +32,15 @@ def command(
             table.add_row(argument.name, escape(_type(argument.type)), default, escape(argument.help))
         console.print(table)
         for preset, values in getattr(factory, "presets", {}).items():
-            console.print(f"preset [bold]{preset}[/bold]: ", end="")
-            console.print(", ".join(f"{key}={value}" for key, value in values.items()), markup=False)
+            _show_preset(console, preset, "", values)
+        for preset, offered in plugins.presets(part).items() if kind == "method" else ():
+            for plugin, values in offered:
+                _show_preset(console, preset, f" ({plugin.origin})", values)
+
+
+def _show_preset(console: Console, name: str, origin: str, values: Mapping[str, Any]) -> None:
+    console.print(f"preset [bold]{escape(name)}[/bold]{escape(origin)}: ", end="")
+    console.print(", ".join(f"{key}={value}" for key, value in values.items()), markup=False)
 
 
 def _named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +14,7 @@ import pytest
 import torch
 
 import stylekit
-from stylekit import images, plugins
+from stylekit import images
 from stylekit.cli import main
 
 NETWORKS: dict[str, Any] = {
@@ -53,17 +52,9 @@ class Paint(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one call of the program changed in this process is not seen by the next."""
-    monkeypatch.setattr(plugins, "_files", {})
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    for cached in (plugins._load, plugins._report):
-        cached.cache_clear()
-    yield
-    for cached in (plugins._load, plugins._report):
-        cached.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("stylekit_file_")]:
-        del sys.modules[name]
 
 
 @pytest.fixture

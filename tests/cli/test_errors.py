@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import resource
 import shutil
@@ -20,6 +19,7 @@ from stylekit.tensors import read_tensors
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
+    from tests.conftest import Install
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,16 @@ FORMAT_1 = {"method": "cyclegan", "format": "1"}
         (lambda path, model: model_file(path, **FORMAT_1, arguments='{"generator": "x"}'), "There is no generator 'x'"),
         (lambda path, model: model_file(path, **{**FORMAT_1, "format": "9"}), "format '9'; this stylekit reads '1'"),
         (
-            lambda path, model: model_file(path, method="adaine", format="1", arguments="{}", package="other 3"),
-            "belongs to the method 'adaine' of other 3, which is not installed. Install it, ",
+            lambda path, model: model_file(path, method="adaine", format="1", arguments="{}", origin="/here/other.py"),
+            "belongs to the method 'adaine' of /here/other.py, which is not here. Name its file with --plugin FILE.py",
+        ),
+        (
+            lambda path, model: model_file(path, **FORMAT_1, arguments="{}", packages='{"tulips": "2.1"}'),
+            "was made with plugins that are not installed here. Type: pip install tulips==2.1",
+        ),
+        (
+            lambda path, model: model_file(path, **FORMAT_1, arguments="{}", packages="1"),
+            "is damaged: its header has no arguments",
         ),
         (lambda path, model: path.mkdir(), "holds no model: neither a finished run nor a checkpoint"),
         (lambda path, model: None, "There is no model"),
@@ -309,21 +317,12 @@ def test_wrong_lines_of_other_verbs(
     assert not Path("it.safetensors").exists()
 
 
-def test_two_packages_with_one_plugin(
-    program: Program, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_packages_with_one_plugin(program: Program, tiny: Path, install: Install) -> None:
+    source = "from stylekit import Method, hookimpl\n@hookimpl\ndef stylekit_methods():\n    return {'mine': Method}\n"
     for package in ("first", "second"):
-        told = tmp_path / "site" / f"{package}-1.0.dist-info"
-        told.mkdir(parents=True)
-        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (told / "entry_points.txt").write_text(f"[stylekit]\nmine = sample_{package}\n")
-        (tmp_path / "site" / f"sample_{package}.py").write_text(
-            "from stylekit import Method, hookimpl\n@hookimpl\ndef stylekit_methods():\n    return {'mine': Method}\n"
-        )
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    importlib.invalidate_caches()
+        install(package, "mine", source)
     told_by_train = program("train", "--config", tiny, "--plugin", "mine").error
-    assert "'mine' is offered twice, by first 1.0 and second 1.0. Uninstall one of them." in told_by_train
+    assert "'mine' is offered twice, by first 1.0 and second 1.0. Uninstall one of them, or set" in told_by_train
     assert "offered twice, by first 1.0 and second 1.0" in program("check", "mine").error
 
 
