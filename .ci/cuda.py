@@ -10,7 +10,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stylekit import building
+from stylekit import building, compiling
 
 STRICT = ["-Werror", "all-warnings", "-Xptxas", "-v,-warn-spills"]
 KERNEL = re.compile(
@@ -21,7 +21,8 @@ KERNEL = re.compile(
 
 
 def compile_one(nvcc: str, source: Path, target: str) -> subprocess.CompletedProcess[str]:
-    words = [nvcc, *building.CUDA_FLAGS, *building.cuda_target_flags([target]), *STRICT, "-c", source, "-o", os.devnull]
+    flags = [*compiling.CUDA_FLAGS, *compiling.cuda_target_flags([target]), *STRICT]
+    words = [nvcc, *flags, "-c", source, "-o", os.devnull]
     return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -33,11 +34,12 @@ def readable(name: str) -> str:
 
 
 def main() -> int:
-    nvcc = building.find_nvcc()
+    nvcc = compiling.find_nvcc()
     if nvcc is None:
         print("CUDA kernels: skipped: no nvcc")
         return 0
-    sources, targets = sorted(building.sources().glob("cuda/*.cu")), building.cuda_targets(building.cuda_version(nvcc))
+    sources = sorted(building.sources().glob("cuda/*.cu"))
+    targets = compiling.cuda_targets(compiling.cuda_version(nvcc))
     jobs = [(source, target) for source in sources for target in targets]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = list(pool.map(lambda job: compile_one(nvcc, *job), jobs))

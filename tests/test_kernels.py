@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from stylekit import StylekitError, StylekitWarning, building, kernels
+from stylekit import StylekitError, StylekitWarning, building, compiling, kernels
 
 ROOT = Path(__file__).parents[1]
 
@@ -154,14 +154,14 @@ def test_cuda_is_compiled_where_it_is_asked_for_or_torch_has_it(
 
 def test_nvcc_is_found_by_its_home_first(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     nvcc = checkout.install("nvcc")
-    assert building.find_nvcc() == str(nvcc)
+    assert compiling.find_nvcc() == str(nvcc)
     monkeypatch.setenv("CUDA_HOME", str(checkout.root / "away"))
-    assert building.find_nvcc() == str(nvcc)
+    assert compiling.find_nvcc() == str(nvcc)
     (checkout.root / "home" / "bin").mkdir(parents=True)
     home = shutil.copy(nvcc, checkout.root / "home" / "bin" / "nvcc")
     monkeypatch.setenv("CUDA_HOME", str(checkout.root / "home"))
-    assert building.find_nvcc() == str(home)
-    assert building.cuda_targets("12.8") == ["sm_80", "sm_90", "compute_90"]
+    assert compiling.find_nvcc() == str(home)
+    assert compiling.cuda_targets("12.8") == ["sm_80", "sm_90", "compute_90"]
 
 
 @pytest.mark.parametrize("asked", [True, None])
@@ -171,7 +171,7 @@ def test_without_a_good_cuda_the_rest_is_built(
     if not list((ROOT / "csrc" / "cuda").glob("*.cu")):
         pytest.skip("there are no CUDA files")
     checkout.install("nvcc", broken=".cu")
-    told = r"built without CUDA. The kernels do not compile: .*\.cu:3: error: no such thing.*build --debug` shows"
+    told = r"Compiled without CUDA. Compiling the kernels failed: .*\.cu:3: error: no such thing.*build --debug` shows"
     monkeypatch.setattr("torch.version.cuda", "13.0")
     with pytest.raises(StylekitError, match=told) if asked else pytest.warns(StylekitWarning, match=told):
         building.build(cuda=asked)
@@ -183,7 +183,9 @@ def test_an_error_of_the_compiler_is_shown_and_the_old_files_stay(checkout: Chec
     before = {path: path.read_bytes() for path in checkout.package.iterdir()}
     shutil.rmtree(checkout.root / "build")
     checkout.install("c++", broken="gram.cpp")
-    with pytest.raises(StylekitError, match=r"do not compile: .*gram.cpp:3: error: no such thing") as raised:
+    with pytest.raises(
+        StylekitError, match=r"Compiling the kernels failed: .*gram.cpp:3: error: no such thing"
+    ) as raised:
         building.build()
     assert "\n" not in str(raised.value)
     assert "1 error detected" not in str(raised.value)
@@ -198,7 +200,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 
 def test_what_is_missing_is_named(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(checkout.root / "bin"))
-    monkeypatch.setattr(building, "find_nvcc", lambda: None)
+    monkeypatch.setattr(compiling, "find_nvcc", lambda: None)
     with pytest.raises(StylekitError, match=r"asked for, but there is no nvcc. Put it on the PATH, name its toolkit"):
         building.build(cuda=True)
     with pytest.raises(StylekitError, match=r"belong into .*below, which cannot be written: Not a directory. Run this"):
@@ -209,7 +211,7 @@ def test_what_is_missing_is_named(checkout: Checkout, monkeypatch: pytest.Monkey
             building.build()
     with monkeypatch.context() as patch:
         without(patch, "torch")
-        with pytest.raises(StylekitError, match="built against torch, which is not installed"):
+        with pytest.raises(StylekitError, match="compiled against torch, which is not installed"):
             building.build()
     (checkout.root / "bin" / "c++").unlink()
     with pytest.raises(StylekitError, match=r"There is no C\+\+ compiler. Install g\+\+ or clang\+\+, or name yours"):
@@ -246,14 +248,14 @@ def wheel(project: Checkout, **environment: str) -> tuple[str, list[str], str]:
         [sys.executable, "-c", code], cwd=project.root, env=environment, capture_output=True, text=True, check=True
     )
     [path] = (project.root / "dist").iterdir()
-    told = {line for line in done.stdout.splitlines() if line.startswith("stylekit: ")}
+    told = {line for line in done.stdout.splitlines() if line.startswith("stylekit._kernels ")}
     assert len(told) == 1, told
     return path.stem.partition("0.1.0-")[2], zipfile.ZipFile(path).namelist(), told.pop()
 
 
 def test_a_wheel_carries_the_kernels_and_their_sources(project: Checkout) -> None:
     tag, files, told = wheel(project, STYLEKIT_CUDA="0")
-    assert told == "stylekit: installed with compiled kernels."
+    assert told == "stylekit._kernels is compiled."
     assert tag != "py3-none-any"
     assert sum(name.startswith(("stylekit/_kernels.", "stylekit/_build.")) for name in files) == 2
     wanted = {
@@ -266,7 +268,7 @@ def test_a_wheel_carries_the_kernels_and_their_sources(project: Checkout) -> Non
 
 def test_an_install_without_a_compiler_is_python_only(project: Checkout) -> None:
     tag, files, told = wheel(project, PATH="")
-    assert told.startswith("stylekit: Python only, without torch or a compiler. `stylekit kernels build` compiles")
+    assert told.startswith("stylekit._kernels is left out. There is no C++ compiler. Install g++ or")
     assert tag == "py3-none-any"
     assert not [name for name in files if name.endswith(".so")]
     assert "stylekit_csrc/cpu/isa.cpp" in files
@@ -275,7 +277,7 @@ def test_an_install_without_a_compiler_is_python_only(project: Checkout) -> None
 def test_an_install_goes_on_where_the_kernels_do_not_compile(project: Checkout) -> None:
     project.install("c++", broken="ops.cpp")
     _, files, told = wheel(project)
-    assert "installed without compiled kernels. The kernels do not compile: " in told
+    assert told.startswith("stylekit._kernels is left out. Compiling the kernels failed: ")
     assert not [name for name in files if name.endswith(".so")]
 
 
@@ -285,7 +287,7 @@ def test_an_install_goes_on_where_the_kernels_do_not_compile(project: Checkout) 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the kernels, really compiled."""
-    if building.find_compiler() is None:
+    if compiling.find_compiler() is None:
         pytest.skip("there is no C++ compiler")
     folder = tmp_path_factory.mktemp("built")
     building.build(folder, cuda=False)
@@ -396,7 +398,7 @@ def test_the_build_tells_of_itself(built: Path) -> None:
 def test_built_for_cuda_they_load_into_a_torch_without(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nvcc = building.find_nvcc()
+    nvcc = compiling.find_nvcc()
     if nvcc is None:
         pytest.skip("there is no nvcc")
     monkeypatch.delenv("STYLEKIT_KERNELS", raising=False)
@@ -412,4 +414,4 @@ told = [state.live, state.cuda, gram.sum().item(), has]
 """,
     )
     assert told == [True, torch.version.cuda is not None, 36, True]
-    assert report(tmp_path)["cuda"] == building.cuda_version(nvcc)
+    assert report(tmp_path)["cuda"] == compiling.cuda_version(nvcc)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from stylekit import building, kernels
+from stylekit import building, compiling, kernels
 from stylekit.cli import doctor
 from stylekit.kernels import Kernels
 from stylekit.ops import kernel
@@ -33,7 +33,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir()
     (tmp_path / "csrc").symlink_to(building.sources())
     monkeypatch.setattr(building, "PACKAGE", tmp_path / "stylekit")
-    monkeypatch.setattr(building, "find_nvcc", lambda: None)
+    monkeypatch.setattr(compiling, "find_nvcc", lambda: None)
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("CXX", raising=False)
@@ -74,7 +74,7 @@ def test_a_build_that_fails_says_why_and_with_debug_everything(program: Program,
     false_compiler(package, "echo a.cpp:1: error: bad; echo and more of it; exit 1")
     assert program("kernels", "build", "--cuda").error.startswith("CUDA was asked for, but there is no nvcc. Put it on")
     error = program("kernels", "build").error
-    assert error.startswith("The kernels do not compile: a.cpp:1: error: bad. `stylekit")
+    assert error.startswith("Compiling the kernels failed: a.cpp:1: error: bad. `stylekit")
     assert error.endswith("`stylekit kernels build --debug` shows everything.")
     assert "and more of it" not in error
     assert "and more of it" in program("kernels", "build", "--debug").err

@@ -1,0 +1,49 @@
+"""Film grain, as strong as in the pictures of a style: a plugin of stylekit with a compiled operation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylekit import Method, Player, hookimpl, turn
+from stylekit.method import Batch, Terms
+from stylekit_grain.operation import grain
+
+STYLEKIT_API = 1
+
+
+class Grain(Method):
+    """Learns the strength of each colour's grain: pictures shall be as rough as those of the style.
+
+    Args:
+        strength: to begin with, from 0 to below 1
+        seed: another one gives another grain
+        lr: learning rate
+    """
+
+    def __init__(self, strength: float = 0.3, seed: int = 0, lr: float = 0.02) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.full((3,), strength).atanh())
+        self.seed, self.lr = seed, lr
+
+    def players(self) -> dict[str, Player]:
+        return {"film": Player(self.level, lr=self.lr)}
+
+    @turn("film")
+    def match(self, batch: Batch, made: None) -> Terms:
+        grainy = self.stylize(batch["content"])
+        return {"roughness": F.l1_loss(_roughness(grainy), _roughness(batch["style"]))}
+
+    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        return grain(content, self.level.tanh(), self.seed)
+
+
+def _roughness(image: Tensor) -> Tensor:
+    """How far pixels of ``(N, 3, H, W)`` are from the mean around them, for each colour: ``(3,)``."""
+    return (image - F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)).abs().mean((0, 2, 3))
+
+
+@hookimpl
+def stylekit_methods() -> dict[str, type[Grain]]:
+    return {"grain": Grain}

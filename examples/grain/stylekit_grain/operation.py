@@ -1,0 +1,68 @@
+"""Film grain, compiled and in plain torch: both give the same, but for rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylekit.extension import load
+
+LIVE = load(Path(__file__).with_name("_grain.so"))
+
+
+def grain(image: Tensor, strength: Tensor, seed: int) -> Tensor:
+    """Makes every pixel a little lighter or darker, most in the middle tones; it can be differentiated.
+
+    Args:
+        image: pictures ``(N, C, H, W)`` in [0, 1]
+        strength: of each channel's grain, ``(C,)``, from -1 to 1
+        seed: another one gives another grain
+
+    Returns:
+        Pictures of the same shape, type and range.
+    """
+    if LIVE and image.device.type == "cpu" and image.dtype == strength.dtype == torch.float32:
+        compiled: Tensor = torch.ops.stylekit_grain.grain.default(image, strength, seed)
+        return compiled
+    return reference(image, strength, seed)
+
+
+def reference(image: Tensor, strength: Tensor, seed: int) -> Tensor:
+    """The same in plain torch: on every device and in every floating type."""
+    shade = strength[:, None, None] * noise(image, seed)
+    return image + (shade * image * (1 - image)).to(image.dtype)
+
+
+def noise(image: Tensor, seed: int) -> Tensor:
+    """From -1 to below 1 for every pixel's place, ``(H, W)``, in float32: the same for all pictures."""
+    rows = torch.arange(image.shape[-2], device=image.device)[:, None] * 0x528E9F05
+    columns = torch.arange(image.shape[-1], device=image.device) * 0x7C52288D
+    bits: Tensor = _mix(rows + columns + _mix(seed & 0xFFFFFFFF) & 0xFFFFFFFF)
+    return (bits >> 8).to(torch.float32) / 2**23 - 1
+
+
+def _mix(bits: Any) -> Any:
+    """Spreads what 32 bits have in common, in an int or a tensor of int64, where the products have room."""
+    bits = (bits ^ bits >> 15) * 0x58F5F663 & 0xFFFFFFFF
+    bits = (bits ^ bits >> 13) * 0x6BB491AB & 0xFFFFFFFF
+    return bits ^ bits >> 16
+
+
+def _setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+    image, strength, ctx.seed = inputs
+    ctx.save_for_backward(image, strength)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    image, strength = ctx.saved_tensors
+    grained = grad * noise(image, ctx.seed)
+    to_image = grad + grained * strength[:, None, None] * (1 - 2 * image)
+    return to_image, (grained * image * (1 - image)).sum((0, 2, 3)), None
+
+
+if LIVE:
+    torch.library.register_fake("stylekit_grain::grain", lambda image, strength, seed: image.new_empty(image.shape))
+    torch.library.register_autograd("stylekit_grain::grain", _backward, setup_context=_setup)

@@ -1,0 +1,75 @@
+"""The plugin for pytest: one test for every check of everything that a plugin or a package registers.
+
+::
+
+    @pytest.mark.stylekit("my-style")
+    def test_it_does_what_the_contract_says(stylekit_check):
+        stylekit_check()
+
+pytest imports this wherever stylekit is installed, so torch and the kit are imported when a test asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from stylekit.testing import Check, Subject
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the marker known."""
+    config.addinivalue_line(
+        "markers", "stylekit(subject): check all that this plugin, .py file or installed package registers"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Makes a test for each check, such as ``test_it[method-tint-odd sizes]``."""
+    if "stylekit_check" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("stylekit")
+        pairs = _pairs(marker, metafunc.definition.nodeid)
+        ids = [f"{subject.kind}-{subject.name}-{check.name}" for subject, check in pairs]
+        metafunc.parametrize("stylekit_check", pairs, ids=ids, indirect=True)
+
+
+def _pairs(marker: pytest.Mark | None, test: str) -> list[tuple[Subject, Check]]:
+    if marker is None or len(marker.args) != 1:
+        raise pytest.Collector.CollectError(
+            f'{test} needs to say what is checked: @pytest.mark.stylekit("my-style"), the name of a plugin or of an '
+            "installed package, or the path of a .py file."
+        )
+    from stylekit.errors import StylekitError
+    from stylekit.testing import CHECKS, find, run
+
+    try:
+        found = find(str(marker.args[0]))
+        for subject in found:
+            if subject.kind == "plugin":
+                run(subject, CHECKS["plugin"][0])  # one that does not load has no parts to make tests for
+    except StylekitError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+    return [(subject, check) for subject in found for check in CHECKS[subject.kind]]
+
+
+@pytest.fixture
+def stylekit_check(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Runs one check of what the test's marker names; the test fails by one line that says what to change."""
+
+    def run_check() -> None:
+        from stylekit.errors import StylekitError
+        from stylekit.testing import run
+
+        subject, check = request.param
+        fault = ""
+        try:
+            run(subject, check)
+        except StylekitError as error:
+            fault = f"{subject.kind} {subject.name}, {check.name}: {error}"
+        if fault:  # outside, so that pytest does not tell of both errors
+            pytest.fail(fault, pytrace=False)
+
+    return run_check
