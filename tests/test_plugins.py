@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import textwrap
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ import stylekit_plugins
 from stylekit import StylekitError, StylekitWarning, hookspecs, make, model, plugins, tensors
 from stylekit.assembly import build
 from stylekit.settings import check
+from stylekit.testing.imports import private
 
 if TYPE_CHECKING:
     from tests.conftest import Install
@@ -457,34 +457,19 @@ def test_is_quick(command: list[str]) -> None:
 
 BUILT_IN = Path(next(iter(stylekit_plugins.__path__)))
 SOURCES = sorted(BUILT_IN.rglob("*.py"))
-OPEN = {"method", "images", "layouts", "layers", "weights", "hookspecs", "errors"}
-"""The modules of stylekit that the documentation names, besides what ``stylekit`` itself offers."""
 
 
 def closed(source: Path) -> list[str]:
-    """What a file imports beyond torch, the standard library, its own package and stylekit's public names."""
-    wrong = []
+    """What a built-in plugin imports beyond torch, the standard library, its own package and stylekit's public names."""
+    wrong = private(source)
     for node in ast.walk(ast.parse(source.read_text())):
-        if isinstance(node, ast.Import):
-            for module in (alias.name for alias in node.names):
-                home, *rest = module.split(".")
-                known = home == "torch" or home in sys.stdlib_module_names or (rest and rest[0] in OPEN)
-                wrong += [] if known or module == "stylekit" else [module]
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            home, *rest = node.module.split(".")
-            names = [alias.name for alias in node.names]
-            if home == "stylekit" and rest:
-                public = getattr(importlib.import_module(node.module), "__all__", names)
-                wrong += [
-                    f"{node.module}.{n}" for n in names if rest[0] not in OPEN or n.startswith("_") or n not in public
-                ]
-            elif home == "stylekit":
-                wrong += [f"stylekit.{name}" for name in names if name not in stylekit.__all__ and name not in OPEN]
-            elif home == "stylekit_plugins":
-                own = source.parent != BUILT_IN and rest[:1] == [source.parent.name]
-                wrong += [] if own else [node.module]
-            elif home != "torch" and home not in sys.stdlib_module_names:
-                wrong.append(node.module)
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        for module in modules:
+            home, *rest = module.split(".")
+            own = source.parent != BUILT_IN and rest[:1] == [source.parent.name]
+            known = home in ("torch", "stylekit") or home in sys.stdlib_module_names
+            wrong += [] if known or (home == "stylekit_plugins" and own) else [module]
     return wrong
 
 
@@ -496,25 +481,10 @@ def test_built_in_plugin_imports_only_what_is_open_to_any_plugin(source: Path) -
 def test_closed_imports_are_seen(tmp_path: Path) -> None:
     source = tmp_path / "plugin.py"
     source.write_text(
-        textwrap.dedent("""
-            import numpy
-            import stylekit.engine
-            from stylekit import engine, make
-            from stylekit.parts import make
-            from stylekit.method import _Function
-            from stylekit_plugins.resnet import ResNet
-            import torch.nn, math, stylekit, stylekit.layers
-            from stylekit.method import Batch
-        """)
+        "import numpy\nimport torch.nn, math, stylekit\nfrom stylekit.method import Batch, _Function\n"
+        "from stylekit_plugins.resnet import ResNet\n"
     )
-    assert closed(source) == [
-        "numpy",
-        "stylekit.engine",
-        "stylekit.engine",
-        "stylekit.parts.make",
-        "stylekit.method._Function",
-        "stylekit_plugins.resnet",
-    ]
+    assert closed(source) == ["stylekit.method._Function", "numpy", "stylekit_plugins.resnet"]
 
 
 def test_every_public_name_is_there() -> None:

@@ -1,4 +1,4 @@
-"""``stylekit check``: what is whole passes, and each kind of fault in a plugin is one clear line."""
+"""``stylekit check``: a line for what is good, a line for each fault, and an exit code for scripts."""
 
 from __future__ import annotations
 
@@ -9,223 +9,108 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
+    from tests.conftest import Install
 
-HEAD = """
-import random
-import torch
+LOSSES = '''
 from torch import nn
-from stylekit import Method, Player, hookimpl, make, turn
+from stylekit import hookimpl
 
-"""
-
-METHOD = (
-    HEAD
-    + """
-class Tint(Method):
-    needs = ("content",)
-
-    def __init__(self, strength: float = 1.0):
-        super().__init__()
-        self.net = nn.Conv2d(3, 3, 1)
-        self.strength = strength
-
-    def players(self):
-        return {"tinter": Player(self.net)}
-
-    @turn("tinter")
-    def near(self, batch, made):
-        return {"far": self.strength * (self.net(batch["content"]) - 0.5).square().mean()}
-
-    def stylize(self, content, style=None):
-        return self.net(content).sigmoid()
-
-@hookimpl
-def stylekit_methods():
-    return {"tint": Tint}
-"""
-)
-
-GENERATOR = (
-    HEAD
-    + """
-class Network(nn.Module):
-    def forward(self, content, style=None):
-        return 1 - content
-
-@hookimpl
-def stylekit_generators():
-    return {"mine": Network}
-"""
-)
-
-LOSS = (
-    HEAD
-    + """
 class Loss(nn.Module):
-    def real(self, scores):
-        return torch.stack([(1 - s).mean() for s in ([scores] if torch.is_tensor(scores) else scores)]).mean()
+    """A loss.
 
-    def fake(self, scores):
-        return -self.real(scores)
+    Args:
+        weight: a factor
+    """
 
-    def fool(self, scores):
-        return self.real(scores)
+    def __init__(self, weight: float = 1.0):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, output, reference):
+        return self.weight * (output - reference).abs().mean()
+
+class Other(Loss):
+    def __init__(self):
+        super().__init__()
 
 @hookimpl
 def stylekit_losses():
-    return {"mine": Loss}
-"""
-)
-
-DATASET = (
-    HEAD
-    + """
-class Noise(torch.utils.data.Dataset):
-    gives = ("content",)
-
-    def __init__(self, size: int = 64, seed: int = 0, split: str = "train"):
-        self.size = size
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return {"content": torch.rand(3, self.size, self.size)}
-
-@hookimpl
-def stylekit_datasets():
-    return {"noise": Noise}
-"""
-)
-
-DISCRIMINATOR = (
-    HEAD
-    + """
-class Judge(nn.Module):
-    def forward(self, image):
-        return image.mean((1, 2, 3))
-
-@hookimpl
-def stylekit_discriminators():
-    return {"mine": Judge}
-"""
-)
-
-ENCODER = (
-    HEAD
-    + """
-class Features(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.net = nn.Conv2d(3, 4, 3).requires_grad_(False)
-
-    def forward(self, image):
-        return {"first": self.net(image)}
-
-@hookimpl
-def stylekit_encoders():
-    return {"mine": Features}
-"""
-)
+    return {"mine": Loss, "other": Other}
+'''
 
 
-@pytest.mark.parametrize(
-    "name", ["cyclegan", "resnet", "unet", "patch", "spectral", "adversarial", "scenes", "folders", "tensorboard"]
-)
-def test_what_is_built_in_passes(program: Program, name: str) -> None:
-    told = program("check", name)
+def test_a_plugin_a_line_for_each_part(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(LOSSES)
+    told = program("check", tmp_path / "mine.py")
     assert (told.code, told.err) == (0, "")
-    assert all(": good (" in line or "offers no parts" in line for line in told.out.splitlines())
+    plugin, *losses = told.out.splitlines()
+    assert plugin.startswith("plugin mine: good, 5 checks (loss mine, other; imports in ")
+    assert losses == ["loss mine: good, 8 checks (image loss)", "loss other: good, 8 checks (image loss)"]
+
+
+def test_every_fault_is_a_line_and_the_rest_is_still_told(program: Program, tmp_path: Path) -> None:
+    source = LOSSES.replace("weight: float", "weight").replace(".mean()\n", ".mean().float()\n", 1)
+    (tmp_path / "mine.py").write_text("print('hello')\n" + source.replace("Other(Loss)", "Other(nn.L1Loss)"))
+    told = program("check", tmp_path / "mine.py")
+    assert (told.code, told.err) == (1, "")
+    assert [line.split(": ")[0] for line in told.out.splitlines()[1:]] == [  # the first is the plugin's own
+        "FAULT plugin mine, import",
+        "FAULT loss mine, options",
+        "FAULT loss mine, float64",
+        "loss other",
+    ]
+    assert "Importing it prints 'hello': leave that out" in told.out
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("good", "bad", "told"),
     [
-        (METHOD, "method tint: good (turns near; keeps 69x57; saves and loads)"),
-        (GENERATOR, "generator mine: good (0 parameters; keeps 64x64 and 69x57)"),
-        (LOSS, "loss mine: good (adversarial: real, fake, fool)"),
-        (DATASET, "dataset noise: good (4 items with content)"),
-        (DISCRIMINATOR, "discriminator mine: good (0 parameters; scores ())"),
-        (ENCODER, "encoder mine: good (layers first)"),
+        ("def stylekit_losses", "def stylekit_loses", "stylekit_loses"),
+        ("from torch", "STYLEKIT_API = 99\nfrom torch", "was written for version 99 of the plugin contract"),
+        ("from torch", "import nothing_of_this_name\nfrom torch", "ModuleNotFoundError: No module named 'nothing_of_"),
+        ("from torch", "import random random\nfrom torch", "SyntaxError"),
+        ('return {"mine": Loss', 'return {"mine": Lost', "NameError: name 'Lost' is not defined"),
     ],
+    ids=["hook", "contract", "import", "syntax", "late"],
 )
-def test_a_whole_plugin_file_passes(program: Program, tmp_path: Path, source: str, told: str) -> None:
-    (tmp_path / "mine.py").write_text(source)
-    assert program("check", tmp_path / "mine.py").out == f"{told}\n"
-
-
-@pytest.mark.parametrize(
-    ("source", "good", "bad", "told"),
-    [
-        # generators
-        (GENERATOR, "1 - content", "content[..., 1:, :]", "The generator 'mine': forward(content) gave (1, 3, 63, 64)"),
-        (GENERATOR, "1 - content", "content[..., ::2, ::2].repeat(1, 1, 2, 2)", "gave (1, 3, 70, 58) for (1, 3, 69, 57)"),
-        (GENERATOR, "1 - content", "2 * content - 1", "gave values from -1 to 1: images are in [0, 1]."),
-        (GENERATOR, "1 - content", "content / 0 * 0", "forward(content) gave NaN or infinity."),
-        (GENERATOR, "1 - content", "[content]", "forward(content) must return a tensor, not list."),
-        (GENERATOR, "1 - content", "(255 * content).byte()", "must return a float image, not torch.uint8."),
-        (GENERATOR, "1 - content", "content @ content[..., 1:, :]", "The generator 'mine': It fails in line"),
-        # discriminators, losses, encoders
-        (DISCRIMINATOR, "image.mean((1, 2, 3))", "image.mean()", "one row of scores a picture"),
-        (DISCRIMINATOR, "image.mean((1, 2, 3))", "image.mean((1, 2, 3)).detach()", "must have a gradient"),
-        (LOSS, "def fool", "def full", "The loss 'mine': An adversarial loss has real, fake and fool; this one lacks fool."),
-        (LOSS, "return self.real(scores)", "return self.fake(scores)", "fool(scores) must be lower for higher scores."),
-        (LOSS, "for s in ([scores] if torch.is_tensor(scores) else scores)", "for s in [scores]", "mine.py: TypeError"),
-        (ENCODER, ".requires_grad_(False)", "", "An encoder is frozen: requires_grad_(False)."),
-        # datasets
-        (DATASET, '("content",)', '("content", "style")', "gives names 'style', and the items have only content."),
-        (DATASET, ", self.size)}", ", 32)}", "item['content'] gave (2, 3, 64, 32) for (2, 3, 64, 64)"),
-        (DATASET, 'split: str = "train"', 'part: str = "train"', "is built with size, seed and split."),
-        # methods
-        (METHOD, "self.net(content).sigmoid()", "self.net(content).sigmoid()[..., :-1]", "'tint': stylize(content) gave"),
-        (METHOD, "self.net(content).sigmoid()", "torch.rand_like(content)", "stylize must give the same twice"),
-        (METHOD, "Player(self.net)", "Player([self.net, nn.Linear(1, 1)])", "of the player 'tinter' gets no gradient"),
-        (METHOD, '@turn("tinter")', '@turn("tinker")', "The turn 'near' of Tint is for 'tinker'. Did you mean 'tinter'?"),
-        (METHOD, "return {\"tinter\": Player(self.net)}", "return {}", "is for 'tinter'. There are none."),
-        (METHOD, 'batch["content"]', 'batch["depth"]', "It fails in line 21 of"),
-        (METHOD, ".mean()}", "}", "must return a dict of named scalar tensors."),
-        (METHOD, "    def stylize(", "    def stylise(", "does not define stylize(content, style=None)."),
-        (METHOD, "(Method)", "(nn.Module)", "A method must be a subclass of stylekit.Method."),
-        (METHOD, "self.strength = strength", "self.w = [torch.rand(1)]", "no attribute 'strength'"),
-        (METHOD, "self.net(content).sigmoid()", "(self.net(content) + self.own).sigmoid()", "no attribute 'own'"),
-        # plugins
-        (METHOD, "def stylekit_methods", "def stylekit_metods", "stylekit_metods"),
-        (METHOD, "import random", "STYLEKIT_API = 99", "was written for version 99 of the plugin contract"),
-        (METHOD, "import random", "import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_"),
-        (METHOD, "import random", "import random random", "SyntaxError"),
-        (METHOD, "return {\"tint\": Tint}", "return {\"tint\": Tont}", "NameError: name 'Tont' is not defined"),
-    ],
-)  # fmt: skip
-def test_each_fault_is_one_clear_line(
-    program: Program, tmp_path: Path, source: str, good: str, bad: str, told: str
+def test_a_plugin_that_does_not_load_is_one_fault(
+    program: Program, tmp_path: Path, good: str, bad: str, told: str
 ) -> None:
-    assert good in source
-    (tmp_path / "mine.py").write_text(source.replace(good, bad))
-    assert told in program("check", tmp_path / "mine.py").error
-
-
-def test_weights_that_a_file_does_not_keep_are_found(program: Program, tmp_path: Path) -> None:
-    source = METHOD.replace("self.strength = strength", "self.strength = strength\n        self.own = torch.rand(())")
-    (tmp_path / "mine.py").write_text(source.replace("self.net(content)", "(self.net(content) + self.own)"))
-    assert "A saved and loaded method stylises otherwise." in program("check", tmp_path / "mine.py").error
-
-
-@pytest.mark.parametrize("drawn", ["random.SystemRandom().random()", "next(self.counted)", "self.own.random()"])
-def test_a_dataset_with_numbers_of_its_own_is_found(program: Program, tmp_path: Path, drawn: str) -> None:
-    own = "self.counted = iter([0.1, 0.2, 0.3, 0.4, 0.5])\n        self.own = random.Random(1)"
-    source = DATASET.replace("self.size = size", f"self.size = size\n        {own}")
-    (tmp_path / "mine.py").write_text(source.replace("torch.rand(3,", f"{drawn} * torch.ones(3,"))
-    assert "item['content'] differs for the same seed, epoch and index" in program("check", tmp_path / "mine.py").error
+    assert good in LOSSES
+    (tmp_path / "mine.py").write_text(LOSSES.replace(good, bad))
+    said = program("check", tmp_path / "mine.py")
+    assert (said.code, said.err) == (1, "")
+    (line,) = said.out.splitlines()
+    assert line.startswith("FAULT plugin mine, loads: plugin 'mine'")
+    assert told in line
 
 
 def test_a_plugin_that_only_follows_runs(program: Program, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from stylekit import hookimpl\n\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
     )
-    assert program("check", tmp_path / "mine.py").out == (
-        "The plugin 'mine' offers no parts, only hooks that follow a run.\n"
-    )
+    assert program("check", tmp_path / "mine.py").out.startswith("plugin mine: good, 5 checks (follows runs; imports")
 
 
 def test_one_part_is_checked_by_its_name(program: Program) -> None:
-    assert program("check", "lsgan").out == "loss lsgan: good (adversarial: real, fake, fool)\n"
+    assert program("check", "lsgan").out == (
+        "loss lsgan: good, 8 checks (adversarial: real, fake, fool; several scales)\n"
+    )
+
+
+def test_a_name_that_is_not_there(program: Program) -> None:
+    assert program("check", "cyclgan").error.startswith(
+        "There is no plugin, no part and no package 'cyclgan'. Did you mean 'cyclegan'? There are: "
+    )
+
+
+def test_a_package_is_checked_whole(program: Program, install: Install) -> None:
+    install("tulips", "garden", LOSSES)
+    told = program("check", "Tulips")
+    assert (told.code, told.err) == (1, "")
+    assert told.out.splitlines() == [
+        "FAULT plugin garden, metadata: tulips does not require stylekit: add 'stylekit' to dependencies in its "
+        "pyproject.toml.",
+        "loss mine: good, 8 checks (image loss)",
+        "loss other: good, 8 checks (image loss)",
+    ]

@@ -1,0 +1,157 @@
+"""What importing a plugin changes in a process, beside what is imported: it must be nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import stylekit
+from stylekit import plugins
+from stylekit.errors import StylekitError
+
+
+def footprint(plugin: plugins.Plugin) -> tuple[list[str], float]:
+    """Imports a plugin in a new process, after torch and stylekit: what that changed, in words, and how long it took.
+
+    Raises:
+        StylekitError: the process failed.
+    """
+    script = "from stylekit.testing.footprint import tell; tell()"
+    with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as kept:
+        report = Path(kept) / "report.json"
+        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        ran = subprocess.run(
+            [sys.executable, "-c", script, str(plugin.file or ""), plugin.module, str(report)],
+            cwd=work,
+            env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not report.exists():
+            last = (ran.stderr.strip().splitlines() or [f"exit code {ran.returncode}"])[-1]
+            raise StylekitError(f"Importing it in a new process ends that process: {last}.")
+        told = json.loads(report.read_text())
+        changed = [*told["changed"], *(f"leaves the file {path.name} behind" for path in sorted(Path(work).iterdir()))]
+        return changed, float(told["seconds"])
+
+
+def tell() -> None:
+    """What the new process does: imports the plugin, and writes down what that changed."""
+    file, module, report = sys.argv[1:]
+    for each in _public_modules():
+        importlib.import_module(each)
+    before = _state()
+    began = time.perf_counter()
+    with _outputs() as printed:
+        if file:
+            plugins.manager(plugins.add_file(Path(file)))
+        else:
+            __import__(module)
+    seconds = time.perf_counter() - began
+    after = _state()
+    changed = [f"changes {name}{_which(before[name], after[name])}" for name in before if before[name] != after[name]]
+    changed += [f"prints {line!r}" for line in printed[:1]]
+    Path(report).write_text(json.dumps({"changed": changed, "seconds": seconds}))
+
+
+def _which(before: Any, after: Any) -> str:
+    """The first key that differs between two dicts."""
+    if not isinstance(before, dict):
+        return ""
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return f" ({keys[0]})"
+
+
+@contextlib.contextmanager
+def _outputs() -> Iterator[list[str]]:
+    """Collects the lines that are printed within the block, by compiled code too."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as kept:
+        saved = [os.dup(number) for number in (1, 2)]
+        for number in (1, 2):
+            os.dup2(kept.fileno(), number)
+        try:
+            yield lines
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, before in zip((1, 2), saved, strict=True):
+                os.dup2(before, number)
+                os.close(before)
+            kept.seek(0)
+            lines += kept.read().decode(errors="replace").strip().splitlines()
+
+
+def _state() -> dict[str, Any]:
+    """All that a plugin has no business with, by how it is called."""
+    return {
+        "torch's random numbers": torch.get_rng_state().tolist(),
+        "NumPy's random numbers": repr(np.random.get_state()),
+        "Python's random numbers": random.getstate(),
+        "torch's default type": torch.get_default_dtype(),
+        "torch's default device": torch.get_default_device(),
+        "torch's grad mode": torch.is_grad_enabled(),
+        "torch's number of threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "torch's backends": {
+            "use_deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "float32_matmul_precision": torch.get_float32_matmul_precision(),
+            "cudnn.benchmark": torch.backends.cudnn.benchmark,
+            "cudnn.deterministic": torch.backends.cudnn.deterministic,
+            "cudnn.enabled": torch.backends.cudnn.enabled,
+            "detect_anomaly": torch.is_anomaly_enabled(),
+        },
+        "the working directory": os.getcwd(),
+        "sys.path": list(sys.path),
+        "os.environ": dict(os.environ),
+        "the warnings' filters": [repr(each) for each in warnings.filters],
+        "how warnings are shown": id(warnings.showwarning),
+        "the root logger": (logging.root.level, [repr(handler) for handler in logging.root.handlers]),
+        "the handlers of signals": {str(each): repr(signal.getsignal(each)) for each in signal.valid_signals()},
+        "sys.excepthook": id(sys.excepthook),
+        **{f"what is in {name}": _contents(owner) for name, owner in _namespaces().items()},
+    }
+
+
+def _public_modules() -> list[str]:
+    """The modules of stylekit that say what is public, read without importing the others."""
+    folder = Path(stylekit.__path__[0])
+    found = {f"stylekit.{path.stem}": path for path in folder.glob("*.py") if path.stem != "__init__"}
+    found |= {f"stylekit.{path.parent.name}": path for path in folder.glob("*/__init__.py")}
+    return ["stylekit", *sorted(name for name, path in found.items() if "\n__all__" in path.read_text())]
+
+
+def _namespaces() -> dict[str, Any]:
+    """What others may not patch: the public modules of stylekit, and torch's own."""
+    public = {name: sys.modules[name] for name in _public_modules()}
+    return {
+        **public,
+        "torch.nn": nn,
+        "torch.nn.functional": nn.functional,
+        "nn.Module": nn.Module,
+        "torch.Tensor": torch.Tensor,
+    }
+
+
+def _contents(owner: Any) -> dict[str, int]:
+    """Its public names, and which objects they are; modules come and go as they are imported."""
+    names = vars(owner).items()
+    return {name: id(value) for name, value in names if not name.startswith("__") and not isinstance(value, ModuleType)}

@@ -1,0 +1,128 @@
+"""What is checked, what a check is, and how one is run: the ground that the checks of every kind stand on."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stylekit.errors import StylekitError
+from stylekit.parts import make
+from stylekit.seeding import seeded
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is checked.
+
+    Attributes:
+        kind: the kind of a part, or ``plugin``
+        name: what it is registered by
+        target: the callable that builds the part, or the plugin
+    """
+
+    kind: str
+    name: str
+    target: Any
+
+    def build(self, draw: int = 0, /, **options: Any) -> Any:
+        """Builds the part anew, with its defaults, or a method with its preset ``tiny`` if it has one.
+
+        One ``draw`` always gives the same weights, if the part draws them from the generators that stylekit seeds.
+
+        Raises:
+            StylekitError: it cannot be built.
+        """
+        tiny = getattr(self.target, "presets", {}).get("tiny", {}) if self.kind == "method" else {}
+        with seeded("part to check", draw):
+            return make(self.kind, self.target, **{**tiny, **options})
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a part must do: says in a few words what it saw, or raises StylekitError with what to change."""
+
+    name: str
+    look: Callable[[Subject], str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check told: a fault, or what it saw."""
+
+    check: str
+    fault: bool
+    told: str
+
+
+def examine(subject: Subject, checks: Sequence[Check]) -> Iterator[Finding]:
+    """Runs every check, whatever the others find; only if the first fails, which builds or loads, nothing else is tried.
+
+    One fault may stop several checks; it is told once.
+    """
+    told: set[str] = set()
+    for check in checks:
+        try:
+            yield Finding(check.name, False, run(subject, check))
+        except StylekitError as error:
+            if str(error) not in told:
+                yield Finding(check.name, True, str(error))
+            told.add(str(error))
+            if check is checks[0]:
+                return
+
+
+def run(subject: Subject, check: Check) -> str:
+    """Runs one check and gives what it saw. Random numbers are afterwards as they were before.
+
+    Raises:
+        StylekitError: one line: what is wrong, or the part's own error and where in its file it was raised.
+    """
+    try:
+        with seeded("check", subject.kind, check.name):
+            return check.look(subject)
+    except StylekitError as error:
+        raise StylekitError(one_line(error)) from error
+    except Exception as error:
+        place = _place(error, subject.target)
+        raise StylekitError(f"It fails{place}: {type(error).__name__}: {one_line(error)}") from error
+
+
+def require(good: bool, message: str) -> None:
+    """Raises StylekitError with the message unless it is good."""
+    if not good:
+        raise StylekitError(message)
+
+
+@contextlib.contextmanager
+def explained(where: str, cure: str) -> Iterator[None]:
+    """Says of an error within the block where it came up, and what cures it.
+
+    Raises:
+        StylekitError: instead of any other error.
+    """
+    try:
+        yield
+    except StylekitError:
+        raise
+    except Exception as error:
+        raise StylekitError(f"{where}: {type(error).__name__}: {one_line(error)} {cure}") from error
+
+
+def one_line(error: BaseException, longest: int = 300) -> str:
+    """What an error says, as one line that a terminal can show; torch tells pages."""
+    text = " ".join(str(error).split()) if isinstance(error, StylekitError) else str(error).strip().partition("\n")[0]
+    text = text if isinstance(error, StylekitError) or len(text) <= longest else f"{text[:longest]}..."
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _place(error: Exception, target: Any) -> str:
+    """Where in the part's own file the error came from."""
+    with contextlib.suppress(TypeError):  # built in, or an object without a file
+        file = inspect.getfile(target)
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        return f" in line {lines[-1]} of {file}" if lines else ""
+    return ""

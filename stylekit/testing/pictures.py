@@ -1,0 +1,73 @@
+"""The pictures that parts are tried on, and what a picture must be that comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylekit.seeding import seeded
+from stylekit.testing.kit import require
+
+SIDE = 64
+ODD = (SIDE + 5, SIDE - 7)
+"""Sides that are no multiples of any stride, and differ."""
+BATCHES = (1, 3)
+
+
+def pictures(count: int, height: int = SIDE, width: int = SIDE, channels: int = 3, which: str = "content") -> Tensor:
+    """Random pictures ``(count, channels, height, width)`` in [0, 1], always the same ones; ``which`` gives others."""
+    with seeded("pictures to check on", which, count, channels, height, width):
+        return torch.rand(count, channels, height, width)
+
+
+def least_side(module: nn.Module) -> int:
+    """The side of pictures that a module can be trained on, and all within it."""
+    return max(SIDE, *(int(getattr(part, "least_side", 1)) for part in module.children()), 1)
+
+
+def require_shape(out: Any, like: Tensor, what: str) -> None:
+    """Raises StylekitError unless ``out`` is a tensor of the shape of ``like``."""
+    require(isinstance(out, Tensor), f"{what} must return a tensor, not {type(out).__name__}.")
+    require(
+        out.shape == like.shape, f"{what} gave {tuple(out.shape)} for {tuple(like.shape)}: keep the size, pad and crop."
+    )
+
+
+def require_image(out: Any, like: Tensor, what: str) -> None:
+    """Raises StylekitError unless ``out`` is a picture of the shape of ``like``, finite and in [0, 1]."""
+    require_shape(out, like, what)
+    require(out.is_floating_point(), f"{what} must return a float image, not {out.dtype}.")
+    require(bool(torch.isfinite(out).all()), f"{what} gave NaN or infinity.")
+    low, high = float(out.min()), float(out.max())
+    require(
+        low >= -1e-3 and high <= 1 + 1e-3, f"{what} gave values from {low:.3g} to {high:.3g}: images are in [0, 1]."
+    )
+
+
+def tensors(out: Any) -> list[Tensor]:
+    """The tensors of an output: a tensor, a list of them, or a mapping to them."""
+    values = out.values() if isinstance(out, Mapping) else [out] if isinstance(out, Tensor) else out
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def equal(out: Any, other: Any) -> bool:
+    """Whether two outputs are the same, bit for bit; NaN is NaN."""
+    return all(
+        a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
+        for a, b in zip(tensors(out), tensors(other), strict=True)
+    )
+
+
+def difference(out: Any, other: Any) -> float:
+    """How far two outputs are apart, relative to the largest value (or to 1, for smaller ones)."""
+    pairs = list(zip(tensors(out), tensors(other), strict=True))
+    largest = max([1.0, *(float(b.abs().max()) for _, b in pairs if b.numel())])
+    return max([0.0, *(float((a.double() - b.double()).abs().max()) for a, b in pairs if b.numel())]) / largest
+
+
+def first_difference(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that differs between two states; None if they are the same, bit for bit."""
+    return next((name for name in state if name not in other or not torch.equal(state[name], other[name])), None)

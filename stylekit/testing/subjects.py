@@ -1,0 +1,44 @@
+"""From NAME, FILE or PACKAGE to what is to be checked."""
+
+from __future__ import annotations
+
+from stylekit import plugins
+from stylekit.entrypoints import same, version
+from stylekit.errors import StylekitError, suggest
+from stylekit.plugins import Plugin
+from stylekit.testing.kit import Subject
+
+
+def find(name: str) -> list[Subject]:
+    """What a name means: a plugin, a ``.py`` file or an installed package, with all their parts, or the parts of that name.
+
+    A plugin that cannot be loaded is one subject, without parts.
+
+    Raises:
+        StylekitError: there is nothing of that name, or the package registers no plugin.
+    """
+    if name.endswith(".py"):
+        return _whole(plugins.find_plugin(name))
+    known = plugins.installed()
+    named = [plugins.find_plugin(name)] if any(plugin.name == name for plugin in known) else []
+    packaged = [plugin for plugin in known if plugin.file is None and same(plugin.package) == same(name)]
+    if found := dict.fromkeys([*named, *packaged]):
+        return [subject for plugin in found for subject in _whole(plugin)]
+    if parts := plugins.parts_named(name):
+        return [Subject(kind, part, factory) for kind, part, factory in parts]
+    if version(name) is not None:
+        raise StylekitError(
+            f"The package {name!r} registers no plugin. Name its module in pyproject.toml, in "
+            '[project.entry-points.stylekit], as in my-style = "my_style", and install it anew.'
+        )
+    every = {part for kind in plugins.KINDS for part in plugins.names(kind)}
+    raise StylekitError(
+        f"There is no plugin, no part and no package {name!r}. "
+        f"{suggest(name, every.union(plugin.name for plugin in known))}"
+    )
+
+
+def _whole(plugin: Plugin) -> list[Subject]:
+    state, _ = plugins.state(plugin)
+    parts = plugins.parts(plugin) if state == "loads" else []
+    return [Subject("plugin", plugin.name, plugin), *(Subject(*part) for part in parts)]
