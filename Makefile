@@ -37,7 +37,7 @@ cuda: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy stylekit plugins tests examples benchmarks
+	$(BIN)/mypy stylekit plugins tests examples benchmarks docs
 
 bench: setup
 	$(BIN)/python -m pytest benchmarks -q --benchmark-columns=min,median,max,rounds

@@ -61,6 +61,19 @@ def steps() -> str:
     return "\n".join(lines)
 
 
+def tutorial() -> str:
+    told = json.loads((RESULTS / "tutorial.json").read_text())
+    machine, commands = told["machine"], told["commands"]
+    total = sum(seconds for _, seconds in commands)
+    lines = [
+        f"One file of {told['lines']} lines, {len(commands)} commands, {total / 60:.1f} minutes, with {machine['threads']} "
+        f"of {machine['cores']} cores and torch {machine['torch']}; what pip downloads is not in it:\n",
+        "| command | seconds |",
+        "|---|---|",
+    ]
+    return "\n".join([*lines, *(f"| `{command}` | {seconds:.1f} |" for command, seconds in commands)])
+
+
 PEERS = {"eager": "eager PyTorch", "instance_norm": "`F.instance_norm`", "compiled": "`torch.compile`"}
 
 
@@ -140,6 +153,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "kernels": (lambda: on_all(summary), ROOT / "README.md"),
     "kernels-all": (lambda: on_all(every_shape), ROOT / "docs" / "kernels.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
+    "tutorial": (tutorial, ROOT / "docs" / "plugins.md"),
 }
 
 

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from stylekit import images
+from stylekit import Method, hookspecs, images
 from stylekit.runs import Run
+from stylekit.testing import CHECKS
 from stylekit_plugins.scenes import Scenes
+from tests.reader import NOT_RUN, ROOT, Reader, blocks
+from tests.venvs import NO_COMPILER, build_wheel
 
-ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-QUICKLY = ["--steps", "2", "--size", "48", "--batch-size", "1", "--workers", "0"]
-"""The last of an option given twice counts, so these make a documented training short."""
-
-
-def blocks(path: Path) -> list[tuple[str, str]]:
-    return re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+INSTALLING = "plugins.md"
+"""The document that installs packages, in an environment of its reader's own."""
 
 
 @pytest.fixture
@@ -47,51 +43,47 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_console(line: str, folder: Path) -> None:
-    words = shlex.split(line)
-    if words[0] == "make":  # what it would do, without doing it
-        subprocess.run(["make", "--dry-run", words[1]], cwd=ROOT, check=True, capture_output=True)
-        return
-    assert words[0] == "stylekit", f"the documents show a command that is not tested: {line}"
-    if words[1] == "train":
-        words += QUICKLY if "--resume" not in words else ["--steps", "3"]
-        out = words[words.index("--out") + 1]
-        if "--resume" in words and not (folder / out / "run.json").exists():
-            pytest.fail(f"{line} resumes a run that the document did not start")
-        if "--preset" not in words and "--resume" not in words and "generator" not in line and "--config" not in words:
-            words += ["--set", "generator.blocks=1", "--set", "generator.width=4"]
-    told = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, f"{line}\n{told.stderr}"
-
-
-def run_python(code: str, folder: Path) -> None:
-    named = re.match(r"# (\w+\.py)\n", code)
-    if named:
-        (folder / named[1]).write_text(code)
-    else:
-        (folder / "block.py").write_text(
-            "if __name__ == '__main__':\n" + "".join(f"    {line}\n" for line in code.splitlines())
-        )
-        told = subprocess.run([sys.executable, "block.py"], cwd=folder, capture_output=True, text=True, check=False)
-        assert told.returncode == 0, f"{code}\n{told.stderr}"
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"), **NO_COMPILER)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
-def test_every_code_block_runs(path: Path, folder: Path) -> None:
+def test_every_code_block_runs(path: Path, folder: Path, request: pytest.FixtureRequest) -> None:
+    reader = Reader(folder, request.getfixturevalue("wheel") if path.name == INSTALLING else None)
     for language, code in blocks(path):
-        if language == "console":
-            for line in code.strip().splitlines():
-                run_console(line, folder)
-        elif language == "python":
-            run_python(code, folder)
-        elif language == "yaml":
-            named = re.match(r"# (\w+\.yaml)\n", code)
-            assert named, f"a YAML block begins with its file's name: {code}"
-            assert yaml.safe_load(code)
-            (folder / named[1]).write_text(code)
-        else:
-            pytest.fail(f"{path.name} has a block of {language or 'no language'}, which no test runs")
+        reader.follow(language, code)
+
+
+def test_the_tutorial_s_file_is_what_a_new_package_begins_with() -> None:
+    [shown] = [code for _, code in blocks(ROOT / "docs" / "plugins.md") if code.startswith("# my_style.py\n")]
+    assert shown == "# my_style.py\n" + (ROOT / "stylekit" / "templates" / "method.py").read_text()
+    assert len(shown.splitlines()) < 100
+
+
+def test_the_commands_that_were_timed_are_those_of_the_tutorial() -> None:
+    tutorial, _, rest = (ROOT / "docs" / "plugins.md").read_text().partition("<!-- tutorial -->")
+    shown = [
+        line for code in re.findall(r"^```console\n(.*?)^```$", tutorial, re.M | re.S) for line in code.splitlines()
+    ]
+    timed = re.findall(r"^\| `(.*)` \| [\d.]+ \|$", rest.partition("<!-- /tutorial -->")[0], re.M)
+    assert timed == [line for line in shown if not line.startswith(("cd ", "mv ")) and NOT_RUN not in line]
+
+
+def test_the_contract_s_page_tells_of_every_hook_and_of_every_check() -> None:
+    page = (ROOT / "docs" / "contract.md").read_text()
+    hooks = [name for name in vars(hookspecs) if name.startswith("stylekit_")]
+    assert {name: page.count(f"`{name}`") for name in hooks} == dict.fromkeys(hooks, 1)
+    rows = dict(re.findall(r"^\| (\w+) \| checks: (.*) \|$", page, re.MULTILINE))
+    assert rows == {kind: ", ".join(check.name for check in checks) for kind, checks in CHECKS.items()}
+    attributes = [name for name in vars(Method)["__annotations__"] if name != "arguments"]
+    assert [name for name in attributes if f"`{name}`" not in page] == []
+
+
+def test_the_page_of_names_is_what_the_modules_say() -> None:
+    told = subprocess.run([sys.executable, str(ROOT / "docs" / "names.py"), "--check"], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

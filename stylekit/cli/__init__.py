@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import stylekit
-from stylekit.cli import check, doctor, importing, plugins, show, stylize, train
+from stylekit.cli import check, doctor, importing, new, plugins, show, stylize, train
 from stylekit.cli.added import add_commands
 from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
@@ -35,6 +35,7 @@ def program() -> typer.Typer:
     app.command("import")(importing.command)
     app.command("plugins")(plugins.command)
     app.command("show")(show.command)
+    app.command("new")(new.command)
     app.command("check")(check.command)
     app.command("doctor")(doctor.command)
     app.add_typer(data, name="data")

@@ -1,0 +1,60 @@
+"""Times the tutorial: types the commands of docs/plugins.md as they stand there, and records the seconds of each.
+
+``python benchmarks/tutorial.py`` writes ``benchmarks/results/tutorial.json``; ``python benchmarks/report.py`` then writes
+the table into the document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.figures import RESULTS
+from stylekit import images
+from stylekit_plugins.scenes import render
+from tests.reader import NOT_RUN, ROOT, Reader, blocks
+from tests.venvs import NO_COMPILER, build_wheel
+
+DOCUMENT = ROOT / "docs" / "plugins.md"
+TIMED = "<!-- tutorial -->"
+"""The tutorial is what comes before its table."""
+
+
+class Timed(Reader):
+    """A reader with a watch."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        super().__init__(folder, wheel, quickly=False)
+        self.took: list[tuple[str, float]] = []
+
+    def type(self, line: str) -> None:
+        began = time.perf_counter()
+        super().type(line)
+        if NOT_RUN not in line and not line.startswith(("cd ", "mv ")):
+            self.took.append((line, round(time.perf_counter() - began, 1)))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        reader = Timed(Path(name), build_wheel(ROOT, Path(name) / "wheel", **NO_COMPILER))
+        images.write(Path(name) / "holiday.jpg", render(4, size=256)[None])
+        lines = 0
+        for language, code in blocks(DOCUMENT):
+            if TIMED in DOCUMENT.read_text().partition(code)[0]:
+                break
+            reader.follow(language, code)
+            lines += len(code.splitlines()) if language == "python" else 0
+    machine = {"cores": os.cpu_count(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    told = {"machine": machine, "lines": lines, "commands": reader.took}
+    (RESULTS / "tutorial.json").write_text(json.dumps(told, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

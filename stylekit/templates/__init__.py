@@ -1,0 +1,1 @@
+"""What ``stylekit new`` writes: whole modules for a package ``my-style``, one a kind, and the files around them."""

@@ -1,0 +1,63 @@
+"""A data set for stylekit: clouds of colour, and such clouds as a pen would hatch them. The computer draws them all."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from stylekit import hookimpl
+from stylekit.layers import require_options
+from stylekit.seeding import seeded
+
+STYLEKIT_API = 1
+
+
+class MyStyle(Dataset[dict[str, Tensor]]):
+    """Unpaired pictures: the content is a cloud of colours, the style another one, hatched.
+
+    Args:
+        size: side of the square pictures
+        seed: another seed, other pictures
+        split: train or test, which share no picture
+        length: how many items there are
+        lines: how many lines of the pen fit into a picture
+    """
+
+    gives = ("content", "style")
+
+    def __init__(
+        self, size: int = 64, seed: int = 0, split: str = "train", length: int = 1000, lines: int = 16
+    ) -> None:
+        require_options(size=size, length=length, lines=lines)
+        self.size, self.seed, self.split, self.length, self.lines = size, seed, split, length, lines
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Draws two pictures ``(3, size, size)`` in [0, 1], for the same index always the same."""
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        with seeded("my-style", self.seed, self.split, index):
+            return {"content": self.cloud(), "style": self.hatched(self.cloud())}
+
+    def cloud(self) -> Tensor:
+        """Smooth colours ``(3, size, size)``."""
+        return F.interpolate(torch.rand(1, 3, 5, 5), (self.size, self.size), mode="bicubic").clamp(0, 1)[0]
+
+    def hatched(self, picture: Tensor) -> Tensor:
+        """The picture with dark lines in one direction, broader where it is darker."""
+        angle = math.pi * float(torch.rand(()))
+        across = torch.arange(self.size) / self.size
+        waves = torch.sin(2 * math.pi * self.lines * (across[:, None] * math.sin(angle) + across * math.cos(angle)))
+        ink = waves / 2 + 0.5 > picture.mean(0)
+        return picture * torch.where(ink, 0.3, 1.0)
+
+
+@hookimpl
+def stylekit_datasets() -> dict[str, type[MyStyle]]:
+    return {"my-style": MyStyle}
