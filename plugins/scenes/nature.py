@@ -134,7 +134,7 @@ def water(canvas: Canvas, shore: float, tint: str, clear: float = 0.6, swell: fl
     rows = ((2 * shore - canvas.y[first:] - 0.004 + rise) * size).long().clamp(0, max(first - 1, 0))
     sway = (torch.arange(size) + (rise * (0.3 * size)).long()).clamp(0, size - 1)
     seen = canvas.rgb.flatten(1)[:, (rows * size + sway).flatten()].view(3, *rows.shape)
-    below = canvas.at(0, 0, 1, (0, first / size, 1, 1))
+    below = canvas.at(0, 0, 1, (0, (first + 0.25) / size, 1, 1))  # safely within that row, however it is rounded
     light = (wave * (0.10 + 0.1 * depth)) * swell
     mirrored = mix(mix(tint, seen, clear), tint, 0.45 * step(0, 0.6, depth)) + light
     below.glaze(mirrored.clamp_(0, 1), torch.ones(1, 1))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import torch
@@ -97,7 +97,7 @@ def _pickled(subject: Subject) -> str:
     with explained(
         "Loader processes cannot take it", "Keep open files, locks and lambdas out of it, and its class global."
     ):
-        copy = pickle.loads(pickle.dumps(SeededItems(dataset, 1)))
+        copy = ForkingPickler.loads(ForkingPickler.dumps(SeededItems(dataset, 1)))
     mine, theirs = SeededItems(dataset, 1)[0], copy[0]
     require(
         all(torch.equal(mine[key], theirs[key]) for key in mine),

@@ -299,7 +299,7 @@ def test_wrong_lines_of_stylize(
         ("import notes.txt --plugin cyclgan -o it.safetensors", "There is no method 'cyclgan'. Did you mean"),
         ("import foreign.safetensors --plugin cyclegan -o foreign.safetensors", "is not overwritten"),
         ("show cyclgan", "There is no part 'cyclgan' of any kind. Did you mean 'cyclegan'?"),
-        ("check cyclgan", "There is no plugin and no part 'cyclgan'. Did you mean 'cyclegan'?"),
+        ("check cyclgan", "There is no plugin, no part and no package 'cyclgan'. Did you mean 'cyclegan'?"),
         ("check lsgn", "Did you mean 'lsgan'?"),
         ("check nowhere.py", "There is no file nowhere.py."),
         ("show nowhere.py", "There is no file nowhere.py."),
