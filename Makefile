@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # Threads that wait by spinning make two busy programs on one machine ten times slower each.
 export OMP_WAIT_POLICY ?= PASSIVE
 
+# A process a core, as the tests use one thread; a file's tests stay together, and share what is slow to make.
+PARALLEL := -n auto --dist loadfile --benchmark-disable
+
 .PHONY: demo test test-reference setup lint bench cuda
 setup: $(VENV)/.ready
 
@@ -23,12 +26,12 @@ demo: setup
 # What changed of the kernels is compiled first; where that does not go, the tests of the kernels say so.
 test: setup
 	-$(BIN)/stylekit kernels build
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # What rests on the kernels, without them.
 test-reference: setup
 	STYLEKIT_KERNELS=reference $(BIN)/python -m pytest $(wildcard tests/test_ops*.py tests/test_layers.py) \
-		tests/test_engine.py tests/plugins -m "not slow"
+		tests/test_engine.py tests/plugins -m "not slow" $(PARALLEL)
 
 # Compiles the CUDA kernels for every target, strictly; it takes nvcc, but no GPU.
 cuda: setup

@@ -20,9 +20,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.plain import PlainCycleGAN
 from stylekit.data import batches
-from stylekit.engine import compile_networks, rehearse, step
+from stylekit.engine import compile_networks, step
 from stylekit.images import write
 from stylekit.memory import PeakBytes
+from stylekit.rehearsal import rehearse
 from stylekit.runtime import launch
 from stylekit.seats import seat_players
 from stylekit.settings import check

@@ -20,7 +20,7 @@ from benchmarks.figures import RESULTS
 from stylekit import images
 from stylekit_plugins.scenes import render
 from tests.reader import NOT_RUN, ROOT, Reader, blocks
-from tests.venvs import NO_COMPILER, build_wheel
+from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel
 
 DOCUMENT = ROOT / "docs" / "plugins.md"
 TIMED = "<!-- tutorial -->"
@@ -31,7 +31,7 @@ class Timed(Reader):
     """A reader with a watch."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
-        super().__init__(folder, wheel, quickly=False)
+        super().__init__(folder, FreshEnvironment(folder / ".venv"), wheel, quickly=False)
         self.took: list[tuple[str, float]] = []
 
     def type(self, line: str) -> None:

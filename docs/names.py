@@ -12,8 +12,11 @@ import inspect
 import pkgutil
 import re
 import sys
+from dataclasses import is_dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
@@ -57,17 +60,44 @@ def _targets(node: ast.stmt) -> list[str]:
 def section(module: ModuleType) -> str:
     """A module's part of the page."""
     lines = [f"## `{module.__name__}`", "", _first(module.__doc__ or ""), "", "| name | what it is |", "|---|---|"]
-    lines += [f"| `{_called(module, name)}` | {_told(module, name)} |" for name in module.__all__]
+    for name in module.__all__:
+        thing = getattr(module, name)
+        lines.append(f"| `{_called(name, thing)}` | {_told(module, name)} |")
+        if inspect.isclass(thing) and (thing.__module__ == module.__name__ or not _public(thing.__module__)):
+            lines += [f"| `{member}` | {told} |" for member, told in members(thing)]
     return "\n".join(lines)
 
 
-def _called(module: ModuleType, name: str) -> str:
+def members(described: type) -> list[tuple[str, str]]:
+    """What is said of a class's arguments, attributes and methods, of those that it defines itself."""
+    name = described.__name__
+    [tree] = [node for node in ast.parse(inspect.getsource(described)).body if isinstance(node, ast.ClassDef)]
+    form = f"{name}.{{}}" if is_dataclass(described) else f"{name}({{}}=)"
+    found = {form.format(key): told for key, told in _arguments(inspect.getdoc(described) or "").items()}
+    for node, below in zip_longest(tree.body, tree.body[1:]):
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found |= {f"{name}.{key}": _first(str(below.value.value)) for key in _targets(node)}
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            called = _called(node.name, getattr(described, node.name))
+            found[f"{name}.{called}"] = _first(ast.get_docstring(node) or "")
+    return [(member, told) for member, told in found.items() if told]
+
+
+def _arguments(doc: str) -> dict[str, str]:
+    """What a docstring says under ``Args:`` or ``Attributes:``, by name."""
+    section = re.search(r"^(?:Args|Attributes):\n((?: +.*\n)+)", f"{doc}\n", re.MULTILINE)
+    told = re.findall(r"^ {4}(\w+): (.*(?:\n {6,}.*)*)", section[1], re.MULTILINE) if section else []
+    return {name: _first(text) for name, text in told}
+
+
+def _called(name: str, thing: Any) -> str:
     """The name, and the arguments if it is called."""
-    thing = getattr(module, name)
-    if not inspect.isfunction(thing) and not (inspect.isclass(thing) and not issubclass(thing, Exception)):
+    if not inspect.isroutine(thing) and not (inspect.isclass(thing) and not issubclass(thing, Exception)):
         return name
     shown = []
     for parameter in inspect.signature(thing).parameters.values():
+        if parameter.name == "self":
+            continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             shown.append(str(parameter).partition(":")[0])
         elif parameter.default is parameter.empty:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stylekit import plugins
+from stylekit import origins, plugins
 from stylekit.errors import StylekitError, suggest
 from stylekit.method import Method
 from stylekit.parts import construct, make, override
@@ -23,18 +23,20 @@ def build(settings: Settings) -> tuple[str, Method]:
     base = _preset(name, factory, settings.preset) if settings.preset else {}
     arguments = override(factory, base, settings.set, f"method {name!r}")
     method = construct(factory, arguments, f"method {name!r}")
-    plugins.sign(method, "method", name)
+    origins.sign(method, "method", name)
     return name, method
 
 
 def _preset(method: str, factory: Callable[..., Method], name: str) -> Mapping[str, Any]:
     """The method's own preset of that name, or one that a plugin adds."""
     own: Mapping[str, Mapping[str, Any]] = getattr(factory, "presets", {})
-    found = own[name] if name in own else plugins.preset(method, name)
-    if found is None:
+    if name in own:
+        return own[name]
+    added = plugins.preset(method, name)
+    if added is None:
         known = {*own, *plugins.presets(method)}
         raise StylekitError(f"The method {method!r} has no preset {name!r}. {suggest(name, known)}")
-    return found
+    return added[1]
 
 
 def open_data(settings: Settings, split: str) -> Any:

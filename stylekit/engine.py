@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit import checkpoint
+from stylekit import checkpoint, model
 from stylekit.assembly import build, check_sides, open_data, open_preview
 from stylekit.compiling import find_compiler
 from stylekit.data import batches
-from stylekit.errors import NotFinite, StylekitError, suggest
-from stylekit.method import Batch, Method, Player, Turn
-from stylekit.plugins import require
+from stylekit.errors import NotFinite, StylekitError
+from stylekit.method import Batch, Method, Turn
+from stylekit.origins import require
 from stylekit.recorder import Recorder
+from stylekit.rehearsal import rehearse
 from stylekit.runs import Run, next_free
 from stylekit.runtime import Runtime, launch
 from stylekit.seats import Seat, seat_players
@@ -68,70 +69,6 @@ def _read_losses(played: Mapping[Turn, Mapping[str, Tensor]], index: int, runtim
     return losses
 
 
-def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
-    """Plays every turn once on a batch, before there are optimisers; gives the loss terms by turn.
-
-    Lazy layers and pools get their shapes; weights and buffers stay as they were.
-
-    Raises:
-        StylekitError: the batch lacks a key, a turn names no player, a player has no turn, a turn gives no scalars, two
-            players learn through one graph, or a player's parameter gets no gradient. Each is named.
-    """
-    kind = type(method).__name__
-    for key in method.needs:
-        if key not in batch:
-            raise StylekitError(f"{kind} needs {key!r} in a batch, and the data set gives only {', '.join(batch)}.")
-    before = {name: t.clone() for name, t in method.state_dict().items() if not nn.parameter.is_lazy(t)}
-    made = method(batch)
-    players, turns = method.players(), method.turns()
-    for turn in turns:
-        if turn.player not in players:
-            raise StylekitError(
-                f"The turn {turn.name!r} of {kind} is for {turn.player!r}. {suggest(turn.player, players)}"
-            )
-    heard: dict[str, dict[str, float]] = {}
-    for name, player in players.items():
-        played = {turn.name: turn.play(method, batch, made) for turn in turns if turn.player == name}
-        _rehearse_player(method, name, player, played)
-        heard |= {
-            turn: {term: float(value.detach()) for term, value in terms.items()} for turn, terms in played.items()
-        }
-    method.zero_grad(set_to_none=True)
-    now = method.state_dict()
-    method.load_state_dict({k: v for k, v in before.items() if v.shape == now[k].shape}, strict=False)
-    return heard
-
-
-def _rehearse_player(method: Method, name: str, player: Player, played: Mapping[str, Any]) -> None:
-    kind = type(method).__name__
-    if not played:
-        raise StylekitError(f"The player {name!r} of {kind} has no turn: nothing moves it.")
-    for turn, terms in played.items():
-        named = isinstance(terms, dict) and all(isinstance(t, Tensor) and t.numel() == 1 for t in terms.values())
-        if not named or not terms:
-            raise StylekitError(f"The turn {turn!r} of {kind} must return a dict of named scalar tensors.")
-    scalars = [term.reshape(()) for terms in played.values() for term in terms.values()]
-    try:
-        torch.stack(scalars).sum().backward(inputs=player.parameters)
-    except RuntimeError as error:
-        if "second time" not in str(error) and "inplace operation" not in str(error):
-            raise
-        raise StylekitError(
-            f"The player {name!r} of {kind} learns through what forward made for another player. Use detach() on it, or "
-            "let the two be one player."
-        ) from error
-    with torch.no_grad():
-        for parameter in player.parameters:
-            parameter.add_(0)  # as an update would, this tells graphs that are still needed that they are out of date
-    names = {parameter: path for path, parameter in method.named_parameters()}
-    for parameter in player.parameters:
-        if parameter.grad is None:
-            raise StylekitError(
-                f"The parameter {names.get(parameter, '?')!r} of the player {name!r} gets no gradient from any of its "
-                "turns. Use it in a loss, or leave it out of the player (requires_grad_(False))."
-            )
-
-
 def train(plugin: str | Method | None = None, /, *, progress: bool = False, **settings: Any) -> Path:
     """Trains a method and returns the run's folder, which :func:`stylekit.load` takes.
 
@@ -167,6 +104,8 @@ def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None,
     """The whole of a session, in each process."""
     with seeded(settings.seed, "setup"):
         name, method = ("", built) if built else build(settings)
+        if settings.resume:
+            run.require_same(model.plain(method.arguments))
         dataset = open_data(settings, "train")
         preview = open_preview(settings) or dataset
     check_sides(method, settings.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,10 +17,11 @@ OWN = "stylekit"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a package's entry points."""
+    """One line of a package's entry points: a name, and the module, or the object within it, that it stands for."""
 
     name: str
-    value: str
+    module: str
+    attribute: str
     package: str
     version: str
 
@@ -34,24 +35,31 @@ class Entry:
 def entries(group: str) -> list[Entry]:
     """Every entry of a group, by name and package. A package with damaged metadata is passed over with one warning."""
     try:
-        found = _read(importlib.metadata.entry_points(group=group))
+        points = [point for point in importlib.metadata.entry_points(group=group) if point.dist is not None]
+        found = {_entry(point, point.dist) for point in points}
     except Exception:  # of one package, and Python tells neither which nor the others' entries
-        found = [entry for each in importlib.metadata.distributions() for entry in _read_alone(each, group)]
-    return sorted(set(found), key=lambda entry: (entry.name, entry.package))
+        found = set(_read_one_by_one(group))
+    return sorted(found, key=lambda entry: (entry.name, entry.package))
 
 
-def _read(points: Iterable[importlib.metadata.EntryPoint]) -> list[Entry]:
-    return [Entry(p.name, p.value, str(p.dist.name), str(p.dist.version)) for p in points if p.dist is not None]
+def _entry(point: importlib.metadata.EntryPoint, package: importlib.metadata.Distribution | None) -> Entry:
+    if package is None or not package.name:
+        raise ValueError("it does not say what package it is")
+    return Entry(point.name, point.module, point.attr, package.name, package.version)
 
 
-def _read_alone(package: importlib.metadata.Distribution, group: str) -> list[Entry]:
-    try:
-        # Not by the points' own package, which only those have that Python's joint list gives.
-        points = [point for point in package.entry_points if point.group == group]
-        return [Entry(p.name, p.value, str(package.name), str(package.version)) for p in points]
-    except Exception as error:
-        _pass_over(str(getattr(package, "_path", "a package")), f"{type(error).__name__}: {error}")
-        return []
+def _read_one_by_one(group: str) -> Iterator[Entry]:
+    seen = set()
+    for package in importlib.metadata.distributions():
+        try:
+            found = [_entry(point, package) for point in package.entry_points if point.group == group]
+            name = same(package.name or "") if found else ""
+        except Exception as error:
+            _pass_over(str(getattr(package, "_path", "a package")), f"{type(error).__name__}: {error}")
+            continue
+        if name not in seen:  # the first one on the path is the one that counts
+            yield from found
+        seen.update({name} - {""})
 
 
 @cache

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stylekit
-from stylekit import images, plugins
+from stylekit import images, origins, plugins
 from stylekit.errors import StylekitError, suggest
 from stylekit.images import Picture
 from stylekit.memory import PROBE, free_memory, needed_bytes
@@ -22,6 +22,8 @@ from stylekit.parts import make
 from stylekit.runtime import pick_device
 from stylekit.tensors import fit, read_tensors, write_tensors
 from stylekit.weights import read_state
+
+__all__ = ["Model", "load"]
 
 FORMAT = "1"
 Image_ = TypeVar("Image_", Tensor, Image.Image)
@@ -33,8 +35,8 @@ def header(method: Method, name: str) -> dict[str, str]:
         "stylekit": stylekit.__version__,
         "format": FORMAT,
         "method": name,
-        "origin": plugins.origin(method),
-        "packages": json.dumps(plugins.packages(method)),
+        "origin": origins.origin(method),
+        "packages": json.dumps(origins.packages(method)),
         "arguments": json.dumps(plain(method.arguments)),
     }
 
@@ -165,7 +167,7 @@ def _build(
     name = told["method"]
     try:
         stored, needed = dict(json.loads(told["arguments"])), dict(json.loads(told.get("packages", "{}")))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise StylekitError(f"{path} is damaged: its header has no arguments of the method ({error}).") from None
     for key, value in stored.items():
         if isinstance(value, dict) and "callable" in value and key not in arguments:
@@ -173,18 +175,20 @@ def _build(
                 f"{path} was made with {key}={value['callable']}, which has no registered name. Give it again: "
                 f"stylekit.load({str(path)!r}, {key}=...)."
             )
-    if factory is None:
-        plugins.require(needed, path)
-        if not plugins.owners("method", name):
-            raise StylekitError(
-                f"{path} belongs to the method {name!r} of {told.get('origin') or 'no plugin'}, which is not here. Name its "
-                "file with --plugin FILE.py, or give its class: stylekit.load(..., method=...)."
-            )
+    if factory is not None:  # its package may be gone
+        needed.pop(told.get("origin", "").rpartition(" ")[0], None)
+    origins.require(needed, path)
+    if factory is None and not plugins.owners("method", name):
+        raise StylekitError(
+            f"{path} belongs to the method {name!r} of {told.get('origin') or 'no plugin'}, which is not here. "
+            f"{plugins.why_not(name)}Install the package that offers it, name its file with --plugin FILE.py, or give its "
+            "class: stylekit.load(..., method=...)."
+        )
     try:
         method: Method = make("method", factory or name, **{**stored, **arguments})
     except StylekitError as error:
         raise StylekitError(f"{path} holds a model that cannot be built here. {error}") from None
-    if factory is None and (others := needed.keys() - plugins.packages(method)):
+    if factory is None and (others := needed.keys() - origins.packages(method)):
         raise StylekitError(
             f"{path} was made with parts of {', '.join(others)}, and here their names mean parts of others."
         )

@@ -6,6 +6,7 @@ The constructor's signature is the schema: names, types and defaults come from i
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from typing import Any, get_type_hints
 
 import pydantic
 
-from stylekit import plugins
+from stylekit import origins, plugins
 from stylekit.errors import StylekitError, suggest
 
 Part = str | Mapping[str, Any] | Callable[..., Any]
@@ -37,12 +38,13 @@ class Argument:
 
 def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
     """The arguments that a callable takes by name, in order."""
-    target = factory.__init__ if inspect.isclass(factory) else factory
+    made = factory.func if isinstance(factory, functools.partial) else factory
+    target = made.__init__ if inspect.isclass(made) else made
     try:
-        types = get_type_hints(getattr(target, "func", target))
+        types = get_type_hints(target)
     except (NameError, TypeError):
         types = {}
-    told = _args_section((inspect.getdoc(factory) or "") + "\n" + (inspect.getdoc(target) or ""))
+    told = _args_section((inspect.getdoc(made) or "") + "\n" + (inspect.getdoc(target) or ""))
     return {
         name: Argument(name, types.get(name, Any), parameter.default, told.get(name, ""))
         for name, parameter in inspect.signature(factory).parameters.items()
@@ -147,7 +149,7 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
     part = construct(factory, {**options, **own}, what)
     name = spec["name"] if isinstance(spec, Mapping) else spec
     if isinstance(name, str):
-        plugins.sign(part, kind, name)
+        origins.sign(part, kind, name)
     return part
 
 

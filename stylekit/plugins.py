@@ -1,29 +1,23 @@
 """Finding, loading and naming plugins. Nothing here imports torch, and no plugin is imported before it is asked for.
 
 A name is looked up in files that the user gave and in what is built in, then in the installed plugin of that name, and
-only then in all the others: so no installed package can take a built-in name, or slow down what does not use it. A plugin
-that cannot be imported is passed over with one warning, and everything else goes on.
+only then in all the others: so no installed package can take a built-in name, or slow down what uses built-in ones. A
+plugin that cannot be imported is passed over with one warning, and everything else goes on.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from stylekit import hookspecs
-from stylekit.entrypoints import OWN, Entry, entries, version
+from stylekit.entrypoints import Entry, entries
 from stylekit.errors import StylekitError, suggest, warn
+from stylekit.loading import Plugin, manager
 
 GROUP = "stylekit"
 KINDS = {
@@ -37,28 +31,6 @@ KINDS = {
 """The kinds of parts, and the hook that offers each."""
 
 PRESETS = "stylekit_presets"
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A module that offers parts: its name, where it lies, and whose it is."""
-
-    name: str
-    module: str
-    package: str
-    version: str
-    file: Path | None = None
-    changed: int = 0
-    """When the file was last written: an edited file is another plugin."""
-
-    @property
-    def origin(self) -> str:
-        return str(self.file) if self.file else f"{self.package} {self.version}"
-
-    @property
-    def own(self) -> bool:
-        """Whether it is built in."""
-        return self.package == OWN
 
 
 _files: dict[str, Plugin] = {}
@@ -80,7 +52,7 @@ def everything() -> list[tuple[Plugin, bool]]:
 
 
 def _of(entry: Entry) -> Plugin:
-    return Plugin(entry.name, entry.value, entry.package, entry.version)
+    return Plugin(entry.name, entry.module, entry.package, entry.version, entry.attribute)
 
 
 def add_file(path: Path) -> Plugin:
@@ -94,7 +66,7 @@ def add_file(path: Path) -> Plugin:
     path = path.resolve()
     if path.suffix != ".py" or not path.is_file():
         raise StylekitError(f"{path} is not a Python file. A plugin file ends in .py and offers parts with @hookimpl.")
-    plugin = Plugin(path.stem, f"stylekit_file_{path.stem}", "file", "", path, path.stat().st_mtime_ns)
+    plugin = Plugin(path.stem, f"stylekit_file_{path.stem}", "file", "", "", path, path.stat().st_mtime_ns)
     _files[path.stem] = plugin
     return plugin
 
@@ -112,72 +84,6 @@ def import_files(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         manager(add_file(path))
-
-
-class _Source(importlib.machinery.SourceFileLoader):
-    """Keeps no bytecode, which Python takes for current when a file is edited twice in one second."""
-
-    def set_data(self, *_: Any, **__: Any) -> None:
-        pass
-
-
-def _import(plugin: Plugin) -> ModuleType:
-    if plugin.file is None:
-        return importlib.import_module(plugin.module)
-    known = sys.modules.get(plugin.module)
-    if known is not None and vars(known).get("_stylekit_plugin") == plugin:
-        return known
-    loader = _Source(plugin.module, str(plugin.file))
-    spec = importlib.util.spec_from_loader(plugin.module, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    vars(module)["_stylekit_plugin"] = plugin
-    sys.modules[plugin.module] = module
-    try:
-        loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(plugin.module, None)
-        raise
-    return module
-
-
-def manager(*plugins: Plugin) -> pluggy.PluginManager:
-    """Imports plugins and gives their hooks.
-
-    Raises:
-        StylekitError: a plugin cannot be imported, was written for another version of the contract, or has a hook that
-            is not in it.
-    """
-    hooks = pluggy.PluginManager("stylekit")
-    hooks.add_hookspecs(hookspecs)
-    for plugin in plugins:
-        try:
-            module = _import(plugin)
-        except (Exception, SystemExit) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) could not be imported: {reason}") from error
-        if fault := other_contract(getattr(module, "STYLEKIT_API", hookspecs.API)):
-            raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) {fault}")
-        for name in vars(hookspecs).keys() & vars(module).keys():
-            if name.startswith("stylekit_") and not hasattr(getattr(module, name), "stylekit_impl"):
-                raise StylekitError(
-                    f"plugin {plugin.name!r} ({plugin.origin}): put @hookimpl before its function {name}."
-                )
-        try:
-            hooks.register(module, name=plugin.name)
-            hooks.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}): {' '.join(str(error).split())}") from None
-    return hooks
-
-
-def other_contract(stated: object) -> str:
-    """What is wrong with a plugin that states this version of the contract; empty if nothing is."""
-    if stated == hookspecs.API:
-        return ""
-    cure = "Update stylekit" if isinstance(stated, int) and stated > hookspecs.API else "Update the plugin"
-    has = f"and this stylekit has version {hookspecs.API}"
-    return f"was written for version {stated} of the plugin contract, {has}. {cure}."
 
 
 @cache
@@ -219,16 +125,48 @@ def _ask(plugin: Plugin, hook: str) -> dict[str, Any]:
     if isinstance(hooks, str):
         raise StylekitError(hooks)
     try:
-        return {name: offered for given in getattr(hooks.hook, hook)() for name, offered in given.items()}
-    except (Exception, SystemExit) as error:
-        raise StylekitError(
-            f"plugin {plugin.name!r} ({plugin.origin}) failed in {hook}: {type(error).__name__}: {error}"
-        ) from error
+        given = getattr(hooks.hook, hook)()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # such as SystemExit
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) failed in {hook}: {reason}") from error
+    fits, form = (
+        (_are_presets, "{method: {preset: {argument: value}}}") if hook == PRESETS else (_are_parts, "{name: class}")
+    )
+    if not all(map(fits, given)):
+        raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) must return {form} from {hook}.")
+    return {name: offered for each in given for name, offered in each.items()}
+
+
+def _are_parts(given: Any) -> bool:
+    return isinstance(given, Mapping) and all(isinstance(name, str) and callable(part) for name, part in given.items())
+
+
+def _are_presets(given: Any) -> bool:
+    if not isinstance(given, Mapping) or not all(isinstance(each, Mapping) for each in given.values()):
+        return False
+    return all(isinstance(arguments, Mapping) for presets in given.values() for arguments in presets.values())
 
 
 def parts(plugin: Plugin) -> list[tuple[str, str, Callable[..., Any]]]:
     """Everything that one plugin offers: kind, name, and the callable that builds it."""
     return [(kind, name, part) for kind in KINDS for name, part in offers(plugin, kind).items()]
+
+
+def rivals(plugin: Plugin) -> list[str]:
+    """Of which parts the plugin is not who is asked, or not alone: what is wrong with each, in words."""
+    told = []
+    for kind, name, _ in parts(plugin):
+        others = [other for other in owners(kind, name) if _source(other) != _source(plugin)]
+        if others:
+            told.append(f"the {kind} {name!r} is also that of {' and '.join(other.origin for other in others)}")
+    return told
+
+
+def _source(plugin: Plugin) -> tuple[str, str, str]:
+    """What tells plugins apart; a package may name one module several times, once for each of its parts."""
+    return plugin.package, plugin.module, plugin.attribute
 
 
 def parts_named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
@@ -277,12 +215,12 @@ def find_method(name: str) -> tuple[str, Callable[..., Any]]:
     """
     if not name.endswith(".py"):
         return name, find("method", name)
-    plugin = add_file(Path(name))
-    methods = dict(offers(plugin, "method"))
+    methods = _ask(add_file(Path(name)), KINDS["method"])
     if len(methods) != 1:
         found = f"offers {len(methods)} methods ({', '.join(methods)})" if methods else "offers no method"
         raise StylekitError(f"{name} {found}; --plugin takes a file with one, from a hook stylekit_methods.")
-    return methods.popitem()
+    (method,) = methods
+    return method, find("method", method)
 
 
 def find(kind: str, name: str) -> Callable[..., Any]:
@@ -302,8 +240,19 @@ def owner(kind: str, name: str) -> Plugin:
     """
     found = owners(kind, name)
     if not found:
-        raise StylekitError(f"There is no {kind} {name!r}. {suggest(name, names(kind))}")
+        raise StylekitError(f"There is no {kind} {name!r}. {why_not(name)}{suggest(name, names(kind))}")
     return _only(found, f"{kind} {name!r}")
+
+
+def why_not(name: str) -> str:
+    """Why the plugin of that name does not offer what was looked for; empty if there is no such plugin."""
+    for plugin, visible in everything():
+        if plugin.name == name:
+            if not visible:
+                return f"STYLEKIT_PLUGINS leaves out the plugin of that name, of {plugin.origin}. "
+            word, told = state(plugin)
+            return f"The plugin of that name offers: {told}. " if word == "loads" else f"The {told.rstrip('.')}. "
+    return ""
 
 
 def owners(kind: str, name: str) -> list[Plugin]:
@@ -323,7 +272,8 @@ def _circles(name: str) -> Iterator[list[Plugin]]:
         yield [*_files.values(), *own]
     for plugins in (own, others):
         yield [plugin for plugin in plugins if plugin.name == name]
-        yield [plugin for plugin in plugins if plugin.name != name]
+        rest = {_source(plugin): plugin for plugin in plugins if plugin.name != name}
+        yield list(rest.values())
 
 
 def names(kind: str) -> list[str]:
@@ -340,8 +290,8 @@ def presets(method: str) -> dict[str, list[tuple[Plugin, Mapping[str, Any]]]]:
     return found
 
 
-def preset(method: str, name: str) -> Mapping[str, Any] | None:
-    """The preset of that name that a plugin adds to a method; None if none does.
+def preset(method: str, name: str) -> tuple[Plugin, Mapping[str, Any]] | None:
+    """The preset of that name that a plugin adds to a method, and who does; None if none does.
 
     Raises:
         StylekitError: two do.
@@ -350,46 +300,7 @@ def preset(method: str, name: str) -> Mapping[str, Any] | None:
     if offered is None:
         return None
     _only([plugin for plugin, _ in offered], f"preset {name!r} of {method!r}")
-    return offered[0][1]
-
-
-def sign(part: object, kind: str, name: str) -> None:
-    """Notes on a part which plugin it came from, for :func:`packages`."""
-    with contextlib.suppress(AttributeError):  # it keeps no notes
-        vars(part)["_stylekit_plugin"] = owner(kind, name)
-
-
-def origin(part: object) -> str:
-    """Where a part came from, in words; empty where nobody noted it."""
-    plugin = getattr(part, "_stylekit_plugin", None)
-    return plugin.origin if plugin else ""
-
-
-def packages(*signed: Any) -> dict[str, str]:
-    """The packages beside stylekit, with their versions, that parts and the modules within them came from."""
-    within = [module for part in signed for module in (part.modules() if hasattr(part, "modules") else [part])]
-    found = {vars(module).get("_stylekit_plugin") for module in within if hasattr(module, "__dict__")}
-    return {plugin.package: plugin.version for plugin in found if plugin and not plugin.own and plugin.file is None}
-
-
-def require(needed: Mapping[str, str], what: object) -> None:
-    """Refuses to go on without packages, and warns where one has another version than then.
-
-    Raises:
-        StylekitError: one is not installed; it says what to type.
-    """
-    here = {package: version(package) for package in needed}
-    missing = [f"{package}=={needed[package]}" for package, found in here.items() if found is None]
-    if missing:
-        raise StylekitError(
-            f"{what} was made with plugins that are not installed here. Type: pip install {' '.join(missing)}"
-        )
-    for package, found in here.items():
-        if found != needed[package]:
-            warn(
-                f"{what} was made with {package} {needed[package]}, and {found} is installed. If it does not do what it "
-                f"did, type: pip install {package}=={needed[package]}"
-            )
+    return offered[0]
 
 
 def _only(found: list[Plugin], what: str) -> Plugin:

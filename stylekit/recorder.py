@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylekit import checkpoint, model, plugins
+from stylekit import checkpoint, model, origins, plugins
 from stylekit.data import SeededItems
 from stylekit.errors import StylekitError
 from stylekit.method import Batch, Method
@@ -23,6 +23,14 @@ from stylekit.runtime import Runtime
 from stylekit.seats import Seat
 from stylekit.seeding import seeded
 from stylekit.settings import Settings
+
+
+def _packages(name: str, method: Method, dataset: Any, settings: Settings) -> dict[str, str]:
+    """The packages that the run needs: those of the method, its parts, its preset and the data set, and of loggers."""
+    preset = settings.preset if settings.preset not in method.presets else None
+    added = plugins.preset(name, preset) if preset else None
+    return origins.packages(method, dataset, *(added or ())[:1], *map(plugins.find_plugin, settings.log))
+
 
 PREVIEWS = 4
 """Pictures on a sample sheet."""
@@ -61,7 +69,7 @@ class Recorder:
         self.relay = Relay(settings.log if runtime.main else ())
         if runtime.main:
             self.preview = self._preview_batch(preview)
-            self._begin(plugins.packages(method, preview))
+            self._begin(_packages(name, method, preview, settings))
 
     def _begin(self, packages: Mapping[str, str]) -> None:
         if self.settings.resume:

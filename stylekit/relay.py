@@ -7,6 +7,7 @@ from typing import Any
 
 from stylekit import plugins
 from stylekit.errors import StylekitError, warn
+from stylekit.loading import manager
 
 
 class Relay:
@@ -22,7 +23,7 @@ class Relay:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._followers = {name: plugins.manager(plugins.find_plugin(name)) for name in names}
+        self._followers = {name: manager(plugins.find_plugin(name)) for name in names}
 
     def call(self, event: str, **facts: Any) -> None:
         """Calls the hook ``stylekit_EVENT`` of each plugin.
@@ -36,7 +37,9 @@ class Relay:
                 returned = getattr(follower.hook, f"stylekit_{event}")(**facts)
                 for helper in returned if starting else ():
                     follower.register(helper)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # such as SystemExit
                 if starting and isinstance(error, StylekitError):
                     raise
                 warn(f"plugin {name!r} failed in stylekit_{event} and no longer follows the run: {error!r}")

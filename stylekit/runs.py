@@ -92,6 +92,20 @@ class Run:
             )
         return new
 
+    def require_same(self, arguments: Mapping[str, Any]) -> None:
+        """Refuses to go on with a method that is set up otherwise: a preset or a default may have changed meanwhile.
+
+        Raises:
+            StylekitError: an argument differs; the first is named.
+        """
+        stored = self._read().get("method", {}).get("arguments", {})
+        for name, value in stored.items():
+            if name in arguments and arguments[name] != value:
+                raise StylekitError(
+                    f"The run in {self.folder} was started with {name}={value!r}, and its plugins now make that "
+                    f"{arguments[name]!r}. Install the plugins that it was started with, or start a new run."
+                )
+
     def packages(self) -> dict[str, str]:
         """The packages that the run's plugins came from, with their versions then."""
         return dict(self._read().get("packages", {}))

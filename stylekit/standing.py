@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable
+from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 
-from stylekit.plugins import Plugin, other_contract
+from stylekit.loading import Plugin, only_a_folder, other_contract
 
 
 def standing(plugin: Plugin, visible: bool, every: Iterable[Plugin]) -> tuple[str, str]:
@@ -17,7 +17,7 @@ def standing(plugin: Plugin, visible: bool, every: Iterable[Plugin]) -> tuple[st
     Args:
         plugin: the plugin
         visible: whether ``STYLEKIT_PLUGINS`` lets it be seen
-        every: all plugins, for who else has its name
+        every: all that are visible, for who else has its name
     """
     if not visible:
         return "hidden", "STYLEKIT_PLUGINS does not name it"
@@ -25,22 +25,21 @@ def standing(plugin: Plugin, visible: bool, every: Iterable[Plugin]) -> tuple[st
     if rivals and not plugin.own:
         return "taken", f"its name is also that of {' and '.join(rival.origin for rival in rivals)}"
     try:
-        source = _source(plugin.module)
-        stated = _stated(ast.parse(source.read_bytes())) if source else None
+        stated = _stated(ast.parse(_source(plugin.module)))
     except SyntaxError as error:
-        return "broken", f"line {error.lineno} of {error.filename or source}: {error.msg}"
+        return "broken", f"line {error.lineno} of {plugin.module}: {error.msg}"
     except (OSError, ValueError, ImportError) as error:
-        return "broken", f"{type(error).__name__}: {error}"
+        return "broken", str(error)
     if stated is not None and (fault := other_contract(stated)):
         return "outdated", fault
     return "installed", ""
 
 
-def _source(module: str) -> Path | None:
-    """The file of a module; None if it is compiled.
+def _source(module: str) -> str:
+    """The source of a module; empty if it is compiled.
 
     Raises:
-        ImportError: there is no such module.
+        ImportError: there is no such module, or only a folder of that name.
     """
     places = None
     spec: ModuleSpec | None = None
@@ -50,10 +49,12 @@ def _source(module: str) -> Path | None:
         specs = (finder.find_spec(path, places) for finder in sys.meta_path)
         spec = next((found for found in specs if found), None)
         if spec is None:
-            raise ImportError(f"there is no module {path}. Install its package anew")
+            raise ImportError(f"there is no module {path}. Install its package anew.")
         places = spec.submodule_search_locations
-    file = Path(spec.origin) if spec and spec.origin else None
-    return file if file and file.suffix == ".py" else None
+    if spec is None or spec.origin is None:
+        raise ImportError(only_a_folder(module, places))
+    loader = spec.loader
+    return (loader.get_source(module) or "") if isinstance(loader, InspectLoader) else ""
 
 
 def _stated(tree: ast.Module) -> object:

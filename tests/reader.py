@@ -39,14 +39,17 @@ class Reader:
 
     Args:
         folder: where the reader begins
-        wheel: stylekit's; with it, the reader has an environment of their own and may install, without it they use
-            the one that runs the tests
+        own: an environment that the reader may install to; without it they use the one that runs the tests
+        wheel: what ``pip install stylekit`` installs
         quickly: shorten every training
     """
 
-    def __init__(self, folder: Path, wheel: Path | None = None, quickly: bool = True) -> None:
+    def __init__(
+        self, folder: Path, own: FreshEnvironment | None = None, wheel: Path | None = None, quickly: bool = True
+    ) -> None:
         self.folder, self.wheel, self.quickly = folder, wheel, quickly
-        self.home = FreshEnvironment(folder / ".venv").folder if wheel else Path(sys.executable).parents[1]
+        self.installs = own is not None
+        self.home = own.folder if own else Path(sys.executable).parents[1]
 
     def follow(self, language: str, code: str) -> None:
         """Does what one code block shows.
@@ -85,7 +88,7 @@ class Reader:
             assert self.wheel, line
             FreshEnvironment(self.folder / words[3]).install(self.wheel)
         elif "pip" in words[0] and words[1] == "install":
-            assert self.wheel, f"the document installs, and the test has no environment for that: {line}"
+            assert self.installs, f"the document installs, and the test has no environment for that: {line}"
             asked = [str(self.wheel) if word == "stylekit" else word for word in words[2:]]
             self.run([words[0], "install", *OFFLINE, *asked], line)
         elif words[:3] == ["python", "-m", "build"]:
@@ -103,8 +106,8 @@ class Reader:
         small = ["--set", "generator.blocks=1", "--set", "generator.width=4"] if plain else []
         return [*words, *QUICKLY, *small]
 
-    def run(self, words: list[str], shown: str, **variables: str) -> None:
-        """Runs a program, which must not fail, where the reader is."""
+    def run(self, words: list[str], shown: str, **variables: str) -> str:
+        """Runs a program, which must not fail, where the reader is, and returns what it printed."""
         found = [word for pattern in words for word in (self._matching(pattern) if "*" in pattern else [pattern])]
         program = self.folder / found[0] if "/" in found[0] else self.home / "bin" / found[0]
         if program.name in MODULES:
@@ -116,6 +119,7 @@ class Reader:
             found, cwd=self.folder, env={**os.environ, "PATH": path, **variables}, capture_output=True, text=True
         )
         assert told.returncode == 0, f"{shown}\n{told.stdout}\n{told.stderr}"
+        return told.stdout
 
     def _matching(self, pattern: str) -> list[str]:
         return sorted(str(path) for path in self.folder.glob(pattern))

@@ -16,7 +16,7 @@ from stylekit.runs import Run
 from stylekit.testing import CHECKS
 from stylekit_plugins.scenes import Scenes
 from tests.reader import NOT_RUN, ROOT, Reader, blocks
-from tests.venvs import NO_COMPILER, build_wheel
+from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 INSTALLING = "plugins.md"
@@ -51,7 +51,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_every_code_block_runs(path: Path, folder: Path, request: pytest.FixtureRequest) -> None:
-    reader = Reader(folder, request.getfixturevalue("wheel") if path.name == INSTALLING else None)
+    wheel = request.getfixturevalue("wheel") if path.name == INSTALLING else None
+    reader = Reader(folder, FreshEnvironment(folder / ".venv") if wheel else None, wheel)
     for language, code in blocks(path):
         reader.follow(language, code)
 
@@ -77,6 +78,8 @@ def test_the_contract_s_page_tells_of_every_hook_and_of_every_check() -> None:
     assert {name: page.count(f"`{name}`") for name in hooks} == dict.fromkeys(hooks, 1)
     rows = dict(re.findall(r"^\| (\w+) \| checks: (.*) \|$", page, re.MULTILINE))
     assert rows == {kind: ", ".join(check.name for check in checks) for kind, checks in CHECKS.items()}
+    demanded = re.findall(r"^\| ([\w ]+) \|", page.partition("| check | what must be |")[2], re.MULTILINE)
+    assert sorted(demanded) == sorted({check.name for checks in CHECKS.values() for check in checks})
     attributes = [name for name in vars(Method)["__annotations__"] if name != "arguments"]
     assert [name for name in attributes if f"`{name}`" not in page] == []
 

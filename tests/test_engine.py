@@ -22,8 +22,8 @@ import stylekit
 from stylekit import Method, Player, StylekitError, turn
 from stylekit.assembly import build
 from stylekit.checkpoint import steps as checkpoint_steps
-from stylekit.engine import rehearse
 from stylekit.method import Batch, Terms
+from stylekit.rehearsal import rehearse
 from stylekit.runs import Run
 from stylekit.runtime import Runtime
 from stylekit.seats import Seat
@@ -410,8 +410,75 @@ def test_rehearsal_reports_a_turn_that_gives_no_scalars() -> None:
         def fit(self, batch: Batch, made: Tensor) -> Terms:
             return {"many": made.mean((0, 2, 3))}
 
-    with pytest.raises(StylekitError, match="'fit' of Vector must return a dict of named scalar tensors"):
+    with pytest.raises(StylekitError, match=r"term 'many' of the turn 'fit' of Vector must be .* of shape \(3,\)"):
         rehearse(Vector(), batch())
+
+    class Bare(Line):
+        @turn("learner")
+        def fit(self, batch: Batch, made: Tensor) -> Terms:
+            return made.mean()  # type: ignore[return-value]
+
+    with pytest.raises(
+        StylekitError, match="'fit' of Bare must return a dict of named scalar tensors, and gave Tensor"
+    ):
+        rehearse(Bare(), batch())
+
+
+def test_rehearsal_reports_a_turn_without_gradient() -> None:
+    class Flat(Line):
+        @turn("learner")
+        def fit(self, batch: Batch, made: Tensor) -> Terms:
+            return {"square": made.detach().mean()}
+
+    told = r"The turn 'fit' of Flat gives square without a gradient, so the player 'learner' learns nothing from it\."
+    with pytest.raises(StylekitError, match=told):
+        rehearse(Flat(), batch())
+
+    class Frozen(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.value.requires_grad_(False)
+
+    with pytest.raises(StylekitError, match="The player 'learner' of Frozen has no parameter that learns"):
+        rehearse(Frozen(), batch())
+
+
+def test_rehearsal_reports_players_that_are_none() -> None:
+    class Alone(Line):
+        def players(self) -> dict[str, Player]:
+            return {}
+
+    class Module(Line):
+        def players(self) -> dict[str, Player]:
+            return {"learner": self.value}  # type: ignore[dict-item]
+
+    with pytest.raises(StylekitError, match=r'define players\(\), as in return \{"learner": Player\(self\.net\)\}'):
+        rehearse(Alone(), batch())
+    with pytest.raises(StylekitError, match=r"'learner' of Module is of the type Conv2d: give Player\(module\)"):
+        rehearse(Module(), batch())
+
+
+def test_rehearsal_reports_a_key_that_a_turn_asks_for() -> None:
+    class Deep(Line):
+        @turn("learner")
+        def fit(self, batch: Batch, made: Tensor) -> Terms:
+            return {"square": (made - batch["depth"]).mean()}
+
+    with pytest.raises(StylekitError, match=r"Deep asks its batch for 'depth', which has only content\. Name what it"):
+        rehearse(Deep(), batch())
+
+
+def test_rehearsal_reports_what_the_finished_model_would_lack() -> None:
+    class Typo(Line):
+        ships = ("valve",)
+
+    class Mute(Method):
+        pass
+
+    with pytest.raises(StylekitError, match=r"Typo ships 'valve', which it does not have\. Did you mean 'value'\?"):
+        rehearse(Typo(), batch())
+    with pytest.raises(StylekitError, match=r"The method Mute does not define stylize\(content, style=None\)"):
+        rehearse(Mute(), {**batch(), "style": torch.rand(1, 3, 8, 8)})
 
 
 def test_turns_of_one_player_may_share_a_graph_and_two_players_may_not() -> None:
@@ -452,6 +519,9 @@ def test_turns_of_one_player_may_share_a_graph_and_two_players_may_not() -> None
         def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
             return self.two(self.one(batch["content"])), self.one(self.two(batch["content"]))
 
+        def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+            return self.one(content).sigmoid()
+
         @turn("one")
         def first(self, batch: Batch, made: tuple[Tensor, Tensor]) -> Terms:
             return {"mean": made[0].square().mean()}
@@ -462,7 +532,8 @@ def test_turns_of_one_player_may_share_a_graph_and_two_players_may_not() -> None
 
     with pytest.raises(StylekitError, match=r"'two' of Chained learns through what forward made"):
         rehearse(Chained(), batch())
-    with pytest.raises(StylekitError, match=r"'other' of Greedy learns through what forward made for another player"):
+    told = r"'other' of Greedy learns through what forward made for another player\. Make it anew in that turn, detach"
+    with pytest.raises(StylekitError, match=told):
         rehearse(Greedy(), batch())
 
 

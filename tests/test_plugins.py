@@ -18,9 +18,10 @@ import torch
 
 import stylekit
 import stylekit_plugins
-from stylekit import StylekitError, StylekitWarning, hookspecs, make, model, plugins, tensors
+from stylekit import StylekitError, StylekitWarning, hookspecs, loading, make, model, origins, plugins, tensors
 from stylekit.assembly import build
 from stylekit.settings import check
+from stylekit.standing import standing
 from stylekit.testing.imports import private
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def offering(name: str) -> str:
     return GENERATOR.replace("NAME", name)
 
 
-def only(name: str) -> plugins.Plugin:
+def only(name: str) -> loading.Plugin:
     (plugin,) = [plugin for plugin in plugins.installed() if plugin.name == name]
     return plugin
 
@@ -162,6 +163,17 @@ def test_package_with_damaged_metadata_is_passed_over(install: Install, tmp_path
     with pytest.warns(StylekitWarning, match=rf"the metadata in {damaged} is damaged and passed over"):
         assert only("tulip").origin == "tulips 1.0"
     assert only("cyclegan").own
+    (tmp_path / "older").mkdir()
+    shutil.copytree(tmp_path / "site" / "tulips-1.0.dist-info", tmp_path / "older" / "tulips-0.9.dist-info")
+    sys.path.insert(1, str(tmp_path / "older"))
+    assert only("tulip").origin == "tulips 1.0"
+
+
+def test_package_without_metadata_is_passed_over(install: Install, tmp_path: Path) -> None:
+    install("weeds", "weed", offering("weed"))
+    (tmp_path / "site" / "weeds-1.0.dist-info" / "METADATA").unlink()
+    with pytest.warns(StylekitWarning, match=r"weeds-1\.0\.dist-info is damaged and passed over"):
+        assert "weed" not in {plugin.name for plugin in plugins.installed()}
 
 
 PRESET = """
@@ -181,6 +193,17 @@ def test_plugin_adds_a_preset_to_a_method(install: Install) -> None:
     assert method.arguments["generator"] == {"name": "resnet", "blocks": 1, "width": 2}
     with pytest.raises(StylekitError, match=r"no preset 'hug'\. Did you mean 'huge'\? There are: huge, paper, tiny"):
         build(check({"plugin": "cyclegan", "preset": "hug"}))
+
+
+@pytest.mark.parametrize("presets", ["{'cyclegan': ['huge']}", "{'cyclegan': {'huge': ['cycle']}}", "['cyclegan']"])
+def test_presets_of_another_form_are_told(install: Install, presets: str) -> None:
+    install(
+        "tulips", "tulip", f"from stylekit import hookimpl\n@hookimpl\ndef stylekit_presets():\n    return {presets}\n"
+    )
+    with pytest.warns(
+        StylekitWarning, match=r"must return {method: {preset: {argument: value}}} from stylekit_presets"
+    ):
+        assert plugins.presets("cyclegan") == {}
 
 
 def test_preset_that_two_plugins_add_names_both_and_the_methods_own_goes_first(install: Install) -> None:
@@ -245,6 +268,51 @@ def test_model_without_its_package_says_what_to_install(flower: Path, tmp_path: 
         stylekit.load(flower)
 
 
+def test_model_whose_package_is_left_out_by_the_variable_says_so(flower: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLEKIT_PLUGINS", "flowers")
+    with pytest.raises(StylekitError, match="made with plugins of tulips, which STYLEKIT_PLUGINS leaves out"):
+        stylekit.load(flower)
+
+
+def test_model_with_a_class_given_by_hand_still_needs_the_packages_of_its_parts(flower: Path, tmp_path: Path) -> None:
+    method = plugins.find("method", "flower")
+    uninstall(tmp_path, "flowers")
+    assert stylekit.load(flower, method=method).name == "flower"
+    uninstall(tmp_path, "tulips")
+    with pytest.raises(StylekitError, match=r"pip install tulips==2\.1$"):
+        stylekit.load(flower, method=method)
+
+
+@pytest.mark.parametrize(
+    "packages",
+    ['{"x": "1; curl evil | sh"}', '{"\\u001b[2J": "1"}', '{"": "1"}', "[[1, 2]]", '{"x": 1}', '{"-e .": "1"}'],
+)
+def test_nothing_unchecked_from_a_file_is_to_be_typed(flower: Path, packages: str) -> None:
+    held, header = tensors.read_tensors(flower)
+    tensors.write_tensors(flower, held, {**header, "packages": packages})
+    with pytest.raises(StylekitError, match="is damaged") as told:
+        stylekit.load(flower)
+    assert "pip install" not in str(told.value)
+    assert "\x1b" not in str(told.value)
+
+
+def test_part_that_keeps_no_notes_is_built_all_the_same(install: Install) -> None:
+    source = """
+from stylekit import hookimpl
+
+class Few:
+    __slots__ = ("gives", "modules")
+    def __init__(self, size: int = 8, seed: int = 0, split: str = "train"):
+        self.gives, self.modules = ("content",), []
+
+@hookimpl
+def stylekit_datasets():
+    return {"few": Few}
+"""
+    install("tulips", "few", source)
+    assert origins.packages(make("dataset", "few"), torch.nn.Identity()) == {}
+
+
 def test_model_of_another_version_of_its_package_warns(flower: Path, tmp_path: Path, install: Install) -> None:
     uninstall(tmp_path, "tulips")
     (tmp_path / "site" / "tulips-3.0.dist-info").mkdir()
@@ -284,9 +352,16 @@ def test_one_name_may_mean_parts_of_different_kinds(install: Install) -> None:
         (offering("x").replace("stylekit_generators", "stylekit_generator"), "stylekit_generator"),
         (offering("x").replace("generators()", "generators(extra)"), "extra"),
         (offering("x").replace("return", "import no_such_module_anywhere;"), "failed in stylekit_generators"),
-        (offering("x").replace('{"x": nn.Identity}', "3"), "failed in stylekit_generators"),
+        (offering("x").replace('{"x": nn.Identity}', "3"), "must return {name: class} from stylekit_generators"),
+        (offering("x").replace('{"x": nn.Identity}', "{1: nn.Identity}"), "must return {name: class}"),
+        (offering("x").replace('{"x": nn.Identity}', "{'x': 3}"), "must return {name: class}"),
+        ("def __getattr__(name):\n    raise ImportError('lazy')", "could not be imported: ImportError: lazy"),
+        ("class Skipped(BaseException): pass\nraise Skipped('not here')", "could not be imported: Skipped: not here"),
     ],
-    ids=["import", "syntax", "value", "exit", "contract", "unknown hook", "argument", "late import", "no mapping"],
+    ids=[
+        *("import", "syntax", "value", "exit", "contract", "unknown hook", "argument", "late import"),
+        *("no mapping", "no name", "no class", "lazy", "base exception"),
+    ],
 )
 def test_broken_plugin_is_one_warning_with_its_package_and_all_else_works(
     install: Install, source: str, reason: str
@@ -318,7 +393,7 @@ def test_broken_plugin_that_is_asked_for_by_name_raises_what_is_wrong(install: I
     with pytest.raises(
         StylekitError, match=r"plugin 'weed' \(weeds 1\.0\) could not be imported: ValueError: out of order"
     ):
-        plugins.manager(plugins.find_plugin("weed"))
+        loading.manager(plugins.find_plugin("weed"))
 
 
 def test_plugin_may_state_the_contracts_version(install: Install) -> None:
@@ -332,7 +407,8 @@ def test_every_hook_of_the_contract_may_be_implemented(install: Install) -> None
     source = "from stylekit import hookimpl\n"
     for name, hook in hooks:
         taken = ", ".join(hook.__code__.co_varnames[: hook.__code__.co_argcount])
-        source += f"@hookimpl\ndef {name}({taken}):\n    return {{'{name}': 1}}\n"
+        given = "{'cyclegan': {'all': {}}}" if name == "stylekit_presets" else f"{{'{name}': int}}"
+        source += f"@hookimpl\ndef {name}({taken}):\n    return {given}\n"
     install("all", "everything", source)
     for kind, name in plugins.KINDS.items():
         assert list(plugins.offers(only("everything"), kind)) == [name]
@@ -343,6 +419,89 @@ def test_plugin_without_parts_follows_runs(install: Install) -> None:
         "diary", "diary", "from stylekit import hookimpl\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
     )
     assert plugins.state(only("diary")) == ("loads", "follows runs")
+
+
+def test_package_may_name_a_module_once_for_each_part_or_an_object_in_it(install: Install, tmp_path: Path) -> None:
+    install("tulips", "tulip", offering("garden"))
+    told = tmp_path / "site" / "tulips-1.0.dist-info" / "entry_points.txt"
+    told.write_text("[stylekit]\ntulip = sample_tulips\nbulb = sample_tulips [extra]\n")
+    assert isinstance(make("generator", "garden"), torch.nn.Identity)
+    source = """
+from stylekit import hookimpl
+from torch import nn
+
+class Bush:
+    @hookimpl
+    def stylekit_generators(self):
+        return {"rose": nn.Identity}
+
+bush = Bush()
+"""
+    install("roses", "bush", source, target=":bush")
+    assert plugins.state(only("bush")) == ("loads", "generator rose")
+
+
+def test_folder_that_hides_a_package_is_told(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("tulips", "tulip", offering("garden"))
+    (tmp_path / "site" / "sample_tulips.py").unlink()
+    (tmp_path / "site" / "sample_tulips").mkdir()
+    importlib.invalidate_caches()
+    word, told = plugins.state(only("tulip"))
+    assert word == "broken"
+    assert f"Python finds only the folder {tmp_path}/site/sample_tulips by the name sample_tulips" in told
+    every = plugins.everything()
+    assert standing(only("tulip"), True, [plugin for plugin, _ in every])[0] == "broken"
+
+
+def test_part_that_is_never_asked_for_is_told(install: Install) -> None:
+    install("tulips", "tulip", offering("resnet"))
+    install("roses", "rose", offering("bush"))
+    install("thorns", "thorn", offering("bush"))
+    assert plugins.rivals(only("tulip")) == [f"the generator 'resnet' is also that of stylekit {stylekit.__version__}"]
+    assert plugins.rivals(only("rose")) == ["the generator 'bush' is also that of thorns 1.0"]
+    assert plugins.rivals(only("resnet")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            offering("x").replace("stylekit_generators", "stylekit_generator"),
+            "has a hook stylekit_generator, which the co",
+        ),
+        (
+            offering("x").replace("generators()", "generators(extra)"),
+            "has a hook stylekit_generators that takes 'extra'",
+        ),
+        (offering("x").replace("@hookimpl", ""), "must put @hookimpl before its function stylekit_generators."),
+        ("STYLEKIT_API = '1'", "states STYLEKIT_API = '1', which must be the number 1."),
+    ],
+)
+def test_what_does_not_fit_the_contract_is_told_in_words(install: Install, source: str, reason: str) -> None:
+    install("weeds", "weed", source)
+    word, told = plugins.state(only("weed"))
+    assert (word, reason in told) == ("broken", True), told
+
+
+def test_name_of_another_kind_or_of_a_hidden_or_broken_plugin_is_explained(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("tulips", "tulip", offering("tulip"))
+    with pytest.raises(
+        StylekitError, match=r"no method 'tulip'\. The plugin of that name offers: generator tulip\. There"
+    ):
+        plugins.find("method", "tulip")
+    install("weeds", "weed", "1 / 0")
+    with (
+        pytest.warns(StylekitWarning),
+        pytest.raises(
+            StylekitError, match=r"no method 'weed'\. The plugin 'weed' \(weeds 1\.0\) could not be imported"
+        ),
+    ):
+        plugins.find("method", "weed")
+    monkeypatch.setenv("STYLEKIT_PLUGINS", "")
+    with pytest.raises(StylekitError, match=r"STYLEKIT_PLUGINS leaves out the plugin of that name, of tulips 1\.0\."):
+        plugins.find("generator", "tulip")
 
 
 def test_unknown_plugin_is_answered_with_the_nearest_one() -> None:
@@ -419,10 +578,7 @@ def test_file_without_a_method_or_with_two_is_told(tmp_path: Path) -> None:
 
 def test_broken_file_is_told_with_its_path(tmp_path: Path) -> None:
     path = write(tmp_path / "my_style.py", "import no_such_module_anywhere")
-    with (
-        pytest.warns(StylekitWarning, match=r"my_style\.py\) could not be imported: ModuleNotFoundError"),
-        pytest.raises(StylekitError, match=r"my_style\.py"),
-    ):
+    with pytest.raises(StylekitError, match=r"my_style\.py\) could not be imported: ModuleNotFoundError"):
         plugins.find_method(path)
 
 

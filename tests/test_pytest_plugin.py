@@ -57,25 +57,43 @@ def test_there_is_a_test_for_every_check_of_every_part(tmp_path: Path) -> None:
     name = "test_mine.py::test_it_does_what_the_contract_says"
     for check in ("plugin-mine-import", "plugin-mine-public names", "loss-mine-builds", "loss-mine-devices"):
         assert f"{name}[{check}] PASSED" in told
-    assert "13 passed" in told
+    assert "15 passed" in told
 
 
 def test_only_the_check_that_fails_does_and_by_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN.replace("weight: float", "weight"))
     code, told = run(tmp_path, TEST.replace("SUBJECT", "mine.py"), "-k", "loss-mine")
     assert code == 1
-    assert "1 failed, 7 passed" in told
+    assert "1 failed, 8 passed" in told
     assert "loss mine, options: Give a type to the option weight, as in width: int = 64" in told
     assert "Traceback" not in told
     assert "kit.py" not in told
     assert "another exception" not in told
 
 
+def test_a_file_lies_beside_the_test_wherever_pytest_is_started(tmp_path: Path) -> None:
+    inner = tmp_path / "tests"
+    inner.mkdir()
+    (inner / "test_inner.py").write_text(TEST.replace("SUBJECT", "mine.py"))
+    (inner / "mine.py").write_text(PLUGIN)
+    (tmp_path / "rooted.py").write_text(PLUGIN)
+    code, told = run(tmp_path, TEST.replace("SUBJECT", "rooted.py"), "-k", "builds or loads")
+    assert (code, "4 passed" in told) == (0, True), told
+
+
+def test_a_part_that_needs_more_is_skipped_and_says_what(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN.replace("weight: float = 1.0", "weight: float"))
+    code, told = run(tmp_path, TEST.replace("SUBJECT", "mine.py"), "-k", "loss-mine", "-rs")
+    assert code == 0, told
+    assert "1 passed, 8 skipped" in told.replace("6 deselected, ", "").replace(", 6 deselected", "")
+    assert "loss mine: needs the option 'weight' (a factor)" in told
+
+
 @pytest.mark.parametrize(
     ("test", "plugin", "message"),
     [
         (TEST.replace("SUBJECT", "nothing-here"), PLUGIN, "There is no plugin, no part and no package 'nothing-here'."),
-        (TEST.replace("SUBJECT", "nowhere.py"), PLUGIN, "There is no file nowhere.py."),
+        (TEST.replace("SUBJECT", "nowhere.py"), PLUGIN, "nowhere.py."),
         (
             TEST.replace("SUBJECT", "mine.py"),
             "import no_such_thing",

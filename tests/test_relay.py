@@ -67,3 +67,10 @@ def test_tensorboard_that_is_not_installed_is_named_before_the_run_starts(
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(StylekitError, match=r'pip install "stylekit\[tensorboard\]"'):
         start(Relay(["tensorboard"]), tmp_path)
+
+
+def test_a_plugin_that_exits_ends_no_run(tmp_path: Path) -> None:
+    relay = Relay([written(tmp_path, "@hookimpl\ndef stylekit_step_finished(step):\n    raise SystemExit(3)\n")])
+    start(relay, tmp_path)
+    with pytest.warns(match=r"failed in stylekit_step_finished and no longer follows the run: SystemExit\(3\)"):
+        relay.call("step_finished", step=1, metrics={})

@@ -53,7 +53,7 @@ def test_module_that_is_gone_is_told(install: Install) -> None:
     install("tulips", "tulip", LOUD, target=".petals")
     assert state("tulip", "tulips") == (
         "broken",
-        "ImportError: there is no module sample_tulips.petals. Install its package anew",
+        "there is no module sample_tulips.petals. Install its package anew.",
     )
 
 

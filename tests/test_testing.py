@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylekit import StylekitError, plugins, testing
+from stylekit import StylekitError, StylekitWarning, plugins, testing
 from stylekit.testing import Subject, examine, find
 from stylekit.testing.footprint import footprint
 from stylekit.testing.imports import private
@@ -215,14 +215,20 @@ def fault(subject: Subject, name: str) -> str:
     return ""
 
 
+def untried(subject: Subject) -> list[str]:
+    """What a part would need to be tried."""
+    return [finding.told for finding in examine(subject) if not finding.tried]
+
+
 def seen(subject: Subject) -> str:
+    """All that is told, once each."""
     return "; ".join(dict.fromkeys(finding.told for finding in examine(subject) if finding.told))
 
 
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        (METHOD, "12 parameters; turns near; keeps 69x57; saves and loads; resumes exactly; exports"),
+        (METHOD, "12 parameters; keeps 69x57; turns near; saves and loads; resumes exactly; exports"),
         (GENERATOR, "12 parameters; keeps 64x64; keeps 69x57; saves and loads; exports"),
         (DISCRIMINATOR, "98 parameters; scores (2,); saves and loads; exports"),
         (ENCODER, "112 parameters; layers first; saves and loads; exports"),
@@ -261,30 +267,37 @@ METHODS = {
     "untyped": ("strength: float", "strength", {"options": "Give a type to the option strength, as in width: int = 64"}),
     "untold": ("strength: how", "strong: how", {"options": "Describe the option strength in the docstring"}),
     "unknown type": ("strength: float", "strength: 'Tensor'", {"options": "name 'Tensor' is not defined. Import it when"}),
-    "default of another type": ("float = 1.0", "int = 1.5", {"options": "The option 'strength' of the part cannot be 1.5",
-                                                             "save and load": "A saved model holds a model that cannot be"}),
+    "default of another type": ("float = 1.0", "int = 1.5", {"options": "The option 'strength' of the part cannot be 1.5"}),
     "idle parameter": (
         "Player(self.net)", "Player([self.net, nn.Linear(1, 1)])", {"rehearsal": "of the player 'tinter' gets no gradient"}
     ),
     "unknown player": (
         '@turn("tinter")', '@turn("tinker")', {"rehearsal": "The turn 'near' of Tint is for 'tinker'. Did you mean 'tinter'?"}
     ),
-    "no player": ('return {"tinter": Player(self.net)}', "return {}", {"rehearsal": "is for 'tinter'. There are none."}),
-    "no such key": ('batch["content"]', 'batch["depth"]', {"rehearsal": "It fails in line 27 of"}),
-    "no scalar": (".mean()}", "}", {"rehearsal": "must return a dict of named scalar tensors."}),
+    "no player": ('return {"tinter": Player(self.net)}', "return {}", {"rehearsal": "Tint has turns and no players"}),
+    "no such key": ('batch["content"]', 'batch["depth"]', {"rehearsal": "asks its batch for 'depth'"}),
+    "no scalar": (".mean()}", "}", {"rehearsal": "must be a scalar tensor, and is of shape (1, 3, 64"}),
     "no attribute": ("self.strength = strength", "", {"rehearsal": "no attribute 'strength'"}),
-    "loss of NaN": ("self.strength *", "float('nan') *", {"rehearsal": "The term 'far' of the turn 'near' is nan.",
-                                                          "seed": "the term 'far' of the turn 'near' became nan"}),
+    "loss of NaN": ("self.strength *", "float('nan') *", {"rehearsal": "The term 'far' of the turn 'near' is nan."}),
     "no stylize": ("def stylize(", "def stylise(", {"size and range": "does not define stylize(content, style=None)."}),
-    "cropped": (SHOWN, f"{SHOWN}[..., :-1]", {"size and range": "gave (1, 3, 64, 63) for (1, 3, 64, 64): keep the size",
-                                              "odd sizes": "gave (1, 3, 69, 56) for (1, 3, 69, 57)"}),
+    "cropped": (SHOWN, f"{SHOWN}[..., :-1]", {"size and range": "gave (1, 3, 64, 63) for (1, 3, 64, 64): keep the size"}),
     "even sides only": (SHOWN, f"{SHOWN}[..., ::2, ::2].repeat(1, 1, 2, 2)", {"odd sizes": "gave (1, 3, 70, 58) for"}),
     "range": (SHOWN, "return 2 * content - 1 + 0 * self.net(content)", {"size and range": "values from -1 to 1: images are"}),
     "writes into its input": (SHOWN, "content[0, 0, 0, 0] = 0.5; " + SHOWN, {"size and range": "changes its input"}),
-    "drawn anew": (SHOWN, f"return {OWN} * {SHOWN[7:]}", {"repeated": "stylize must give the same twice",
-                                                        "save and load": "stylises otherwise",
-                                                        "float64": "gives other values in float64",
-                                                        "export": "gives other values, by"}),
+    "drawn anew": (SHOWN, f"return {OWN} * {SHOWN[7:]}", {"repeated": "stylize must give the same twice"}),
+    "ends the process": (SHOWN, "raise SystemExit(0)", {"size and range": "It fails in line 30 of"}),
+    "skips": (SHOWN, "import pytest; pytest.skip()", {"size and range": "It fails in line 30 of"}),
+    "no gradient": ('.mean()}', '.mean().detach()}',
+                    {"rehearsal": "The turn 'near' of Tint gives far without a gradient, so the player 'tinter'"}),
+    "flat": ("(self.net(batch", "(0 * self.net(batch", {"gradients": "Every gradient of the player 'tinter' is zero"}),
+    "no tensor": ('.mean()}', '.mean().item()}', {"rehearsal": "of Tint must be a scalar tensor, and is a float."}),
+    "module for a player": ("Player(self.net)}", "self.net}", {"rehearsal": "is of the type Conv2d: give Player(module)."}),
+    "ships a typo": ("    needs = (", '    ships = ("nets",)\n    needs = (',
+                     {"rehearsal": "Tint ships 'nets', which it does not have. Did you mean 'net'?"}),
+    "ships too little": (NET, NET + "; self.last = nn.Identity()", "    needs = (", '    ships = ("last",)\n    needs = (',
+                         {"save and load": "stylize needs 'net', which ships leaves out: name it there too."}),
+    "changes the process": (SHOWN, "torch.backends.cudnn.benchmark = True; " + SHOWN,
+                            {"size and range": "It changes torch's cudnn.benchmark for the whole process: leave that"}),
     "seeds of its own": ("(self.net(batch", f"({OWN} * self.net(batch", {"seed": "A training step gives other losses",
                                                                         "resume": "when training goes on"}),
     "counts in an attribute": (
@@ -295,7 +308,7 @@ METHODS = {
     "weights not kept": (
         "self.strength = strength", "self.strength = strength; self.shade = [torch.rand(3, 1, 1)]",
         SHOWN, "return (self.net(content) + self.shade[0]).sigmoid()",
-        {"devices": "self.shade of Tint is a plain tensor", "save and load": "A saved and loaded method stylises otherwise"},
+        {"tensors": "self.shade of Tint is a plain tensor, which stays behind"},
     ),
     "made on the CPU": (SHOWN, "return (self.net(content) + torch.zeros(3, 1, 1)).sigmoid()",
                         {"devices": "On another device stylize(content) fails"}),
@@ -333,14 +346,15 @@ GENERATORS = {
     "float32 only": (SHOWN, "return self.net(content).sigmoid().float()", {"float64": "forward gave float32 for float64."}),
     "plain tensor": (NET, NET + "; self.mean = torch.full((3, 1, 1), 0.5)",
                      SHOWN, "return (self.net(content) + self.mean).sigmoid()",
-                     {"devices": "self.mean of Network is a plain tensor, which stays behind when the part moves: register"}),
+                     {"tensors": "self.mean of Network is a plain tensor, which stays behind when the part moves: register"}),
     "made on the CPU": (SHOWN, "return (self.net(content) + torch.zeros(3, 1, 1)).sigmoid()",
                         {"devices": "torch.zeros(3, device=image.device, dtype=image.dtype)"}),
     "own random numbers": (NET, NET + f"; nn.init.constant_(self.net.weight, {OWN})",
                            {"seed": "'net.weight' differs between two builds of one seed"}),
-    "noise": (SHOWN, "return (self.net(content) + torch.randn_like(content)).sigmoid()",
-              {"seed": "forward must give the same twice, in eval mode.", "float64": "gives other values in float64",
-               "save and load": "Saved and loaded, it gives something else", "export": "gives other values, by"}),
+    "noise of its own": (SHOWN, f"return (self.net(content) + {OWN}).sigmoid()",
+                         {"seed": "forward must give the same twice, in eval mode: draw it with torch's own"}),
+    "flat": (SHOWN, "return self.net(content).sigmoid().round()", {"gradients": "Every gradient is zero, so it learns"}),
+    "writes into its input": (SHOWN, "content.mul_(0.5); " + SHOWN, {"size and range": "forward changes its input: work on a"}),
     "idle parameter": (NET, NET + "; self.idle = nn.Linear(2, 2)", {"gradients": "'idle.weight' gets no gradient. Use it"}),
     "gradient of NaN": (SHOWN, "return (self.net(content) - self.net(content)).abs().sqrt()",
                         {"gradients": "The gradient of 'net.weight' is NaN or infinite."}),
@@ -363,6 +377,8 @@ DISCRIMINATORS = {
 
 ENCODERS = {
     "learns": (".requires_grad_(False)", "", {"gradients": "An encoder is frozen: requires_grad_(False)."}),
+    "follows statistics": ("nn.Conv2d(3, 4, 3)", "nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))",
+                           {"gradients": "forward changes 'net.1.running_mean' in train mode, and an encoder is frozen"}),
     "no layers": ('{"first": self.net(image)}', "self.net(image)", {"features": "must return {layer: features}."}),
     "batch": ("self.net(image)}", "self.net(image).mean(0)}", {"features": "one row of features a picture"}),
     "no gradient": ("    def forward", "    @torch.no_grad()\n    def forward",
@@ -373,6 +389,8 @@ ADVERSARIALS = {
     "verbs": ("def fool", "def full", {"builds": "An adversarial loss has real, fake and fool; this one lacks fool."}),
     "sense": ("def fool(self, scores):\n        return self.real", "def fool(self, scores):\n        return self.fake",
               {"sense": "fool(scores) must be lower for higher scores."}),
+    "exchanged": ("def real", "def other", "def fake", "def real", "def other", "def fake", "self.real(scores)",
+                  "self.fake(scores)", {"sense": "real(scores) must be lower for higher scores."}),
     "scales": ("([scores] if torch.is_tensor(scores) else scores)", "[scores]",
                {"scales": "real(scores) must take a list of scores too, one of each scale: average over them."}),
     "gradient": ("(1 - s).mean()", "(1 - s.detach()).mean()",
@@ -382,7 +400,7 @@ ADVERSARIALS = {
 DIFFERS = "return (output - reference).square().mean()"
 IMAGE_LOSSES = {
     "no scalar": (".mean()", "", {"scalars": "forward(output, reference) must return a finite scalar, for a batch of 1 too."}),
-    "not zero": (DIFFERS, "return (output - reference - 1).square().mean()", {"sense": "must be zero for equal images"}),
+    "other sense": (DIFFERS, "return -(output - reference).abs().mean()", {"sense": "a loss is to fall as pictures grow"}),
     "float32 only": (DIFFERS, DIFFERS + ".float()", {"float64": "forward(output, reference) gave float32 for float64."}),
     "made on the CPU": (DIFFERS, "return (output - reference + torch.zeros(3, 1, 1)).square().mean()",
                         {"devices": "On another device forward(output, reference) fails"}),
@@ -432,6 +450,73 @@ def test_each_fault_is_one_line_of_its_own(write: Write, source: str, changes: l
         assert "\n" not in found[check]
 
 
+GOOD = {
+    "noise": (GENERATOR, SHOWN, "return (self.net(content) + torch.randn_like(content)).sigmoid()"),
+    "noise in a method": (METHOD, SHOWN, "return (self.net(content) + torch.randn_like(content)).sigmoid()"),
+    "lazy": (GENERATOR, NET, "self.net = nn.LazyConv2d(3, 1)"),
+    "lazy in a method": (METHOD, NET, "self.net = nn.LazyConv2d(3, 1)"),
+    "a gate that starts closed": (GENERATOR, NET, NET + "; self.gate = nn.Parameter(torch.zeros(1))",
+                                  SHOWN, "return (self.gate * self.net(content)).sigmoid()"),
+    "partial": (GENERATOR, "import random", "import functools",
+                "mine\": Network", "mine\": functools.partial(Network, width=3)"),
+    "keeps what it made": (METHOD, "    def near(self, batch, made):",
+                           "    def near(self, batch, made):\n        self.latest = batch['content'].detach()"),
+    "spectral_norm": (DISCRIMINATOR, "nn.Conv2d(3, 2, 4, 4)", "nn.utils.spectral_norm(nn.Conv2d(3, 2, 4, 4))"),
+    "weight_norm": (GENERATOR, "nn.Conv2d(3, 3, 1)", "nn.utils.weight_norm(nn.Conv2d(3, 3, 1))"),
+    "contrastive": (IMAGE_LOSS, DIFFERS, "return 1 + (output - reference).square().mean()"),
+    "of the output alone": (IMAGE_LOSS, DIFFERS, "return output.diff(dim=-1).abs().mean()"),
+    "random patches": (IMAGE_LOSS, DIFFERS,
+                       "i = int(torch.randint(32, ())); return (output - reference)[..., i:].abs().mean()"),
+    "frozen statistics": (ENCODER, "nn.Conv2d(3, 4, 3)", "nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))",
+                          "    def forward",
+                          "    def train(self, mode=True):\n        return super().train(False)\n\n    def forward"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("case", GOOD.values(), ids=GOOD)
+def test_what_is_unusual_and_good_is_no_fault(write: Write, case: tuple[str, ...]) -> None:
+    source, *changes = case
+    for good, other in zip(changes[::2], changes[1::2], strict=True):
+        assert good in source
+        source = source.replace(good, other)
+    assert faults(part(write(source))) == {}
+
+
+def test_a_part_that_must_be_given_an_option_is_not_tried_and_says_so(write: Write) -> None:
+    subject = part(write(GENERATOR.replace("width: int = 4", "width: int")))
+    assert faults(subject) == {}
+    assert untried(subject) == ["needs the option 'width' (channels within)"]
+    with pytest.warns(StylekitWarning, match=r"the generator is not tried: needs the option 'width'"):
+        testing.check_generator(subject.target)
+    assert "Describe the option" in fault(part(write(GENERATOR.replace("width: int = 4", "depth: int"))), "options")
+
+
+def test_a_data_set_that_refuses_to_open_is_not_tried(write: Write) -> None:
+    source = DATASET.replace(KEEPS, "raise StylekitError('Get the pictures first.')")
+    subject = part(write(source.replace("hookimpl,", "StylekitError, hookimpl,")))
+    assert (faults(subject), untried(subject)) == ({}, ["Get the pictures first."])
+
+
+def test_the_switches_of_the_process_are_put_back(write: Write) -> None:
+    changes = "torch.set_default_dtype(torch.float64); torch.set_num_threads(3); import os; os.chdir('/')"
+    before = torch.get_default_dtype(), torch.get_num_threads(), Path.cwd()
+    found = faults(part(write(GENERATOR.replace(NET, f"{NET}; {changes}"))))
+    assert found == {
+        "builds": "It changes torch's default type and torch's number of threads and the working directory for the whole "
+        "process: leave that to the user."
+    }
+    assert before == (torch.get_default_dtype(), torch.get_num_threads(), Path.cwd())
+
+
+def test_what_a_file_remembers_of_the_check_of_devices_is_forgotten(write: Write) -> None:
+    cached = "CACHE.setdefault(content.shape[-1], torch.zeros(1, device=content.device))"
+    source = GENERATOR.replace(SHOWN, f"return (self.net(content) + {cached}).sigmoid()")
+    subject = part(write(source.replace("class Network", "CACHE = {}\n\nclass Network")))
+    fault(subject, "devices")
+    assert subject.target.forward.__globals__["CACHE"] == {}
+
+
 def test_the_functions_of_the_kit_raise_one_line_a_fault(write: Write) -> None:
     testing.check_method(part(write(METHOD)).target)
     testing.check_generator(part(write(GENERATOR)).target)
@@ -477,7 +562,7 @@ def test_a_dataset_that_needs_a_path_says_so_and_is_not_tried(write: Write) -> N
     )
     subject = part(write(source))
     assert faults(subject) == {}
-    assert seen(subject) == "needs more to be tried: The dataset 'Noise' needs the option 'root': where."
+    assert untried(subject) == ["needs the option 'root' (where)"]
 
 
 QUIET = "from stylekit import hookimpl\n\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
@@ -509,6 +594,9 @@ def test_what_importing_a_plugin_changes_is_named(write: Write) -> None:
         logging.basicConfig(level=logging.DEBUG)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         torch.nn.functional.relu = torch.nn.functional.gelu
+        torch.nn.Module.__call__ = torch.nn.Module._call_impl
+        torch.load = None
+        import PIL.ImageFile; PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True
         stylekit.layers.init_normal = None
         pathlib.Path("left.txt").write_text("here")
     """
@@ -520,7 +608,7 @@ def test_what_importing_a_plugin_changes_is_named(write: Write) -> None:
         "changes torch's default device",
         "changes torch's grad mode",
         "changes torch's number of threads",
-        "changes torch's backends (cudnn.benchmark)",
+        "changes torch's cudnn.benchmark",
         "changes sys.path",
         "changes os.environ (OMP_NUM_THREADS_OF_MINE)",
         "changes the warnings' filters",
@@ -528,6 +616,9 @@ def test_what_importing_a_plugin_changes_is_named(write: Write) -> None:
         "changes the handlers of signals (15)",
         "changes what is in stylekit.layers (init_normal)",
         "changes what is in torch.nn.functional (relu)",
+        "changes what is in nn.Module (__call__)",
+        "changes what is in torch (load)",
+        "changes what is in PIL.ImageFile (LOAD_TRUNCATED_IMAGES)",
         "prints 'hello'",
         "leaves the file left.txt behind",
     ]
@@ -567,9 +658,37 @@ def test_private_names_of_stylekit_are_found(write: Write) -> None:
     ]
 
 
+def test_private_names_that_are_reached_by_dots_are_found(write: Write) -> None:
+    source = """
+        import stylekit, stylekit.layers as layers
+        import stylekit as sk
+        stylekit.__version__, stylekit.make.__name__, stylekit.parts.validate("a"), stylekit.layers.init_normal
+        sk.engine.step, layers._hidden, other.parts.validate
+    """
+    assert set(private(write(textwrap.dedent(source)))) == {
+        "stylekit.parts",
+        "stylekit.layers._hidden",
+        "stylekit.engine",
+    }
+
+
 def test_a_private_name_is_a_fault_of_the_plugin(write: Write) -> None:
     (plugin,) = find(str(write(QUIET + "from stylekit.engine import step\n")))
     assert "imports stylekit.engine.step, which may change without notice" in fault(plugin, "public names")
+    (plugin,) = find(str(write(QUIET + "from stylekit_plugins.resnet import ResNet\n")))
+    assert fault(plugin, "public names").endswith("list in __all__, and make parts by name.")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("lsgan", "The loss 'lsgan' is stylekit's own, so yours is never used: give it another name."),
+        ("My Loss", "to be typed in a command: call the loss 'My Loss' 'my-loss'."),
+    ],
+)
+def test_a_name_that_cannot_be_used_is_a_fault(write: Write, name: str, told: str) -> None:
+    plugin, _ = find(str(write(IMAGE_LOSS.replace('"mine"', repr(name)))))
+    assert fault(plugin, "names").endswith(told)
 
 
 def test_presets_that_do_not_fit_are_found(write: Write) -> None:
@@ -633,6 +752,20 @@ def test_all_files_of_a_package_are_looked_through(package: Package, tmp_path: P
     assert "other.py imports stylekit.parts, which may change" in fault(plugin, "public names")
 
 
+def test_a_name_that_another_package_has_is_a_fault(package: Package) -> None:
+    package("tulips", "garden", IMAGE_LOSS, ["stylekit"])
+    package("roses", "bower", IMAGE_LOSS, ["stylekit"])
+    plugin, _ = find("tulips")
+    assert faults(plugin) == {"names": "The loss 'mine' is also that of roses 1.0: give yours another name."}
+
+
+def test_a_file_of_a_package_that_is_no_python_is_passed_over(package: Package, tmp_path: Path) -> None:
+    package("tulips", "garden", QUIET, ["stylekit"])
+    (tmp_path / "site" / "sample_tulips" / "template.py").write_text("class {{ name }}:\n")
+    (plugin,) = find("tulips")
+    assert faults(plugin) == {}
+
+
 @pytest.mark.parametrize(
     ("requires", "told"),
     [
@@ -644,6 +777,7 @@ def test_all_files_of_a_package_are_looked_through(package: Package, tmp_path: P
         (["stylekit", "torch==2.13.*"], "Write 'torch>=2.13'."),
         (["stylekit", "Torch~=2.10"], "Write 'torch>=2.10'."),
         (["stylekit", "torch<=2.13"], "Write 'torch'."),
+        (["stylekit", "torch @ https://example.org/torch.whl"], "one file for everyone who installs it. Write 'torch'"),
         (["torch>=2.10"], "tulips does not require stylekit: add 'stylekit' to dependencies in its pyproject.toml."),
         (["torch>=2.10", "stylekit; extra == 'dev'"], "does not require stylekit"),
         (["stylekit", "torch>=2.10,!=2.11.0", "torch==2.10; extra == 'old'", "numpy<3"], ""),

@@ -6,7 +6,12 @@ import os
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Annotated
+
+# Both would read every installed package's metadata, and stop at the first that is damaged.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 import typer
 from rich.console import Console
@@ -16,7 +21,7 @@ from stylekit.cli import check, doctor, importing, new, plugins, show, stylize, 
 from stylekit.cli.added import add_commands
 from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, StylekitWarning
 from stylekit.kernels import asked
 from stylekit.progress import PlainWarnings
 
@@ -66,18 +71,36 @@ def main() -> None:
     # Threads that wait by spinning make two busy programs on one machine ten times slower each. Read as torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.showwarning = PlainWarnings()
+    warnings.simplefilter("default", StylekitWarning)  # whatever the environment makes of warnings
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
         asked()  # before a plugin meets the wrong word, and is blamed
         program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except StylekitError as error:
-        if debug:
-            traceback.print_exc()
-        else:
-            Console(stderr=True).print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        _tell(str(error), debug)
         sys.exit(2)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        _tell(f"{reason}{_place(error)}. The same command with --debug shows all that led there.", debug)
+        sys.exit(1)
     except KeyboardInterrupt:
         if debug:
             raise
         sys.exit(130)
+
+
+def _tell(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    else:
+        Console(stderr=True).print(f"Error: {message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _place(error: Exception) -> str:
+    """The innermost line that is neither stylekit's own nor of a library below: where a plugin's writer looks first."""
+    passed_over = (str(Path(stylekit.__file__).parent), f"{os.sep}torch{os.sep}", f"{os.sep}typer{os.sep}")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not any(place in frame.filename for place in passed_over)]
+    frame = (own or frames)[-1]
+    return f", in line {frame.lineno} of {frame.filename}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 from typing import Any
 
 import typer
@@ -41,10 +42,11 @@ def _called(offered: list[Entry], origins: str) -> Any:
 
 
 def _load(entry: Entry) -> typer.Typer:
-    module, _, name = entry.value.partition(":")
     try:
-        target = getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:
+        target = operator.attrgetter(entry.attribute)(importlib.import_module(entry.module))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # such as SystemExit
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise StylekitError(
             f"The command {entry.name!r} of {entry.package} {entry.version} could not be imported: {reason}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,16 +20,22 @@ def command(
 ) -> None:
     """Try out everything that a plugin or a package registers, or one part, on small pictures.
 
-    A line for each that is good, and one for each fault that says what to change; exit code 1 if there are any.
+    A line for each that is good or needs more to be tried, and one for each fault that says what to change; exit code 1 if
+    there are any.
     """
     from stylekit.testing import examine, find
 
     console = Console(highlight=False)
+    debug = "--debug" in sys.argv  # which stands anywhere in the line, and is taken out of it before
     faults = 0
     for subject in find(name):
-        for line in _lines(subject, examine(subject)):
+        found = examine(subject)
+        for line in _lines(subject, found):
             console.print(line, markup=False, soft_wrap=True)
-            faults += line.startswith("FAULT")
+        for finding in found:
+            faults += finding.fault
+            if finding.fault and debug:
+                traceback.print_exception(finding.raised)
     if faults:
         raise typer.Exit(1)
 
@@ -36,5 +44,7 @@ def _lines(subject: Subject, found: list[Finding]) -> list[str]:
     what = f"{subject.kind} {subject.name}"
     if faults := [f"FAULT {what}, {finding.check}: {finding.told}" for finding in found if finding.fault]:
         return faults
+    if untried := [finding.told for finding in found if not finding.tried]:
+        return [f"{what}: not tried: {'; '.join(untried)}"]
     seen = "; ".join(dict.fromkeys(finding.told for finding in found if finding.told))
     return [f"{what}: good, {len(found)} checks ({seen})"]

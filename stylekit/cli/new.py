@@ -11,87 +11,98 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from stylekit import plugins
-from stylekit.entrypoints import same
+from stylekit.entrypoints import same, version
 from stylekit.errors import StylekitError, suggest
+from stylekit.files import explained
 
-TRY = {
-    "method": "stylekit train --plugin my-style --data scenes --size 64 --steps 300 --out runs/first",
-    "generator": "stylekit train --plugin cyclegan --set generator=my-style --size 64 --steps 300 --out runs/first",
-    "discriminator": "stylekit train --plugin cyclegan --set discriminator=my-style --size 64 --steps 300 --out runs/first",
-    "loss": "stylekit check my-style",
-    "dataset": "stylekit train --plugin cyclegan --preset tiny --data my-style --size 64 --steps 300 --out runs/first",
-    "encoder": "stylekit check my-style",
-}
-"""The kinds, and the command that tries a part of that kind out; the README of a package shows it."""
+TAKEN = {"build", "conftest", "dist", "docs", "setup", "src", "test", "tests"}
+"""Names that tools for packages and tests give a meaning of their own."""
 
 
 def command(
     name: Annotated[str, typer.Argument(help="name of the package, the plugin and what it offers, such as my-style")],
-    kind: Annotated[str, typer.Option(help=f"what it offers: {', '.join(TRY)}")] = "method",
+    kind: Annotated[str, typer.Option(help=f"what it offers: {', '.join(plugins.KINDS)}")] = "method",
 ) -> None:
     """Write a package with a plugin that works, into a new folder of that name."""
-    check(name, kind)
+    check_name(name, kind)
     folder = Path(name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StylekitError(f"{folder} is there already and is not overwritten. Choose another name, or move it away.")
-    for path, text in files(name, kind).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
-        print(f"{folder / path}")
-    console = Console(stderr=True, highlight=False)
-    console.print(f"Next:\n  cd {name}\n  pip install -e . pytest\n  pytest", markup=False, soft_wrap=True)
+    with explained(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise StylekitError(
+                f"{folder} is there already and is not overwritten. Choose another name, or move it away."
+            )
+        check_free(name, kind)
+        for path, text in files(name, kind).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+            print(folder / path)
+    print(f"Next:\n  cd {name}\n  pip install -e . pytest\n  pytest")
 
 
-def check(name: str, kind: str) -> None:
-    """Refuses what no package can be called, or what would be another's.
+def check_name(name: str, kind: str) -> None:
+    """Refuses what no package can be called.
 
     Raises:
-        StylekitError: the name cannot be a module's, is taken, or there is no such kind.
+        StylekitError: no tool would take the name, or there is no such kind.
     """
-    if kind not in TRY:
-        raise StylekitError(f"There is no kind of part {kind!r}. {suggest(kind, TRY)}")
-    if not re.fullmatch(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?", name) or keyword.iskeyword(_module(name)):
+    if kind not in plugins.KINDS:
+        raise StylekitError(f"There is no kind of part {kind!r}. {suggest(kind, plugins.KINDS)}")
+    module = _module(name)
+    if not re.fullmatch(r"[a-z]([a-z0-9_-]*[a-z0-9])?", name) or keyword.iskeyword(module):
         raise StylekitError(
-            f"{name!r} cannot be the name of a package: take letters, digits, - and _, begin with a letter, end with a "
-            "letter or a digit, and leave out the words of Python."
+            f"{name!r} cannot be the name of a package: take lower-case letters, digits, - and _, begin with a letter, end "
+            "with a letter or a digit, and leave out the words of Python."
         )
+    if module in TAKEN or module.startswith("test_") or module.endswith("_test"):
+        raise StylekitError(f"{name!r} means something else to Python's tools for packages and tests. Rename yours.")
+
+
+def check_free(name: str, kind: str) -> None:
+    """Refuses what is another's. Of what others installed, only the metadata is read.
+
+    Raises:
+        StylekitError: there is a plugin, a package, a module or a built-in part of that name.
+    """
     for plugin, _ in plugins.everything():
         if same(name) in (same(plugin.name), same(plugin.package)):
             raise StylekitError(f"The name {name!r} is taken by the plugin {plugin.name!r} ({plugin.origin}).")
-    if owners := plugins.owners(kind, name):
-        raise StylekitError(f"There is a {kind} {name!r} already, of {owners[0].origin}. Choose another name.")
+    if installed := version(name):
+        raise StylekitError(f"There is a package {name!r} already, of version {installed}. Choose another name.")
     if _module(name) in sys.stdlib_module_names or importlib.util.find_spec(_module(name)):
         raise StylekitError(f"There is a module {_module(name)!r} already, which the package would hide. Rename yours.")
+    if any(name in plugins.offers(plugin, kind) for plugin in plugins.installed() if plugin.own):
+        raise StylekitError(f"There is a built-in {kind} {name!r}, which goes first. Choose another name.")
 
 
 def files(name: str, kind: str) -> dict[str, str]:
     """The files of a package, by their paths: the templates with the name in its place."""
-    words = re.split(r"[-_]+", name)
-    names = {
-        "my-style": name,
-        "my_style": _module(name),
-        "MyStyle": "".join(word[0].upper() + word[1:] for word in words),
-    }
+    module = _module(name)
+    names = {"my-style": name, "my_style": module, "MyStyle": _class(name, kind)}
 
     def filled(template: str) -> str:
-        text = importlib.resources.files("stylekit.templates").joinpath(template).read_text(encoding="utf-8")
-        text = text.replace(TRY["method"], TRY[kind]).replace("A method", f"{_article(kind)} {kind}")
-        return re.sub("|".join(names), lambda match: names[match[0]], text)
+        return re.sub("|".join(names), lambda match: names[match[0]], _template(template))
 
     return {
         "pyproject.toml": filled("pyproject.toml"),
-        f"{_module(name)}.py": filled(f"{kind}.py"),
-        f"tests/test_{_module(name)}.py": filled("test_my_style.py"),
-        "README.md": filled("README.md"),
+        f"src/{module}.py": filled(f"{kind}.py"),
+        f"tests/test_{module}.py": filled("test_my_style.py"),
+        "README.md": filled(f"{kind}.md"),
+        ".gitignore": filled("gitignore"),
     }
 
 
+def _template(name: str) -> str:
+    return importlib.resources.files("stylekit.templates").joinpath(name).read_text(encoding="utf-8")
+
+
 def _module(name: str) -> str:
-    return name.replace("-", "_").lower()
+    return name.replace("-", "_")
 
 
-def _article(kind: str) -> str:
-    return "An" if kind[0] in "aeiou" else "A"
+def _class(name: str, kind: str) -> str:
+    """MyStyle for my-style, with the kind after it where the template has another use for the word."""
+    word = "".join(part.capitalize() for part in re.split(r"[-_]+", name))
+    used = keyword.iskeyword(word) or re.search(rf"\b{word}\b", _template(f"{kind}.py"))
+    return f"{word}{kind.capitalize()}" if used else word

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -12,32 +14,60 @@ from rich.table import Table
 
 from stylekit import plugins
 from stylekit.entrypoints import chosen, same
+from stylekit.errors import StylekitWarning
+from stylekit.loading import Plugin
 from stylekit.standing import standing
 
 COLOURS = {"loads": "green", "broken": "red", "taken": "red", "outdated": "red", "hidden": "dim"}
+
+
+@dataclass
+class Row:
+    """A line of the list."""
+
+    plugin: Plugin
+    state: str
+    reason: str
+    seconds: str = ""
 
 
 def command(
     load: Annotated[bool, typer.Option("--load", help="Import each, and tell what it offers and the seconds.")] = False,
 ) -> None:
     """List the installed plugins, and how each stands."""
-    if load:
-        import stylekit.method  # noqa: F401  with torch, for which no plugin is to be blamed
     every = plugins.everything()
+    seen = [plugin for plugin, visible in every if visible]
+    rows = [Row(plugin, *standing(plugin, visible, seen)) for plugin, visible in every]
+    if load:
+        _load(rows)
     table = Table("plugin", "package", "version", "state", *(["seconds"] if load else []), box=None, pad_edge=False)
-    for plugin, visible in every:
-        state, reason = standing(plugin, visible, [other for other, _ in every])
-        seconds = []
-        if load and state in ("installed", "taken"):
-            began = time.perf_counter()
-            word, told = plugins.state(plugin)
-            state, reason = (word, told) if state == "installed" or word == "broken" else (state, f"{reason}; {told}")
-            seconds = [f"{time.perf_counter() - began:.2f}"]
-        colour = COLOURS.get(state, "default")
-        stands = f"[{colour}]{state}[/{colour}]{': ' if reason else ''}{escape(reason)}"
-        table.add_row(plugin.name, plugin.package, plugin.version, stands, *seconds)
+    for row in rows:
+        colour = COLOURS.get(row.state, "default")
+        stands = f"[{colour}]{row.state}[/{colour}]{': ' if row.reason else ''}{escape(row.reason)}"
+        table.add_row(
+            *map(escape, (row.plugin.name, row.plugin.package, row.plugin.version)),
+            stands,
+            *([row.seconds] if load else []),
+        )
     console = Console(highlight=False)
     console.print(table)
     names = {same(name) for plugin, _ in every for name in (plugin.name, plugin.package)}
     for name in sorted((chosen() or frozenset()) - names):
-        console.print(f"STYLEKIT_PLUGINS names {name}, which is not installed.")
+        console.print(f"STYLEKIT_PLUGINS names {name}, which is not installed.", markup=False)
+
+
+def _load(rows: list[Row]) -> None:
+    """Imports each plugin that can be, and adds to its row what it offers, or why not, and the seconds that took."""
+    import stylekit.method  # noqa: F401  with torch, for which no plugin is to be blamed
+
+    tried = [row for row in rows if row.state in ("installed", "taken")]
+    offered = []
+    for row in tried:
+        began = time.perf_counter()
+        offered.append(plugins.state(row.plugin))
+        row.seconds = f"{time.perf_counter() - began:.2f}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StylekitWarning)  # the table tells of each
+        for row, (word, told) in zip(tried, offered, strict=True):
+            row.reason = "; ".join(filter(None, (row.reason, told, *plugins.rivals(row.plugin))))
+            row.state = row.state if (row.state, word) == ("taken", "loads") else word

@@ -24,7 +24,7 @@ def command(
     """Show what a method, network, loss or data set is, and its options."""
     console = Console(highlight=False)
     for kind, part, factory in _named(name):
-        console.print(f"[bold]{escape(part)}[/bold], a {kind}")
+        console.print(f"[bold]{escape(part)}[/bold], {'an' if kind[0] in 'aeiou' else 'a'} {kind}")
         console.print(f"{_about(factory)}\n", markup=False)
         table = Table("option", "type", "default", "meaning", box=None, pad_edge=False)
         for argument in arguments(factory).values():
@@ -50,9 +50,13 @@ def _named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
     if not name.endswith(".py") and all(plugin.name != name for plugin in plugins.installed()):
         every = {part for kind in plugins.KINDS for part in plugins.names(kind)}
         raise StylekitError(f"There is no part {name!r} of any kind. {suggest(name, every)}")
-    if found := plugins.parts(plugins.find_plugin(name)):
+    plugin = plugins.find_plugin(name)
+    word, told = plugins.state(plugin)
+    if word == "broken":
+        raise StylekitError(f"The {told}")
+    if found := plugins.parts(plugin):
         return found
-    raise StylekitError(f"The plugin {name!r} offers no parts, only hooks that follow a run.")
+    raise StylekitError(f"The plugin {name!r} offers no parts: {told}.")
 
 
 def _about(factory: Callable[..., Any]) -> str:

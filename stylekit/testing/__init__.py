@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, warn
 from stylekit.testing import kit
 from stylekit.testing.datasets import DATASET
-from stylekit.testing.kit import Check, Finding, Subject, run
+from stylekit.testing.kit import Check, Finding, NotTried, Subject, run
 from stylekit.testing.losses import LOSS
 from stylekit.testing.methods import METHOD
 from stylekit.testing.networks import DISCRIMINATOR, ENCODER, GENERATOR
@@ -24,6 +24,7 @@ __all__ = [
     "CHECKS",
     "Check",
     "Finding",
+    "NotTried",
     "Subject",
     "check_dataset",
     "check_discriminator",
@@ -58,6 +59,9 @@ def _check(kind: str, factory: Callable[..., Any]) -> None:
     faults = [f"{finding.check}: {finding.told}" for finding in found if finding.fault]
     if faults:
         raise StylekitError("\n".join(faults))
+    for finding in found:
+        if not finding.tried:
+            warn(f"the {kind} is not tried: {finding.told} Give it by functools.partial.")
 
 
 def check_method(factory: Callable[..., Any]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.testing.kit import Subject, require
-from stylekit.testing.pictures import SIDE, pictures, require_image, tensors
+from stylekit.testing.pictures import SIDE, equal, pictures, require_image, tensors
 
 
 def channels_of(network: nn.Module) -> list[int]:
@@ -38,8 +38,10 @@ def side_of(subject: Subject, network: nn.Module) -> int:
 
 def require_output(subject: Subject, network: nn.Module, *inputs: Tensor) -> Any:
     """Calls the network without gradients and checks what it gives; returns that."""
+    before = [each.clone() for each in inputs]
     with torch.no_grad():
         out = network(*inputs)
+    require(equal(before, list(inputs)), "forward changes its input: work on a copy, as in content.clone().")
     if subject.kind == "generator":
         require_image(out, inputs[0], "forward(content)")
         return out

@@ -12,7 +12,7 @@ from torch import Tensor
 from stylekit.data import SeededItems, batches
 from stylekit.errors import StylekitError
 from stylekit.parts import arguments
-from stylekit.testing.kit import Check, Subject, explained, require
+from stylekit.testing.kit import Check, NotTried, Subject, explained, one_line, require
 from stylekit.testing.options import OPTIONS
 from stylekit.testing.pictures import SIDE, pictures, require_image
 
@@ -37,9 +37,9 @@ def _opened(look: Callable[[Subject], str]) -> Callable[[Subject], str]:
         try:
             _open(subject)
         except StylekitError as error:
-            if _broken(error):
+            if _broken(error) or isinstance(error, NotTried):
                 raise
-            return f"needs more to be tried: {error}"
+            raise NotTried(one_line(error)) from error
         return look(subject)
 
     return looked

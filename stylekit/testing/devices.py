@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,8 +13,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from stylekit.errors import StylekitError
-from stylekit.testing.kit import explained, one_line, require
-from stylekit.testing.pictures import difference, tensors
+from stylekit.testing.kit import Check, Subject, explained, one_line, require
+from stylekit.testing.pictures import difference, drawn, equal, tensors
 
 CURE = (
     "Make new tensors beside the picture, as in torch.zeros(3, device=image.device, dtype=image.dtype), or register_buffer "
@@ -38,11 +41,15 @@ def require_moves(module: nn.Module, inputs: Sequence[Tensor], what: str) -> Non
     Raises:
         StylekitError: a tensor stays behind; it is named, or where it was met.
     """
-    require_no_plain_tensors(module.part if isinstance(module, Called) else module)
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    there = {name: _fake(mode, tensor) for name, tensor in state.items()}
-    with torch.no_grad():
+    with torch.no_grad(), _forgotten(module):
+        if torch.cuda.is_available():
+            with explained(f"On another device {what} fails", CURE):
+                there = {name: tensor.cuda() for name, tensor in state.items()}
+                torch.func.functional_call(module, there, tuple(each.cuda() for each in inputs))
+            return
+        mode = FakeTensorMode(allow_non_fake_inputs=True)
+        there = {name: _fake(mode, tensor) for name, tensor in state.items()}
         try:
             with mode:
                 torch.func.functional_call(module, there, tuple(_fake(mode, each) for each in inputs))
@@ -50,21 +57,35 @@ def require_moves(module: nn.Module, inputs: Sequence[Tensor], what: str) -> Non
             # Whatever else fails, such as a question for a value, which these tensors do not have, says nothing of devices.
             if any(words in str(error) for words in ("same device", "different devices")):
                 raise StylekitError(f"On another device {what} fails: {one_line(error)} {CURE}") from error
-        if torch.cuda.is_available():
-            real = {name: tensor.cuda() for name, tensor in state.items()}
-            with explained(f"On a CUDA device {what} fails", CURE):
-                torch.func.functional_call(module, real, tuple(each.cuda() for each in inputs))
 
 
-def require_no_plain_tensors(module: nn.Module) -> None:
-    """Checks that every tensor of a module is a parameter or a buffer.
+@contextmanager
+def _forgotten(module: nn.Module) -> Iterator[None]:
+    """What the files of a part's classes remember of the block is forgotten: tensors without values are of no use later."""
+    files = {type(part).__module__ for part in module.modules()} - {__name__}
+    own = [vars(sys.modules[file]) for file in files if file.split(".")[0] != "torch" and file in sys.modules]
+    values = [value for names in own for name, value in names.items() if not name.startswith("__")]
+    before = [(value, list(value)) for value in values if isinstance(value, dict)]
+    try:
+        yield
+    finally:
+        for value, keys in before:
+            for new in value.keys() - keys:
+                del value[new]
+        for value in values:
+            if isinstance(value, functools._lru_cache_wrapper):
+                value.cache_clear()
+
+
+def _tensors(subject: Subject) -> str:
+    """Checks that every tensor of a part, just built, is a parameter or a buffer.
 
     Raises:
         StylekitError: one is neither; it is named.
     """
-    for path, part in module.named_modules():
+    for path, part in subject.build().named_modules():
         for name, value in vars(part).items():
-            if name not in _MOVED:
+            if name not in _MOVED and not _computed(part, name):
                 # A number beside a picture may stay on any device.
                 left = any(tensor.ndim for tensor in _held(value))
                 owner = f"{type(part).__name__}{f' ({path})' if path else ''}"
@@ -73,6 +94,16 @@ def require_no_plain_tensors(module: nn.Module) -> None:
                     f"self.{name} of {owner} is a plain tensor, which stays behind when the part moves: register_buffer "
                     f"it, as in self.register_buffer({name!r}, ...).",
                 )
+    return ""
+
+
+def _computed(part: nn.Module, name: str) -> bool:
+    """Whether torch's weight_norm or spectral_norm computes a tensor anew from parameters whenever it is used."""
+    made_from = dict(part.named_parameters(recurse=False))
+    return f"{name}_orig" in made_from or {f"{name}_g", f"{name}_v"} <= made_from.keys()
+
+
+TENSORS = Check("tensors", _tensors)
 
 
 def _held(value: Any) -> Iterator[Tensor]:
@@ -91,19 +122,24 @@ def _fake(mode: FakeTensorMode, tensor: Tensor) -> Tensor:
     return FakeTensor(mode, tensor.detach().to("meta"), torch.device("cuda"))
 
 
-def require_float64(call: Callable[[torch.dtype], Any], what: str) -> None:
-    """Checks that what is called with float64 gives float64, and the values of float32.
+def require_float64(part: nn.Module, call: Callable[..., Any], inputs: Sequence[Tensor], what: str) -> None:
+    """Checks that a part in float64 gives float64, and the values of float32; those need not agree where it draws numbers.
 
     Args:
-        call: gives the output for a type
-        what: how to name it
+        part: what is turned into float64, and stays so
+        call: gives its output for the inputs
+        inputs: in float32
+        what: how to name the call
 
     Raises:
         StylekitError: it does not, or fails.
     """
+    part.float()
+    single, other = drawn(call, inputs, 0), drawn(call, inputs, 1)
+    part.double()
     with explained(f"In float64 {what} fails", CURE):
-        out = call(torch.float64)
+        out = call(*(each.double() for each in inputs))
     given = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors(out)}
     require(given <= {"float64"}, f"{what} gave {', '.join(sorted(given))} for float64. {CURE}")
-    apart = difference(call(torch.float32), out)
+    apart = difference(single, out) if equal(single, other) else 0.0
     require(apart < 1e-2, f"{what} gives other values in float64, by {apart:.2g}. {CURE}")

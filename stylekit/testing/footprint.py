@@ -21,14 +21,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageFile
 from torch import nn
 
 import stylekit
-from stylekit import plugins
+from stylekit import loading, plugins
 from stylekit.errors import StylekitError
+from stylekit.testing.switches import switches
 
 
-def footprint(plugin: plugins.Plugin) -> tuple[list[str], float]:
+def footprint(plugin: loading.Plugin) -> tuple[list[str], float]:
     """Imports a plugin in a new process, after torch and stylekit: what that changed, in words, and how long it took.
 
     Raises:
@@ -63,7 +65,7 @@ def tell() -> None:
     began = time.perf_counter()
     with _outputs() as printed:
         if file:
-            plugins.manager(plugins.add_file(Path(file)))
+            loading.manager(plugins.add_file(Path(file)))
         else:
             __import__(module)
     seconds = time.perf_counter() - began
@@ -107,19 +109,8 @@ def _state() -> dict[str, Any]:
         "torch's random numbers": torch.get_rng_state().tolist(),
         "NumPy's random numbers": repr(np.random.get_state()),
         "Python's random numbers": random.getstate(),
-        "torch's default type": torch.get_default_dtype(),
-        "torch's default device": torch.get_default_device(),
-        "torch's grad mode": torch.is_grad_enabled(),
-        "torch's number of threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
-        "torch's backends": {
-            "use_deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-            "float32_matmul_precision": torch.get_float32_matmul_precision(),
-            "cudnn.benchmark": torch.backends.cudnn.benchmark,
-            "cudnn.deterministic": torch.backends.cudnn.deterministic,
-            "cudnn.enabled": torch.backends.cudnn.enabled,
-            "detect_anomaly": torch.is_anomaly_enabled(),
-        },
-        "the working directory": os.getcwd(),
+        "torch's number of interop threads": torch.get_num_interop_threads(),
+        **switches(),
         "sys.path": list(sys.path),
         "os.environ": dict(os.environ),
         "the warnings' filters": [repr(each) for each in warnings.filters],
@@ -127,7 +118,7 @@ def _state() -> dict[str, Any]:
         "the root logger": (logging.root.level, [repr(handler) for handler in logging.root.handlers]),
         "the handlers of signals": {str(each): repr(signal.getsignal(each)) for each in signal.valid_signals()},
         "sys.excepthook": id(sys.excepthook),
-        **{f"what is in {name}": _contents(owner) for name, owner in _namespaces().items()},
+        **{f"what is in {name}": _contents(names) for name, names in _namespaces().items()},
     }
 
 
@@ -139,19 +130,20 @@ def _public_modules() -> list[str]:
     return ["stylekit", *sorted(name for name, path in found.items() if "\n__all__" in path.read_text())]
 
 
-def _namespaces() -> dict[str, Any]:
-    """What others may not patch: the public modules of stylekit, and torch's own."""
-    public = {name: sys.modules[name] for name in _public_modules()}
+def _namespaces() -> dict[str, dict[str, Any]]:
+    """What others may not patch: the public modules of stylekit, and what everyone uses of torch, NumPy and PIL."""
+    modules = [sys.modules[name] for name in _public_modules()]
+    modules += [nn, nn.functional, nn.init, torch.optim, np.random]
+    classes = {"nn.Module": nn.Module, "torch.Tensor": torch.Tensor, "torch.optim.Optimizer": torch.optim.Optimizer}
+    limits = {each.__name__: {k: v for k, v in vars(each).items() if k.isupper()} for each in (Image, ImageFile)}
     return {
-        **public,
-        "torch.nn": nn,
-        "torch.nn.functional": nn.functional,
-        "nn.Module": nn.Module,
-        "torch.Tensor": torch.Tensor,
+        **{module.__name__: {k: v for k, v in vars(module).items() if not k.startswith("__")} for module in modules},
+        **{name: dict(vars(owner)) for name, owner in classes.items()},
+        "torch": {"save": torch.save, "load": torch.load},
+        **limits,
     }
 
 
-def _contents(owner: Any) -> dict[str, int]:
-    """Its public names, and which objects they are; modules come and go as they are imported."""
-    names = vars(owner).items()
-    return {name: id(value) for name, value in names if not name.startswith("__") and not isinstance(value, ModuleType)}
+def _contents(names: dict[str, Any]) -> dict[str, int]:
+    """Which objects the names mean; modules come and go as they are imported."""
+    return {name: id(value) for name, value in names.items() if not isinstance(value, ModuleType)}

@@ -1,33 +1,70 @@
-"""Which names of stylekit a file imports that are not public: those that may change without notice."""
+"""Which names of stylekit a file uses that are not public: those that may change without notice."""
 
 from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+HOME = "stylekit"
 
-def private(source: Path) -> list[str]:
-    """The private names that a file imports, such as ``stylekit.parts.validate``, in their order; none, if all is well.
 
-    Public is what a module of stylekit lists in ``__all__``.
+def private(source: Path, closed: Collection[str] = ()) -> list[str]:
+    """The private names that a file uses, such as ``stylekit.parts.validate``, in their order; none, if all is well.
+
+    Public is what a module of stylekit lists in ``__all__``. Of the packages in ``closed`` nothing is.
+
+    Raises:
+        SyntaxError: the file is no Python.
     """
-    found = (name for node in ast.walk(ast.parse(source.read_bytes())) for name in _private(node))
+    nodes = list(ast.walk(ast.parse(source.read_bytes())))
+    found = [name for node in nodes for name in _imported(node, closed)]
+    aliases = {name: module for node in nodes if isinstance(node, ast.Import) for name, module in _bound(node)}
+    reached = (_dotted(node, aliases) for node in nodes if isinstance(node, ast.Attribute))
+    found += [path for name in reached if name for path in _reached(name)]
     return list(dict.fromkeys(found))
 
 
-def _private(node: ast.AST) -> Iterator[str]:
+def _imported(node: ast.AST, closed: Collection[str]) -> Iterator[str]:
     if isinstance(node, ast.Import):
-        modules = [alias.name for alias in node.names if alias.name.startswith("stylekit.")]
-        yield from (module for module in modules if _public(module) is None)
-    elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "stylekit":
+        modules = [alias.name for alias in node.names]
+        yield from (module for module in modules if module.startswith(f"{HOME}.") and _public(module) is None)
+        yield from (module for module in modules if module.split(".")[0] in closed)
+    elif isinstance(node, ast.ImportFrom) and not node.level:
         module = str(node.module)
-        names = _public(module) or ()
-        for alias in node.names:
-            path = f"{module}.{alias.name}"
-            if alias.name not in (*names, "*") and _public(path) is None:
+        home = module.split(".")[0]
+        public = (_public(module) or ()) if home == HOME else ()
+        for path, name in ((f"{module}.{alias.name}", alias.name) for alias in node.names):
+            if home in closed or (home == HOME and name not in (*public, "*") and _public(path) is None):
                 yield path
+
+
+def _bound(node: ast.Import) -> Iterator[tuple[str, str]]:
+    """The names by which an import makes stylekit, or a module of it, known in the file."""
+    for alias in node.names:
+        if alias.name.split(".")[0] == HOME:
+            yield (alias.asname, alias.name) if alias.asname else (HOME, HOME)
+
+
+def _dotted(node: ast.expr, aliases: dict[str, str]) -> str:
+    """``stylekit.layers.init_normal`` for that expression; empty if it begins with anything else than stylekit."""
+    if isinstance(node, ast.Name):
+        return aliases.get(node.id, "")
+    whole = _dotted(node.value, aliases) if isinstance(node, ast.Attribute) else ""
+    return f"{whole}.{node.attr}" if whole and isinstance(node, ast.Attribute) else ""
+
+
+def _reached(path: str) -> Iterator[str]:
+    """The first private name on the way along a dotted path."""
+    names = path.split(".")
+    for length in range(1, len(names)):
+        module, name = ".".join(names[:length]), names[length]
+        if name in (_public(module) or ()) or name.startswith("__"):
+            return
+        if _public(f"{module}.{name}") is None:
+            yield f"{module}.{name}"
+            return
 
 
 def _public(module: str) -> list[str] | None:

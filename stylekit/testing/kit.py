@@ -6,12 +6,14 @@ import contextlib
 import inspect
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from stylekit.errors import StylekitError
-from stylekit.parts import make
+from stylekit.parts import arguments, make
 from stylekit.seeding import seeded
+from stylekit.testing.switches import changed_and_put_back
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,44 +36,83 @@ class Subject:
         One ``draw`` always gives the same weights, if the part draws them from the generators that stylekit seeds.
 
         Raises:
+            NotTried: an option must be given.
             StylekitError: it cannot be built.
         """
-        tiny = getattr(self.target, "presets", {}).get("tiny", {}) if self.kind == "method" else {}
+        tiny = getattr(whole(self.target), "presets", {}).get("tiny", {}) if self.kind == "method" else {}
+        given = {**tiny, **options}
+        if inspect.isclass(whole(self.target)) or inspect.isroutine(whole(self.target)):
+            for name, argument in arguments(self.target).items():
+                if argument.required and name not in given:
+                    raise NotTried(f"needs the option {name!r} ({argument.help or argument.type})")
         with seeded("part to check", draw):
-            return make(self.kind, self.target, **{**tiny, **options})
+            return make(self.kind, self.target, **given)
+
+
+class NotTried(StylekitError):
+    """Nothing is known to be wrong, and nothing could be tried: it says what that would need."""
+
+
+def whole(target: Any) -> Any:
+    """The class or function behind a ``functools.partial``."""
+    return whole(target.func) if isinstance(target, partial) else target
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a part must do: says in a few words what it saw, or raises StylekitError with what to change."""
+    """One thing that a part must do: says in a few words what it saw, or raises StylekitError with what to change.
+
+    Attributes:
+        name: what it is called
+        look: does it
+        after: the checks whose faults it would only meet again, in other words
+    """
 
     name: str
     look: Callable[[Subject], str]
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check told: a fault, or what it saw."""
+    """What a check told: a fault, what it saw, or why it could not be tried.
+
+    Attributes:
+        check: the check's name
+        fault: whether something is to be changed
+        told: in words
+        tried: whether it could be
+        raised: the error behind a fault, for its traceback
+    """
 
     check: str
     fault: bool
     told: str
+    tried: bool = True
+    raised: BaseException | None = field(default=None, compare=False, repr=False)
 
 
 def examine(subject: Subject, checks: Sequence[Check]) -> Iterator[Finding]:
-    """Runs every check, whatever the others find; only if the first fails, which builds or loads, nothing else is tried.
+    """Runs every check; only if the first fails, which builds or loads, nothing else is tried.
 
     One fault may stop several checks; it is told once.
     """
     told: set[str] = set()
+    failed: set[str] = set()
     for check in checks:
+        if not failed.isdisjoint(check.after):
+            failed.add(check.name)  # and so what comes after it
+            continue
         try:
             yield Finding(check.name, False, run(subject, check))
         except StylekitError as error:
+            fault = not isinstance(error, NotTried)
             if str(error) not in told:
-                yield Finding(check.name, True, str(error))
+                yield Finding(check.name, fault, str(error), fault, error)
             told.add(str(error))
-            if check is checks[0]:
+            if fault:
+                failed.add(check.name)
+            if fault and check is checks[0]:
                 return
 
 
@@ -79,14 +120,19 @@ def run(subject: Subject, check: Check) -> str:
     """Runs one check and gives what it saw. Random numbers are afterwards as they were before.
 
     Raises:
+        NotTried: it needs more than its defaults.
         StylekitError: one line: what is wrong, or the part's own error and where in its file it was raised.
     """
     try:
-        with seeded("check", subject.kind, check.name):
-            return check.look(subject)
+        with seeded("check", subject.kind, check.name), changed_and_put_back() as changed:
+            told = check.look(subject)
+        require(not changed, f"It changes {' and '.join(changed)} for the whole process: leave that to the user.")
+        return told
+    except (KeyboardInterrupt, NotTried):
+        raise
     except StylekitError as error:
         raise StylekitError(one_line(error)) from error
-    except Exception as error:
+    except BaseException as error:  # such as SystemExit, and what test frameworks raise to skip
         place = _place(error, subject.target)
         raise StylekitError(f"It fails{place}: {type(error).__name__}: {one_line(error)}") from error
 
@@ -119,10 +165,10 @@ def one_line(error: BaseException, longest: int = 300) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _place(error: Exception, target: Any) -> str:
+def _place(error: BaseException, target: Any) -> str:
     """Where in the part's own file the error came from."""
     with contextlib.suppress(TypeError):  # built in, or an object without a file
-        file = inspect.getfile(target)
+        file = inspect.getfile(whole(target))
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         return f" in line {lines[-1]} of {file}" if lines else ""
     return ""

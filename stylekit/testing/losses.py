@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit.testing.devices import Called, require_float64, require_moves
+from stylekit.testing.devices import TENSORS, Called, require_float64, require_moves
 from stylekit.testing.kit import Check, Subject, require
 from stylekit.testing.options import OPTIONS
-from stylekit.testing.pictures import BATCHES, SIDE, pictures
+from stylekit.testing.pictures import BATCHES, SIDE, drawn, pictures
 
 VERBS = ("real", "fake", "fool")
 
@@ -58,12 +58,23 @@ def _scalars(subject: Subject) -> str:
 def _sense(subject: Subject) -> str:
     loss = subject.build()
     if not _adversarial(loss):
-        image = pictures(2)
-        value = float(loss(image, image.clone()).abs().max())
-        require(abs(value) < 1e-4, f"forward(image, image) must be zero for equal images, and is {value:.3g}.")
+        image, other = pictures(2), pictures(2, which="reference")
+        alike, apart = float(drawn(loss, (image, image.clone()))), float(drawn(loss, (image, other)))
+        require(
+            alike <= apart + 1e-6,
+            f"forward(image, image) is {alike:.3g}, and only {apart:.3g} with another picture for reference: a loss is to "
+            "fall as pictures grow alike.",
+        )
         return ""
-    good = torch.full((2, 1, 4, 4), 5.0)
-    require(float(loss.fool(good)) < float(loss.fool(-good)), "fool(scores) must be lower for higher scores.")
+    # Least squares have labels for real and fake, usually 1 and 0, beyond which they rise again.
+    for verb, low, high, wanted in (
+        ("real", 0.0, 1.0, "higher"),
+        ("fake", 0.0, 1.0, "lower"),
+        ("fool", -5.0, 5.0, "higher"),
+    ):
+        of_low, of_high = (float(getattr(loss, verb)(torch.full((2, 1, 4, 4), score))) for score in (low, high))
+        good = of_high < of_low if wanted == "higher" else of_low < of_high
+        require(good, f"{verb}(scores) must be lower for {wanted} scores.")
     return ""
 
 
@@ -96,12 +107,8 @@ def _gradients(subject: Subject) -> str:
 
 def _float64(subject: Subject) -> str:
     loss = subject.build()
-    inputs = _inputs(loss)
     for what, call in _calls(loss).items():
-        loss.float()
-        single = call(*inputs)
-        loss.double()
-        require_float64(lambda dtype: single if dtype == torch.float32 else call(*(i.to(dtype) for i in inputs)), what)  # noqa: B023
+        require_float64(loss, call, _inputs(loss), what)
     return ""
 
 
@@ -115,10 +122,11 @@ def _device(subject: Subject) -> str:
 LOSS = (
     Check("builds", _builds),
     OPTIONS,
+    TENSORS,
     Check("scalars", _scalars),
-    Check("sense", _sense),
+    Check("sense", _sense, after=("scalars",)),
     Check("scales", _scales),
     Check("gradients", _gradients),
-    Check("float64", _float64),
-    Check("devices", _device),
+    Check("float64", _float64, after=("tensors",)),
+    Check("devices", _device, after=("tensors",)),
 )

@@ -11,26 +11,29 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylekit import checkpoint, model
-from stylekit.engine import rehearse, step
+from stylekit.engine import step
 from stylekit.errors import StylekitError
 from stylekit.method import Method
 from stylekit.parts import make
+from stylekit.rehearsal import rehearse
 from stylekit.runtime import Runtime
 from stylekit.seats import Seat, seat_players
 from stylekit.seeding import seeded
-from stylekit.testing.devices import Called, require_float64, require_moves
+from stylekit.testing.devices import TENSORS, Called, require_float64, require_moves
 from stylekit.testing.graphs import require_exports
-from stylekit.testing.kit import Check, Subject, require
+from stylekit.testing.kit import Check, Subject, require, whole
 from stylekit.testing.options import OPTIONS
 from stylekit.testing.pictures import (
     BATCHES,
     ODD,
     SIDE,
+    drawn,
     first_difference,
     least_side,
+    parameters_of,
     pictures,
     require_image,
     require_shape,
@@ -40,7 +43,7 @@ from stylekit.testing.pictures import (
 def _builds(subject: Subject) -> str:
     method = subject.build()
     require(isinstance(method, Method), "A method must be a subclass of stylekit.Method.")
-    return f"{sum(p.numel() for p in method.parameters()):,} parameters"
+    return parameters_of(method)
 
 
 def _batch(method: Method, count: int = 2, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -65,6 +68,25 @@ def _rehearsal(subject: Subject) -> str:
     return f"turns {', '.join(turn.name for turn in method.turns())}" if method.turns() else "no turns"
 
 
+def _gradients(subject: Subject) -> str:
+    method = _ready(subject)
+    moved = dict.fromkeys(method.players(), False)
+    for count in (2, 3):
+        with seeded("gradients", count):
+            batch = _batch(method, count)
+            made = method(batch)
+            for seat in seat_players(method):
+                terms = [term.sum() for turn in seat.turns for term in turn.play(method, batch, made).values()]
+                slopes = torch.autograd.grad(torch.stack(terms).sum(), seat.parameters, allow_unused=True)
+                moved[seat.name] |= any(bool(slope.any()) for slope in slopes if slope is not None)
+    # One parameter alone may be still for good reason, such as a gate that starts closed.
+    still = " and ".join(repr(name) for name, moves in moved.items() if not moves)
+    require(
+        not still, f"Every gradient of the player {still} is zero, so it learns nothing: round() and sign() have none."
+    )
+    return ""
+
+
 def _directions(method: Method) -> Iterator[tuple[str, Any]]:
     """``stylize`` for each direction, and what to call it."""
     for direction in method.directions or (None,):
@@ -74,8 +96,11 @@ def _directions(method: Method) -> Iterator[tuple[str, Any]]:
 
 
 def _stylised(subject: Subject, count: int, height: int, width: int) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Stylises pictures in each direction: what to call it, the pictures, and what became of them."""
-    method = _ready(subject).eval()
+    """Stylises pictures in each direction: what to call it, the pictures, and what became of them.
+
+    Before any rehearsal, whose turns would meet an output of a wrong size in words of their own.
+    """
+    method = subject.build().eval()
     content, style = pictures(count, height, width), pictures(count, height, width, which="style")
     for what, stylize in _directions(method):
         given = content.clone()
@@ -99,11 +124,10 @@ def _odd(subject: Subject) -> str:
 
 
 def _look(method: Method) -> list[Tensor]:
-    """What the method makes of a picture, in each direction."""
-    content, style = pictures(1), pictures(1, which="style")
+    """What the method makes of a picture, in each direction, with one draw of random numbers."""
     method.eval()
     with torch.no_grad():
-        return [stylize(content, style) for _, stylize in _directions(method)]
+        return [drawn(stylize, (pictures(1), pictures(1, which="style"))) for _, stylize in _directions(method)]
 
 
 def _same(looks: list[Tensor], others: list[Tensor]) -> bool:
@@ -112,7 +136,10 @@ def _same(looks: list[Tensor], others: list[Tensor]) -> bool:
 
 def _twice(subject: Subject) -> str:
     method = _ready(subject)
-    require(_same(_look(method), _look(method)), "stylize must give the same twice, in eval mode.")
+    require(
+        _same(_look(method), _look(method)),
+        "stylize must give the same twice, in eval mode: draw with torch's own functions, which are seeded.",
+    )
     return ""
 
 
@@ -156,12 +183,27 @@ def _saved(subject: Subject) -> str:
             loaded = model.load(path, device="cpu", method=subject.target).method
         except StylekitError as error:
             raise StylekitError(str(error).replace(str(path), "A saved model")) from error
+    left = _left_out(method)
+    require(not left, f"stylize needs {' and '.join(map(repr, left))}, which ships leaves out: name it there too.")
     require(
         _same(looks, _look(loaded)),
-        "A saved and loaded method stylises otherwise: keep what it draws or learns in parameters or buffers, and name in "
-        "ships every submodule that stylize needs.",
+        "A saved and loaded method stylises otherwise: keep what it draws or learns in parameters or buffers.",
     )
     return "saves and loads"
+
+
+def _left_out(method: Method) -> list[str]:
+    """The submodules that ``stylize`` needs, and ``ships`` does not name."""
+    left = []
+    for name, module in dict(method.named_children()).items():
+        if method.ships and name not in method.ships:
+            setattr(method, name, nn.Module())  # which can do nothing
+            try:
+                _look(method)
+            except Exception:
+                left.append(name)
+            setattr(method, name, module)
+    return left
 
 
 def _resumed(subject: Subject) -> str:
@@ -189,16 +231,8 @@ def _resumed(subject: Subject) -> str:
 
 def _float64(subject: Subject) -> str:
     method = _ready(subject).eval()
-    singles = _look(method)
-    content, style = pictures(1).double(), pictures(1, which="style").double()
-    method.double()
-    for single, (what, stylize) in zip(singles, _directions(method), strict=True):
-
-        @torch.no_grad()
-        def call(dtype: torch.dtype, single: Tensor = single, stylize: Any = stylize) -> Any:
-            return single if dtype == torch.float32 else stylize(content, style)
-
-        require_float64(call, what)
+    for what, stylize in _directions(method):
+        require_float64(method, torch.no_grad()(stylize), (pictures(1), pictures(1, which="style")), what)
     return ""
 
 
@@ -228,7 +262,7 @@ def _exported(subject: Subject) -> str:
 
 
 def _presets(subject: Subject) -> str:
-    presets = getattr(subject.target, "presets", {})
+    presets = getattr(whole(subject.target), "presets", {})
     for name, arguments in presets.items():
         try_preset(subject.target, name, arguments)
     return f"presets {', '.join(presets)}" if presets else ""
@@ -250,18 +284,22 @@ def try_preset(method: Any, name: str, arguments: Any) -> None:
         raise StylekitError(f"The preset {name!r} does not fit: {error}") from error
 
 
+_SIZE, _PLAYS = ("size and range",), ("rehearsal",)
+
 METHOD = (
     Check("builds", _builds),
     OPTIONS,
-    Check("rehearsal", _rehearsal),
+    TENSORS,
     Check("size and range", _size),
-    Check("odd sizes", _odd),
-    Check("repeated", _twice),
-    Check("seed", _seed),
-    Check("save and load", _saved),
-    Check("resume", _resumed),
-    Check("float64", _float64),
-    Check("devices", _device),
-    Check("export", _exported),
+    Check("odd sizes", _odd, after=_SIZE),
+    Check("rehearsal", _rehearsal, after=_SIZE),
+    Check("gradients", _gradients, after=_PLAYS),
+    Check("repeated", _twice, after=_PLAYS),
+    Check("seed", _seed, after=_PLAYS),
+    Check("save and load", _saved, after=("options", "tensors", "repeated", *_PLAYS)),
+    Check("resume", _resumed, after=_PLAYS),
+    Check("float64", _float64, after=("tensors", *_PLAYS)),
+    Check("devices", _device, after=("tensors", *_PLAYS)),
+    Check("export", _exported, after=_PLAYS),
     Check("presets", _presets),
 )

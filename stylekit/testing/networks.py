@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from stylekit.seeding import seeded
 from stylekit.tensors import fit, read_tensors, write_tensors
 from stylekit.testing.calls import channels_of, inputs_of, require_output, side_of
-from stylekit.testing.devices import require_float64, require_moves
+from stylekit.testing.devices import TENSORS, require_float64, require_moves
 from stylekit.testing.graphs import require_exports
 from stylekit.testing.kit import Check, Subject, require
 from stylekit.testing.options import OPTIONS
@@ -22,8 +22,10 @@ from stylekit.testing.pictures import (
     ODD,
     SIDE,
     difference,
+    drawn,
     equal,
     first_difference,
+    parameters_of,
     require_shape,
     tensors,
 )
@@ -43,7 +45,16 @@ def _builds(subject: Subject) -> str:
         isinstance(channels, tuple | list) and bool(channels) and all(isinstance(n, int) and n > 0 for n in channels),
         f"channels names the numbers of channels that it takes, such as (1, 3), and is {channels!r}: give that another name.",
     )
-    return f"{sum(p.numel() for p in network.parameters()):,} parameters"
+    return parameters_of(network)
+
+
+def _shaped(subject: Subject, draw: int = 0) -> nn.Module:
+    """The network, its lazy layers with their shapes."""
+    network: nn.Module = subject.build(draw)
+    if any(map(is_lazy, [*network.parameters(), *network.buffers()])):
+        with torch.no_grad():
+            drawn(network, inputs_of(subject, network), draw)
+    return network
 
 
 def _takes_style(network: nn.Module) -> bool:
@@ -89,7 +100,7 @@ def _grey(subject: Subject) -> str:
 
 
 def _independent(subject: Subject) -> str:
-    network = subject.build()
+    network = _shaped(subject)
     if not getattr(network, "independent", False):
         return ""
     batch = inputs_of(subject, network, 3)
@@ -116,25 +127,19 @@ def _independent(subject: Subject) -> str:
 
 
 def _float64(subject: Subject) -> str:
-    network = subject.build().eval()
-
-    @torch.no_grad()
-    def call(dtype: torch.dtype) -> Any:
-        return network.to(dtype)(*(each.to(dtype) for each in inputs_of(subject, network)))
-
-    single = call(torch.float32)  # before the weights are ever anything else
-    require_float64(lambda dtype: single if dtype == torch.float32 else call(dtype), "forward")
+    network = _shaped(subject).eval()
+    require_float64(network, torch.no_grad()(network), inputs_of(subject, network), "forward")
     return ""
 
 
 def _device(subject: Subject) -> str:
-    network = subject.build().eval()
+    network = _shaped(subject).eval()
     require_moves(network, inputs_of(subject, network), "forward")
     return ""
 
 
 def _seed(subject: Subject) -> str:
-    network, again = subject.build().eval(), subject.build().eval()
+    network, again = _shaped(subject).eval(), _shaped(subject).eval()
     name = first_difference(network.state_dict(), again.state_dict())
     require(
         name is None,
@@ -142,7 +147,10 @@ def _seed(subject: Subject) -> str:
     )
     inputs = inputs_of(subject, network)
     with torch.no_grad():
-        require(equal(network(*inputs), network(*inputs)), "forward must give the same twice, in eval mode.")
+        require(
+            equal(drawn(network, inputs), drawn(network, inputs)),
+            "forward must give the same twice, in eval mode: draw it with torch's own functions, which are seeded.",
+        )
     return ""
 
 
@@ -152,13 +160,12 @@ def _total(out: list[Tensor]) -> Tensor:
 
 
 def _gradients(subject: Subject) -> str:
-    network = subject.build()
-    out = tensors(network(*inputs_of(subject, network)))
-    learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    network = _shaped(subject)
     if subject.kind == "encoder":
-        require(not learning, "An encoder is frozen: requires_grad_(False).")
+        _require_frozen(network, inputs_of(subject, network))
         return ""
-    total = _total(out)
+    total = _total(tensors(network(*inputs_of(subject, network))))
+    learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
     if learning and total.requires_grad:
         total.backward()
     for name, parameter in learning.items():
@@ -168,7 +175,23 @@ def _gradients(subject: Subject) -> str:
         )
         finite = parameter.grad is not None and bool(torch.isfinite(parameter.grad).all())
         require(finite, f"The gradient of {name!r} is NaN or infinite.")
+    # One alone may be zero for good reason, such as a gate that starts closed.
+    moved = any(bool(p.grad.any()) for p in learning.values() if p.grad is not None)
+    require(moved or not learning, "Every gradient is zero, so it learns nothing: round() and sign() have none.")
     return ""
+
+
+def _require_frozen(network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    learning = any(p.requires_grad for p in network.parameters())
+    require(not learning, "An encoder is frozen: requires_grad_(False).")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.train()(*inputs)
+    name = first_difference(before, network.state_dict())
+    require(
+        name is None,
+        f"forward changes {name!r} in train mode, and an encoder is frozen: let its train() keep eval mode, as in "
+        "def train(self, mode=True): return super().train(False).",
+    )
 
 
 def _picture_gradient(subject: Subject) -> str:
@@ -186,41 +209,41 @@ def _picture_gradient(subject: Subject) -> str:
 
 
 def _saved(subject: Subject) -> str:
-    network, other = subject.build().eval(), subject.build(1).eval()
+    network, other = _shaped(subject).eval(), subject.build(1).eval()
     inputs = inputs_of(subject, network)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        out = network(*inputs)
+        out = drawn(network, inputs)
         path = Path(folder) / "weights.safetensors"
         write_tensors(path, network.state_dict())
         fit(other, read_tensors(path)[0], Path("the saved file"))
         require(
-            equal(out, other(*inputs)),
+            equal(out, drawn(other, inputs)),
             "Saved and loaded, it gives something else: keep what it draws or learns in parameters or buffers.",
         )
     return "saves and loads"
 
 
 def _exported(subject: Subject) -> str:
-    network = subject.build().eval()
+    network = _shaped(subject).eval()
     cure = "Let forward ask for no values (.item(), if on a tensor), and call torch's functions only."
     require_exports(network, inputs_of(subject, network), "forward", cure)
     return "exports"
 
 
+_FIRST = (Check("builds", _builds), OPTIONS, TENSORS)
 _ANY = (
     Check("odd sizes", _odd),
     Check("channels", _grey),
     Check("independence", _independent),
-    Check("float64", _float64),
-    Check("devices", _device),
+    Check("float64", _float64, after=("tensors",)),
+    Check("devices", _device, after=("tensors",)),
     Check("seed", _seed),
     Check("gradients", _gradients),
-    Check("save and load", _saved),
+    Check("save and load", _saved, after=("tensors", "seed")),
     Check("export", _exported),
 )
-_BUILDS = Check("builds", _builds)
 _GRADIENT = Check("gradient of the picture", _picture_gradient)
 
-GENERATOR = (_BUILDS, OPTIONS, Check("size and range", _size), *_ANY)
-DISCRIMINATOR = (_BUILDS, OPTIONS, Check("scores", _size), _GRADIENT, *_ANY)
-ENCODER = (_BUILDS, OPTIONS, Check("features", _size), _GRADIENT, *_ANY)
+GENERATOR = (*_FIRST, Check("size and range", _size), *_ANY)
+DISCRIMINATOR = (*_FIRST, Check("scores", _size), _GRADIENT, *_ANY)
+ENCODER = (*_FIRST, Check("features", _size), _GRADIENT, *_ANY)

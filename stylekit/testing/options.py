@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 from stylekit.errors import StylekitError
 from stylekit.parts import arguments, validate
-from stylekit.testing.kit import Check, Subject, require
+from stylekit.testing.kit import Check, Subject, require, whole
 
 
 def _options(subject: Subject) -> str:
@@ -18,9 +18,9 @@ def _options(subject: Subject) -> str:
         not untyped,
         f"Give a type to {_list(untyped)}, as in width: int = 64, or Part for a part's name (from stylekit import Part).",
     )
-    target = factory.__init__ if inspect.isclass(factory) else factory
+    made = whole(factory)
     try:
-        get_type_hints(getattr(target, "func", target))
+        get_type_hints(made.__init__ if inspect.isclass(made) else made)
     except NameError as error:
         raise StylekitError(
             f"The options' types cannot be read: {error}. Import it when the module runs, not only under TYPE_CHECKING."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import metadata
 from itertools import accumulate
@@ -10,14 +11,17 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from stylekit import plugins
+from stylekit import loading, plugins
 from stylekit.entrypoints import OWN
 from stylekit.errors import StylekitError
-from stylekit.plugins import Plugin
+from stylekit.loading import Plugin
 from stylekit.testing.footprint import footprint
 from stylekit.testing.imports import private
-from stylekit.testing.kit import Check, Subject, require
+from stylekit.testing.kit import Check, Subject, require, whole
 from stylekit.testing.methods import try_preset
+
+BUILT_IN = "stylekit_plugins"
+"""The built-in plugins, which are private to others: their parts are made by name."""
 
 
 def _loads(subject: Subject) -> str:
@@ -35,14 +39,42 @@ def _import(subject: Subject) -> str:
 
 
 def _public(subject: Subject) -> str:
+    builtin = () if subject.target.own else (BUILT_IN,)
     for source in sources(subject.target):
-        closed = private(source)
+        try:
+            closed = private(source, builtin)
+        except (SyntaxError, ValueError):  # a template, or a sample: the plugin's own module was imported
+            continue
+        cure = "make parts by name" if any(name.startswith(BUILT_IN) for name in closed) else ""
         require(
             not closed,
             f"{source} imports {' and '.join(closed)}, which may change without notice: use what stylekit and its modules "
-            "list in __all__.",
+            f"list in __all__{', and ' if cure else ''}{cure}.",
         )
     return ""
+
+
+def _names(subject: Subject) -> str:
+    plugin: Plugin = subject.target
+    for kind, name, _ in plugins.parts(plugin):
+        plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("0123456789_-").rstrip("-")
+        require(
+            name == plain,
+            f"A name begins with a letter and has lower-case letters, digits, - and _, to be typed in a command: call the "
+            f"{kind} {name!r} {plain!r}.",
+        )
+        others = [each for each in plugins.owners(kind, name) if _module(each) != _module(plugin)]
+        if any(other.own for other in others):
+            raise StylekitError(f"The {kind} {name!r} is stylekit's own, so yours is never used: give it another name.")
+        if others:
+            theirs = " and ".join(other.origin for other in others)
+            raise StylekitError(f"The {kind} {name!r} is also that of {theirs}: give yours another name.")
+    return ""
+
+
+def _module(plugin: Plugin) -> tuple[str, str, str]:
+    """What has the hooks; a package may name it several times."""
+    return plugin.package, plugin.module, plugin.attribute
 
 
 def sources(plugin: Plugin) -> list[Path]:
@@ -58,7 +90,7 @@ def sources(plugin: Plugin) -> list[Path]:
 
 
 def _presets(subject: Subject) -> str:
-    added = [given for given in plugins.manager(subject.target).hook.stylekit_presets() if given]
+    added = [given for given in loading.manager(subject.target).hook.stylekit_presets() if given]
     for method, presets in (pair for given in added for pair in given.items()):
         try:
             factory = plugins.find("method", method)
@@ -66,7 +98,7 @@ def _presets(subject: Subject) -> str:
             raise StylekitError(f"stylekit_presets names a method that is not here. {error}") from error
         for name, arguments in presets.items():
             require(
-                name not in getattr(factory, "presets", {}) or name in _own(subject.target, method),
+                name not in getattr(whole(factory), "presets", {}) or name in _own(subject.target, method),
                 f"The preset {name!r} of {method!r} is never seen, as the method has one of that name: give it another.",
             )
             try_preset(factory, name, arguments)
@@ -74,7 +106,7 @@ def _presets(subject: Subject) -> str:
 
 
 def _own(plugin: Plugin, method: str) -> dict[str, object]:
-    return dict(getattr(plugins.offers(plugin, "method").get(method), "presets", {}))
+    return dict(getattr(whole(plugins.offers(plugin, "method").get(method)), "presets", {}))
 
 
 def _metadata(subject: Subject) -> str:
@@ -86,6 +118,10 @@ def _metadata(subject: Subject) -> str:
     for need in always:
         least = [str(each) for each in need.specifier if each.operator in (">=", ">", "!=")]
         pins = [each for each in need.specifier if each.operator not in (">=", ">", "!=")]
+        if canonicalize_name(need.name) == "torch" and need.url:
+            raise StylekitError(
+                f"{plugin.package} requires {need}, one file for everyone who installs it. Write 'torch', with >= if need be."
+            )
         if canonicalize_name(need.name) == "torch" and pins:
             least += [f">={each.version.removesuffix('.*')}" for each in pins if each.operator in ("==", "~=", "===")]
             raise StylekitError(
@@ -102,8 +138,9 @@ def _metadata(subject: Subject) -> str:
 
 PLUGIN = (
     Check("loads", _loads),
+    Check("names", _names),
     Check("import", _import),
     Check("public names", _public),
-    Check("presets", _presets),
+    Check("presets", _presets, after=("names",)),
     Check("metadata", _metadata),
 )

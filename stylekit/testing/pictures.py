@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from stylekit.seeding import seeded
 from stylekit.testing.kit import require
@@ -21,6 +22,11 @@ def pictures(count: int, height: int = SIDE, width: int = SIDE, channels: int = 
     """Random pictures ``(count, channels, height, width)`` in [0, 1], always the same ones; ``which`` gives others."""
     with seeded("pictures to check on", which, count, channels, height, width):
         return torch.rand(count, channels, height, width)
+
+
+def parameters_of(module: nn.Module) -> str:
+    """How many parameters a module has, in words; lazy layers have none yet."""
+    return f"{sum(p.numel() for p in module.parameters() if not is_lazy(p)):,} parameters"
 
 
 def least_side(module: nn.Module) -> int:
@@ -51,6 +57,12 @@ def tensors(out: Any) -> list[Tensor]:
     """The tensors of an output: a tensor, a list of them, or a mapping to them."""
     values = out.values() if isinstance(out, Mapping) else [out] if isinstance(out, Tensor) else out
     return [value for value in values if isinstance(value, Tensor)]
+
+
+def drawn(call: Callable[..., Any], inputs: Sequence[Tensor], draw: int = 0) -> Any:
+    """What a call gives under a seed; where two draws differ, it is random, and one draw is to be the same twice."""
+    with seeded("call", draw):
+        return call(*(each.clone() for each in inputs))
 
 
 def equal(out: Any, other: Any) -> bool:

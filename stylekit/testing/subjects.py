@@ -5,7 +5,7 @@ from __future__ import annotations
 from stylekit import plugins
 from stylekit.entrypoints import same, version
 from stylekit.errors import StylekitError, suggest
-from stylekit.plugins import Plugin
+from stylekit.loading import Plugin
 from stylekit.testing.kit import Subject
 
 
@@ -17,6 +17,8 @@ def find(name: str) -> list[Subject]:
     Raises:
         StylekitError: there is nothing of that name, or the package registers no plugin.
     """
+    if not name.strip():
+        raise StylekitError("Say what is to be checked: a plugin, a .py file, an installed package, or a part.")
     if name.endswith(".py"):
         return _whole(plugins.find_plugin(name))
     known = plugins.installed()

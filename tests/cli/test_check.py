@@ -44,8 +44,8 @@ def test_a_plugin_a_line_for_each_part(program: Program, tmp_path: Path) -> None
     told = program("check", tmp_path / "mine.py")
     assert (told.code, told.err) == (0, "")
     plugin, *losses = told.out.splitlines()
-    assert plugin.startswith("plugin mine: good, 5 checks (loss mine, other; imports in ")
-    assert losses == ["loss mine: good, 8 checks (image loss)", "loss other: good, 8 checks (image loss)"]
+    assert plugin.startswith("plugin mine: good, 6 checks (loss mine, other; imports in ")
+    assert losses == ["loss mine: good, 9 checks (image loss)", "loss other: good, 9 checks (image loss)"]
 
 
 def test_every_fault_is_a_line_and_the_rest_is_still_told(program: Program, tmp_path: Path) -> None:
@@ -89,12 +89,42 @@ def test_a_plugin_that_only_follows_runs(program: Program, tmp_path: Path) -> No
     (tmp_path / "mine.py").write_text(
         "from stylekit import hookimpl\n\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
     )
-    assert program("check", tmp_path / "mine.py").out.startswith("plugin mine: good, 5 checks (follows runs; imports")
+    assert program("check", tmp_path / "mine.py").out.startswith("plugin mine: good, 6 checks (follows runs; imports")
+
+
+def test_what_needs_more_is_said_to_be_not_tried(program: Program, tmp_path: Path) -> None:
+    source = LOSSES.replace("weight: float = 1.0", "weight: float").replace(
+        "super().__init__()\n\n@", "super().__init__(1.0)\n\n@"
+    )
+    (tmp_path / "mine.py").write_text(source)
+    told = program("check", tmp_path / "mine.py")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.splitlines()[1] == "loss mine: not tried: needs the option 'weight' (a factor)"
+
+
+def test_a_part_that_ends_the_process_is_a_fault(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(LOSSES.replace("self.weight = weight", "raise SystemExit(0)"))
+    told = program("check", tmp_path / "mine.py")
+    assert (told.code, told.err) == (1, "")
+    assert "FAULT loss mine, builds: It fails in line 14 of" in told.out
+
+
+def test_nothing_is_not_checked(program: Program) -> None:
+    assert program("check", "").error.startswith("Say what is to be checked: a plugin, a .py file,")
+
+
+def test_debug_shows_where_each_fault_came_from(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(LOSSES.replace("(output - reference)", "(output - nothing)"))
+    told = program("check", tmp_path / "mine.py", "--debug")
+    assert told.code == 1
+    assert "FAULT loss mine, scalars: It fails in line 17 of" in told.out
+    assert "in forward\n" in told.err
+    assert "NameError: name 'nothing' is not defined" in told.err
 
 
 def test_one_part_is_checked_by_its_name(program: Program) -> None:
     assert program("check", "lsgan").out == (
-        "loss lsgan: good, 8 checks (adversarial: real, fake, fool; several scales)\n"
+        "loss lsgan: good, 9 checks (adversarial: real, fake, fool; several scales)\n"
     )
 
 
@@ -111,6 +141,6 @@ def test_a_package_is_checked_whole(program: Program, install: Install) -> None:
     assert told.out.splitlines() == [
         "FAULT plugin garden, metadata: tulips does not require stylekit: add 'stylekit' to dependencies in its "
         "pyproject.toml.",
-        "loss mine: good, 8 checks (image loss)",
-        "loss other: good, 8 checks (image loss)",
+        "loss mine: good, 9 checks (image loss)",
+        "loss other: good, 9 checks (image loss)",
     ]

@@ -221,7 +221,7 @@ FORMAT_1 = {"method": "cyclegan", "format": "1"}
         (lambda path, model: model_file(path, **{**FORMAT_1, "format": "9"}), "format '9'; this stylekit reads '1'"),
         (
             lambda path, model: model_file(path, method="adaine", format="1", arguments="{}", origin="/here/other.py"),
-            "belongs to the method 'adaine' of /here/other.py, which is not here. Name its file with --plugin FILE.py",
+            "belongs to the method 'adaine' of /here/other.py, which is not here. Install the package that offers it, name its",
         ),
         (
             lambda path, model: model_file(path, **FORMAT_1, arguments="{}", packages='{"tulips": "2.1"}'),

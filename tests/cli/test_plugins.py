@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,56 @@ def test_command_that_the_variable_leaves_out_is_not_there(
     monkeypatch.setenv("STYLEKIT_PLUGINS", "")
     assert program("water", 1).code == 2
     assert "Added by" not in program("--help").out
+
+
+@pytest.mark.parametrize("text", [b"[stylekit]\njustaword\n", b"[stylekit]\nweed = \xff\xfe\n"])
+def test_damaged_metadata_stops_no_command(tmp_path: Path, install: Install, text: bytes) -> None:
+    """In a process of its own: pydantic and torch look at all metadata too, when they are imported."""
+    install("weeds", "weed", "")
+    (tmp_path / "site" / "weeds-1.0.dist-info" / "entry_points.txt").write_bytes(text)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
+    for arguments in (["--help"], ["plugins"], ["show", "cyclegan"]):
+        line = [sys.executable, "-m", "stylekit.cli", *arguments]
+        told = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stderr
+        assert "Traceback" not in told.stderr
+        assert "the metadata in" in told.stderr
+
+
+def test_names_with_markup_and_modules_in_archives_are_listed(
+    program: Program, install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("STYLEKIT_PLUGINS", "tulips,zipped,a[/b]")
+    install("tulips", "x[/red]", "")
+    install("zipped", "zip", "")
+    (tmp_path / "site" / "sample_zipped.py").unlink()
+    with zipfile.ZipFile(tmp_path / "site" / "all.zip", "w") as archive:
+        archive.writestr("sample_zipped.py", LOSS)
+    monkeypatch.syspath_prepend(str(tmp_path / "site" / "all.zip"))
+    told = program("plugins", "--load").out
+    assert "x[/red]" in told
+    assert "STYLEKIT_PLUGINS names a[/b], which is not installed." in told
+    assert any(line.split()[:5] == ["zip", "zipped", "1.0", "loads:", "loss"] for line in told.splitlines())
+
+
+def test_rival_that_the_variable_leaves_out_is_none(
+    program: Program, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("tulips", "flower", "")
+    install("roses", "flower", "")
+    monkeypatch.setenv("STYLEKIT_PLUGINS", "roses")
+    lines = [line.split() for line in program("plugins").out.splitlines()]
+    assert ["flower", "roses", "1.0", "installed"] in lines
+    assert any(line[:4] == ["flower", "tulips", "1.0", "hidden:"] for line in lines)
+
+
+def test_error_of_a_plugins_command_is_one_line_with_its_place(program: Program, install: Install) -> None:
+    install("tulips", "water", COMMAND + "\ndef dry(): return 1 / 0\n", group="stylekit.commands", target=":dry")
+    told = program("water")
+    assert (told.code, told.err.count("\n")) == (1, 1)
+    assert told.err.startswith("Error: ZeroDivisionError: division by zero, in line 18 of ")
+    assert told.err.endswith("sample_tulips.py. The same command with --debug shows all that led there.\n")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plugins"]], ids=["--help", "plugins"])

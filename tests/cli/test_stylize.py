@@ -228,7 +228,7 @@ def test_a_method_in_a_plugin_file_is_asked_for_by_that_file(
 ) -> None:
     plugin, model = invert
     line = [paint(tmp_path / "in.png"), "--model", model, "-o", tmp_path / "out.png"]
-    assert "Name its file with --plugin FILE.py" in program("stylize", *line).error
+    assert "name its file with --plugin FILE.py" in program("stylize", *line).error
     assert program("stylize", *line, "--plugin", plugin).code == 0
     assert (255 - pixels(tmp_path / "out.png") == pixels(tmp_path / "in.png")).all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stylekit import plugins
 from stylekit.checkpoint import steps
 from stylekit.settings import Settings
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
+    from tests.conftest import Install
 
 
 def settings_of(run: Path) -> dict[str, Any]:
@@ -265,3 +268,49 @@ def test_the_version(program: Program) -> None:
     import stylekit
 
     assert program("--version").out == f"stylekit {stylekit.__version__}\n"
+
+
+SMALL = """
+from stylekit import hookimpl
+
+@hookimpl
+def stylekit_presets():
+    small = {"generator": {"name": "resnet", "blocks": 1, "width": 4}, "discriminator": "pixel", "cycle": CYCLE}
+    return {"cyclegan": {"small": small}}
+"""
+
+
+def test_a_run_with_a_packages_preset_names_the_package_and_goes_on_with_that_version_only(
+    program: Program, install: Install, tmp_path: Path
+) -> None:
+    install("tulips", "tulip", SMALL.replace("CYCLE", "5.0"), "1.0")
+    run = tmp_path / "run"
+    line = ["train", "--plugin", "cyclegan", "--preset", "small", "--size", "32", "--workers", "0", "--out", run]
+    assert program(*line, "--steps", "1").code == 0
+    assert json.loads((run / "run.json").read_text())["packages"] == {"tulips": "1.0"}
+
+    (tmp_path / "site" / "sample_tulips.py").write_text(SMALL.replace("CYCLE", "500.0"))
+    sys.modules.pop("sample_tulips")
+    plugins._load.cache_clear()
+    told = program("train", "--resume", "--out", run, "--steps", "2").error
+    assert told.startswith(f"The run in {run} was started with cycle=5.0, and its plugins now make that 500.0.")
+    shutil.rmtree(next((tmp_path / "site").glob("tulips-*.dist-info")))
+    importlib.invalidate_caches()
+    told = program("train", "--resume", "--out", run, "--steps", "2").error
+    assert told.endswith("was made with plugins that are not installed here. Type: pip install tulips==1.0")
+
+
+def test_an_error_in_a_plugin_is_one_line_with_its_place(program: Program, tmp_path: Path) -> None:
+    path = tmp_path / "faulty.py"
+    path.write_text(
+        "from torch import nn\nfrom stylekit import Method, hookimpl\n\nclass Faulty(Method):\n"
+        "    def forward(self, batch):\n        return nn.Conv2d(4, 3, 1)(batch['content'])\n"
+        "    def stylize(self, content, style=None):\n        return content\n\n"
+        "@hookimpl\ndef stylekit_methods():\n    return {'faulty': Faulty}\n"
+    )
+    line = ["train", "--plugin", path, "--size", "32", "--steps", "1", "--workers", "0", "--out", tmp_path / "run"]
+    told = program(*line)
+    assert (told.code, told.out, told.err.count("\n")) == (1, "", 1)
+    assert told.err.startswith("Error: RuntimeError: Given groups=1, weight of size [3, 4, 1, 1], expected input")
+    assert f", in line 6 of {path}. The same command with --debug shows all that led there." in told.err
+    assert "Traceback" in program(*line, "--debug").err

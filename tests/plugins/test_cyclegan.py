@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 import stylekit
 from stylekit import StylekitError
-from stylekit.engine import rehearse, step
+from stylekit.engine import step
 from stylekit.method import linear_decay
 from stylekit.model import import_model
+from stylekit.rehearsal import rehearse
 from stylekit.runtime import Runtime
 from stylekit.seats import Seat
 from stylekit_plugins.cyclegan import CycleGAN, together

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, make, plugins
 from stylekit.layers import NarrowConv2d
+from stylekit.loading import Plugin
 from stylekit_plugins.resnet import ResBlock, ResNet
 
 
@@ -162,7 +163,7 @@ def test_gradients_are_right_in_double_precision() -> None:
 
 
 def test_is_a_plain_module_that_learns_without_the_plugin_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> list[plugins.Plugin]:
+    def refuse() -> list[Plugin]:
         raise AssertionError("the plugin system was asked")
 
     monkeypatch.setattr(plugins, "installed", refuse)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit import StylekitError
-from stylekit.engine import rehearse
+from stylekit.rehearsal import rehearse
 from stylekit_plugins.adversarial import Hinge
 from stylekit_plugins.cyclegan import CycleGAN
 from stylekit_plugins.spectral import MultiscaleSN, PatchSN, ResNetSN
