@@ -23,7 +23,7 @@ def build(settings: Settings) -> tuple[str, Method]:
     base = _preset(name, factory, settings.preset) if settings.preset else {}
     arguments = override(factory, base, settings.set, f"method {name!r}")
     method = construct(factory, arguments, f"method {name!r}")
-    origins.sign(method, "method", name)
+    origins.sign(method, plugins.owner("method", name))
     return name, method
 
 

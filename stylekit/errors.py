@@ -26,6 +26,11 @@ def warn(message: str) -> None:
     warnings.warn(message, StylekitWarning, stacklevel=3)
 
 
+def in_one_line(error: BaseException) -> str:
+    """The kind of an error and what it says, however many lines that are."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """The sentence that follows "there is no ...": the nearest known name, and all of them.
 

@@ -17,7 +17,7 @@ import pluggy
 
 from stylekit import hookspecs
 from stylekit.entrypoints import OWN
-from stylekit.errors import StylekitError, suggest
+from stylekit.errors import StylekitError, in_one_line, suggest
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def manager(*plugins: Plugin) -> pluggy.PluginManager:
         except StylekitError as error:
             raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) {error}") from error
         except BaseException as error:  # such as SystemExit, and what test frameworks raise to skip
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) could not be imported: {reason}") from error
+            told = f"plugin {plugin.name!r} ({plugin.origin}) could not be imported: {in_one_line(error)}"
+            raise StylekitError(told) from error
     return hooks
 
 

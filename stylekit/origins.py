@@ -12,10 +12,10 @@ from stylekit.errors import StylekitError, warn
 from stylekit.loading import Plugin
 
 
-def sign(part: object, kind: str, name: str) -> None:
+def sign(part: object, plugin: Plugin) -> None:
     """Notes on a part which plugin it came from, for :func:`packages`."""
     with contextlib.suppress(AttributeError, TypeError):  # it keeps no notes
-        vars(part)["_stylekit_plugin"] = plugins.owner(kind, name)
+        vars(part)["_stylekit_plugin"] = plugin
 
 
 def origin(part: object) -> str:

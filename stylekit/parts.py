@@ -17,6 +17,7 @@ import pydantic
 
 from stylekit import origins, plugins
 from stylekit.errors import StylekitError, suggest
+from stylekit.loading import Plugin
 
 Part = str | Mapping[str, Any] | Callable[..., Any]
 """How a part is named: ``"resnet"``, ``{"name": "resnet", "blocks": 6}``, or ``ResNet`` itself."""
@@ -92,22 +93,24 @@ def _convert(argument: Argument, value: Any, what: str) -> Any:
         ) from None
 
 
-def split(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, Any], str]:
-    """What a part's specification means: the callable that builds it, its options, and how to call it in a message."""
+def split(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, Any], str, Plugin | None]:
+    """What a part's specification means: the callable that builds it, its options, how to call it in a message, and the
+    plugin that offers it, if it is named."""
     if isinstance(spec, str):
-        return plugins.find(kind, spec), {}, f"{kind} {spec!r}"
+        plugin = plugins.owner(kind, spec)
+        return plugins.offers(plugin, kind)[spec], {}, f"{kind} {spec!r}", plugin
     if isinstance(spec, Mapping):
         options = {key: value for key, value in spec.items() if key != "name"}
         if not isinstance(spec.get("name"), str):
             raise StylekitError(f"A {kind} with options needs its name: {{'name': ..., {str(options)[1:]}.")
-        factory, _, what = split(kind, spec["name"])
-        return factory, options, what
+        factory, _, what, owner = split(kind, spec["name"])
+        return factory, options, what, owner
     if hasattr(spec, "state_dict") and not inspect.isclass(spec):
         raise StylekitError(
             f"A {kind} is given as its class or a function that builds it, not as a built {type(spec).__name__}: "
             "a method may need several of them, each with weights of its own."
         )
-    return spec, {}, f"{kind} {getattr(spec, '__name__', repr(spec))!r}"
+    return spec, {}, f"{kind} {getattr(spec, '__name__', repr(spec))!r}", None
 
 
 def override(
@@ -145,11 +148,10 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
     Raises:
         StylekitError: unknown name or option, or a value of the wrong type.
     """
-    factory, own, what = split(kind, spec)
+    factory, own, what, plugin = split(kind, spec)
     part = construct(factory, {**options, **own}, what)
-    name = spec["name"] if isinstance(spec, Mapping) else spec
-    if isinstance(name, str):
-        origins.sign(part, kind, name)
+    if plugin:
+        origins.sign(part, plugin)
     return part
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pluggy
 
 from stylekit.entrypoints import Entry, entries
-from stylekit.errors import StylekitError, suggest, warn
+from stylekit.errors import StylekitError, in_one_line, suggest, warn
 from stylekit.loading import Plugin, manager
 
 GROUP = "stylekit"
@@ -102,9 +102,8 @@ def state(plugin: Plugin) -> tuple[str, str]:
         offered["preset for"] = _ask(plugin, PRESETS)
     except StylekitError as error:
         return "broken", str(error)
-    return "loads", "; ".join(
-        f"{kind} {', '.join(found)}" for kind, found in offered.items() if found
-    ) or "follows runs"
+    told = [f"{kind} {', '.join(found)}" for kind, found in offered.items() if found]
+    return "loads", "; ".join(told) or "follows runs"
 
 
 def offers(plugin: Plugin, kind: str) -> dict[str, Callable[..., Any]]:
@@ -129,7 +128,7 @@ def _ask(plugin: Plugin, hook: str) -> dict[str, Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # such as SystemExit
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = in_one_line(error)
         raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) failed in {hook}: {reason}") from error
     fits, form = (
         (_are_presets, "{method: {preset: {argument: value}}}") if hook == PRESETS else (_are_parts, "{name: class}")
@@ -154,14 +153,9 @@ def parts(plugin: Plugin) -> list[tuple[str, str, Callable[..., Any]]]:
     return [(kind, name, part) for kind in KINDS for name, part in offers(plugin, kind).items()]
 
 
-def rivals(plugin: Plugin) -> list[str]:
-    """Of which parts the plugin is not who is asked, or not alone: what is wrong with each, in words."""
-    told = []
-    for kind, name, _ in parts(plugin):
-        others = [other for other in owners(kind, name) if _source(other) != _source(plugin)]
-        if others:
-            told.append(f"the {kind} {name!r} is also that of {' and '.join(other.origin for other in others)}")
-    return told
+def rivals(plugin: Plugin, kind: str, name: str) -> list[Plugin]:
+    """Other plugins that are asked for a part of this one, before it or beside it; none, if all is well."""
+    return [other for other in owners(kind, name) if _source(other) != _source(plugin)]
 
 
 def _source(plugin: Plugin) -> tuple[str, str, str]:

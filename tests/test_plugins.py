@@ -19,6 +19,7 @@ import stylekit
 import stylekit_plugins
 from stylekit import StylekitError, StylekitWarning, hookspecs, loading, make, plugins
 from stylekit.assembly import build
+from stylekit.cli.plugins import _taken
 from stylekit.settings import check
 from stylekit.standing import standing
 from stylekit.testing.imports import private
@@ -337,9 +338,9 @@ def test_part_that_is_never_asked_for_is_told(install: Install) -> None:
     install("tulips", "tulip", offering("resnet"))
     install("roses", "rose", offering("bush"))
     install("thorns", "thorn", offering("bush"))
-    assert plugins.rivals(only("tulip")) == [f"the generator 'resnet' is also that of stylekit {stylekit.__version__}"]
-    assert plugins.rivals(only("rose")) == ["the generator 'bush' is also that of thorns 1.0"]
-    assert plugins.rivals(only("resnet")) == []
+    assert _taken(only("tulip")) == [f"the generator 'resnet' is also that of stylekit {stylekit.__version__}"]
+    assert _taken(only("rose")) == ["the generator 'bush' is also that of thorns 1.0"]
+    assert _taken(only("resnet")) == []
 
 
 @pytest.mark.parametrize(

@@ -9,28 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PLUGIN = '''
-from torch import nn
-from stylekit import hookimpl
-
-class Loss(nn.Module):
-    """A loss.
-
-    Args:
-        weight: a factor
-    """
-
-    def __init__(self, weight: float = 1.0):
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, output, reference):
-        return self.weight * (output - reference).abs().mean()
-
-@hookimpl
-def stylekit_losses():
-    return {"mine": Loss}
-'''
+from tests.testing.samples import WEIGHTED
 
 TEST = """
 import pytest
@@ -51,7 +30,7 @@ def run(folder: Path, test: str, *options: str) -> tuple[int, str]:
 
 
 def test_there_is_a_test_for_every_check_of_every_part(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(PLUGIN)
+    (tmp_path / "mine.py").write_text(WEIGHTED)
     code, told = run(tmp_path, TEST.replace("SUBJECT", "mine.py"))
     assert code == 0, told
     name = "test_mine.py::test_it_does_what_the_contract_says"
@@ -61,7 +40,7 @@ def test_there_is_a_test_for_every_check_of_every_part(tmp_path: Path) -> None:
 
 
 def test_only_the_check_that_fails_does_and_by_one_line(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(PLUGIN.replace("weight: float", "weight"))
+    (tmp_path / "mine.py").write_text(WEIGHTED.replace("weight: float", "weight"))
     code, told = run(tmp_path, TEST.replace("SUBJECT", "mine.py"), "-k", "loss-mine")
     assert code == 1
     assert "1 failed, 8 passed" in told
@@ -75,14 +54,14 @@ def test_a_file_lies_beside_the_test_wherever_pytest_is_started(tmp_path: Path) 
     inner = tmp_path / "tests"
     inner.mkdir()
     (inner / "test_inner.py").write_text(TEST.replace("SUBJECT", "mine.py"))
-    (inner / "mine.py").write_text(PLUGIN)
-    (tmp_path / "rooted.py").write_text(PLUGIN)
+    (inner / "mine.py").write_text(WEIGHTED)
+    (tmp_path / "rooted.py").write_text(WEIGHTED)
     code, told = run(tmp_path, TEST.replace("SUBJECT", "rooted.py"), "-k", "builds or loads")
     assert (code, "4 passed" in told) == (0, True), told
 
 
 def test_a_part_that_needs_more_is_skipped_and_says_what(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(PLUGIN.replace("weight: float = 1.0", "weight: float"))
+    (tmp_path / "mine.py").write_text(WEIGHTED.replace("weight: float = 1.0", "weight: float"))
     code, told = run(tmp_path, TEST.replace("SUBJECT", "mine.py"), "-k", "loss-mine", "-rs")
     assert code == 0, told
     assert "1 passed, 8 skipped" in told.replace("6 deselected, ", "").replace(", 6 deselected", "")
@@ -92,8 +71,12 @@ def test_a_part_that_needs_more_is_skipped_and_says_what(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("test", "plugin", "message"),
     [
-        (TEST.replace("SUBJECT", "nothing-here"), PLUGIN, "There is no plugin, no part and no package 'nothing-here'."),
-        (TEST.replace("SUBJECT", "nowhere.py"), PLUGIN, "nowhere.py."),
+        (
+            TEST.replace("SUBJECT", "nothing-here"),
+            WEIGHTED,
+            "There is no plugin, no part and no package 'nothing-here'.",
+        ),
+        (TEST.replace("SUBJECT", "nowhere.py"), WEIGHTED, "nowhere.py."),
         (
             TEST.replace("SUBJECT", "mine.py"),
             "import no_such_thing",
@@ -101,7 +84,7 @@ def test_a_part_that_needs_more_is_skipped_and_says_what(tmp_path: Path) -> None
         ),
         (
             TEST.replace('@pytest.mark.stylekit("SUBJECT")', ""),
-            PLUGIN,
+            WEIGHTED,
             "needs to say what is checked: @pytest.mark.stylekit(",
         ),
     ],

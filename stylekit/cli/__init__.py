@@ -21,7 +21,7 @@ from stylekit.cli import check, doctor, importing, new, plugins, show, stylize, 
 from stylekit.cli.added import add_commands
 from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
-from stylekit.errors import StylekitError, StylekitWarning
+from stylekit.errors import StylekitError, StylekitWarning, in_one_line
 from stylekit.kernels import asked
 from stylekit.progress import PlainWarnings
 
@@ -81,8 +81,7 @@ def main() -> None:
         _tell(str(error), debug)
         sys.exit(2)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        _tell(f"{reason}{_place(error)}. The same command with --debug shows all that led there.", debug)
+        _tell(f"{in_one_line(error)}{_place(error)}. The same command with --debug shows all that led there.", debug)
         sys.exit(1)
     except KeyboardInterrupt:
         if debug:

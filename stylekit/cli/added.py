@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from stylekit.entrypoints import Entry, entries
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, in_one_line
 
 GROUP = "stylekit.commands"
 # What follows the command's name is for the command itself, --help too.
@@ -47,10 +47,8 @@ def _load(entry: Entry) -> typer.Typer:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # such as SystemExit
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise StylekitError(
-            f"The command {entry.name!r} of {entry.package} {entry.version} could not be imported: {reason}"
-        ) from error
+        told = f"The command {entry.name!r} of {entry.package} {entry.version} could not be imported"
+        raise StylekitError(f"{told}: {in_one_line(error)}") from error
     if isinstance(target, typer.Typer):
         return target
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

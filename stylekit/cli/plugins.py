@@ -69,5 +69,15 @@ def _load(rows: list[Row]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StylekitWarning)  # the table tells of each
         for row, (word, told) in zip(tried, offered, strict=True):
-            row.reason = "; ".join(filter(None, (row.reason, told, *plugins.rivals(row.plugin))))
+            row.reason = "; ".join(filter(None, (row.reason, told, *_taken(row.plugin))))
             row.state = row.state if (row.state, word) == ("taken", "loads") else word
+
+
+def _taken(plugin: Plugin) -> list[str]:
+    """Of which parts the plugin is not who is asked, or not alone, in words."""
+    found = [(kind, name, plugins.rivals(plugin, kind, name)) for kind, name, _ in plugins.parts(plugin)]
+    return [
+        f"the {kind} {name!r} is also that of {' and '.join(other.origin for other in others)}"
+        for kind, name, others in found
+        if others
+    ]

@@ -63,18 +63,13 @@ def _names(subject: Subject) -> str:
             f"A name begins with a letter and has lower-case letters, digits, - and _, to be typed in a command: call the "
             f"{kind} {name!r} {plain!r}.",
         )
-        others = [each for each in plugins.owners(kind, name) if _module(each) != _module(plugin)]
+        others = plugins.rivals(plugin, kind, name)
         if any(other.own for other in others):
             raise StylekitError(f"The {kind} {name!r} is stylekit's own, so yours is never used: give it another name.")
         if others:
             theirs = " and ".join(other.origin for other in others)
             raise StylekitError(f"The {kind} {name!r} is also that of {theirs}: give yours another name.")
     return ""
-
-
-def _module(plugin: Plugin) -> tuple[str, str, str]:
-    """What has the hooks; a package may name it several times."""
-    return plugin.package, plugin.module, plugin.attribute
 
 
 def sources(plugin: Plugin) -> list[Path]:

@@ -7,36 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.testing.samples import WEIGHTED
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
     from tests.conftest import Install
 
-LOSSES = '''
-from torch import nn
-from stylekit import hookimpl
-
-class Loss(nn.Module):
-    """A loss.
-
-    Args:
-        weight: a factor
-    """
-
-    def __init__(self, weight: float = 1.0):
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, output, reference):
-        return self.weight * (output - reference).abs().mean()
-
-class Other(Loss):
-    def __init__(self):
-        super().__init__()
-
-@hookimpl
-def stylekit_losses():
-    return {"mine": Loss, "other": Other}
-'''
+OTHER = "class Other(Loss):\n    def __init__(self):\n        super().__init__()\n\n@hookimpl"
+LOSSES = WEIGHTED.replace("@hookimpl", OTHER).replace('{"mine": Loss}', '{"mine": Loss, "other": Other}')
 
 
 def test_a_plugin_a_line_for_each_part(program: Program, tmp_path: Path) -> None:

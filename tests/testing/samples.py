@@ -138,6 +138,30 @@ def stylekit_losses():
 """
 )
 
+WEIGHTED = '''
+from torch import nn
+from stylekit import hookimpl
+
+class Loss(nn.Module):
+    """A loss.
+
+    Args:
+        weight: a factor
+    """
+
+    def __init__(self, weight: float = 1.0):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, output, reference):
+        return self.weight * (output - reference).abs().mean()
+
+@hookimpl
+def stylekit_losses():
+    return {"mine": Loss}
+'''
+"""A plugin with a loss that has an option."""
+
 DATASET = (
     HEAD
     + '''
