@@ -13,6 +13,7 @@ import pkgutil
 import re
 import sys
 from dataclasses import is_dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
@@ -92,7 +93,9 @@ def _arguments(doc: str) -> dict[str, str]:
 
 def _called(name: str, thing: Any) -> str:
     """The name, and the arguments if it is called."""
-    if not inspect.isroutine(thing) and not (inspect.isclass(thing) and not issubclass(thing, Exception)):
+    if isinstance(thing, cached_property) or (
+        not inspect.isroutine(thing) and not (inspect.isclass(thing) and not issubclass(thing, Exception))
+    ):
         return name
     shown = []
     for parameter in inspect.signature(thing).parameters.values():

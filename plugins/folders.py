@@ -1,4 +1,4 @@
-"""Two folders of pictures, unpaired: the content, and the style that it is to take on."""
+"""Folders of pictures, unpaired: the content, and the style that it is to take on, if there is one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 4
 
 
 class Folders(Dataset[dict[str, Tensor]]):
-    """Pictures from a content folder and a style folder, never distorted.
+    """Pictures from a content folder and a style folder, or from a content folder alone, never distorted.
 
     To train, an item is one content picture and a style picture drawn at random, each resized, cropped and
     mirrored at random; to test, picture i of both, resized and cropped in the middle. What is random is drawn
@@ -25,7 +25,7 @@ class Folders(Dataset[dict[str, Tensor]]):
 
     Args:
         content: folder of content pictures
-        style: folder of style pictures
+        style: folder of style pictures; without one, items have the content alone
         data: instead of these two, a folder that holds both: trainA and trainB, A and B, or content and style
         size: side of the square images
         seed: not used, as the engine seeds what is random
@@ -37,7 +37,7 @@ class Folders(Dataset[dict[str, Tensor]]):
         StylekitError: a folder is missing, or has no readable picture; or arguments do not go together
     """
 
-    gives = ("content", "style")
+    gives: tuple[str, ...] = ("content", "style")
 
     def __init__(
         self,
@@ -58,7 +58,9 @@ class Folders(Dataset[dict[str, Tensor]]):
         self.size = size
         self.resized = round(size * crop) if self.training else size
         self.flip = flip and self.training
-        self.content, self.style = _readable(*_pair(content, style, data, split))
+        self.content, *rest = _readable(*_sides(content, style, data, split))
+        self.style = rest[0] if rest else []
+        self.gives = self.gives if rest else ("content",)
         self._damaged: set[Path] = set()
 
     def __len__(self) -> int:
@@ -67,6 +69,8 @@ class Folders(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):
             raise IndexError(index)
+        if not self.style:
+            return {"content": self._image(self.content, index)}
         other = int(torch.randint(len(self.style), ())) if self.training else index
         return {"content": self._image(self.content, index), "style": self._image(self.style, other)}
 
@@ -105,17 +109,18 @@ class Folders(Dataset[dict[str, Tensor]]):
         return image
 
 
-def _pair(
+def _sides(
     content: str | Path | None, style: str | Path | None, data: str | Path | None, split: str
-) -> tuple[Path, Path]:
-    """The folders of the two sides."""
+) -> tuple[Path, ...]:
+    """The folders of the two sides, or of the content alone."""
     if data is not None and content is None and style is None:
         layout = layouts.find_layout(data, split)
         return layout.content, layout.style
-    if data is None and content is not None and style is not None:
-        return layouts.split_of(content, split), layouts.split_of(style, split)
+    if data is None and content is not None:
+        return tuple(layouts.split_of(folder, split) for folder in (content, style) if folder is not None)
     raise StylekitError(
-        "The data set folders needs two folders, --content DIR --style DIR, or one with both, --data DIR."
+        "The data set folders needs two folders, --content DIR --style DIR, or one with both, --data DIR; for a method "
+        "that needs no style pictures, --content DIR alone."
     )
 
 

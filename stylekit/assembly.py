@@ -17,12 +17,14 @@ def build(settings: Settings) -> tuple[str, Method]:
     """Builds the method that the settings name: its registered name, and itself.
 
     Raises:
-        StylekitError: no such method or preset, or an argument that it does not take.
+        StylekitError: no such method or preset, an argument that it does not take, or a folder that it needs is not given.
     """
     name, factory = plugins.find_method(settings.plugin)
     base = _preset(name, factory, settings.preset) if settings.preset else {}
     arguments = override(factory, base, settings.set, f"method {name!r}")
     method = construct(factory, arguments, f"method {name!r}")
+    if settings.content and not settings.style and "style" in method.needs:
+        raise StylekitError(f"The method {name!r} needs pictures of the style too: --content DIR --style DIR.")
     origins.sign(method, plugins.owner("method", name))
     return name, method
 
@@ -40,7 +42,7 @@ def _preset(method: str, factory: Callable[..., Method], name: str) -> Mapping[s
 
 
 def open_data(settings: Settings, split: str) -> Any:
-    """Builds the data set that the settings name: two folders, one folder, or a registered data set.
+    """Builds the data set that the settings name: two folders, the content's alone, one with both, or a registered one.
 
     Raises:
         StylekitError: no such folder or data set, or one without pictures.

@@ -108,6 +108,8 @@ def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None,
             run.require_same(model.plain(method.arguments))
         dataset = open_data(settings, "train")
         preview = open_preview(settings) or dataset
+        if settings.init and not (settings.resume and run.latest()):
+            model.begin(method, settings.init)
     check_sides(method, settings.size)
     share = (runtime.rank, runtime.world)
     (sample,) = batches(dataset, settings.batch_size, settings.seed, range(1), share)

@@ -6,7 +6,7 @@ import difflib
 import warnings
 from collections.abc import Iterable
 
-__all__ = ["NotFinite", "StylekitError", "StylekitWarning", "suggest", "warn"]
+__all__ = ["MissingWeights", "NotFinite", "StylekitError", "StylekitWarning", "suggest", "warn"]
 
 
 class StylekitError(Exception):
@@ -15,6 +15,10 @@ class StylekitError(Exception):
 
 class NotFinite(StylekitError):
     """A loss or a weight became NaN or infinite."""
+
+
+class MissingWeights(StylekitError):
+    """A network is used whose pretrained weights are not here; it says how to get them."""
 
 
 class StylekitWarning(UserWarning):

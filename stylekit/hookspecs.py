@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
     from stylekit.method import Method
+    from stylekit.model import Model
 
 __all__ = ["API", "hookimpl"]
 
@@ -70,6 +71,12 @@ def stylekit_methods() -> Mapping[str, Callable[..., Method]]:
 @hookspec
 def stylekit_presets() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     """Named sets of arguments for methods, one's own or others': ``{method: {preset: {argument: value}}}``."""
+
+
+@hookspec
+def stylekit_models() -> Mapping[str, Callable[..., Model]]:
+    """Finished models that the package ships, ready for ``stylekit stylize --model NAME``: functions that load one, such
+    as ``functools.partial(stylekit.load, FILE)``."""
 
 
 @hookspec

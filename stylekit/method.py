@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
 
-__all__ = ["Batch", "Method", "Player", "Terms", "Turn", "constant", "linear_decay", "turn"]
+__all__ = ["Batch", "Method", "Player", "Statistics", "Terms", "Turn", "constant", "linear_decay", "turn"]
 
 Batch = Mapping[str, Tensor]
 Terms = dict[str, Tensor]
+Statistics = Mapping[str, Tensor]
+"""What a method knows of a style: tensors ``(N, ...)`` by name, a row a style, of which averages are styles too."""
 _Function = TypeVar("_Function", bound=Callable[..., Terms])
 
 
@@ -122,6 +124,13 @@ class Method(nn.Module):
     exportable: ClassVar[bool] = True
     """Whether ``stylize`` is one graph for all pictures of a size, which ``torch.export`` can take; an optimisation is not."""
 
+    described_by: ClassVar[tuple[str, ...]] = ("encoder",)
+    """The submodules whose weights ``describe`` uses: a style that was described with other weights does not fit."""
+    tuning: ClassVar[Mapping[str, Any]] = {}
+    """The constructor arguments with which a finished model learns on for one style; empty: it cannot."""
+    watch: Callable[[int, int, Tensor], None] | None = None
+    """Called by a method that optimises the picture, after a step: its number from 1, of how many, and the picture."""
+
     arguments: dict[str, Any]
     """What the constructor was called with, defaults too; a model file keeps it."""
 
@@ -151,9 +160,50 @@ class Method(nn.Module):
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         """Stylises ``(N, 3, H, W)`` in [0, 1] and gives the same shape and range.
 
-        A method with :attr:`directions` takes the chosen one as ``direction``.
+        A method defines this, or ``describe`` and ``transfer``, of which it is made then. One with :attr:`directions`
+        takes the chosen one as ``direction``.
+
+        Args:
+            content: the pictures
+            style: a style picture for each, or one for all, of any size; without, the first style that is known by heart
+
+        Raises:
+            StylekitError: the method needs a style picture, and there is none.
         """
-        raise StylekitError(f"The method {type(self).__name__} does not define stylize(content, style=None).")
+        if style is None:
+            for known in self.styles().values():
+                return self.transfer(content, known)
+            raise StylekitError(f"The method {type(self).__name__} needs a style picture, and none is given.")
+        return self.transfer(content, self.describe(style))
+
+    def describe(self, style: Tensor) -> Statistics:
+        """What the method takes from style pictures ``(N, 3, H, W)`` in [0, 1], of any size.
+
+        So a style is looked at once for many pictures, several are averaged, and it is kept in a small file.
+        """
+        raise StylekitError(f"The method {type(self).__name__} takes no style pictures.")
+
+    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        """Stylises with what ``describe`` gave, of one style for all or of one a picture.
+
+        Args:
+            content: pictures ``(N, 3, H, W)`` in [0, 1]
+            style: statistics with N rows, or one
+            strength: 1 for the style as it is, towards 0 less of it
+
+        Returns:
+            Pictures of the content's shape, in [0, 1].
+        """
+        raise StylekitError(f"The method {type(self).__name__} does not define transfer(content, style, strength).")
+
+    def styles(self) -> Mapping[str, Statistics]:
+        """Styles that the method has learnt by heart, for ``transfer``, by name; the first is the usual one."""
+        return {}
+
+    @classmethod
+    def describes(cls) -> bool:
+        """Whether it takes any style picture."""
+        return cls.describe is not Method.describe
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """The columns of a sample sheet, each ``(N, 3, H, W)`` in [0, 1]; called without gradients, in eval mode."""

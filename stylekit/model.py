@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,13 +13,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stylekit
-from stylekit import images, origins, plugins
+from stylekit import controls, images, origins, plugins
+from stylekit.controls import KeepColor, Mask
 from stylekit.errors import StylekitError, suggest
 from stylekit.images import Picture
 from stylekit.memory import PROBE, free_memory, needed_bytes
-from stylekit.method import Method
-from stylekit.parts import make
+from stylekit.method import Method, Statistics
+from stylekit.parts import make, override
 from stylekit.runtime import pick_device
+from stylekit.seeding import seeded
+from stylekit.styles import SUFFIX, Style, blend, key_of, read_style
 from stylekit.tensors import fit, read_tensors, write_tensors
 from stylekit.weights import read_state
 
@@ -27,6 +30,7 @@ __all__ = ["Model", "load"]
 
 FORMAT = "1"
 Image_ = TypeVar("Image_", Tensor, Image.Image)
+StyleSource = Tensor | Image.Image | Path | str | Style
 
 
 def header(method: Method, name: str) -> dict[str, str]:
@@ -48,6 +52,8 @@ def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _note(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
     target = getattr(value, "func", value)
     return {"callable": f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', repr(target))}"}
 
@@ -86,8 +92,10 @@ def find(path: Path) -> Path:
             "runs/NAME, or a .safetensors file."
         )
     if not path.is_file():
+        shipped = "".join(f", {name}" for name in plugins.names("model"))
         raise StylekitError(
-            f"There is no model {path}. Give a run's folder, such as runs/NAME, or a .safetensors file."
+            f"There is no model {path}. Give a run's folder, such as runs/NAME, a .safetensors file, or a name: of a method "
+            f"that needs no training, such as gatys, or of a shipped model{shipped and f' ({shipped[2:]})'}."
         )
     return path
 
@@ -95,18 +103,26 @@ def find(path: Path) -> Path:
 def load(
     run_or_file: Path | str, device: str = "auto", method: Callable[..., Method] | None = None, **arguments: Any
 ) -> Model:
-    """Loads a run's model, a checkpoint's, or a model file.
+    """Loads a run's model, a checkpoint's, a model file, one that a package ships, or a method that learns nothing.
 
     Args:
-        run_or_file: a run's folder, a checkpoint's folder, or a ``.safetensors`` file
+        run_or_file: a run's folder, a checkpoint's folder, a ``.safetensors`` file, or a name: of a shipped model, such as
+            ``stylekit-small``, or of a method that needs no training, such as ``gatys``
         device: auto, cpu, cuda or mps
         method: the method's class, where no plugin offers it
-        arguments: constructor arguments that the file cannot hold (parts given as callables)
+        arguments: constructor arguments in place of those in the file, such as parts given as callables, which it cannot
+            hold, or of a method that is given by its name
 
     Raises:
         StylekitError: no such file, a file of another kind or of a plugin that is not installed, or a missing, unknown
             or wrong-shaped tensor.
     """
+    if isinstance(run_or_file, str) and not Path(run_or_file).exists():
+        if plugins.owners("model", run_or_file):
+            shipped: Model = plugins.find("model", run_or_file)(device=device, **arguments)
+            return shipped
+        if plugins.owners("method", run_or_file):
+            return _untrained(run_or_file, device, arguments)
     path = find(Path(run_or_file))
     tensors, told = read_tensors(path)
     if "method" not in told:
@@ -121,6 +137,17 @@ def load(
     built = _build(told, method, arguments, path)
     restore(built, path, tensors)
     return Model(built.to(pick_device(device)), told["method"])
+
+
+def _untrained(name: str, device: str, arguments: Mapping[str, Any]) -> Model:
+    """A method by its name alone, which will do if it has nothing to learn."""
+    chosen = override(plugins.find("method", name), {}, arguments, f"method {name!r}")
+    method: Method = make("method", {**chosen, "name": name})
+    if method.players():
+        raise StylekitError(
+            f"The method {name!r} has to be trained first: `stylekit train --plugin {name}`. Then give the run's folder."
+        )
+    return Model(method.to(pick_device(device)), name)
 
 
 def restore(method: Method, path: Path, tensors: Mapping[str, Tensor] | None = None) -> None:
@@ -139,6 +166,27 @@ def restore(method: Method, path: Path, tensors: Mapping[str, Tensor] | None = N
     fit(method, {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in held}, path, absent)
     for name in absent:
         setattr(method, name, _Absent(name, path))
+
+
+def begin(method: Method, source: Path | str) -> None:
+    """Gives a method that is to be trained the weights of a finished model; what that does not ship stays as it is.
+
+    Raises:
+        StylekitError: there is no such model, it is of another method, or a tensor of it is unknown or of another shape.
+    """
+    by_hand = None if origins.origin(method) else type(method)  # no plugin offers it, so its class must build the model
+    try:
+        finished = load(source, device="cpu", method=by_hand).method
+        if type(finished) is not type(method):
+            raise StylekitError(
+                f"{source} is a model of {type(finished).__name__}, and {type(method).__name__} is to be trained."
+            )
+        shipped = finished.ships or [name for name, _ in finished.named_children()]
+        weights = {key: tensor for key, tensor in finished.state_dict().items() if key.split(".")[0] in shipped}
+        absent = {key.split(".")[0] for key in method.state_dict()} - set(shipped)
+        fit(method, weights, Path(source), absent)
+    except StylekitError as error:
+        raise StylekitError(f"The training cannot begin with --init {source}: {error}") from None
 
 
 def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
@@ -225,30 +273,185 @@ class Model:
     def device(self) -> torch.device:
         return next((p.device for p in self.method.parameters()), torch.device("cpu"))
 
+    @cached_property
+    def style_key(self) -> str:
+        """Tells apart models whose styles do not fit each other."""
+        return key_of(self.method, self.name)
+
+    @torch.no_grad()
+    def style(self, source: StyleSource, scale: float = 1.0) -> Style:
+        """Looks at a style once, to stylise many pictures with it.
+
+        Args:
+            source: a picture: a PIL one, a tensor ``(1, 3, H, W)`` in [0, 1], or its file; a style file, of which ``#2``
+                at its end takes the second look alone; the name of a style that the model has learnt; or a style already.
+                Transparent pictures are laid over white, large ones made smaller (512 pixels the shorter side).
+            scale: factor on a style picture's sides; larger gives larger strokes
+
+        Raises:
+            StylekitError: there is no such style, it cannot be read, or it does not fit the model.
+        """
+        if not isinstance(source, Path | str):
+            if isinstance(source, Style):
+                return self._fitting(source, "The style", scale)
+            return self._described(source, scale)
+        known = self.method.styles()
+        if source in known:
+            return self._fitting(
+                Style(known[str(source)], torch.ones(1), self.style_key, self.name), str(source), scale
+            )
+        path, _, look = str(source).rpartition("#") if f"{SUFFIX}#" in str(source) else (str(source), "", "")
+        if Path(path).is_dir():
+            raise StylekitError(
+                f"{path} is a folder. `stylekit style learn {path} -o mine.style` makes a style of its pictures."
+            )
+        if not Path(path).exists():
+            raise StylekitError(f"There is no style {path}. {suggest(path, known) if known else 'Give a picture.'}")
+        if Path(path).suffix == SUFFIX:
+            return self._from_file(Path(path), look, scale)
+        return self._described(source, scale)
+
+    def _described(self, source: Tensor | Image.Image | Path | str, scale: float) -> Style:
+        self.check_describes()
+        if isinstance(source, Tensor):
+            if source.ndim == 4 and len(source) > 1:
+                raise StylekitError(f"A style is one picture (1, 3, H, W), and this tensor is {tuple(source.shape)}.")
+            image = source
+        else:
+            picture = images.from_pil(source) if isinstance(source, Image.Image) else images.read(source)
+            image = images.over_white(picture.image, picture.alpha)
+        statistics = self.method.describe(controls.fit_style(self._ready(image), scale))
+        return Style(statistics, torch.ones(1), self.style_key, self.name)
+
+    def _from_file(self, path: Path, look: str, scale: float) -> Style:
+        style = self._fitting(read_style(path), str(path), scale)
+        if look and not look.isdecimal():
+            raise StylekitError(
+                f"{path}#{look}: after # comes a look's number. `stylekit style show {path}` tells them."
+            )
+        return style.look(int(look)) if look else style
+
+    def _fitting(self, style: Style, what: str, scale: float) -> Style:
+        if scale != 1:
+            raise StylekitError(
+                f"{what} is no picture, so it cannot be scaled: leave the style's scale out, or learn it anew."
+            )
+        if style.key != self.style_key:
+            raise StylekitError(
+                f"{what} was described by another model, one of the method {style.method!r}, and does not fit this one of "
+                f"{self.name!r}. Use that model, or learn the style anew with this one."
+            )
+        statistics = {name: rows.to(self.device) for name, rows in style.statistics.items()}
+        return Style(statistics, style.shares, style.key, style.method)
+
+    def check_describes(self) -> None:
+        """Refuses style pictures for a method that takes none.
+
+        Raises:
+            StylekitError: it takes none.
+        """
+        if not self.method.describes():
+            known = self.method.styles()
+            which = f"It has learnt these by heart: {', '.join(known)}." if known else "Leave the style out."
+            raise StylekitError(f"The method {self.name!r} takes no style pictures. {which}")
+
     @torch.no_grad()  # not in inference mode: its tensors refuse what the caller may want to do with them
-    def stylize(self, image: Image_, style: Tensor | Image.Image | None = None, direction: str | None = None) -> Image_:
+    def stylize(
+        self,
+        image: Image_,
+        style: StyleSource | Sequence[StyleSource | tuple[StyleSource, float]] | None = None,
+        direction: str | None = None,
+        *,
+        strength: float = 1.0,
+        keep_color: KeepColor | None = None,
+        mask: Mask | Sequence[Mask] = (),
+        style_scale: float = 1.0,
+        seed: int = 0,
+    ) -> Image_:
         """Stylises an image and gives one of the same kind and size.
 
         Args:
             image: float tensor ``(N, 3, H, W)`` in [0, 1], or a PIL picture, whose alpha is kept
-            style: the same, for methods that take a style picture
+            style: for methods that take one: whatever :meth:`style` takes, or several, with weights or without
             direction: one of the method's directions; the first by default
+            strength: from 0, the picture as it is, to 1
+            keep_color: keep the picture's colours by ``luminance`` or ``histogram``
+            mask: where, or one mask for each style; one style more than masks fills the rest, else it stays as it is
+            style_scale: factor on the style pictures' sides
+            seed: seed of whatever the method draws
 
         Raises:
-            StylekitError: the image is no such tensor, or the method has no such direction.
+            StylekitError: the image is no such tensor, or something asked for cannot be.
         """
-        self.check_direction(direction)
-        options = {"direction": direction} if direction else {}
         if isinstance(image, Image.Image):
-            styled = self.stylize_picture(images.from_pil(image), style, direction)
+            options: dict[str, Any] = {"strength": strength, "keep_color": keep_color, "style_scale": style_scale}
+            picture = images.from_pil(image)
+            styled = self.stylize_picture(picture, style, direction, mask=mask, seed=seed, **options)
             return images.to_pil(styled.image, styled.alpha)
-        look = None if style is None else self._ready(self._as_tensor(style))
-        return self.method.stylize(self._ready(image), look, **options).clamp(0, 1).to(image)
+        self.check_direction(direction)
+        controls.check(strength, keep_color)
+        content = self._ready(image)
+        masks = controls.fit_masks([controls.read_mask(each) for each in _several(mask)], content)
+        looks = self.looks(style, style_scale, len(masks))
+        with seeded("stylize", seed):
+            made = [self._one(content, look, direction, strength, keep_color) for look in looks]
+        out = made[0]
+        if masks:
+            where = controls.regions(masks, len(looks))
+            # As a sum of changes: where there are none, the picture is exactly as it was.
+            out = content + torch.stack([each * (one - content) for each, one in zip(where, made, strict=True)]).sum(0)
+        return out.clamp(0, 1).to(image)
+
+    def looks(self, style: Any, scale: float = 1.0, masks: int = 0) -> list[Statistics | None]:
+        """What to stylise with: one blend of all styles, or with masks one for each region.
+
+        Args:
+            style: whatever :meth:`stylize` takes; without, the first that the model has learnt by heart
+            scale: factor on the style pictures' sides
+            masks: how many there are
+
+        Returns:
+            Statistics of one row each; none for a method that knows one style only.
+
+        Raises:
+            StylekitError: there is no such style, it does not fit the model, or styles, weights and masks do not go
+                together.
+        """
+        controls.check_scale(scale)
+        weighted = isinstance(style, tuple) and len(style) == 2 and isinstance(style[1], int | float)
+        given = [
+            each if isinstance(each, tuple) else (each, 1.0) for each in ([style] if weighted else _several(style))
+        ]
+        given = given or [(name, 1.0) for name in self.method.styles()][:1]
+        if not given and self.method.describes():
+            raise StylekitError(
+                f"The method {self.name!r} needs a style, and none is given. On the command line: --style PICTURE."
+            )
+        styles = [(self.style(source, scale), weight) for source, weight in given]
+        if not masks:
+            return [blend(styles)] if styles else [None]
+        controls.check_regions(masks, len(styles) or 1)
+        if any(weight != 1 for _, weight in styles):
+            raise StylekitError("With masks each style has its region, and no weight. Leave the weights out.")
+        return [blend([each]) for each in styles] or [None]
+
+    def _one(
+        self, content: Tensor, style: Statistics | None, direction: str | None, strength: float, how: KeepColor | None
+    ) -> Tensor:
+        if strength == 0:
+            return content
+        if style is not None:
+            styled = self.method.transfer(content, style, strength)
+        else:
+            chosen: Any = {"direction": direction} if direction else {}
+            styled = self.method.stylize(content, **chosen)
+            styled = torch.lerp(content, styled, strength) if strength < 1 else styled
+        return controls.keep_color(styled, content, how)
 
     def stylize_picture(
-        self, picture: Picture, style: Tensor | Image.Image | None = None, direction: str | None = None
+        self, picture: Picture, style: Any = None, direction: str | None = None, **controls: Any
     ) -> Picture:
-        """Stylises what :func:`stylekit.images.read` gave; alpha, profile and notes stay.
+        """Stylises what :func:`stylekit.images.read` gave; alpha, profile and notes stay. Takes what :meth:`stylize` does.
 
         Colours below full transparency are unseen and often garbage, so the mean visible colour takes their place.
         """
@@ -257,7 +460,8 @@ class Model:
             seen = alpha > 0
             mean = (image * seen).sum((2, 3), keepdim=True) / seen.sum().clamp(min=1)
             image = torch.where(seen, image, mean)
-        return Picture(self.stylize(image, style, direction), alpha, picture.icc_profile, picture.exif)
+        styled = self.stylize(image, style, direction, **controls)
+        return Picture(styled, alpha, picture.icc_profile, picture.exif)
 
     def check_direction(self, direction: str | None) -> None:
         """Refuses a direction that the method does not have.
@@ -287,14 +491,13 @@ class Model:
             )
 
     def _try_out(self, direction: str | None) -> float:
-        """Bytes that a pixel takes."""
+        """Bytes that a pixel takes; 0 for an optimisation, which is too slow to be tried."""
+        if not self.method.exportable:
+            return 0.0
         # A network pads what is smaller than its least side, and the padding would be scaled up as well.
         probe = max(PROBE, *(getattr(part, "least_side", 1) for part in self.method.children()), 1)
-        return needed_bytes(partial(self.stylize, direction=direction), 1024, 1024, probe) / 1024**2
-
-    @staticmethod
-    def _as_tensor(image: Tensor | Image.Image) -> Tensor:
-        return images.to_tensor(image) if isinstance(image, Image.Image) else image
+        style = torch.full((1, 3, probe, probe), 0.5) if self.method.describes() else None
+        return needed_bytes(partial(self.stylize, style=style, direction=direction), 1024, 1024, probe) / 1024**2
 
     def _ready(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
@@ -303,3 +506,10 @@ class Model:
                 f"{tuple(image.shape)}."
             )
         return image.to(self.device, torch.float32)
+
+
+def _several(given: Any) -> list[Any]:
+    """One thing, several, or none, as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]

@@ -27,6 +27,7 @@ KINDS = {
     "loss": "stylekit_losses",
     "dataset": "stylekit_datasets",
     "encoder": "stylekit_encoders",
+    "model": "stylekit_models",
 }
 """The kinds of parts, and the hook that offers each."""
 

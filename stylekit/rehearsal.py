@@ -26,7 +26,8 @@ def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
     for key in method.needs:
         if key not in batch:
             raise StylekitError(f"{kind} needs {key!r} in a batch, and the data set gives only {', '.join(batch)}.")
-    _require_whole(method)
+    require_stylize(method)
+    _require_ships(method)
     batch = _Keys(kind, batch)
     before = {name: t.clone() for name, t in method.state_dict().items() if not nn.parameter.is_lazy(t)}
     made = method(batch)
@@ -59,10 +60,25 @@ class _Keys(dict[str, Tensor]):
         )
 
 
-def _require_whole(method: Method) -> None:
+def require_stylize(method: Method) -> None:
+    """Refuses a method that lacks what stylises.
+
+    Raises:
+        StylekitError: it has no ``stylize``, and what it would be made of is not whole.
+    """
     kind = type(method).__name__
-    if getattr(method.stylize, "__func__", None) is Method.stylize:
-        raise StylekitError(f"The method {kind} does not define stylize(content, style=None).")
+    parts = ("stylize", "describe", "styles", "transfer")
+    own = {name for name in parts if getattr(type(method), name) is not getattr(Method, name)}
+    if own.isdisjoint({"describe", "styles"}) and "stylize" not in own:
+        raise StylekitError(
+            f"The method {kind} defines neither stylize(content, style=None) nor describe and transfer."
+        )
+    if own & {"describe", "styles"} and "transfer" not in own:
+        raise StylekitError(f"The method {kind} knows styles, and does not define transfer(content, style, strength).")
+
+
+def _require_ships(method: Method) -> None:
+    kind = type(method).__name__
     known = {name.split(".")[0] for name in method.state_dict()} | dict(method.named_children()).keys()
     for name in method.ships:
         if name not in known:

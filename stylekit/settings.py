@@ -31,6 +31,7 @@ class Settings(pydantic.BaseModel):
     data: str | dict[str, Any] | None = Field(
         None, description="folder with trainA/trainB, A/B or content/style, or a data set (none: scenes, drawn here)"
     )
+    init: str | None = Field(None, description="model to begin with: a run, a model file, or a shipped model's name")
     size: int = Field(256, ge=1, description="side of the training pictures, in pixels")
     batch_size: int = Field(1, ge=1, description="pictures a step, over all devices")
     steps: int = Field(10_000, ge=1, description="steps of the whole run")
@@ -58,6 +59,11 @@ class Settings(pydantic.BaseModel):
     def _absolute_file(cls, name: str) -> str:
         return str(_absolute(name)) if name.endswith(".py") else name
 
+    @pydantic.field_validator("init")
+    @classmethod
+    def _absolute_model(cls, name: str | None) -> str | None:
+        return str(_absolute(name)) if name and _absolute(name).exists() else name
+
     @pydantic.field_validator("log")
     @classmethod
     def _absolute_files(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,6 +80,13 @@ class Settings(pydantic.BaseModel):
             return data
         return str(_absolute(data))
 
+    @pydantic.field_validator("set")
+    @classmethod
+    def _absolute_values(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The method's arguments name files too: pictures of styles, weights of an encoder."""
+        absolute: dict[str, Any] = _with_absolute_files(given)
+        return absolute
+
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""
         return self.model_dump(mode="json")
@@ -81,6 +94,16 @@ class Settings(pydantic.BaseModel):
 
 def _absolute(path: str | Path) -> Path:
     return Path(path).expanduser().absolute()
+
+
+def _with_absolute_files(value: Any) -> Any:
+    """The value with absolute paths for what is, by a name with a suffix, a file here."""
+    if isinstance(value, dict):
+        return {key: _with_absolute_files(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_absolute_files(each) for each in value]
+    named = isinstance(value, str | Path) and Path(value).suffix and _absolute(value).is_file()
+    return str(_absolute(value)) if named else value
 
 
 def _is_data_set(name: str) -> bool:

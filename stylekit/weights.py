@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from stylekit import plugins
+from stylekit import plugins, pretrained
 from stylekit.errors import StylekitError
 
-__all__ = ["clean", "read_generators", "recognise"]
+__all__ = ["clean", "fill", "read_generators", "recognise"]
 
 State = Mapping[str, Tensor]
 
@@ -43,6 +43,29 @@ def read_state(path: Path) -> dict[str, Tensor]:
     ):
         raise StylekitError(f"{path} holds more than tensors by name. Save the network's state_dict() alone.")
     return clean(state)
+
+
+def fill(module: nn.Module, path: Path) -> None:
+    """Loads into a module the tensors of its own in a file; others in it, such as a classifier, are passed over.
+
+    A file of a name that :mod:`stylekit.pretrained` knows must have the content that was published under it.
+
+    Raises:
+        StylekitError: the file is missing or damaged, is not what was published, lacks a tensor, or has it in another
+            shape.
+    """
+    if path.is_file():
+        pretrained.verify(path)
+    state = read_state(path)
+    for name, tensor in module.state_dict().items():
+        if name not in state:
+            raise StylekitError(f"{path} has no tensor {name!r}, so it holds the weights of another network.")
+        if state[name].shape != tensor.shape:
+            raise StylekitError(
+                f"The tensor {name!r} in {path} is {tuple(state[name].shape)}, and must be {tuple(tensor.shape)}: it holds "
+                "the weights of another network."
+            )
+    module.load_state_dict({name: state[name] for name in module.state_dict()})
 
 
 def _fault(path: Path) -> str:

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stylekit import StylekitError, images, make, plugins
+from stylekit import Method, StylekitError, images, make, plugins
+from stylekit.assembly import build, open_data
 from stylekit.data import Order, SeededItems, batches
+from stylekit.rehearsal import rehearse
 from stylekit.seeding import derive, seeded
+from stylekit.settings import Settings, check
 from stylekit_plugins.folders import Folders
 
 
@@ -134,6 +137,33 @@ def test_pictures_from_folders_are_the_same_in_every_order(tmp_path: Path) -> No
         assert torch.equal(one["content"], other["content"])
         assert torch.equal(one["style"], other["style"])
     assert not torch.equal(forwards[0]["content"], forwards[3]["content"])  # cropped elsewhere in the next epoch
+
+
+class Copy(Method):
+    """Needs only the content."""
+
+    needs = ("content",)
+
+    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        return content
+
+
+def settings(folder: Path, plugin: str = "cyclegan", **given: object) -> Settings:
+    return check({"plugin": plugin, "preset": "tiny", "size": 16, "content": folder, **given})
+
+
+def test_a_folder_of_content_alone_is_a_data_set(tmp_path: Path) -> None:
+    images.write(tmp_path / "0.png", torch.rand(1, 3, 40, 52))
+    data = open_data(settings(tmp_path), "train")
+    assert {key: image.shape for key, image in data[0].items()} == {"content": (3, 16, 16)}
+    rehearse(Copy(), {key: image[None] for key, image in data[0].items()})
+
+
+def test_a_method_that_needs_a_style_says_so_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(StylekitError, match="'cyclegan' needs pictures of the style too: --content DIR --style DIR"):
+        build(settings(tmp_path / "nowhere"))
+    assert build(settings(tmp_path, style=tmp_path))[0] == "cyclegan"
+    assert build(settings(tmp_path, plugin="wct"))[0] == "wct"
 
 
 def test_addresses_give_seeds_of_their_own() -> None:

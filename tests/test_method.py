@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit import Method, Player, StylekitError, turn
-from stylekit.method import Batch, Terms, constant, linear_decay
+from stylekit.method import Batch, Statistics, Terms, constant, linear_decay
 
 
 class Plain(Method):
@@ -168,8 +168,12 @@ def test_schedules() -> None:
 
 
 def test_what_a_method_does_not_define_is_told_by_its_name() -> None:
-    with pytest.raises(StylekitError, match="Plain does not define stylize"):
+    with pytest.raises(StylekitError, match="Plain needs a style picture, and none is given"):
         Plain(1).stylize(torch.rand(1, 3, 2, 2))
+    with pytest.raises(StylekitError, match="Plain takes no style pictures"):
+        Plain(1).stylize(torch.rand(1, 3, 2, 2), torch.rand(1, 3, 2, 2))
+    with pytest.raises(StylekitError, match="Plain does not define transfer"):
+        Plain(1).transfer(torch.rand(1, 3, 2, 2), {})
     with pytest.raises(StylekitError, match="Plain has no importer"):
         Plain.read_weights({})
 
@@ -178,6 +182,20 @@ def test_method_without_players_only_stylises() -> None:
     method = Method()
     assert method.players() == {}
     assert method.turns() == []
+
+
+def test_stylize_is_made_of_describe_and_transfer() -> None:
+    class Shade(Method):
+        def describe(self, style: Tensor) -> Statistics:
+            return {"mean": style.mean((2, 3), keepdim=True)}
+
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+            return content + strength * style["mean"]
+
+    assert Shade.describes()
+    assert not Plain.describes()
+    styled = Shade().stylize(torch.zeros(2, 3, 4, 4), torch.full((1, 3, 2, 5), 0.5))
+    assert torch.equal(styled, torch.full((2, 3, 4, 4), 0.5))
 
 
 def test_preview_shows_content_and_result() -> None:

@@ -15,10 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stylekit
-from stylekit import Method, Part, StylekitError, images, make
-from stylekit.method import Player
+from stylekit import Method, Part, StylekitError, images, make, plugins
+from stylekit.method import Player, Statistics
 from stylekit.model import Model, load, save
 from stylekit.tensors import read_tensors
+from stylekit.testing import examine, find
 
 NETWORKS: dict[str, Any] = {
     "generator": {"name": "resnet", "blocks": 1, "width": 4},
@@ -202,8 +203,13 @@ def test_a_part_without_a_name_is_given_again(tmp_path: Path) -> None:
 class Plain(Method):
     """A method without a constructor, weights or training."""
 
-    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        return content if style is None else style.mean((2, 3), keepdim=True).expand_as(content)
+    described_by = ()
+
+    def describe(self, style: Tensor) -> Statistics:
+        return {"mean": style.mean((2, 3))}
+
+    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        return style["mean"][..., None, None].expand_as(content)
 
 
 def test_a_method_without_weights_comes_back(tmp_path: Path) -> None:
@@ -221,12 +227,89 @@ def test_a_style_may_be_a_picture_or_a_tensor_of_another_size() -> None:
         model.stylize(content, torch.ones(3, 4, 4))
 
 
+def test_a_style_is_one_picture_and_is_given_where_it_is_needed() -> None:
+    model, content = Model(Plain(), "plain"), noise(1, 3, 20, 30)
+    with pytest.raises(StylekitError, match=r"A style is one picture \(1, 3, H, W\)"):
+        model.stylize(content, torch.ones(2, 3, 4, 4))
+    with pytest.raises(StylekitError, match=r"The method 'plain' needs a style, and none is given.*--style PICTURE"):
+        model.stylize(content)
+    with pytest.raises(StylekitError, match=r"There is no style nowhere.jpg. Give a picture."):
+        model.stylize(content, "nowhere.jpg")
+
+
+class ByHeart(Plain):
+    """Knows two styles, and takes no others."""
+
+    describe = Method.describe
+
+    def styles(self) -> dict[str, Statistics]:
+        return {"dark": {"mean": torch.full((1, 3), 0.1)}, "light": {"mean": torch.full((1, 3), 0.9)}}
+
+
+def test_styles_that_are_known_by_heart_have_names_and_the_first_is_the_usual_one() -> None:
+    model, content = Model(ByHeart(), "heart"), noise(1, 3, 6, 7)
+    shades = {
+        style: float(model.stylize(content, style).unique())
+        for style in (None, "dark", "light", (("light", 3), ("dark", 1)))
+    }
+    assert list(shades.values()) == pytest.approx([0.1, 0.1, 0.9, 0.7])
+    with pytest.raises(StylekitError, match=r"There is no style darc. Did you mean 'dark'\? There are: dark, light."):
+        model.stylize(content, "darc")
+    with pytest.raises(StylekitError, match=r"takes no style pictures. It has learnt these by heart: dark, light."):
+        model.stylize(content, noise(1, 3, 5, 5))
+    with pytest.raises(StylekitError, match="cannot be scaled"):
+        model.stylize(content, "dark", style_scale=2)
+
+
+def test_a_style_of_another_model_is_refused(model: Model) -> None:
+    style = Model(Plain(), "plain").style(noise(1, 3, 5, 5))
+    with pytest.raises(
+        StylekitError, match="another model, one of the method 'plain', and does not fit this one of 'other'"
+    ):
+        Model(Plain(), "other").stylize(noise(1, 3, 6, 7), style)
+    with pytest.raises(StylekitError, match=r"The method 'cyclegan' takes no style pictures. Leave the style out."):
+        model.stylize(noise(1, 3, 6, 7), noise(1, 3, 5, 5))
+
+
+def test_a_method_without_training_is_loaded_by_its_name() -> None:
+    assert load("color-pca", "cpu").name == "color-pca"
+    assert load("gatys", "cpu", **{"steps": 2, "encoder.width": 8}).method.steps == 2
+    with pytest.raises(StylekitError, match="The method 'color-pca' has no option 'steps'"):
+        load("color-pca", "cpu", steps=2)
+    with pytest.raises(StylekitError, match="'cyclegan' has to be trained first: `stylekit train --plugin cyclegan`"):
+        load("cyclegan", "cpu")
+
+
+SHIPPED = """
+import functools
+from pathlib import Path
+import stylekit
+
+@stylekit.hookimpl
+def stylekit_models():
+    return {"mine": functools.partial(stylekit.load, Path(__file__).with_name("mine.safetensors"))}
+"""
+
+
+def test_a_model_that_a_package_ships_is_loaded_by_its_name(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "shipping.py").write_text(SHIPPED)
+    shutil.copy(run / "model.safetensors", tmp_path / "mine.safetensors")
+    with pytest.raises(StylekitError, match="There is no model mine"):
+        load("mine")
+    plugins.add_file(tmp_path / "shipping.py")
+    image = noise(1, 3, 20, 20)
+    assert torch.equal(load("mine", "cpu").stylize(image), load(run).stylize(image))
+    with pytest.raises(StylekitError, match=r"or of a shipped model \(.*mine.*\)"):
+        load("mien")
+    assert [(each.check, each.fault) for each in examine(find("mine")[0])] == [("loads", False), ("stylises", False)]
+
+
 def test_values_out_of_range_are_clamped() -> None:
     class Bright(Plain):
-        def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
             return 4 * content - 1
 
-    styled = Model(Bright(), "bright").stylize(noise(1, 3, 8, 8))
+    styled = Model(Bright(), "bright").stylize(noise(1, 3, 8, 8), noise(1, 3, 4, 4))
     assert (float(styled.min()), float(styled.max())) == (0, 1)
 
 

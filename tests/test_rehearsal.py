@@ -123,7 +123,7 @@ def test_rehearsal_reports_what_the_finished_model_would_lack() -> None:
 
     with pytest.raises(StylekitError, match=r"Typo ships 'valve', which it does not have\. Did you mean 'value'\?"):
         rehearse(Typo(), batch())
-    with pytest.raises(StylekitError, match=r"The method Mute does not define stylize\(content, style=None\)"):
+    with pytest.raises(StylekitError, match=r"Mute defines neither stylize\(content, style=None\) nor describe and"):
         rehearse(Mute(), {**batch(), "style": torch.rand(1, 3, 8, 8)})
 
 

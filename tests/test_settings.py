@@ -50,3 +50,15 @@ def test_folders_and_files_are_absolute_and_the_home_folder_is_known(here: Path)
     assert settings.log == ("tensorboard", str(here / "log.py"))
     assert data("~/c") == str(here / "home/c")
     assert check(settings.as_json()) == settings
+
+
+def test_files_among_the_methods_arguments_are_absolute(here: Path) -> None:
+    for name in ("night.jpg", "vgg.pth", "resnet"):
+        (here / name).touch()
+    given = {"styles": ["night.jpg", "~/day.jpg"], "encoder": {"name": "vgg16", "weights": Path("vgg.pth")}, "lr": 0.5}
+    assert check({"plugin": "perceptual", "set": {**given, "generator": "resnet"}}).set == {
+        "styles": [str(here / "night.jpg"), "~/day.jpg"],  # the second one is not there
+        "encoder": {"name": "vgg16", "weights": str(here / "vgg.pth")},
+        "lr": 0.5,
+        "generator": "resnet",
+    }

@@ -21,6 +21,8 @@ from stylekit.cli import check, doctor, importing, new, plugins, show, stylize, 
 from stylekit.cli.added import add_commands
 from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
+from stylekit.cli.style import style
+from stylekit.cli.weights import weights
 from stylekit.errors import StylekitError, StylekitWarning, in_one_line
 from stylekit.kernels import asked
 from stylekit.progress import PlainWarnings
@@ -43,8 +45,10 @@ def program() -> typer.Typer:
     app.command("new")(new.command)
     app.command("check")(check.command)
     app.command("doctor")(doctor.command)
+    app.add_typer(style, name="style")
     app.add_typer(data, name="data")
     app.add_typer(kernels, name="kernels")
+    app.add_typer(weights, name="weights")
     add_commands(app)
     return app
 

@@ -1,16 +1,28 @@
-"""``stylekit data``: looking at a data set before training on it."""
+"""``stylekit data``: looking at a data set before training on it, and writing a drawn one into a folder."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from stylekit import layouts
+from stylekit.errors import StylekitError, suggest
+from stylekit.files import explained
+from stylekit.settings import read_assignments
+
+if TYPE_CHECKING:
+    from stylekit.data import SeededItems
 
 LISTED = 10
 """Files or groups listed before the rest is counted."""
@@ -34,6 +46,64 @@ def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of
         _say(console, f"Problem: {problem}")
     _say(console, f"{'After that' if report.problems else 'Next'}: {report.advice}")
     raise typer.Exit(1 if report.problems else 0)
+
+
+@data.command()
+def draw(
+    dataset: Annotated[str, typer.Argument(help="a data set, such as scenes or textures")],
+    folder: Annotated[Path, typer.Argument(help="a new or empty folder for the pictures")],
+    count: Annotated[int, typer.Option(min=1, help="how many pictures")],
+    size: Annotated[int, typer.Option(min=1, help="their side in pixels")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="seed of everything random")] = 0,
+    split: Annotated[str, typer.Option(help="train or test")] = "train",
+    key: Annotated[str | None, typer.Option(help="which of an item's pictures, such as style; the first")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="arguments of the data set")
+    ] = None,
+) -> None:
+    """Write the pictures of a data set into a folder, as 00000.png and so on.
+
+    They are those of a training run with that seed, in the order of the data set; past its end it begins anew.
+    """
+    from stylekit.data import SeededItems
+    from stylekit.parts import make
+
+    spec = {"name": dataset, **read_assignments(assignments or [])}
+    items = make("dataset", spec, size=size, seed=seed, split=split)
+    key = key or items.gives[0]
+    if key not in items.gives:
+        raise StylekitError(f"The items of {dataset!r} have no {key!r}. {suggest(key, items.gives)}")
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise StylekitError(
+            f"The folder {folder} is not empty. Give a new one, so that no picture is mistaken for another."
+        )
+    write = partial(_write, SeededItems(items, seed), key, folder)
+    console = Console(stderr=True)
+    processes = min(count, os.cpu_count() or 1, 8)
+    try:
+        with ProcessPoolExecutor(processes, initializer=_alone) as pool:
+            done = pool.map(write, range(count), chunksize=max(1, min(16, count // processes)))
+            for _ in track(done, "drawing", count, console=console, disable=not console.is_terminal):
+                pass
+    except BrokenProcessPool:
+        raise StylekitError("A process that draws was ended from outside, perhaps for want of memory.") from None
+    _say(Console(), f"{count} pictures are in {folder}")
+
+
+def _alone() -> None:
+    """Prepares a process that draws: one thread, and Ctrl-C is for the process that started it."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _write(items: SeededItems, key: str, folder: Path, number: int) -> None:
+    from stylekit import images
+
+    images.write(folder / f"{number:05}.png", items[number][key])
 
 
 def _table(report: layouts.Report) -> Table:

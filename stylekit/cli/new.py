@@ -19,11 +19,13 @@ from stylekit.files import explained
 
 TAKEN = {"build", "conftest", "dist", "docs", "setup", "src", "test", "tests"}
 """Names that tools for packages and tests give a meaning of their own."""
+KINDS = tuple(kind for kind in plugins.KINDS if kind != "model")
+"""What can be written; a model is trained."""
 
 
 def command(
     name: Annotated[str, typer.Argument(help="name of the package, the plugin and what it offers, such as my-style")],
-    kind: Annotated[str, typer.Option(help=f"what it offers: {', '.join(plugins.KINDS)}")] = "method",
+    kind: Annotated[str, typer.Option(help=f"what it offers: {', '.join(KINDS)}")] = "method",
 ) -> None:
     """Write a package with a plugin that works, into a new folder of that name."""
     check_name(name, kind)
@@ -47,8 +49,8 @@ def check_name(name: str, kind: str) -> None:
     Raises:
         StylekitError: no tool would take the name, or there is no such kind.
     """
-    if kind not in plugins.KINDS:
-        raise StylekitError(f"There is no kind of part {kind!r}. {suggest(kind, plugins.KINDS)}")
+    if kind not in KINDS:
+        raise StylekitError(f"There is no kind of part {kind!r}. {suggest(kind, KINDS)}")
     module = _module(name)
     if not re.fullmatch(r"[a-z]([a-z0-9_-]*[a-z0-9])?", name) or keyword.iskeyword(module):
         raise StylekitError(

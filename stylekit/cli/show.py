@@ -25,6 +25,9 @@ def command(
     console = Console(highlight=False)
     for kind, part, factory in _named(name):
         console.print(f"[bold]{escape(part)}[/bold], {'an' if kind[0] in 'aeiou' else 'a'} {kind}")
+        if kind == "model":
+            console.print(f"{_model(factory)}\n", markup=False)
+            continue
         console.print(f"{_about(factory)}\n", markup=False)
         table = Table("option", "type", "default", "meaning", box=None, pad_edge=False)
         for argument in arguments(factory).values():
@@ -63,6 +66,17 @@ def _about(factory: Callable[..., Any]) -> str:
     """The docstring above ``Args:``, its paragraphs as one line each, for the terminal to break."""
     text = (inspect.getdoc(factory) or "").split("\nArgs:")[0].strip()
     return re.sub(r"(?<!\n)\n(?=\w)", " ", text)
+
+
+def _model(load: Callable[..., Any]) -> str:
+    """What a shipped model is: it was trained, so there is nothing to set."""
+    model = load(device="cpu")
+    count = sum(parameter.numel() for parameter in model.method.parameters())
+    known = ", ".join(model.method.styles())
+    takes = (
+        "It takes any style picture." if model.method.describes() else f"It knows the styles {known}." if known else ""
+    )
+    return f"A finished model of the method {model.name}, with {count:,} parameters. {takes}".strip()
 
 
 def _type(kind: Any) -> str:

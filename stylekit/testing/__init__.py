@@ -16,6 +16,7 @@ from stylekit.testing.datasets import DATASET
 from stylekit.testing.kit import Check, Finding, NotTried, Subject, run
 from stylekit.testing.losses import LOSS
 from stylekit.testing.methods import METHOD
+from stylekit.testing.models import MODEL
 from stylekit.testing.networks import DISCRIMINATOR, ENCODER, GENERATOR
 from stylekit.testing.packages import PLUGIN
 from stylekit.testing.subjects import find
@@ -44,6 +45,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "loss": LOSS,
     "dataset": DATASET,
     "encoder": ENCODER,
+    "model": MODEL,
     "plugin": PLUGIN,
 }
 """The checks of each kind of part, and of a plugin as a whole."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from stylekit.errors import StylekitError
+from stylekit.errors import MissingWeights, StylekitError
 from stylekit.parts import arguments, make
 from stylekit.seeding import seeded
 from stylekit.testing.switches import changed_and_put_back
@@ -120,7 +120,7 @@ def run(subject: Subject, check: Check) -> str:
     """Runs one check and gives what it saw. Random numbers are afterwards as they were before.
 
     Raises:
-        NotTried: it needs more than its defaults.
+        NotTried: it needs more than its defaults, or weights that are not here.
         StylekitError: one line: what is wrong, or the part's own error and where in its file it was raised.
     """
     try:
@@ -130,6 +130,8 @@ def run(subject: Subject, check: Check) -> str:
         return told
     except (KeyboardInterrupt, NotTried):
         raise
+    except MissingWeights as error:
+        raise NotTried(one_line(error)) from error
     except StylekitError as error:
         raise StylekitError(one_line(error)) from error
     except BaseException as error:  # such as SystemExit, and what test frameworks raise to skip

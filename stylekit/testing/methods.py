@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from stylekit.engine import step
 from stylekit.errors import StylekitError
 from stylekit.method import Method
 from stylekit.parts import make
-from stylekit.rehearsal import rehearse
+from stylekit.rehearsal import rehearse, require_stylize
 from stylekit.runtime import Runtime
 from stylekit.seats import Seat, seat_players
 from stylekit.seeding import seeded
@@ -31,6 +31,7 @@ from stylekit.testing.pictures import (
     ODD,
     SIDE,
     drawn,
+    equal,
     first_difference,
     least_side,
     parameters_of,
@@ -101,6 +102,7 @@ def _stylised(subject: Subject, count: int, height: int, width: int) -> Iterator
     Before any rehearsal, whose turns would meet an output of a wrong size in words of their own.
     """
     method = subject.build().eval()
+    require_stylize(method)
     content, style = pictures(count, height, width), pictures(count, height, width, which="style")
     for what, stylize in _directions(method):
         given = content.clone()
@@ -121,6 +123,55 @@ def _odd(subject: Subject) -> str:
     for what, content, out in _stylised(subject, 1, *ODD):
         require_shape(out, content, what)
     return f"keeps {ODD[0]}x{ODD[1]}"
+
+
+@torch.no_grad()
+def _styles(subject: Subject) -> str:
+    """A method that describes styles: what it takes from them, and what it makes of their averages."""
+    method = subject.build().eval()
+    if not method.describes():
+        return ""
+    for count, height, width in ((BATCHES[-1], SIDE, SIDE), (1, *ODD), (1, 1, 1)):
+        given = method.describe(pictures(count, height, width, which="style"))
+        _require_statistics(given, count, f"describe(style) of {count} x {height} x {width}")
+    rows = method.describe(pictures(2, which="style"))
+    average = {name: each.mean(0, keepdim=True) for name, each in rows.items()}
+    content = pictures(2)
+    for style, what in ((rows, "of each picture's own style"), (average, "of the average of two styles")):
+        for strength in (1.0, 0.5):
+            out = drawn(lambda x, style=style, strength=strength: method.transfer(x, style, strength), (content,))
+            require_image(out, content, f"transfer(content, style, {strength}) {what}")
+    _require_described_by(method)
+    return f"styles of {sum(each[0].numel() for each in rows.values()):,} numbers"
+
+
+def _require_statistics(given: Any, count: int, what: str) -> None:
+    require(isinstance(given, Mapping) and len(given) > 0, f"{what} must return tensors by name, {{name: (N, ...)}}.")
+    for name, each in given.items():
+        require(
+            isinstance(each, Tensor) and each.is_floating_point() and each.ndim > 0 and len(each) == count,
+            f"{name!r} in {what} must be a float tensor with a row for each picture, {count} in all.",
+        )
+        require(bool(each.isfinite().all()), f"{name!r} in {what} has NaN or infinity.")
+
+
+def _require_described_by(method: Method) -> None:
+    known = {name.split(".")[0] for name in method.state_dict()} | dict(method.named_children()).keys()
+    for name in method.described_by:
+        require(
+            name in known,
+            f"described_by names {name!r}, which it does not have: name the submodules whose weights describe uses, or none, "
+            "described_by = ().",
+        )
+    style = pictures(1, which="style")
+    before = drawn(method.describe, (style,))
+    for name, tensor in method.state_dict().items():
+        if name.split(".")[0] not in method.described_by and tensor.is_floating_point():
+            tensor.add_(0.1)
+            require(
+                equal(before, drawn(method.describe, (style,))),
+                f"describe uses {name!r}, which described_by leaves out: name its submodule there too.",
+            )
 
 
 def _look(method: Method) -> list[Tensor]:
@@ -246,6 +297,8 @@ def _device(subject: Subject) -> str:
 
         require_moves(Called(method, play), tuple(_batch(method).values()), f"the turn {turn.name!r}")
     method.eval()
+    if not method.exportable and not torch.cuda.is_available():
+        return ""  # an optimisation goes backward, and without a device there are only tensors without values
     for what, stylize in _directions(method):
         require_moves(Called(method, stylize), (pictures(1), pictures(1, which="style")), what)
     return ""
@@ -292,6 +345,7 @@ METHOD = (
     TENSORS,
     Check("size and range", _size),
     Check("odd sizes", _odd, after=_SIZE),
+    Check("styles", _styles, after=_SIZE),
     Check("rehearsal", _rehearsal, after=_SIZE),
     Check("gradients", _gradients, after=_PLAYS),
     Check("repeated", _twice, after=_PLAYS),

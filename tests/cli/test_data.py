@@ -1,16 +1,23 @@
-"""``stylekit data check``: what is printed, and the exit code."""
+"""``stylekit data``: what is printed of a data set, the exit code, and the pictures that are drawn."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from stylekit import images, make
 from stylekit.cli.data import data
+from stylekit.data import SeededItems
 from stylekit.errors import StylekitError
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Program
 
 
 def check(path: Path) -> Result:
@@ -68,3 +75,36 @@ def test_a_missing_folder_is_left_to_the_main_program(tmp_path: Path) -> None:
     result = check(tmp_path / "nowhere")
     assert isinstance(result.exception, StylekitError)
     assert "There is no folder" in str(result.exception)
+
+
+def test_the_pictures_of_a_data_set_are_drawn_as_a_run_would_see_them(program: Program, tmp_path: Path) -> None:
+    line = ["data", "draw", "scenes", tmp_path / "out", "--count", 5, "--size", 32, "--seed", 3, "--key", "style"]
+    told = program(*line, "--set", "length=3")
+    assert (told.code, told.out) == (0, f"5 pictures are in {tmp_path}/out\n"), told
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"0000{number}.png" for number in range(5)]
+    items = SeededItems(make("dataset", "scenes", size=32, seed=3, split="train", length=3), 3)
+    for number in range(5):  # the fourth is the first again
+        drawn = images.read(tmp_path / "out" / f"0000{number}.png").image[0]
+        torch.testing.assert_close(drawn, items[number]["style"], rtol=0, atol=0.5 / 255 + 1e-6)
+    assert program("data", "draw", "scenes", tmp_path / "new", "--count", 1, "--size", 32).code == 0
+    first = make("dataset", "scenes", size=32, seed=0, split="train")[0]["content"]  # the first key, the usual seed
+    assert torch.equal(images.read(tmp_path / "new" / "00000.png").image[0], first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["scenes", "full"], "full is not empty. Give a new one"),
+        (["scenes", "new", "--key", "styel"], "have no 'styel'. Did you mean 'style'"),
+        (["scenes", "new", "--set", "lenth=3"], "has no option 'lenth'. Did you mean 'length'"),
+        (["scenes", "new", "--size", "7"], "cannot be drawn with size 7"),
+        (["scenery", "new"], "There is no dataset 'scenery'. Did you mean 'scenes'"),
+        (["scenes", "full/a.png"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_drawn(program: Program, tmp_path: Path, arguments: list[str], told: str,
+                              monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.png").write_text("")
+    assert told in program("data", "draw", *arguments, "--count", 1).error

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("--plugin cyclgan", "There is no method 'cyclgan'. Did you mean 'cyclegan'? There are: cyclegan."),
+        ("--plugin cyclgan", "There is no method 'cyclgan'. Did you mean 'cyclegan'? There are: adain, "),
         ("--plugin nowhere.py", "nowhere.py"),
         ("--set generator=resnt", "There is no generator 'resnt'. Did you mean 'resnet'? There are: resnet, unet."),
         ("--set cycel=3", "no option 'cycel'. Did you mean 'cycle'? There are: adversarial, cycle, discriminator,"),

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from stylekit import images
-from stylekit.cli.new import command, files
-from stylekit.plugins import KINDS
+from stylekit.cli.new import KINDS, command, files
 from tests.reader import Reader, blocks
 from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel
 
@@ -78,7 +77,7 @@ def test_it_writes_a_package_and_says_what_is_next(program: Program, folder: Pat
         ("build", "means something else"),
         ("test-style", "means something else"),
         ("style_test", "means something else"),
-        ("random", "There is a module 'random' already"),
+        ("calendar", "There is a module 'calendar' already"),
         ("pillow", "There is a package 'pillow' already"),
         ("torch", "There is a package 'torch' already"),
         ("lightning_fabric", "There is a package 'lightning_fabric' already"),
@@ -149,7 +148,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(program: Program, folder
 @pytest.mark.slow
 def test_packages_of_all_kinds_pass_their_tests(packages: Reader) -> None:
     told = packages.run(["pytest", "-W", "error", "-p", "no:cacheprovider", *map(package, KINDS)], "pytest")
-    assert {kind for kind in KINDS if f"test_{package(kind)}.py" in told} == KINDS.keys()
+    assert {kind for kind in KINDS if f"test_{package(kind)}.py" in told} == set(KINDS)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The data set of two folders."""
+"""The data set of two folders, or of one."""
 
 from __future__ import annotations
 
@@ -82,6 +82,21 @@ def test_the_longer_side_gives_the_length(content: Path, style: Path) -> None:
     folders = Folders(style, content, size=8)
     assert len(folders) == 3
     assert [shade(folders[i]["content"]) for i in range(3)] == [200, 210, 200]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_content_folder_alone(content: Path, split: str) -> None:
+    folders = Folders(content, size=16, split=split)
+    assert folders.gives == ("content",)
+    assert len(folders) == 3
+    assert [{key: shade(image) for key, image in folders[index].items()} for index in range(3)] == [
+        {"content": 10},
+        {"content": 20},
+        {"content": 30},
+    ]
+    assert Folders.gives == ("content", "style")  # of other folders
+    with pytest.raises(IndexError):
+        folders[3]
 
 
 def test_what_is_random_follows_the_global_generator(tmp_path: Path, content: Path) -> None:
@@ -171,8 +186,8 @@ def test_divided_folders_give_the_split(tmp_path: Path, style: Path) -> None:
 
 
 def test_wrong_arguments(tmp_path: Path, content: Path, style: Path) -> None:
-    for arguments in ({}, {"content": content}, {"style": style}, {"content": content, "data": tmp_path}):
-        with pytest.raises(StylekitError, match="--content DIR --style DIR"):
+    for arguments in ({}, {"style": style}, {"content": content, "data": tmp_path}, {"style": style, "data": tmp_path}):
+        with pytest.raises(StylekitError, match=r"--content DIR --style DIR, .* --content DIR alone"):
             Folders(**arguments)
     with pytest.raises(StylekitError, match="no split 'val'"):
         Folders(content, style, split="val")

@@ -49,6 +49,42 @@ def stylekit_methods():
 '''
 )
 
+STYLED = (
+    HEAD
+    + '''
+class Shade(Method):
+    """The style's mean colour, learnt to be seen.
+
+    Args:
+        shade: how much of it
+    """
+
+    def __init__(self, shade: float = 0.5):
+        super().__init__()
+        self.encoder, self.net = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1)
+        self.shade = shade
+
+    def players(self):
+        return {"painter": Player([self.encoder, self.net])}
+
+    @turn("painter")
+    def near(self, batch, made):
+        return {"far": (self.stylize(batch["content"], batch["style"]) - 0.5).square().mean()}
+
+    def describe(self, style):
+        return {"mean": self.encoder(style).mean((2, 3))}
+
+    def transfer(self, content, style, strength=1.0):
+        shade = self.net(self.encoder(content) + style["mean"][..., None, None]).sigmoid()
+        return content + strength * self.shade * (shade - content)
+
+@hookimpl
+def stylekit_methods():
+    return {"shade": Shade}
+'''
+)
+"""A method that describes styles."""
+
 GENERATOR = (
     HEAD
     + '''

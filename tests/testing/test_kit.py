@@ -20,6 +20,7 @@ from tests.testing.samples import (
     IMAGE_LOSS,
     METHOD,
     NET,
+    STYLED,
     fault,
     faults,
     part,
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     ("source", "told"),
     [
         (METHOD, "12 parameters; keeps 69x57; turns near; saves and loads; resumes exactly; exports"),
+        (
+            STYLED,
+            "31 parameters; keeps 69x57; styles of 4 numbers; turns near; saves and loads; resumes exactly; exports",
+        ),
         (GENERATOR, "12 parameters; keeps 64x64; keeps 69x57; saves and loads; exports"),
         (DISCRIMINATOR, "98 parameters; scores (2,); saves and loads; exports"),
         (ENCODER, "112 parameters; layers first; saves and loads; exports"),
@@ -42,7 +47,16 @@ if TYPE_CHECKING:
         (IMAGE_LOSS, "image loss"),
         (DATASET, "4 items with content"),
     ],
-    ids=["method", "generator", "discriminator", "encoder", "adversarial loss", "image loss", "dataset"],
+    ids=[
+        "method",
+        "method with styles",
+        "generator",
+        "discriminator",
+        "encoder",
+        "adversarial loss",
+        "image loss",
+        "dataset",
+    ],
 )
 def test_a_whole_part_passes(write: Write, source: str, told: str) -> None:
     subject = part(write(source))

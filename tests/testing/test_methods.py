@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.testing.samples import METHOD, NET, OWN, SHOWN, altered, assert_told, faults, part, seen
+from tests.testing.samples import METHOD, NET, OWN, SHOWN, STYLED, altered, assert_told, fault, faults, part, seen
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Write
@@ -30,7 +30,8 @@ METHODS = {
     "no scalar": (".mean()}", "}", {"rehearsal": "must be a scalar tensor, and is of shape (1, 3, 64"}),
     "no attribute": ("self.strength = strength", "", {"rehearsal": "no attribute 'strength'"}),
     "loss of NaN": ("self.strength *", "float('nan') *", {"rehearsal": "The term 'far' of the turn 'near' is nan."}),
-    "no stylize": ("def stylize(", "def stylise(", {"size and range": "does not define stylize(content, style=None)."}),
+    "no stylize": ("def stylize(", "def stylise(",
+                   {"size and range": "neither stylize(content, style=None) nor describe and transfer"}),
     "cropped": (SHOWN, f"{SHOWN}[..., :-1]", {"size and range": "gave (1, 3, 64, 63) for (1, 3, 64, 64): keep the size"}),
     "even sides only": (SHOWN, f"{SHOWN}[..., ::2, ::2].repeat(1, 1, 2, 2)", {"odd sizes": "gave (1, 3, 70, 58) for"}),
     "range": (SHOWN, "return 2 * content - 1 + 0 * self.net(content)", {"size and range": "values from -1 to 1: images are"}),
@@ -71,6 +72,26 @@ METHODS = {
     "preset": ('    needs = (', '    presets = {"grand": {"strenth": 2.0}}\n    needs = (',
                {"presets": "The preset 'grand' does not fit: The method 'Tint' has no option 'strenth'. Did you mean"}),
 }  # fmt: skip
+
+ENCODED, SHOWS = "self.encoder(style).mean((2, 3))", "    def describe("
+STYLES = {
+    "no tensors": (f'{{"mean": {ENCODED}}}', ENCODED, "must return tensors by name, {name: (N, ...)}"),
+    "no rows": ("mean((2, 3))}", "mean()}", "'mean' in describe(style) of 3 x 64 x 64 must be a float tensor with a row"),
+    "not finite": ("mean((2, 3))}", "std((2, 3))}", "'mean' in describe(style) of 1 x 1 x 1 has NaN or infinity"),
+    "rows are not spread": ('style["mean"][..., None, None]', 'style["mean"].view(len(content), -1, 1, 1)', "It fails"),
+    "no strength": ("strength * self.shade", "(strength < 0.9) * 50 * self.shade", "values from"),
+    "no such submodule": (SHOWS, f'    described_by = ("coder",)\n\n{SHOWS}', "described_by names 'coder', which it does"),
+    "described by more": (ENCODED, "(self.encoder(style) * self.net.bias.sum()).mean((2, 3))",
+                          "describe uses 'net.bias', which described_by leaves out"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STYLES.values(), ids=STYLES)
+@pytest.mark.filterwarnings("ignore:std")  # of one value
+def test_each_fault_of_a_method_with_styles_is_told(write: Write, case: tuple[str, ...]) -> None:
+    *changes, told = case
+    assert told in fault(part(write(altered(STYLED, changes))), "styles")
+
 
 BROKEN = [pytest.param(METHOD, case[:-1], case[-1], id=f"method: {name}") for name, case in METHODS.items()]
 

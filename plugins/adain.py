@@ -1,0 +1,193 @@
+"""AdaIN: any style from one picture, in one pass (Huang and Belongie 2017, "Arbitrary style transfer in real-time with
+adaptive instance normalization").
+
+A frozen encoder, its deepest features with the style's mean and standard deviation, and a decoder that learns to make a
+picture of them. Equations and sections are the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
+from stylekit.encoders import shapes
+from stylekit.images import pad_to
+from stylekit.method import Batch, Statistics, Terms
+from stylekit.ops import adain_with, channel_stats
+
+__all__ = ["AdaIN"]
+
+EPS = 1e-5
+ALIKE = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
+"""How many convolutions without a change of width VGG-19 has at a stride, and so its mirror image."""
+
+
+def decay(progress: float) -> float:
+    """As in the paper's code, ``1 / (1 + 5e-5 * step)`` over its 160,000 steps."""
+    return 1 / (1 + 8 * progress)
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference of neighbours (Mahendran and Vedaldi 2015, with beta 2)."""
+    return image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
+
+
+def mirror(layers: list[tuple[int, int]]) -> nn.Sequential:
+    """A decoder that goes the encoder's way back: the layout of the paper's for VGG-19 to relu4_1 (section 6.1).
+
+    Args:
+        layers: channels and stride, from shallow to deep
+    """
+    width, stride = layers[-1]
+    way = {stride: channels for channels, stride in reversed(layers)}  # the shallowest of each stride
+    way.setdefault(1, layers[0][0])
+    chain: list[nn.Module] = []
+
+    def convolve(before: int, after: int) -> None:
+        chain.extend([nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3), nn.ReLU()])
+
+    for finer in sorted((each for each in way if each < stride), reverse=True):
+        convolve(width, way[finer])
+        width = way[finer]
+        chain.append(nn.Upsample(scale_factor=stride // finer, mode="nearest"))
+        stride = finer
+        for _ in range(ALIKE.get(stride, 1)):
+            convolve(width, width)
+    chain += [nn.ReflectionPad2d(1), nn.Conv2d(width, 3, 3)]
+    return nn.Sequential(*chain)
+
+
+class AdaIN(Method):
+    """A decoder makes pictures of features that were given the style's mean and standard deviation.
+
+    Args:
+        encoder: gives features, and stays as it is
+        layers: which of its layers, from shallow to deep, measure the style; the last takes it on. All by default
+        style: weight of the style loss
+        content: weight of the content loss
+        total_variation: weight of the mean squared difference of neighbouring pixels; none in the paper
+        lr: the decoder's learning rate at first (Adam); it falls to a ninth
+        unbiased: divide variances by the number of pixels less one, as the weights of pytorch-AdaIN were trained
+
+    Raises:
+        StylekitError: the encoder has no such layer, or a layer is no feature map.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"encoder": {"name": "random", "width": 64, "side": 5, "scales": 2}, "lr": 1e-3},  # needs no weights
+    }
+    ships = ("encoder", "decoder")
+
+    def __init__(
+        self,
+        encoder: Part = "vgg19-normalised",
+        layers: tuple[str, ...] | None = None,
+        style: float = 10.0,
+        content: float = 1.0,
+        total_variation: float = 0.0,
+        lr: float = 1e-4,
+        unbiased: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = make("encoder", encoder)
+        known = shapes(self.encoder)
+        self.layers = layers or tuple(known)
+        for layer in self.layers:
+            if layer not in known:
+                raise StylekitError(f"The encoder gives no layer {layer!r}. It gives: {', '.join(known)}.")
+        self.stride = known[self.layers[-1]][1]
+        self.decoder = mirror([known[layer] for layer in self.layers])
+        self.style, self.content, self.total_variation, self.lr = style, content, total_variation, lr
+        self.unbiased = unbiased
+
+    def players(self) -> dict[str, Player]:
+        return {"decoder": Player(self.decoder, lr=self.lr, optimizer=torch.optim.Adam, schedule=decay)}
+
+    def forward(self, batch: Batch) -> dict[str, Any]:
+        with torch.no_grad():
+            style = self._statistics(self.encoder(batch["style"]))
+            target = self._adapted(batch["content"], *style[-1])
+        image = self.decoder(target)
+        return {"target": target, "style": style, "image": image, "features": self.encoder(image)}
+
+    @turn("decoder")
+    def decode(self, batch: Batch, made: dict[str, Any]) -> Terms:
+        """Equations 11 to 13; of the squared differences the means, as in the paper's code."""
+        wanted, got = made["style"], self._statistics(made["features"])
+        pairs = [pair for layer in zip(got, wanted, strict=True) for pair in zip(*layer, strict=True)]
+        terms = {
+            "content": self.content * F.mse_loss(made["features"][self.layers[-1]], made["target"]),
+            "style": self.style * torch.stack([F.mse_loss(*pair) for pair in pairs]).sum(),
+        }
+        if self.total_variation:
+            terms["total_variation"] = self.total_variation * total_variation(made["image"])
+        return terms
+
+    def describe(self, style: Tensor) -> dict[str, Tensor]:
+        """Mean and standard deviation ``(N, C)`` of the deepest layer's channels."""
+        mean, std = self._statistics(self.encoder(style))[-1]
+        return {"mean": mean, "std": std}
+
+    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        """Equation 14; of averaged statistics, which mix features linearly, equation 15."""
+        height, width = content.shape[-2:]
+        image: Tensor = self.decoder(self._adapted(content, style["mean"], style["std"], strength))
+        return image[..., :height, :width].clamp(0, 1)
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        styled = self.stylize(batch["content"], batch["style"])
+        return {"content": batch["content"], "style": batch["style"], "stylised": styled}
+
+    def _statistics(self, features: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        found = []
+        for layer in self.layers:
+            factor = self._factor(features[layer])
+            mean, std = channel_stats(features[layer], EPS / factor)
+            found.append((mean, std * factor**0.5))
+        return found
+
+    def _adapted(self, content: Tensor, mean: Tensor, std: Tensor, strength: float = 1.0) -> Tensor:
+        """The deepest features of the content with the statistics of the style (equation 8)."""
+        # A side of at least two strides, as the decoder mirrors what is beyond the margin.
+        features = self.encoder(pad_to(content, self.stride, 2 * self.stride))[self.layers[-1]]
+        factor = self._factor(features)
+        return adain_with(features, mean, std / factor**0.5, EPS / factor, strength)
+
+    def _factor(self, features: Tensor) -> float:
+        """What a variance divided by the number of pixels is to be multiplied with; ``EPS`` is not, so it is divided."""
+        pixels = features.shape[2] * features.shape[3]
+        return pixels / max(pixels - 1, 1) if self.unbiased else 1.0
+
+    @classmethod
+    def read_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Reads ``decoder.pth`` and ``vgg_normalised.pth`` of pytorch-AdaIN, told apart by their first convolution."""
+        first = {"encoder": ("0.weight", (3, 3, 1, 1)), "decoder": ("1.weight", (256, 512, 3, 3))}
+        found: dict[str, Mapping[str, Tensor]] = {}
+        for file, state in files.items():
+            parts = [part for part, (key, shape) in first.items() if key in state and state[key].shape == shape]
+            if not parts or parts[0] in found:
+                raise StylekitError(
+                    f"{Path(file).name} is {'a second ' + parts[0] if parts else 'none of the two files'} of "
+                    "pytorch-AdaIN. Give decoder.pth and vgg_normalised.pth."
+                )
+            found[parts[0]] = state
+        for part, name in (("decoder", "decoder.pth"), ("encoder", "vgg_normalised.pth")):
+            if part not in found:
+                raise StylekitError(
+                    f"The {part}, {name}, is missing: give decoder.pth and vgg_normalised.pth together."
+                )
+        used = {f"{index}.{leaf}" for index in range(31) for leaf in ("weight", "bias")}  # to relu4_1; the file goes on
+        state = {f"encoder.{key}": tensor for key, tensor in found["encoder"].items() if key in used}
+        state |= {f"decoder.{key}": tensor for key, tensor in found["decoder"].items()}
+        return {"encoder": "vgg19-normalised", "unbiased": True}, state
+
+
+@hookimpl
+def stylekit_methods() -> dict[str, Callable[..., Method]]:
+    return {"adain": AdaIN}

@@ -1,0 +1,40 @@
+"""``stylekit weights``: weights that others published, listed and fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from stylekit import pretrained
+
+weights = typer.Typer(help="List and fetch weights that others published.", no_args_is_help=True)
+
+
+@weights.command("list")
+def list_() -> None:
+    """List the published weights that are known: whether they are here, their size, licence and address."""
+    console = Console(highlight=False)
+    for known in pretrained.PUBLISHED.values():
+        state = "here" if (pretrained.folder() / known.file).is_file() else "not fetched"
+        lines = (f"{known.name}: {known.what}", f"  {state}, {known.told_size}; {known.licence}", f"  {known.url}")
+        console.print("\n".join(lines), markup=False, soft_wrap=True)
+    console.print(f"They are kept in {pretrained.folder()}.", markup=False, soft_wrap=True)
+
+
+@weights.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="which: see stylekit weights list")],
+    offline: Annotated[bool, typer.Option("--offline", help="do not use the network")] = False,
+    source: Annotated[Path | None, typer.Option("--from", help="a file that you have, to take instead")] = None,
+) -> None:
+    """Fetch weights once, and verify them; from then on they are found by themselves."""
+    known = pretrained.PUBLISHED.get(name)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=known.size if known else None)
+        path = pretrained.fetch(name, offline, source, lambda size: bar.advance(task, size))
+    Console(highlight=False).print(str(path), markup=False, soft_wrap=True)

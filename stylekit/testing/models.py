@@ -1,0 +1,39 @@
+"""What a shipped model must do: load, and stylise in each of its styles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stylekit.model import Model
+from stylekit.testing.kit import Check, Subject, require
+from stylekit.testing.pictures import ODD, equal, parameters_of, pictures, require_image
+
+
+def _load(subject: Subject) -> Model:
+    model = subject.target(device="cpu")
+    require(
+        isinstance(model, Model), "A model is loaded by stylekit.load, as in functools.partial(stylekit.load, FILE)."
+    )
+    loaded: Model = model
+    return loaded
+
+
+def _loads(subject: Subject) -> str:
+    model = _load(subject)
+    return f"a model of the method {model.name}, {parameters_of(model.method)}"
+
+
+def _stylises(subject: Subject) -> str:
+    model, content = _load(subject), pictures(1, *ODD)
+    styles: list[Any] = [*model.method.styles()]
+    if model.method.describes():
+        styles.append(pictures(1, which="style"))
+    for style in styles or [None]:
+        what = f"stylize(content, {style!r})" if isinstance(style, str) else "stylize(content, style)"
+        out = model.stylize(content, style)
+        require_image(out, content, what)
+        require(equal(out, model.stylize(content, style)), f"{what} must give the same twice, with one seed.")
+    return ""
+
+
+MODEL = (Check("loads", _loads), Check("stylises", _stylises, after=("loads",)))

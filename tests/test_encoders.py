@@ -1,0 +1,100 @@
+"""The shapes of encoders' layers, which are to be told without weights, and without a trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylekit import StylekitError, make
+from stylekit.encoders import shapes
+
+Maps = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLEKIT_WEIGHTS", str(tmp_path / "nothing"))
+
+
+class Stack(nn.Module):
+    """Everything that leaves a trace: batch norm counts, dropout draws, and a layer has a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.BatchNorm2d(5), nn.Dropout(0.5))
+
+    def forward(self, image: Tensor) -> Maps:
+        near = self.first(image)
+        return {"far": F.avg_pool2d(near, 8).repeat(1, 2, 1, 1), "near": near}
+
+
+def test_vggs_layers_are_those_of_the_paper_and_need_no_weights() -> None:
+    """Simonyan and Zisserman 2015, table 1: the width doubles up to 512, and each pooling halves the sides."""
+    layers = {"relu1_2": (64, 1), "relu2_1": (128, 2), "relu3_3": (256, 4), "relu4_1": (512, 8), "relu5_3": (512, 16)}
+    for name in ("vgg16", "vgg19", "vgg19-normalised"):
+        assert shapes(make("encoder", {"name": name, "layers": list(layers)})) == layers
+
+
+@pytest.mark.parametrize(
+    "encoder", [{"name": "random", "width": 6, "side": 3}, {"name": "vgg16", "weights": "random"}, Stack]
+)
+def test_they_are_those_of_real_features(encoder: Any) -> None:
+    network = make("encoder", encoder)
+    features = network(torch.rand(1, 3, 128, 128))
+    assert shapes(network) == {layer: (each.shape[1], 128 // each.shape[3]) for layer, each in features.items()}
+
+
+def test_the_order_is_the_encoders() -> None:
+    assert list(shapes(Stack()).items()) == [("far", (10, 8)), ("near", (5, 1))]
+
+
+def test_a_stride_may_be_as_large_as_the_picture_that_is_looked_at() -> None:
+    class Whole(nn.Module):
+        def forward(self, image: Tensor) -> Maps:
+            return {"block": F.avg_pool2d(image, 256), "picture": image}
+
+    assert shapes(Whole()) == {"block": (3, 256), "picture": (3, 1)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_weights_of_any_type_will_do(dtype: torch.dtype) -> None:
+    assert shapes(Stack().to(dtype)) == {"near": (5, 1), "far": (10, 8)}
+
+
+def test_looking_leaves_the_encoder_and_the_random_numbers_as_they_were() -> None:
+    encoder, random = Stack().train(), torch.get_rng_state()
+    before = {key: tensor.clone() for key, tensor in encoder.state_dict().items()}
+    shapes(encoder)
+    after = encoder.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, before[key]) and not tensor.is_meta for key, tensor in after.items())
+    assert encoder.training
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in encoder.parameters())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (lambda image: image.flatten(2), (1, 3, 65536)),  # tokens
+        (lambda image: image[..., 1:, 1:], (1, 3, 255, 255)),  # cut at the rim
+        (lambda image: image[..., ::2], (1, 3, 256, 128)),  # squeezed
+        (lambda image: F.interpolate(image, scale_factor=2), (1, 3, 512, 512)),  # larger than the picture
+    ],
+)
+def test_what_is_no_feature_map_of_a_whole_stride_is_refused(layer: Any, shape: tuple[int, ...]) -> None:
+    class Odd(nn.Module):
+        def forward(self, image: Tensor) -> Maps:
+            return {"good": image, "odd": layer(image)}
+
+    with pytest.raises(StylekitError) as raised:
+        shapes(Odd())
+    assert str(raised.value) == (
+        f"The layer 'odd' of the encoder is {shape} for a picture of 256 pixels, and must be a feature map (N, C, H, W) "
+        "whose sides divide the picture's. Leave it out of the encoder's layers, or take another encoder."
+    )
