@@ -61,6 +61,104 @@ def steps() -> str:
     return "\n".join(lines)
 
 
+def stylizing() -> str:
+    """Seconds a picture, and the memory that it takes."""
+    path = RESULTS / "cpu.json"
+    told = json.loads(path.read_text()) if path.exists() else {"figures": {}}
+    rows = {key: row for key, row in told["figures"].items() if key.startswith("stylize_")}
+    if not rows:
+        return "Not yet measured."
+    machine = told["machine"]
+    lines = [f"{machine['cpu']}, {machine['cores']} cores, {machine['vector']}, torch {machine['torch']}:\n", *NETWORKS]
+    for key, row in sorted(rows.items(), key=lambda item: (len(item[0]), item[0])):
+        method, size = key.split("_")[1:]
+        where = f"`{method}`, {size} x {size}"
+        known, both = row["style_known_ms"], row["with_style_ms"]
+        if "plain_ms" in row:
+            lines.append(
+                f"| {where}, written plainly | {row['plain_ms']} | {row['plain_ms']} | {memory(row, 'plain')} |"
+            )
+            both = f"{both} (**{row['with_style_times_as_fast']:.2f}** times as fast)"
+            known = f"{known} (**{row['style_known_times_as_fast']:.2f}**)"
+        lines.append(f"| {where} | {both} | {known} | {memory(row, 'with_style')} |")
+    return "\n".join(lines)
+
+
+NETWORKS = (
+    "| | a picture with its style, ms | its style known, ms | peak of tensors | growth of the process |",
+    "|---|---|---|---|---|",
+)
+
+
+def memory(row: dict[str, Any], way: str) -> str:
+    """Two cells; the second is empty where no process was measured."""
+    process = row.get(f"{way}_peak_process_mb")
+    return f"{row[f'{way}_peak_tensor_mb']} MB | {f'{process} MB' if process else ''}"
+
+
+def optimising() -> str:
+    """Seconds an evaluation of Gatys' loss, and where they go."""
+    told = json.loads((RESULTS / "cpu.json").read_text())
+    rows = {key: row for key, row in told["figures"].items() if re.fullmatch(r"gatys_\d+", key)}
+    if not rows:
+        return "Not yet measured."
+    lines = [
+        "| VGG-19, loss and slope of a picture | plain, ms | stylekit, ms | times as fast | peak of tensors |",
+        "|---|---|---|---|---|",
+    ]
+    for key, row in sorted(rows.items()):
+        size, mine = key.partition("_")[2], row["stylekit_peak_tensor_mb"]
+        lines.append(
+            f"| {size} x {size} | {row['plain_ms']} | {row['stylekit_ms']} | {row['times_as_fast']:.2f} "
+            f"| {mine} MB (plain {row['plain_peak_tensor_mb']}) |"
+        )
+    shares = next(row for row in rows.values() if any(name.startswith("share_") for name in row))
+    parts = [f"{name[6:].replace('_', ' ')} {value:.0%}" for name, value in shares.items() if name.startswith("share_")]
+    lines.append(f"\nThe time goes into {', '.join(parts)}.")
+    if optimiser := told["figures"].get("gatys_optimiser_256"):
+        lines.append(f"L-BFGS itself takes {optimiser['share_of_a_step']:.1%} of a step at 256 pixels.")
+    return "\n".join(lines)
+
+
+def judged() -> str:
+    """What the judge says of the model that ships, beside others."""
+    path = RESULTS / "judge.json"
+    if not path.exists():
+        return "Not yet recorded."
+    told = json.loads(path.read_text())
+    lines = [
+        f"{len(told['contents'])} photographs in the style of {len(told['styles'])} paintings each, {told['size']} pixels; "
+        f"medians over the pairs, torch {told['versions']['torch']}, {told['threads']} threads:\n",
+        "| | content | style | texture | clipped | blotches | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in told["medians"].items():
+        marks = [f"{row[mark]:.3f}" for mark in ("content", "style", "texture")]
+        lines.append(
+            f"| {name} | {' | '.join(marks)} | {row['clipped']:.1%} | {row['blotches']:.1f} | {row['seconds']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def small() -> str:
+    """How the model that ships was trained: the settings of its run, and what its losses came to."""
+    path = RESULTS / "small.json"
+    if not path.exists():
+        return "Not yet recorded."
+    told = json.loads(path.read_text())
+    lines = [
+        "| | |",
+        "|---|---|",
+        f"| steps, pictures a step, size | {told['steps']}, {told['batch_size']}, {told['size']} |",
+        f"| seed, precision | {told['seed']}, {told['precision']} bits |",
+        f"| torch, cores | {told['torch']}, {told['cores']} |",
+        f"| hours | {told['hours']:.2f} |",
+        f"| objective a step, mean of the logarithm: steps 1 to 100, last 100 | {told['first']:.3f}, {told['last']:.3f} |",
+        f"| file | {told['megabytes']:.2f} MB, SHA-256 `{told['sha256']}` |",
+    ]
+    return "\n".join(lines)
+
+
 def tutorial() -> str:
     told = json.loads((RESULTS / "tutorial.json").read_text())
     machine, commands = told["machine"], told["commands"]
@@ -152,6 +250,10 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "demo": (demo, ROOT / "README.md"),
     "kernels": (lambda: on_all(summary), ROOT / "README.md"),
     "kernels-all": (lambda: on_all(every_shape), ROOT / "docs" / "kernels.md"),
+    "stylizing": (stylizing, ROOT / "docs" / "speed.md"),
+    "optimising": (optimising, ROOT / "docs" / "speed.md"),
+    "judged": (judged, ROOT / "docs" / "weights.md"),
+    "small": (small, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
     "tutorial": (tutorial, ROOT / "docs" / "plugins.md"),
 }

@@ -7,6 +7,7 @@ picture of them. Equations and sections are the paper's.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -131,7 +132,7 @@ class AdaIN(Method):
 
     def describe(self, style: Tensor) -> dict[str, Tensor]:
         """Mean and standard deviation ``(N, C)`` of the deepest layer's channels."""
-        mean, std = self._statistics(self.encoder(style))[-1]
+        mean, std = self._measured(self._deepest(style))
         return {"mean": mean, "std": std}
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
@@ -145,17 +146,23 @@ class AdaIN(Method):
         return {"content": batch["content"], "style": batch["style"], "stylised": styled}
 
     def _statistics(self, features: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        found = []
-        for layer in self.layers:
-            factor = self._factor(features[layer])
-            mean, std = channel_stats(features[layer], EPS / factor)
-            found.append((mean, std * factor**0.5))
-        return found
+        return [self._measured(features[layer]) for layer in self.layers]
+
+    def _measured(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        factor = self._factor(features)
+        mean, std = channel_stats(features, EPS / factor)
+        return mean, std * factor**0.5
+
+    def _deepest(self, image: Tensor) -> Tensor:
+        """The features that take on a style. The shallow ones, which are larger, take no memory if the encoder can do so."""
+        chosen = {"layers": self.layers[-1:]} if "layers" in inspect.signature(self.encoder.forward).parameters else {}
+        features: Tensor = self.encoder(image, **chosen)[self.layers[-1]]
+        return features
 
     def _adapted(self, content: Tensor, mean: Tensor, std: Tensor, strength: float = 1.0) -> Tensor:
         """The deepest features of the content with the statistics of the style (equation 8)."""
         # A side of at least two strides, as the decoder mirrors what is beyond the margin.
-        features = self.encoder(pad_to(content, self.stride, 2 * self.stride))[self.layers[-1]]
+        features = self._deepest(pad_to(content, self.stride, 2 * self.stride))
         factor = self._factor(features)
         return adain_with(features, mean, std / factor**0.5, EPS / factor, strength)
 

@@ -198,7 +198,7 @@ class Gatys(Method):
 
     def _optimised(self, start: Tensor, loss: Callable[[Tensor], Tensor], steps: int, done: int) -> Tensor:
         """The picture ``(1 + sin(angle)) / 2``, which stays in [0, 1], after so many steps on its angles."""
-        angle = ((2 * start - 1) * START).asin().detach().requires_grad_(True)
+        angle = ((2 * start - 1) * START).asin().detach().contiguous().requires_grad_(True)  # L-BFGS views it
         optimizer = self._optimizer(angle, steps)
         count = 0
 

@@ -6,7 +6,7 @@ rectified output of that convolution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,12 @@ class VGG(nn.Module):
             fill(self, path)
         # A file that is not here is no error yet: the weights may come from a model file, made where it was.
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
         """The features of ``(N, 3, H, W)`` in [0, 1] by layer, ``(N, channels, h, w)`` each.
+
+        Args:
+            image: the pictures
+            layers: give these alone, of those that it was built with; the others take no memory
 
         Raises:
             MissingWeights: no weights were given, fetched or loaded. Only a picture on the meta device, which asks for
@@ -122,13 +126,13 @@ class VGG(nn.Module):
         """
         if self.missing and not image.is_meta:
             raise MissingWeights(self.missing)
-        found = {}
+        found, wanted = {}, self.layers if layers is None else layers
         x = self._normalise(pad_to(image, 1, self._least()))
         for index, layer in enumerate(self._layers()):
             x = layer(x)
-            if index in self.names:
+            if self.names.get(index) in wanted:
                 found[self.names[index]] = x
-        return {layer: found[layer] for layer in self.layers}
+        return {layer: found[layer] for layer in wanted}
 
 
 def _empty(before: int, width: int, side: int, padding: int = 0) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from PIL import Image
@@ -20,6 +20,16 @@ Mask = Tensor | Image.Image | Path | str
 
 STYLE_SIDE = 512
 """A style picture is made smaller until its shorter side has so many pixels, as the AdaIN paper's program does."""
+STYLE_PIXELS = 2**23
+"""No style picture is looked at with more: an encoder's features take a hundred times their memory and more."""
+
+
+def real(value: Any) -> float:
+    """Any real number as a float, those of NumPy and torch too; NaN for what is none."""
+    try:
+        return float("nan") if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return float("nan")
 
 
 def check(strength: float, keep_color: str | None) -> None:
@@ -28,8 +38,8 @@ def check(strength: float, keep_color: str | None) -> None:
     Raises:
         StylekitError: the strength is outside [0, 1], or colours are to be kept in a way that there is not.
     """
-    if not 0 <= strength <= 1:
-        raise StylekitError(f"The strength is a number from 0 (the picture as it is) to 1, and not {strength}.")
+    if not 0 <= real(strength) <= 1:
+        raise StylekitError(f"The strength is a number from 0 (the picture as it is) to 1, and not {strength!r}.")
     ways = get_args(KeepColor)
     if keep_color is not None and keep_color not in ways:
         raise StylekitError(f"Colours are not kept by {keep_color!r}. {suggest(str(keep_color), ways)}")
@@ -59,29 +69,41 @@ def check_scale(scale: float) -> None:
     Raises:
         StylekitError: it is not.
     """
-    if not 0 < scale < float("inf"):
-        raise StylekitError(f"The style's scale is a number above 0, and not {scale}.")
+    if not 0 < real(scale) < float("inf"):
+        raise StylekitError(f"The style's scale is a number above 0, and not {scale!r}.")
 
 
-def fit_style(image: Tensor, scale: float) -> Tensor:
+def fit_style(image: Tensor, scale: float, what: str = "The style") -> Tensor:
     """A style picture of the size that it is described at.
 
     Args:
         image: ``(1, 3, H, W)``
         scale: factor on the sides; larger gives larger strokes
+        what: how to call the picture in a message
 
     Raises:
-        StylekitError: the scale is not above 0, or gives a picture of more than 64 million pixels.
+        StylekitError: the scale is not above 0, or gives a picture of more than 8 million pixels.
     """
     check_scale(scale)
     height, width = image.shape[-2:]
-    factor = scale * min(1.0, STYLE_SIDE / min(height, width))
-    size = max(1, round(height * factor)), max(1, round(width * factor))
-    if size[0] * size[1] > 2**26:
+    factor = real(scale) * min(1.0, STYLE_SIDE / min(height, width))
+    if (height * factor) * (width * factor) > STYLE_PIXELS:
         raise StylekitError(
-            f"With the scale {scale} the style picture would have {size[1]}x{size[0]} pixels. Choose a smaller one."
+            f"{what} has {width}x{height} pixels, and with the style's scale {scale} would be looked at with more than "
+            f"{STYLE_PIXELS:,}. Choose a smaller scale, or cut it."
         )
+    size = max(1, round(height * factor)), max(1, round(width * factor))
     return image if size == (height, width) else images.resize(image, size)
+
+
+def check_finite(image: Tensor, what: str) -> None:
+    """Refuses NaN and infinity.
+
+    Raises:
+        StylekitError: there is such a value.
+    """
+    if not bool(image.isfinite().all()):
+        raise StylekitError(f"{what} has NaN or infinity among its values, which are to be from 0 to 1.")
 
 
 def read_mask(mask: Mask) -> Tensor:
@@ -94,7 +116,13 @@ def read_mask(mask: Mask) -> Tensor:
         if mask.ndim != 4 or mask.shape[:2] != (1, 1) or not mask.is_floating_point():
             told = f"{mask.dtype} {tuple(mask.shape)}"
             raise StylekitError(f"A mask is a float tensor (1, 1, H, W) in [0, 1], and this one is {told}.")
+        check_finite(mask, "The mask")
         return mask.clamp(0, 1)
+    if not isinstance(mask, Image.Image | Path | str):
+        raise StylekitError(
+            f"A mask is a float tensor (1, 1, H, W) in [0, 1], a PIL picture or its file, and this one is a "
+            f"{type(mask).__name__}."
+        )
     picture = images.from_pil(mask) if isinstance(mask, Image.Image) else images.read(mask)
     return images.over_white(picture.image, picture.alpha).mean(1, keepdim=True).clamp(0, 1)
 

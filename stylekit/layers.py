@@ -19,6 +19,7 @@ __all__ = [
     "Upsample",
     "freeze_idle_biases",
     "init_normal",
+    "narrow_conv2d",
     "norm_and",
     "norm_layer",
     "require_options",
@@ -48,23 +49,37 @@ class InstanceNorm(nn.Module):
         return self.activation
 
 
-class NarrowConv2d(nn.Conv2d):
-    """A convolution to few channels, such as an image's, without stride and padding; about twice as fast on a CPU.
+def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
+    """A convolution to few channels, such as an image's, without stride; about twice as fast on a CPU.
 
     A k x k convolution to C channels is a 1 x k one to C k channels, one for each row of the kernel, whose results are
     shifted by a row each and summed. The work is the same, but C k channels fill the vector registers and C do not.
+
+    Args:
+        x: ``(N, C', H, W)``
+        weight: ``(C, C', k, k)``
+        bias: ``(C,)``
+        padding: zeros around ``x``
+
+    Returns:
+        ``(N, C, H + 2 padding - k + 1, W + 2 padding - k + 1)``, as of ``torch.nn.functional.conv2d``.
     """
+    if x.device.type != "cpu":
+        return F.conv2d(x, weight, bias, padding=padding)
+    channels, _, rows, _ = weight.shape
+    each_row = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
+    parts = F.conv2d(x, each_row, padding=padding).unflatten(1, (rows, channels))
+    height = parts.shape[3] - rows + 1
+    out = torch.stack([parts[:, row, :, row : row + height] for row in range(rows)]).sum(0)
+    return out if bias is None else out + bias[:, None, None]
+
+
+class NarrowConv2d(nn.Conv2d):
+    """A convolution to few channels by :func:`narrow_conv2d`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolves ``(N, C, H, W)`` to ``(N, out_channels, H - k + 1, W - k + 1)``."""
-        if x.device.type != "cpu":
-            return super().forward(x)
-        channels, _, rows, _ = self.weight.shape
-        parts = F.conv2d(x, self.weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2))
-        parts = parts.unflatten(1, (rows, channels))
-        height = x.shape[2] - rows + 1
-        out = torch.stack([parts[:, row, :, row : row + height] for row in range(rows)]).sum(0)
-        return out if self.bias is None else out + self.bias[:, None, None]
+        return narrow_conv2d(x, self.weight, self.bias)
 
 
 def require_options(dropout: float = 0.0, **counts: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stylekit
-from stylekit import controls, images, origins, plugins
+from stylekit import controls, images, origins, plugins, pretrained
 from stylekit.controls import KeepColor, Mask
 from stylekit.errors import StylekitError, suggest
 from stylekit.images import Picture
@@ -22,7 +23,7 @@ from stylekit.method import Method, Statistics
 from stylekit.parts import make, override
 from stylekit.runtime import pick_device
 from stylekit.seeding import seeded
-from stylekit.styles import SUFFIX, Style, blend, key_of, read_style
+from stylekit.styles import SUFFIX, Style, blend, key_of, read_style, same_key, sample, shapes
 from stylekit.tensors import fit, read_tensors, write_tensors
 from stylekit.weights import read_state
 
@@ -31,6 +32,8 @@ __all__ = ["Model", "load"]
 FORMAT = "1"
 Image_ = TypeVar("Image_", Tensor, Image.Image)
 StyleSource = Tensor | Image.Image | Path | str | Style
+FULLY = 0.2
+"""From this strength on, nothing of the picture itself is mixed in."""
 
 
 def header(method: Method, name: str) -> dict[str, str]:
@@ -69,12 +72,16 @@ def save(method: Method, name: str, path: Path) -> None:
     Raises:
         StylekitError: no space is left, or the file cannot be written.
     """
-    kept = {
+    write_tensors(path, shipped(method), header(method, name))
+
+
+def shipped(method: Method) -> dict[str, Tensor]:
+    """The tensors that a model file holds."""
+    return {
         key: tensor
         for key, tensor in method.state_dict().items()
         if not method.ships or key.split(".")[0] in method.ships
     }
-    write_tensors(path, kept, header(method, name))
 
 
 def find(path: Path) -> Path:
@@ -83,21 +90,23 @@ def find(path: Path) -> Path:
     Raises:
         StylekitError: there is none.
     """
+    if held := _held(path):
+        return held
     if path.is_dir():
-        for name in ("model.safetensors", "method.safetensors"):
-            if (path / name).is_file():
-                return path / name
         raise StylekitError(
             f"The folder {path} holds no model: neither a finished run nor a checkpoint. Give a run's folder, such as "
             "runs/NAME, or a .safetensors file."
         )
-    if not path.is_file():
-        shipped = "".join(f", {name}" for name in plugins.names("model"))
-        raise StylekitError(
-            f"There is no model {path}. Give a run's folder, such as runs/NAME, a .safetensors file, or a name: of a method "
-            f"that needs no training, such as gatys, or of a shipped model{shipped and f' ({shipped[2:]})'}."
-        )
-    return path
+    shipped = "".join(f", {name}" for name in plugins.names("model"))
+    raise StylekitError(
+        f"There is no model {path}. Give a run's folder, such as runs/NAME, a .safetensors file, or a name: of a method "
+        f"that needs no training, such as gatys, or of a shipped model{shipped and f' ({shipped[2:]})'}."
+    )
+
+
+def _held(path: Path) -> Path | None:
+    files = (path, path / "model.safetensors", path / "method.safetensors")
+    return next((file for file in files if file.is_file()), None)
 
 
 def load(
@@ -111,16 +120,16 @@ def load(
         device: auto, cpu, cuda or mps
         method: the method's class, where no plugin offers it
         arguments: constructor arguments in place of those in the file, such as parts given as callables, which it cannot
-            hold, or of a method that is given by its name
+            hold, or of a method that is given by its name; ``part.option`` reaches into a part
 
     Raises:
         StylekitError: no such file, a file of another kind or of a plugin that is not installed, or a missing, unknown
             or wrong-shaped tensor.
     """
-    if isinstance(run_or_file, str) and not Path(run_or_file).exists():
+    if isinstance(run_or_file, str) and not _held(Path(run_or_file)):  # a folder of pictures does not hide a name
         if plugins.owners("model", run_or_file):
-            shipped: Model = plugins.find("model", run_or_file)(device=device, **arguments)
-            return shipped
+            model: Model = plugins.find("model", run_or_file)(device=device, **arguments)
+            return model
         if plugins.owners("method", run_or_file):
             return _untrained(run_or_file, device, arguments)
     path = find(Path(run_or_file))
@@ -181,9 +190,8 @@ def begin(method: Method, source: Path | str) -> None:
             raise StylekitError(
                 f"{source} is a model of {type(finished).__name__}, and {type(method).__name__} is to be trained."
             )
-        shipped = finished.ships or [name for name, _ in finished.named_children()]
-        weights = {key: tensor for key, tensor in finished.state_dict().items() if key.split(".")[0] in shipped}
-        absent = {key.split(".")[0] for key in method.state_dict()} - set(shipped)
+        weights = shipped(finished)
+        absent = {key.split(".")[0] for key in method.state_dict()} - {key.split(".")[0] for key in weights}
         fit(method, weights, Path(source), absent)
     except StylekitError as error:
         raise StylekitError(f"The training cannot begin with --init {source}: {error}") from None
@@ -199,6 +207,9 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
         raise StylekitError(f"A model file ends in .safetensors, and {out} does not.")
     if out.resolve() in {file.resolve() for file in files}:
         raise StylekitError(f"{out} is one of the files to read, and is not overwritten.")
+    for file in files:  # elsewhere a file may have a published name and be the user's own
+        if file.resolve().parent == pretrained.folder().resolve():
+            pretrained.verify(file)
     name, factory = plugins.find_method(plugin)
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
     arguments, state = reader.read_weights({str(file): read_state(file) for file in files})
@@ -233,7 +244,8 @@ def _build(
             "class: stylekit.load(..., method=...)."
         )
     try:
-        method: Method = make("method", factory or name, **{**stored, **arguments})
+        chosen = override(factory or plugins.find("method", name), stored, arguments, f"method {name!r}")
+        method: Method = make("method", factory or name, **chosen)
     except StylekitError as error:
         raise StylekitError(f"{path} holds a model that cannot be built here. {error}") from None
     if factory is None and (others := needed.keys() - origins.packages(method)):
@@ -268,15 +280,25 @@ class Model:
         self.method = method.eval()
         self.name = name
         self._bytes_per_pixel: dict[str | None, float] = {}
+        self._seen: tuple[object, str, dict[str, tuple[int, ...]]] | None = None
 
     @property
     def device(self) -> torch.device:
-        return next((p.device for p in self.method.parameters()), torch.device("cpu"))
+        return next((tensor.device for tensor in self.method.state_dict().values()), torch.device("cpu"))
 
-    @cached_property
+    @property
     def style_key(self) -> str:
         """Tells apart models whose styles do not fit each other."""
-        return key_of(self.method, self.name)
+        return self._known()[0]
+
+    def _known(self) -> tuple[str, dict[str, tuple[int, ...]]]:
+        """The key, and the shapes of its styles' statistics; found out anew when a weight has changed."""
+        weights = self.method.state_dict(keep_vars=True).values()
+        now = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in weights]
+        if self._seen is None or self._seen[0] != now:
+            known = sample(self.method, self.device)
+            self._seen = now, key_of(self.method, self.name, known), shapes(known)
+        return self._seen[1:]
 
     @torch.no_grad()
     def style(self, source: StyleSource, scale: float = 1.0) -> Style:
@@ -291,24 +313,32 @@ class Model:
         Raises:
             StylekitError: there is no such style, it cannot be read, or it does not fit the model.
         """
-        if not isinstance(source, Path | str):
-            if isinstance(source, Style):
-                return self._fitting(source, "The style", scale)
+        if isinstance(source, Style):
+            return self._fitting(source, "The style", scale)
+        if isinstance(source, Tensor | Image.Image):
             return self._described(source, scale)
+        if not isinstance(source, Path | str):
+            raise StylekitError(
+                "A style is a tensor (1, 3, H, W) in [0, 1], a PIL picture, a file, the name of a learnt style or what "
+                "Model.style gave; several are a list, of pairs (style, weight) where they have weights. This is a "
+                f"{type(source).__name__}."
+            )
         known = self.method.styles()
         if source in known:
             return self._fitting(
                 Style(known[str(source)], torch.ones(1), self.style_key, self.name), str(source), scale
             )
-        path, _, look = str(source).rpartition("#") if f"{SUFFIX}#" in str(source) else (str(source), "", "")
-        if Path(path).is_dir():
+        path, hash_, look = str(source).rpartition("#") if f"{SUFFIX}#" in str(source) else (str(source), "", "")
+        if path and Path(path).is_dir():
             raise StylekitError(
                 f"{path} is a folder. `stylekit style learn {path} -o mine.style` makes a style of its pictures."
             )
-        if not Path(path).exists():
-            raise StylekitError(f"There is no style {path}. {suggest(path, known) if known else 'Give a picture.'}")
+        if not path or not Path(path).exists():
+            raise StylekitError(
+                f"There is no style {path or repr(path)}. {suggest(path, known) if known else 'Give a picture.'}"
+            )
         if Path(path).suffix == SUFFIX:
-            return self._from_file(Path(path), look, scale)
+            return self._from_file(Path(path), look if hash_ else None, scale)
         return self._described(source, scale)
 
     def _described(self, source: Tensor | Image.Image | Path | str, scale: float) -> Style:
@@ -320,26 +350,36 @@ class Model:
         else:
             picture = images.from_pil(source) if isinstance(source, Image.Image) else images.read(source)
             image = images.over_white(picture.image, picture.alpha)
-        statistics = self.method.describe(controls.fit_style(self._ready(image), scale))
+        what = str(source) if isinstance(source, Path | str) else "The style"
+        statistics = self.method.describe(controls.fit_style(self._ready(image, "A style"), scale, what))
         return Style(statistics, torch.ones(1), self.style_key, self.name)
 
-    def _from_file(self, path: Path, look: str, scale: float) -> Style:
+    def _from_file(self, path: Path, look: str | None, scale: float) -> Style:
         style = self._fitting(read_style(path), str(path), scale)
-        if look and not look.isdecimal():
+        if look is None:
+            return style
+        if not look.isdecimal():
             raise StylekitError(
                 f"{path}#{look}: after # comes a look's number. `stylekit style show {path}` tells them."
             )
-        return style.look(int(look)) if look else style
+        return style.look(int(look))
 
     def _fitting(self, style: Style, what: str, scale: float) -> Style:
         if scale != 1:
             raise StylekitError(
                 f"{what} is no picture, so it cannot be scaled: leave the style's scale out, or learn it anew."
             )
-        if style.key != self.style_key:
+        key, known = self._known()
+        if not same_key(style.key, key):
             raise StylekitError(
                 f"{what} was described by another model, one of the method {style.method!r}, and does not fit this one of "
                 f"{self.name!r}. Use that model, or learn the style anew with this one."
+            )
+        if (given := shapes(style.statistics)) != known:
+            name = next(name for name in {**known, **given} if known.get(name) != given.get(name))
+            raise StylekitError(
+                f"{what} is damaged: its statistics {name!r} are missing, or not as the method {self.name!r} gives them. "
+                "Learn the style anew."
             )
         statistics = {name: rows.to(self.device) for name, rows in style.statistics.items()}
         return Style(statistics, style.shares, style.key, style.method)
@@ -370,12 +410,16 @@ class Model:
     ) -> Image_:
         """Stylises an image and gives one of the same kind and size.
 
+        Not for several threads at once: the generators of random numbers, which all threads share, are seeded meanwhile.
+
         Args:
             image: float tensor ``(N, 3, H, W)`` in [0, 1], or a PIL picture, whose alpha is kept
-            style: for methods that take one: whatever :meth:`style` takes, or several, with weights or without
+            style: for methods that take one: whatever :meth:`style` takes, or a list of several, those with weights as
+                pairs (style, weight)
             direction: one of the method's directions; the first by default
-            strength: from 0, the picture as it is, to 1
-            keep_color: keep the picture's colours by ``luminance`` or ``histogram``
+            strength: from 0, the picture as it is, to 1; below 0.2 the picture itself is mixed in, the more the less it is
+            keep_color: keep the picture's colours by ``luminance`` or ``histogram``: those of the whole picture, masked or
+                not
             mask: where, or one mask for each style; one style more than masks fills the rest, else it stays as it is
             style_scale: factor on the style pictures' sides
             seed: seed of whatever the method draws
@@ -390,7 +434,7 @@ class Model:
             return images.to_pil(styled.image, styled.alpha)
         self.check_direction(direction)
         controls.check(strength, keep_color)
-        content = self._ready(image)
+        strength, content = controls.real(strength), self._ready(image, "An image to stylise")
         masks = controls.fit_masks([controls.read_mask(each) for each in _several(mask)], content)
         looks = self.looks(style, style_scale, len(masks))
         with seeded("stylize", seed):
@@ -400,7 +444,10 @@ class Model:
             where = controls.regions(masks, len(looks))
             # As a sum of changes: where there are none, the picture is exactly as it was.
             out = content + torch.stack([each * (one - content) for each, one in zip(where, made, strict=True)]).sum(0)
-        return out.clamp(0, 1).to(image)
+        out = out.clamp(0, 1)
+        if image.dtype == torch.float64:  # finer than what is computed in: what stayed as it was keeps its values
+            return torch.where((out == content).to(image.device), image, out.to(image))
+        return out.to(image)
 
     def looks(self, style: Any, scale: float = 1.0, masks: int = 0) -> list[Statistics | None]:
         """What to stylise with: one blend of all styles, or with masks one for each region.
@@ -418,10 +465,8 @@ class Model:
                 together.
         """
         controls.check_scale(scale)
-        weighted = isinstance(style, tuple) and len(style) == 2 and isinstance(style[1], int | float)
-        given = [
-            each if isinstance(each, tuple) else (each, 1.0) for each in ([style] if weighted else _several(style))
-        ]
+        several = [style] if _is_weighted(style) else _several(style)
+        given = [(each[0], controls.real(each[1])) if _is_weighted(each) else (each, 1.0) for each in several]
         given = given or [(name, 1.0) for name in self.method.styles()][:1]
         if not given and self.method.describes():
             raise StylekitError(
@@ -442,10 +487,17 @@ class Model:
             return content
         if style is not None:
             styled = self.method.transfer(content, style, strength)
+            if strength < FULLY:  # no method need come to the picture itself by its own ways
+                styled = torch.lerp(content, styled, strength / FULLY)
         else:
             chosen: Any = {"direction": direction} if direction else {}
             styled = self.method.stylize(content, **chosen)
             styled = torch.lerp(content, styled, strength) if strength < 1 else styled
+        if not bool(styled.isfinite().all()):
+            raise StylekitError(
+                f"The method {self.name!r} made NaN or infinity of the picture. Try another style: this one, or the model, "
+                "may be damaged."
+            )
         return controls.keep_color(styled, content, how)
 
     def stylize_picture(
@@ -497,15 +549,26 @@ class Model:
         # A network pads what is smaller than its least side, and the padding would be scaled up as well.
         probe = max(PROBE, *(getattr(part, "least_side", 1) for part in self.method.children()), 1)
         style = torch.full((1, 3, probe, probe), 0.5) if self.method.describes() else None
+        self._known()  # once and before, so that it does not count
         return needed_bytes(partial(self.stylize, style=style, direction=direction), 1024, 1024, probe) / 1024**2
 
-    def _ready(self, image: Tensor) -> Tensor:
-        if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
+    def _ready(self, image: Tensor, what: str) -> Tensor:
+        form = f"{what} is a float tensor (N, 3, H, W) in [0, 1]"
+        if not isinstance(image, Tensor):
             raise StylekitError(
-                f"An image to stylise is a float tensor (N, 3, H, W) in [0, 1], and this one is {image.dtype} "
-                f"{tuple(image.shape)}."
+                f"{form} or a PIL picture, and this one is a {type(image).__name__}. PIL.Image.open opens a file."
             )
+        if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
+            raise StylekitError(f"{form}, and this one is {image.dtype} {tuple(image.shape)}.")
+        controls.check_finite(image, what)
         return image.to(self.device, torch.float32)
+
+
+def _is_weighted(given: Any) -> bool:
+    """Whether it is a pair of a style and its weight."""
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        return False
+    return isinstance(given[1], Real) or (isinstance(given[1], Tensor) and given[1].ndim == 0)
 
 
 def _several(given: Any) -> list[Any]:

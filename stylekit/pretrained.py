@@ -159,19 +159,20 @@ def fetch(
 ) -> Path:
     """Brings a published file into the folder, unless it is there, and gives its path.
 
-    It is written beside, verified and renamed, so it is either whole or not there.
+    It is written beside, verified and renamed, so it is either whole or not there. What is there is verified as well.
 
     Args:
         name: what it is called here
         offline: whether to refuse to use the network
-        source: a file to take instead of fetching it
+        source: a file to take instead, in place of what is there too
         progress: is told how many bytes came, again and again
 
     Raises:
         StylekitError: there are no such weights, no network or no space, or the content is not what was published.
     """
     known, path = _known(name), folder() / _known(name).file
-    if find(name):
+    if source is None and find(name):
+        verify(path)
         return path
     if offline and source is None:
         raise StylekitError(
@@ -215,7 +216,7 @@ def _require_same(known: Published, sha256: str, size: int, source: str) -> None
     short = f"It has {size:,} bytes of {known.size:,}. " if known.size and size < known.size else ""
     raise StylekitError(
         f"{source} is not the published {known.file}. {short}Its SHA-256 is {sha256}, and must be {known.sha256}. It is not "
-        f"used; the published one is at {known.url}."
+        f"used: remove it, or give it another name; the published one is at {known.url}."
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +15,19 @@ from torch import Tensor
 import stylekit
 from stylekit.errors import StylekitError
 from stylekit.method import Method, Statistics
+from stylekit.seeding import seeded
 from stylekit.tensors import read_tensors, write_tensors
 
 __all__ = ["Style", "read_style", "write_style"]
 
 SUFFIX = ".style"
 SHARES = "shares"
+LARGEST = 1e15
+"""Statistics of pictures are far below, and the squares of these are still finite."""
+SIDE = 8
+"""Of the picture that tells models apart by what they take from it: few pixels, so that each counts."""
+TOLERANCE = 5e-3
+"""How far two devices may differ in what they take from it: convolutions may round to 10 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,17 +91,46 @@ def shapes(statistics: Statistics) -> dict[str, tuple[int, ...]]:
     return {name: tuple(rows.shape[1:]) for name, rows in statistics.items()}
 
 
-def key_of(method: Method, name: str) -> str:
-    """Tells apart models whose styles do not fit each other: a digest of the method's name and the weights that describe.
+def sample(method: Method, device: torch.device) -> Statistics:
+    """Statistics by which models are told apart: of one small picture, or the first that is known by heart, or none."""
+    if not method.describes():
+        return next(iter(method.styles().values()), {})
+    waves = torch.arange(3 * SIDE**2, dtype=torch.float64).square().mul(0.1).sin()
+    picture = ((1 + waves) / 2).float().view(1, 3, SIDE, SIDE)
+    with torch.no_grad(), seeded("sample"):
+        return method.describe(picture.to(device))
 
-    Models whose other weights differ, such as a decoder that learnt on, share their styles.
+
+def key_of(method: Method, name: str, known: Statistics) -> str:
+    """Tells apart models whose styles do not fit each other.
+
+    A digest of the method's name, of the weights that describe, and of the statistics' names and shapes; then, after a
+    colon, how large the statistics of a sample are, for options that no weight and no shape shows. Models whose other
+    weights and options differ, such as a decoder that learnt on, share their styles.
+
+    Args:
+        method: the method, with its weights
+        name: the name that it is registered by
+        known: what :func:`sample` gave
     """
-    digest = hashlib.sha256(f"{name} ".encode())
+    digest = hashlib.sha256(f"{name} {sorted(shapes(known).items())} ".encode())
     for key, tensor in sorted(method.state_dict().items()):
         if key.split(".")[0] in method.described_by:
             digest.update(f"{key} {tuple(tensor.shape)} ".encode())
             digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return f"{digest.hexdigest()[:16]}:{sum(map(_magnitude, known.values())):.4f}"
+
+
+def _magnitude(rows: Tensor) -> float:
+    """The logarithm of the root mean square, where later numbers count more, so that their order shows."""
+    row = rows[0].detach().cpu().double().flatten()
+    return math.log(1e-6 + float((row * torch.linspace(1, 2, len(row))).square().mean().sqrt().nan_to_num()))
+
+
+def same_key(one: str, other: str) -> bool:
+    """Whether two keys are of models that share their styles."""
+    (digest, _, magnitude), (also, _, compared) = one.partition(":"), other.partition(":")
+    return digest == also and math.isclose(float(magnitude or 0), float(compared or 0), abs_tol=TOLERANCE)
 
 
 def check_name(path: Path) -> None:
@@ -117,20 +155,29 @@ def write_style(path: Path, style: Style) -> None:
 
 
 def read_style(path: Path) -> Style:
-    """Reads a style file.
+    """Reads a style file; its statistics become float32.
 
     Raises:
         StylekitError: there is none, it is damaged, or of another kind.
     """
     tensors, about = read_tensors(path)
-    shares = tensors.pop(SHARES, None)
-    if about.get("kind") != "style" or shares is None or not {"key", "method"} <= about.keys():
+    if about.get("kind") != "style" or SHARES not in tensors or not {"key", "method"} <= about.keys():
         raise StylekitError(f"{path} is no style file. `stylekit style learn` makes one of a folder of pictures.")
+    # The names are shown to the user, and what a terminal would obey is not.
+    printable = all(text.isprintable() for text in (about["method"], *tensors))
+    if not printable or not re.fullmatch(r"[0-9a-f]+(:-?\d+\.\d+)?", about["key"]):
+        raise StylekitError(f"{path} is damaged: its header is none that stylekit writes.")
+    if not all(rows.is_floating_point() for rows in tensors.values()):
+        raise StylekitError(f"{path} is damaged: it holds other tensors than those of numbers with a point.")
+    statistics = {name: rows.float() for name, rows in tensors.items()}
+    shares = statistics.pop(SHARES)
     good = shares.ndim == 1 and len(shares) and bool((shares >= 0).all()) and abs(float(shares.sum()) - 1) < 1e-3
-    finite = all(bool(rows.isfinite().all()) for rows in tensors.values())
-    if not good or not finite or not tensors or any(rows.shape[:1] != shares.shape for rows in tensors.values()):
+    if not good or not statistics or any(rows.shape[:1] != shares.shape for rows in statistics.values()):
         raise StylekitError(f"{path} is damaged: its looks and their shares do not go together.")
-    return Style(tensors, shares, about["key"], about["method"])
+    for name, rows in statistics.items():
+        if not bool((rows.abs() <= LARGEST).all()):  # NaN neither
+            raise StylekitError(f"{path} is damaged: numbers in its statistics {name!r} are none that pictures have.")
+    return Style(statistics, shares, about["key"], about["method"])
 
 
 def condense(described: Iterable[Statistics], looks: int) -> tuple[Statistics, Tensor]:

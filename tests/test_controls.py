@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,94 @@ def test_strength_has_no_jumps(pca: Model) -> None:
     jumps = [float((after - before).abs().max()) for before, after in pairwise(styled)]
     assert max(jumps) < 0.05
     assert torch.equal(styled[0], CONTENT)
+
+
+def test_a_little_strength_leaves_the_picture_whatever_the_method_makes_of_it() -> None:
+    class Black(Paint):
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+            return torch.zeros_like(content)
+
+    black = Model(Black(), "black")
+    for strength, left in {1e-6: 1.0, 0.05: 0.75, 0.1: 0.5, 0.2: 0.0, 0.3: 0.0}.items():
+        styled = black.stylize(CONTENT, RED, strength=strength)
+        torch.testing.assert_close(styled, left * CONTENT, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["adain", "wct", "gatys"])
+def test_no_method_jumps_away_from_the_picture(method: str) -> None:
+    tiny = Model(make("method", method, **plugins.find("method", method).presets["tiny"]), method)
+    content = noise(1, 3, 40, 40)
+    styled = tiny.stylize(content, noise(1, 3, 40, 40, seed=1), strength=1e-4)
+    assert float((styled - content).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("half", [np.float32(0.5), np.float64(0.5), torch.tensor(0.5)], ids=repr)
+def test_numbers_are_those_of_any_library(model: Model, half: Any) -> None:
+    assert torch.equal(model.stylize(CONTENT, RED, strength=half), model.stylize(CONTENT, RED, strength=0.5))
+    wanted = plain(0.5, 0, 0.5, 10, 12)
+    for styles in ([(RED, half), (BLUE, half)], ([RED, half], [BLUE, half]), [[RED, half], (BLUE, 0.5)]):
+        torch.testing.assert_close(model.stylize(CONTENT, styles), wanted)
+    assert torch.equal(model.stylize(CONTENT, [RED, half]), plain(1, 0, 0, 10, 12))  # one with a weight
+    assert torch.equal(
+        model.style(CONTENT, scale=half).statistics["mean"], model.style(CONTENT, scale=0.5).statistics["mean"]
+    )
+
+
+@pytest.mark.parametrize(
+    "style",
+    [np.zeros((4, 5, 3), np.uint8), {"a.png": 0.5}, zip([RED], [0.5], strict=True), {"a.png": 0.5}.items(), 3,
+     [(RED, 1.0, 2.0)], [(RED, "0.5")], b"a.png"],
+    ids=lambda style: type(style).__name__,
+)  # fmt: skip
+def test_what_is_no_style_is_refused_in_a_sentence(model: Model, style: Any) -> None:
+    with pytest.raises(
+        StylekitError, match=r"^A style is a tensor .* several are a list, of pairs .* This is a \w+\.$"
+    ):
+        model.stylize(CONTENT, style)
+
+
+def test_other_things_that_are_not_what_they_should_be(model: Model) -> None:
+    with pytest.raises(
+        StylekitError, match=r"An image to stylise is .* or a PIL picture, and this one is a str\. PIL\.I"
+    ):
+        model.stylize("photo.jpg", RED)  # type: ignore[type-var]
+    with pytest.raises(StylekitError, match=r"A mask is a float tensor .* this one is a ndarray"):
+        model.stylize(CONTENT, RED, mask=np.ones((10, 12)))
+    with pytest.raises(StylekitError, match=r"^A style is a float tensor .* this one is torch.float32 \(3, 4, 4\)"):
+        model.stylize(CONTENT, torch.ones(3, 4, 4))
+    with pytest.raises(StylekitError, match=r"There is no style ''\. Give a picture"):
+        model.stylize(CONTENT, "")
+    with pytest.raises(StylekitError, match=r"The strength is a number .* and not '0.5'"):
+        model.stylize(CONTENT, RED, strength="0.5")
+    with pytest.raises(StylekitError, match="The style's scale is a number above 0, and not '2'"):
+        model.stylize(CONTENT, RED, style_scale="2")
+
+
+@pytest.mark.parametrize("value", [NAN, float("inf")])
+def test_values_that_are_no_numbers_are_told(model: Model, value: float) -> None:
+    bad = CONTENT.clone()
+    bad[0, 1, 2, 3] = value
+    with pytest.raises(StylekitError, match="An image to stylise has NaN or infinity"):
+        model.stylize(bad, RED)
+    with pytest.raises(StylekitError, match="A style has NaN or infinity"):
+        model.stylize(CONTENT, bad)
+    with pytest.raises(StylekitError, match="The mask has NaN or infinity"):
+        model.stylize(CONTENT, RED, mask=bad[:, 1:2])
+
+    class Broken(Paint):
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+            return bad
+
+    with pytest.raises(StylekitError, match="The method 'broken' made NaN or infinity of the picture"):
+        Model(Broken(), "broken").stylize(CONTENT, RED)
+
+
+def test_what_stays_as_it_was_keeps_the_values_of_a_finer_type(model: Model) -> None:
+    content = CONTENT.double() / 3
+    assert not torch.equal(content.float().double(), content)
+    assert torch.equal(model.stylize(content, RED, strength=0), content)
+    assert torch.equal(model.stylize(content, RED, mask=torch.zeros(1, 1, 10, 12)), content)
+    assert torch.equal(model.stylize(content, RED, mask=left())[..., 5:], content[..., 5:])
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, NAN, float("inf")])
@@ -192,9 +281,23 @@ def test_style_pictures_are_made_smaller_and_scaled() -> None:
     sizes = {(100, 50): 1.0, (1024, 2048): 1.0, (40, 80): 0.5, (1024, 1024): 2.0}
     fitted = [tuple(controls.fit_style(torch.zeros(1, 3, *size), scale).shape[2:]) for size, scale in sizes.items()]
     assert fitted == [(100, 50), (512, 1024), (20, 40), (1024, 1024)]
-    for scale in (0.0, -1.0, NAN, float("inf"), 1e6):
-        with pytest.raises(StylekitError, match=r"scale|Scaled"):
+    for scale in (0.0, -1.0, NAN, float("inf")):
+        with pytest.raises(StylekitError, match="The style's scale is a number above 0"):
             controls.fit_style(torch.zeros(1, 3, 40, 40), scale)
+
+
+def test_style_pictures_are_not_made_larger_than_memory(model: Model, tmp_path: Path) -> None:
+    for scale in (73.0, 1e6, 1e308):  # 40 * 73 squared is just above 8 million
+        with pytest.raises(
+            StylekitError, match=r"^The style has 40x40 pixels, and with the style's scale .* 8,388,608"
+        ):
+            controls.fit_style(torch.zeros(1, 3, 40, 40), scale)
+    assert controls.fit_style(torch.zeros(1, 3, 40, 40), 72.4).shape[2:] == (2896, 2896)
+    images.write(tmp_path / "it.png", RED)
+    with pytest.raises(StylekitError, match=r"it\.png has 4x3 pixels, and with the style's scale 1000\.0"):
+        model.style(tmp_path / "it.png", 1000.0)
+    with pytest.raises(StylekitError, match=r"scale 1\.0 .* Choose a smaller scale, or cut it"):
+        model.style(torch.zeros(1, 3, 1, 2**24))
 
 
 def test_what_is_no_picture_cannot_be_scaled(model: Model) -> None:

@@ -35,7 +35,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for place, key in (("photos", "content"), ("paintings", "style"), ("more_photos", "content")):
             (tmp_path / place).mkdir(exist_ok=True)
             images.write(tmp_path / place / f"{index}.png", scenes[index][key])
-    images.write(tmp_path / "holiday.jpg", scenes[4]["content"])
+    (tmp_path / "my_paintings").mkdir()
+    for index in range(3):
+        images.write(tmp_path / "my_paintings" / f"{index}.jpg", scenes[index]["style"])
+    shown = {"holiday.jpg": 4, "photo.jpg": 5, "painting.jpg": 6, "texture.png": 7}
+    for name, index in shown.items():
+        images.write(tmp_path / name, scenes[index]["style" if name in ("painting.jpg", "texture.png") else "content"])
+    images.write(tmp_path / "sky.png", torch.ones(3, 64, 64) * (torch.arange(64) < 32)[:, None])
     torch.save(ResNet(blocks=1, width=4).state_dict(), tmp_path / "latest_net_G_A.pth")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

@@ -223,7 +223,7 @@ def test_a_style_may_be_a_picture_or_a_tensor_of_another_size() -> None:
     white = model.stylize(content, Image.new("RGB", (5, 6), "white"))
     assert torch.equal(white, torch.ones_like(content))
     assert torch.equal(model.stylize(content, torch.ones(1, 3, 4, 4)), white)
-    with pytest.raises(StylekitError, match=r"is a float tensor \(N, 3, H, W\)"):
+    with pytest.raises(StylekitError, match=r"^A style is a float tensor \(N, 3, H, W\)"):
         model.stylize(content, torch.ones(3, 4, 4))
 
 
@@ -347,6 +347,12 @@ def test_a_folder_without_a_model(tmp_path: Path, run: Path) -> None:
         load(tmp_path / "checkpoints")
     with pytest.raises(StylekitError, match="There is no model"):
         load(tmp_path / "nowhere")
+
+
+def test_the_device_is_that_of_whatever_tensors_there_are() -> None:
+    gatys = make("method", "gatys")  # its filters are no parameters
+    assert Model(gatys.to("meta"), "gatys").device == torch.device("meta")
+    assert load("color-pca", "cpu").device == torch.device("cpu")
 
 
 def test_memory_need_is_told_with_both_figures(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ def installed(checkout: Path) -> set[str]:
         f"{package}/{name}"
         for package, folder in PACKAGES.items()
         for name in files(checkout / folder)
-        if name.endswith(".py") or package == "stylekit_csrc" or name.startswith("templates/")
+        if name.endswith((".py", ".safetensors")) or package == "stylekit_csrc" or name.startswith("templates/")
     }
     return (found | DATA) - NOT_INSTALLED
 

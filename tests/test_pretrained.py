@@ -16,6 +16,7 @@ from urllib.parse import urlparse
 import pytest
 
 from stylekit import StylekitError, pretrained
+from stylekit.model import import_model
 from stylekit.pretrained import PUBLISHED, Published, fetch, find, folder, verify
 
 CONTENT = bytes(range(256)) * 10_000  # more than two chunks
@@ -152,6 +153,27 @@ def test_a_damaged_file_is_not_used(cache: Path) -> None:
     fetch("good").write_bytes(CONTENT[:100])
     with pytest.raises(StylekitError, match=r"good\.pth has 100 bytes, and 2,560,000 were published.* Remove it"):
         find("good")
+
+
+def test_a_wrong_file_of_the_right_size_is_told_where_it_is_fetched_or_imported(cache: Path, tmp_path: Path) -> None:
+    path = fetch("good")
+    path.write_bytes(CONTENT[::-1])
+    with pytest.raises(StylekitError, match=r"good\.pth is not the published good\.pth\. Its SHA-256 .* remove it"):
+        fetch("good")
+    with pytest.raises(StylekitError, match=r"good\.pth is not the published"):
+        import_model([path], "cyclegan", tmp_path / "m.safetensors")
+
+
+def test_a_file_of_the_user_takes_the_place_of_what_is_there(cache: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.bin"
+    mine.write_bytes(CONTENT[:-1])
+    fetch("good")
+    with pytest.raises(StylekitError, match=r"mine\.bin is not the published"):
+        fetch("good", source=mine)
+    assert (cache / "good.pth").read_bytes() == CONTENT
+    (cache / "good.pth").write_bytes(CONTENT[::-1])
+    mine.write_bytes(CONTENT)
+    assert fetch("good", source=mine).read_bytes() == CONTENT
 
 
 def test_only_files_of_a_published_name_are_verified(tmp_path: Path) -> None:

@@ -96,3 +96,18 @@ def test_functions_take_as_many_turns_each() -> None:
     times = take_turns({name: partial(called.append, name) for name in "ab"}, "cpu")
     assert len(times["a"]) == len(times["b"]) >= 3
     assert called.count("a") > 3 < called.count("b")
+
+
+def test_the_table_of_stylising_has_the_plain_way_and_ours(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "RESULTS", results)
+    assert report.stylizing() == "Not yet measured."
+    network = {"with_style_ms": 300.0, "style_known_ms": 200.0, "with_style_peak_tensor_mb": 100.0}
+    ratios = {"with_style_times_as_fast": 1.0, "style_known_times_as_fast": 1.5}
+    plain = {"plain_ms": 300.0, "plain_peak_tensor_mb": 150.0, "plain_peak_process_mb": 250.5}
+    rows = {"stylize_descent_1024": network, "stylize_adain_512": {**network, **ratios, **plain}}
+    write(results / "cpu.json", CPU, rows)
+    assert report.stylizing().splitlines()[4:] == [
+        "| `adain`, 512 x 512, written plainly | 300.0 | 300.0 | 150.0 MB | 250.5 MB |",
+        "| `adain`, 512 x 512 | 300.0 (**1.00** times as fast) | 200.0 (**1.50**) | 100.0 MB |  |",
+        "| `descent`, 1024 x 1024 | 300.0 | 200.0 | 100.0 MB |  |",
+    ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from stylekit import Method, StylekitError
+from stylekit import Method, StylekitError, make
 from stylekit.method import Statistics
-from stylekit.styles import Style, blend, condense, key_of, read_style, write_style
+from stylekit.model import Model, load
+from stylekit.styles import Style, blend, condense, read_style, same_key, write_style
 from stylekit.tensors import write_tensors
 
 
@@ -61,41 +63,96 @@ def test_a_look_that_is_not_there(number: int) -> None:
 class Two(Method):
     """An encoder that describes, and a decoder that does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, power: float = 1.0, lr: float = 0.1) -> None:
         super().__init__()
-        self.encoder, self.decoder = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.encoder, self.decoder, self.power = nn.Linear(3, 3), nn.Linear(2, 2), power
 
     def describe(self, style: Tensor) -> Statistics:
-        return {"mean": style.mean((2, 3))}
+        return {"mean": self.encoder(style.pow(self.power).mean((2, 3)))}
+
+
+def key(method: Method, name: str = "two") -> str:
+    return Model(method, name).style_key
+
+
+def alike(**options: float) -> Two:
+    """A method of the same weights at each call."""
+    torch.manual_seed(0)
+    return Two(**options)
 
 
 def test_the_key_is_that_of_the_weights_that_describe() -> None:
-    method = Two()
-    key = key_of(method, "two")
+    method = alike()
+    model = Model(method, "two")
+    before = model.style_key
     with torch.no_grad():
         method.decoder.weight.add_(1)
-    assert key_of(method, "two") == key
-    assert key_of(method, "other") != key
+    assert model.style_key == before == key(alike()) != key(alike(), "other")
     with torch.no_grad():
-        method.encoder.weight[0, 0] += 1e-6
-    assert key_of(method, "two") != key
+        method.encoder.weight[0, 0] += 1e-6  # the same model, changed in place
+    assert not same_key(model.style_key, before)
+
+
+def test_options_count_if_something_else_is_described() -> None:
+    assert key(alike()) == key(alike(lr=0.2))
+    assert not same_key(key(alike()), key(alike(power=2.0)))
+
+
+RANDOM = {"name": "random", "width": 8}
+TINY = {"name": "adain", "encoder": {**RANDOM, "scales": 2}}
+DESCENT = {"name": "descent", "plan": (0,), "encoder": {**RANDOM, "scales": 1}}
+GATYS = {"name": "gatys", "encoder": {**RANDOM, "scales": 2}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "fits"),
+    [
+        (TINY, {**TINY, "lr": 1.0, "style": 5.0}, True),
+        (TINY, {**TINY, "layers": ["scale2"]}, True),  # the deepest layer is what it describes
+        (TINY, {**TINY, "layers": ["scale1"]}, False),  # of the same shape
+        (TINY, {**TINY, "unbiased": True}, False),
+        (TINY, {**TINY, "encoder": {**RANDOM, "scales": 2, "seed": 1}}, False),
+        ({**DESCENT, "widths": (4, 4, 4)}, {**DESCENT, "widths": (8, 4, 4), "lr": 1.0}, True),
+        ({**DESCENT, "widths": (4, 4, 4)}, {**DESCENT, "widths": (4, 4, 4, 4)}, False),
+        (GATYS, {**GATYS, "steps": 2, "style_weight": 1.0, "optimizer": "adam"}, True),
+        (GATYS, {**GATYS, "levels": 2}, False),
+        (GATYS, {**GATYS, "style_layers": ["scale1"]}, False),
+    ],
+)
+def test_which_models_share_their_styles(one: dict[str, Any], other: dict[str, Any], fits: bool) -> None:
+    models = [Model(make("method", each), each["name"]) for each in (one, other)]
+    style = models[0].style(torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(0)))
+    if fits:
+        models[1].style(style)
+    else:
+        with pytest.raises(StylekitError, match="described by another model"):
+            models[1].style(style)
+
+
+def test_keys_may_differ_as_far_as_devices_round_apart() -> None:
+    assert same_key("0f:1.2340", "0f:1.2350")
+    assert not same_key("0f:1.2340", "0f:1.2440")
+    assert not same_key("0f:1.2340", "0e:1.2340")
 
 
 def test_a_style_file_holds_everything(tmp_path: Path) -> None:
     statistics = {"mean": torch.rand(3, 4), "gram": torch.rand(3, 2, 2)}
-    write_style(tmp_path / "a.style", Style(statistics, torch.tensor([0.5, 0.25, 0.25]), "abc", "adain"))
+    write_style(tmp_path / "a.style", Style(statistics, torch.tensor([0.5, 0.25, 0.25]), "ab:-1.25", "adain"))
     again = read_style(tmp_path / "a.style")
-    assert (again.key, again.method, again.shares.tolist()) == ("abc", "adain", [0.5, 0.25, 0.25])
+    assert (again.key, again.method, again.shares.tolist()) == ("ab:-1.25", "adain", [0.5, 0.25, 0.25])
     assert again.statistics.keys() == statistics.keys()
     assert all(torch.equal(again.statistics[name], rows) for name, rows in statistics.items())
     with pytest.raises(StylekitError, match=r"ends in \.style"):
         write_style(tmp_path / "a.png", again)
 
 
+GOOD = {"shares": torch.ones(1), "mean": torch.ones(1, 2)}
+
+
 @pytest.mark.parametrize(
     ("tensors", "header", "told"),
     [
-        ({"mean": torch.ones(1, 2)}, {"kind": "style", "key": "k", "method": "m"}, "is no style file"),
+        ({"mean": torch.ones(1, 2)}, {"kind": "style", "key": "0f", "method": "m"}, "is no style file"),
         ({"shares": torch.ones(1)}, {"method": "m"}, "is no style file"),
         ({"shares": torch.ones(2), "mean": torch.ones(2, 2)}, None, "is damaged"),
         ({"shares": torch.ones(1), "mean": torch.ones(2, 2)}, None, "is damaged"),
@@ -103,14 +160,51 @@ def test_a_style_file_holds_everything(tmp_path: Path) -> None:
         ({"shares": torch.ones(()), "mean": torch.ones(1, 2)}, None, "is damaged"),
         ({"shares": torch.ones(1), "mean": torch.ones(())}, None, "is damaged"),
         ({"shares": torch.ones(1)}, None, "is damaged"),
+        ({"shares": torch.ones(1), "mean": torch.full((1, 2), 1e38)}, None, "numbers in its statistics 'mean'"),
+        ({"shares": torch.ones(1), "mean": torch.full((1, 2), 1e300, dtype=torch.float64)}, None, "numbers in its"),
+        ({"shares": torch.ones(1), "mean": torch.ones(1, 2, dtype=torch.bool)}, None, "is damaged"),
+        ({"shares": torch.ones(1), "mean": torch.ones(1, 2, dtype=torch.int64)}, None, "is damaged"),
+        ({"shares": torch.ones(1, dtype=torch.bool), "mean": torch.ones(1, 2)}, None, "is damaged"),
+        ({"shares": torch.ones(1), "mean\x1b[2J": torch.ones(1, 2)}, None, "its header is none"),
+        (GOOD, {"kind": "style", "key": "0f", "method": "\x1b]0;title\x07"}, "its header is none"),
+        (GOOD, {"kind": "style", "key": "0f\n", "method": "m"}, "its header is none"),
+        (GOOD, {"kind": "style", "key": "1.5:2", "method": "m"}, "its header is none"),
     ],
 )
 def test_files_that_hold_no_style(
     tmp_path: Path, tensors: dict[str, Tensor], header: dict[str, str] | None, told: str
 ) -> None:
-    write_tensors(tmp_path / "a.style", tensors, header or {"kind": "style", "key": "k", "method": "m"})
+    write_tensors(tmp_path / "a.style", tensors, header or {"kind": "style", "key": "0f", "method": "m"})
     with pytest.raises(StylekitError, match=told):
         read_style(tmp_path / "a.style")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn], ids=str)
+def test_statistics_are_read_as_float32(tmp_path: Path, dtype: torch.dtype) -> None:
+    header = {"kind": "style", "key": "0f", "method": "m"}
+    tensors = {"shares": torch.ones(1, dtype=dtype), "mean": torch.full((1, 2), 0.5, dtype=dtype)}
+    write_tensors(tmp_path / "a.style", tensors, header)
+    style = read_style(tmp_path / "a.style")
+    assert style.shares.dtype == style.statistics["mean"].dtype == torch.float32
+    assert style.statistics["mean"].tolist() == [[0.5, 0.5]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"root": None}, {"root": torch.ones(1, 3, 4)}, {"mean": torch.ones(1, 4)}, {"more": torch.ones(1, 2)}],
+    ids=str,
+)
+def test_a_file_whose_statistics_are_not_the_models_is_told_by_its_name(
+    tmp_path: Path, change: dict[str, Tensor | None]
+) -> None:
+    model = load("color-pca", "cpu")
+    whole = model.style(torch.rand(1, 3, 9, 9))
+    edited = {name: rows for name, rows in {**whole.statistics, **change}.items() if rows is not None}
+    write_style(tmp_path / "a.style", Style(edited, whole.shares, whole.key, whole.method))
+    with pytest.raises(
+        StylekitError, match=rf"a\.style is damaged: its statistics {next(iter(change))!r} are missing, or"
+    ):
+        model.style(tmp_path / "a.style")
 
 
 def groups(*sizes: int) -> tuple[list[Statistics], list[int]]:

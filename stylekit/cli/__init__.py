@@ -6,7 +6,6 @@ import os
 import sys
 import traceback
 import warnings
-from pathlib import Path
 from typing import Annotated
 
 # Both would read every installed package's metadata, and stop at the first that is damaged.
@@ -21,6 +20,7 @@ from stylekit.cli import check, doctor, importing, new, plugins, show, stylize, 
 from stylekit.cli.added import add_commands
 from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
+from stylekit.cli.place import place
 from stylekit.cli.style import style
 from stylekit.cli.weights import weights
 from stylekit.errors import StylekitError, StylekitWarning, in_one_line
@@ -85,7 +85,7 @@ def main() -> None:
         _tell(str(error), debug)
         sys.exit(2)
     except Exception as error:
-        _tell(f"{in_one_line(error)}{_place(error)}. The same command with --debug shows all that led there.", debug)
+        _tell(f"{in_one_line(error)}{place(error)}. The same command with --debug shows all that led there.", debug)
         sys.exit(1)
     except KeyboardInterrupt:
         if debug:
@@ -98,12 +98,3 @@ def _tell(message: str, debug: bool) -> None:
         traceback.print_exc()
     else:
         Console(stderr=True).print(f"Error: {message}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _place(error: Exception) -> str:
-    """The innermost line that is neither stylekit's own nor of a library below: where a plugin's writer looks first."""
-    passed_over = (str(Path(stylekit.__file__).parent), f"{os.sep}torch{os.sep}", f"{os.sep}typer{os.sep}")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not any(place in frame.filename for place in passed_over)]
-    frame = (own or frames)[-1]
-    return f", in line {frame.lineno} of {frame.filename}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -81,15 +82,31 @@ def draw(
         )
     write = partial(_write, SeededItems(items, seed), key, folder)
     console = Console(stderr=True)
-    processes = min(count, os.cpu_count() or 1, 8)
     try:
-        with ProcessPoolExecutor(processes, initializer=_alone) as pool:
-            done = pool.map(write, range(count), chunksize=max(1, min(16, count // processes)))
-            for _ in track(done, "drawing", count, console=console, disable=not console.is_terminal):
-                pass
+        for _ in track(_drawn(write, count), "drawing", count, console=console, disable=not console.is_terminal):
+            pass
     except BrokenProcessPool:
         raise StylekitError("A process that draws was ended from outside, perhaps for want of memory.") from None
+    except KeyboardInterrupt:
+        there = sum(1 for _ in folder.glob("*.png"))
+        _say(
+            console, f"Interrupted: {there} of {count} pictures are in {folder}. Empty it before drawing into it anew."
+        )
+        raise
     _say(Console(), f"{count} pictures are in {folder}")
+
+
+def _drawn(write: Callable[[int], None], count: int) -> Iterator[None]:
+    """Writes the pictures in processes. Few are asked for ahead, so that Ctrl-C waits for few."""
+    processes = min(count, os.cpu_count() or 1, 8)
+    with ProcessPoolExecutor(processes, initializer=_alone) as pool:
+        ahead: deque[Future[None]] = deque()
+        for number in range(count):
+            ahead.append(pool.submit(write, number))
+            if len(ahead) > 2 * processes:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _alone() -> None:

@@ -8,13 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
-from stylekit.errors import StylekitError
-
 Item = TypeVar("Item")
 AHEAD = 2
 """Items read ahead, and items still being written, at the most: so few are in memory at once."""
-TOLD = (StylekitError, OSError, RuntimeError, MemoryError)
-"""What may go wrong with one item while the others go on."""
 
 
 def overlapped(
@@ -58,7 +54,7 @@ def _attempt(step: Callable[..., Any], item: Any, *given: Any) -> Any:
         return given[0]
     try:
         return step(item, *given)
-    except TOLD as error:
+    except Exception as error:  # whatever it is, the others go on
         return error
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from stylekit.cli.stylize import USUAL
+from stylekit.cli.stylize import USUAL, failure, keep_inputs
 from stylekit.errors import StylekitError, warn
 from stylekit.layouts import SUFFIXES, find
 
@@ -58,6 +58,7 @@ def learn(
 
     pictures = _pictures(folder)
     check_name(out)
+    _check_place(out)
     controls.check_scale(style_scale)
     loaded = load(model, device)
     loaded.check_describes()
@@ -75,6 +76,18 @@ def learn(
     _say(f"{told}\nUse it: stylekit stylize PICTURE{named} --style {shlex.quote(str(out))} -o OUT")
 
 
+def _check_place(out: Path) -> None:
+    """Refuses a file that cannot be written before the work for it is done.
+
+    Raises:
+        StylekitError: it is a folder, or the folder that it is to lie in is not there.
+    """
+    if out.is_dir():
+        raise StylekitError(f"{out} cannot be written: it is a folder.")
+    if not out.parent.is_dir():
+        raise StylekitError(f"{out} cannot be written: there is no folder {out.parent}.")
+
+
 def _pictures(folder: Path) -> list[Path]:
     pictures = find(folder) if folder.is_dir() else []
     if not pictures:
@@ -89,8 +102,8 @@ def _described(model: Model, pictures: Sequence[Path], scale: float) -> list[Sta
     for picture in track(pictures, "looking", console=console, disable=not console.is_terminal):
         try:
             described.append(model.style(picture, scale).statistics)
-        except (StylekitError, OSError, RuntimeError, MemoryError) as error:
-            warn(f"Left out: {str(error) if str(picture) in str(error) else f'{picture}: {error}'}")
+        except Exception as error:  # whatever it is, the others are looked at
+            warn(f"Left out: {failure(picture, error)}")
     return described
 
 
@@ -140,7 +153,10 @@ def show(
     from stylekit.model import load
     from stylekit.styles import read_style, shapes
 
-    read = read_style(file)
+    if out:
+        keep_inputs([out], [file, content] if content else [file])
+        _check_place(out)
+    read, loaded = read_style(file), load(model, device)
     _say(f"{file}: a style of {_count(len(read.shares), 'look')}, {_size(file)}")
     _say(f"described by the method {read.method}, key {read.key}")
     for number, share in enumerate(read.shares.tolist(), 1):
@@ -148,7 +164,6 @@ def show(
     for name, shape in shapes(read.statistics).items():
         _say(f"statistics {name}: {' x '.join(map(str, shape)) or 'a number'}")
     try:
-        loaded = load(model, device)
         loaded.style(read)
     except StylekitError as error:
         if out:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +18,9 @@ from rich.progress import Progress
 
 from stylekit import plugins
 from stylekit.cli.overlap import overlapped
-from stylekit.errors import StylekitError
+from stylekit.cli.place import place
+from stylekit.errors import StylekitError, in_one_line
+from stylekit.files import explained
 from stylekit.layouts import SUFFIXES, find
 from stylekit.settings import read_assignments
 
@@ -24,12 +29,15 @@ if TYPE_CHECKING:
 
     from stylekit.images import Picture
     from stylekit.model import Model
-    from stylekit.styles import Style
 
 USUAL = "stylekit-small"
 """The model that is taken if none is named."""
 PREVIEWS = 10
 """About how many pictures are kept of one that is optimised."""
+FORESEEN = (StylekitError, OSError, RuntimeError, MemoryError)
+"""Errors that say enough by themselves."""
+OTHERWISE = {"device": "--device", "method": "--model", "run_or_file": "--model"}
+"""What is asked of the loading, and not of the method, by its options."""
 
 
 def command(
@@ -48,7 +56,9 @@ def command(
         list[Path] | None,
         typer.Option("--mask", help="picture, white where a style goes: one for each style, in order"),
     ] = None,
-    strength: Annotated[float, typer.Option(help="from 0, the picture as it is, to 1")] = 1.0,
+    strength: Annotated[
+        float, typer.Option(help="from 0, the picture as it is, to 1; below 0.2 the picture itself is mixed in")
+    ] = 1.0,
     keep_color: Annotated[
         str | None, typer.Option(metavar="HOW", help="keep the picture's colours, by luminance or histogram")
     ] = None,
@@ -75,25 +85,30 @@ def command(
     Several styles are blended by their weights. With masks, each style goes where its own is white, and one style more
     than masks fills the rest; without it the rest stays exactly as it is.
     """
-    targets = plan(pictures, out)
+    named = [_weighted(text) for text in style or []]
+    inputs = [*map(Path, mask or []), *(Path(name) for name, _ in named)]
+    targets = plan(pictures, out, inputs)
+    ways = plan_previews(targets, out, preview, inputs) if preview else {}
+    chosen = _arguments(assignments or [], steps=steps, init=init)
     if plugin:
         plugins.add_file(plugin)
     from stylekit import controls
     from stylekit.model import load
 
-    given = {"steps": steps, "init": init}
-    chosen = {key: value for key, value in given.items() if value is not None} | read_assignments(assignments or [])
     loaded = load(model, device, **chosen)
     loaded.check_direction(direction)
     controls.check(strength, keep_color)
     controls.check_scale(style_scale)
     masks = [controls.read_mask(each) for each in mask or []]
-    styles = look(loaded, style or [], style_scale)
-    loaded.looks(styles, masks=len(masks))  # what does not go together is told before anything is stylised
+    styles = [(loaded.style(name, style_scale), weight) for name, weight in named]
+    regions = loaded.looks(styles, masks=len(masks))  # what does not go together is told before anything is stylised
     if preview and loaded.method.exportable:
         raise StylekitError(
             f"The method {loaded.name!r} does not optimise, so it has no pictures along the way for --preview."
         )
+    if preview:
+        with explained(preview):
+            preview.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(RuntimeError, MemoryError):  # these are told for each picture
         loaded.require_memory(1, 1, direction)
     options: dict[str, Any] = {
@@ -103,90 +118,134 @@ def command(
         "seed": seed,
         "direction": direction,
     }
-    _all(loaded, targets, out, preview, partial(loaded.stylize_picture, style=styles, **options))
+    _all(loaded, targets, out, ways, len(regions), partial(loaded.stylize_picture, style=styles, **options))
 
 
-def look(model: Model, given: list[str], scale: float = 1.0) -> list[tuple[Style, float]]:
-    """The styles that are named on the command line, each looked at once, with their weights.
+def _weighted(text: str) -> tuple[str, float]:
+    """A style that is named on the command line, and its weight.
 
     A weight follows the last colon; a name with a colon and a number at its end is understood if there is such a file.
+    """
+    name, colon, number = text.rpartition(":")
+    if not colon or Path(text).exists():
+        return text, 1.0
+    try:
+        return name, float(number)
+    except ValueError:
+        return text, 1.0
+
+
+def _arguments(assignments: list[str], **short: Any) -> dict[str, Any]:
+    """What ``--set`` and the options that are short for it say.
 
     Raises:
-        StylekitError: there is no such style, or it does not fit the model.
+        StylekitError: both say it, or it is no argument of the method.
     """
-    found = []
-    for text in given:
-        name, colon, number = text.rpartition(":")
-        weight = 1.0
-        if colon and not Path(text).exists():
-            try:
-                weight = float(number)
-            except ValueError:
-                name = text
-        else:
-            name = text
-        found.append((model.style(name, scale), weight))
-    return found
+    chosen = read_assignments(assignments)
+    for key in chosen:
+        if key in OTHERWISE:
+            raise StylekitError(f"--set takes arguments of the method, and {key!r} is none: give {OTHERWISE[key]}.")
+        if short.get(key) is not None:
+            raise StylekitError(f"--{key} is short for --set {key}=..., and both are given. Leave one of them out.")
+    return {**chosen, **{key: value for key, value in short.items() if value is not None}}
 
 
 def _all(
-    model: Model, targets: dict[Path, Path], out: Path, preview: Path | None, stylize: Callable[[Picture], Picture]
+    model: Model,
+    targets: Mapping[Path, Path],
+    out: Path,
+    ways: Mapping[Path, Path],
+    regions: int,
+    stylize: Callable[[Picture], Picture],
 ) -> None:
-    """Stylises every picture, shows how far that is, and says at the end what failed."""
+    """Stylises every picture, shows how far that is, and says at the end, or when it is interrupted, how many are done."""
     from stylekit import images
 
     console = Console(stderr=True, highlight=False)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        done = bar.add_task("stylising", total=len(targets))
-        watched = _Watched(bar, preview)
-        model.method.watch = watched
+    written: list[Path] = []
+    failures: list[str] = []
 
-        def make(source: Path, picture: Picture) -> Picture:
-            height, width = picture.image.shape[-2:]
-            model.require_memory(height, width, stylize.keywords["direction"])  # type: ignore[attr-defined]
-            watched.name = targets[source].stem
-            return stylize(picture)
+    def make(source: Path, picture: Picture) -> Picture:
+        height, width = picture.image.shape[-2:]
+        model.require_memory(height, width, stylize.keywords["direction"])  # type: ignore[attr-defined]
+        watched.begin(ways.get(source))
+        return stylize(picture)
 
-        def write(source: Path, made: Picture) -> None:
-            targets[source].parent.mkdir(parents=True, exist_ok=True)
-            images.write(targets[source], made.image, made.alpha, made.icc_profile, made.exif)
+    def write(source: Path, made: Picture) -> None:
+        targets[source].parent.mkdir(parents=True, exist_ok=True)
+        images.write(targets[source], made.image, made.alpha, made.icc_profile, made.exif)
+        written.append(source)
 
-        failures = []
-        for source, error in overlapped(targets, images.read, make, write):
-            bar.advance(done)
-            failures += [_failure(source, error)] if error else []
-    told = f"{len(targets) - len(failures)} of {len(targets)} pictures are in {out}"
-    console.print(told, markup=False, soft_wrap=True)
+    def say(before: str) -> None:
+        console.print(f"{before}{len(written)} of {len(targets)} pictures are in {out}", markup=False, soft_wrap=True)
+
+    try:
+        with Progress(console=console, disable=not console.is_terminal) as bar:
+            done = bar.add_task("stylising", total=len(targets))
+            model.method.watch = watched = _Watched(bar, regions)
+            for source, error in overlapped(targets, images.read, make, write):
+                bar.advance(done)
+                failures += [failure(source, error)] if error else []
+    except KeyboardInterrupt:
+        say("Interrupted: ")
+        raise
+    finally:
+        model.method.watch = None
+    say("")
     if failures:
         console.print("These failed:\n" + "\n".join(failures), markup=False, soft_wrap=True)
         raise typer.Exit(1)
 
 
 class _Watched:
-    """Shows how far the optimisation of a picture is, and keeps pictures of its way in a folder, if there is one."""
+    """Shows how far the optimisation of a picture is, and keeps pictures of its way, if there is a place for them.
 
-    def __init__(self, bar: Progress, folder: Path | None) -> None:
-        self.bar, self.folder, self.name = bar, folder, ""
+    Args:
+        bar: where it is shown
+        regions: how many optimisations a picture takes
+    """
+
+    def __init__(self, bar: Progress, regions: int) -> None:
+        self.bar, self.regions = bar, regions
         self.task: Any = None
+        self.begin(None)
+
+    def begin(self, way: Path | None) -> None:
+        """Another picture follows, and its way is kept in files of this name, with region and step added."""
+        self.way, self.region, self.before = way, 1, 0
 
     def __call__(self, step: int, total: int, picture: Tensor) -> None:
+        self.region += step <= self.before  # it counts anew
+        self.before = step
         if self.task is None:
             self.task = self.bar.add_task("optimising", total=total)
         self.bar.update(self.task, completed=step, total=total)
-        if self.folder and (step * PREVIEWS // total > (step - 1) * PREVIEWS // total or step == 1):
+        if self.way and (step * PREVIEWS // total > (step - 1) * PREVIEWS // total or step == 1):
             from stylekit import images
 
-            self.folder.mkdir(parents=True, exist_ok=True)
-            images.write(self.folder / f"{self.name}-{step:05}.png", picture[:1])
+            region = f"-region-{self.region}" if self.regions > 1 else ""
+            self.way.parent.mkdir(parents=True, exist_ok=True)
+            images.write(self.way.with_stem(f"{self.way.stem}{region}-{step:05}"), picture[:1])
 
 
-def _failure(source: Path, error: Exception) -> str:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+def failure(source: Path, error: Exception) -> str:
+    """What went wrong with a picture, in one line that names it."""
+    if "--debug" in sys.argv:  # which stands anywhere in the line, and is taken out of it before
+        traceback.print_exception(error)
+    if isinstance(error, FORESEEN):
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+    else:
+        reason = f"{in_one_line(error)}{place(error)}"
     return reason if str(source) in reason else f"{source}: {reason}"
 
 
-def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
+def plan(pictures: list[Path], out: Path, others: Iterable[Path] = ()) -> dict[Path, Path]:
     """Where each picture goes: below ``out`` as below its folder, or to ``out`` itself for one picture and a file's name.
+
+    Args:
+        pictures: pictures, and folders of them
+        out: a folder, or a file's name
+        others: what else is read
 
     Raises:
         StylekitError: a path is missing, there are no pictures, or a picture would be written over an input.
@@ -216,11 +275,37 @@ def plan(pictures: list[Path], out: Path) -> dict[Path, Path]:
         raise StylekitError(f"{out} is a file, and neither a folder nor a picture to replace. Give another --out.")
     else:
         targets = _distinct(sources, out)
-    inputs = {source.resolve() for source in targets}
-    for target in targets.values():
-        if target.resolve() in inputs:
-            raise StylekitError(f"{target} is one of the pictures to read, and is not overwritten. Give another --out.")
+    keep_inputs(targets.values(), [*targets, *others])
     return targets
+
+
+def keep_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuses to write over what is read.
+
+    Raises:
+        StylekitError: one of the targets is an input.
+    """
+    read = {path.resolve() for path in inputs}
+    for target in targets:
+        if target.resolve() in read:
+            raise StylekitError(f"{target} is one of the pictures to read, and is not overwritten. Give another --out.")
+
+
+def plan_previews(targets: Mapping[Path, Path], out: Path, folder: Path, others: Iterable[Path]) -> dict[Path, Path]:
+    """A name of its own for each picture's way, below a folder; region and step are added to it.
+
+    Raises:
+        StylekitError: a picture of a way could be written over an input, or over a finished picture.
+    """
+    below = {source: Path(out.name) if to == out else to.relative_to(out) for source, to in targets.items()}
+    ways = _distinct({source: path.with_suffix(".png") for source, path in below.items()}, folder)
+    names = {way.parent.resolve() / way.stem for way in ways.values()}
+    for path in (*targets, *targets.values(), *others):
+        whole = path.resolve()
+        added = re.fullmatch(r"(.+?)(-region-\d+)?-\d{5,}", whole.stem)
+        if added and whole.suffix == ".png" and whole.with_name(added[1]) in names:
+            raise StylekitError(f"{path} could be overwritten by pictures along the way. Give another --preview.")
+    return ways
 
 
 def _is_foreign_picture(path: Path) -> bool:

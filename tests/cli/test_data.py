@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from stylekit import images, make
-from stylekit.cli.data import data
+from stylekit.cli.data import _drawn, data
 from stylekit.data import SeededItems
 from stylekit.errors import StylekitError
 
@@ -108,3 +114,39 @@ def test_what_cannot_be_drawn(program: Program, tmp_path: Path, arguments: list[
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.png").write_text("")
     assert told in program("data", "draw", *arguments, "--count", 1).error
+
+
+def test_ctrl_c_ends_the_drawing_soon_and_tells_what_is_there(environment: dict[str, str], tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "stylekit.cli", "data", "draw", "scenes", "out", "--count", "100000", "--size", "64"]
+    with subprocess.Popen(line, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            if len(list(tmp_path.glob("out/*.png"))) >= 3:
+                break
+            time.sleep(0.1)
+        at_hand = len(list(tmp_path.glob("out/*.png")))
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[1]
+    there = len(list(tmp_path.glob("out/*.png")))
+    assert process.returncode == 130, told
+    assert told == f"Interrupted: {there} of 100000 pictures are in out. Empty it before drawing into it anew.\n"
+    assert 3 <= there <= at_hand + 100  # and not a chunk for each place in a queue
+    assert not list(tmp_path.glob("out/.*"))  # nothing half written
+
+
+def test_few_pictures_are_asked_for_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, processes: int, initializer: object) -> None:
+            super().__init__(processes)
+
+        def submit(self, write: Callable[[int], None], number: int) -> Future[None]:  # type: ignore[override]
+            asked.append(number)
+            return super().submit(write, number)
+
+    monkeypatch.setattr(sys.modules["stylekit.cli.data"], "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    written: list[int] = []
+    for taken, _ in enumerate(_drawn(written.append, 20)):
+        assert len(asked) <= taken + 5  # two for each process, and the one that is taken
+    assert asked == sorted(written) == list(range(20))

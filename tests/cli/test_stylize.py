@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 import stylekit
 from stylekit import images, make, plugins
 from stylekit.cli.overlap import AHEAD, overlapped
-from stylekit.model import load, save
+from stylekit.model import Model, load, save
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Paint, Program
@@ -352,6 +353,7 @@ ASKED = {
     "a style file of another kind": (["--style", "weights.style"], "{}/weights.style is no style file."),
     "a look that is not there": (["--style", "red.style#2"], "The style has the looks 1 to 1, and no look 2."),
     "a look without a number": (["--style", "red.style#two"], "after # comes a look's number"),
+    "an empty look": (["--style", "red.style#"], "{}/red.style#: after # comes a look's number."),
     "no style": ([], "The method 'color-pca' needs a style, and none is given. On the command line: --style PICTURE."),
     "weights of zero": (["--style", "red.png:0", "--style", "blue.png:0"], "The weights of the styles sum to zero"),
     "a negative weight": (["--style", "red.png:-1"], "The weight of a style is a number from 0 on, and not -1"),
@@ -470,14 +472,154 @@ def test_steps_overlap_in_order_and_few_are_held_at_once() -> None:
     assert most <= 2 * AHEAD + 2 + done
 
 
-def test_what_no_one_expected_and_ctrl_c_end_it_at_once() -> None:
-    for error in (ValueError, KeyboardInterrupt):
-        begun: list[int] = []
+def test_what_no_one_expected_fails_alone_and_ctrl_c_ends_it_at_once() -> None:
+    begun: list[int] = []
 
-        def make_it(item: int, given: int, error: type[BaseException] = error, begun: list[int] = begun) -> int:
-            begun.append(item)
-            raise error
+    def make_it(item: int, given: int, error: type[BaseException]) -> int:
+        begun.append(item)
+        if item % 2:
+            raise error(f"at {item}")
+        return given
 
-        with pytest.raises(error):
-            list(overlapped(range(100), lambda item: item, make_it, lambda item, made: None))
-        assert begun == [0]
+    found = overlapped(range(5), lambda item: item, partial(make_it, error=KeyError), lambda item, made: None)
+    assert [(item, repr(error)) for item, error in found if error] == [(1, "KeyError('at 1')"), (3, "KeyError('at 3')")]
+    begun.clear()
+    with pytest.raises(KeyboardInterrupt):
+        list(
+            overlapped(range(5), lambda item: item, partial(make_it, error=KeyboardInterrupt), lambda item, made: None)
+        )
+    assert begun == [0, 1]
+
+
+def test_an_error_that_no_one_expected_names_the_picture_and_the_place(
+    program: Program, invert: tuple[Path, Path], tmp_path: Path
+) -> None:
+    plugin, model = invert
+    plugin.write_text(INVERT.replace("return 1 - content", "return {True: content}[bool(content.mean() < 0.5)]"))
+    for name, color in {"a": "black", "b": "white", "c": "black"}.items():
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9), color).save(tmp_path / "in" / f"{name}.png")
+    line = ["stylize", tmp_path / "in", "--model", model, "--plugin", plugin, "-o", tmp_path / "out"]
+    told = program(*line)
+    assert (told.code, told.out) == (1, "")
+    assert told.err.splitlines() == [
+        f"2 of 3 pictures are in {tmp_path}/out",
+        "These failed:",
+        f"{tmp_path}/in/b.png: KeyError: False, in line 6 of {plugin}",
+    ]
+    assert "Traceback (most recent call last)" in program(*line, "--debug").err
+
+
+def test_ctrl_c_tells_how_many_are_done_and_where(
+    program: Program, paint: Paint, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        paint(place / "in" / f"{number}.png")
+    stylize_picture, calls = Model.stylize_picture, []
+
+    def interrupted(self: Model, *given: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return stylize_picture(self, *given, **more)
+
+    monkeypatch.setattr(Model, "stylize_picture", interrupted)
+    line = ["--model", "color-pca", "--style", place / "red.png", "-o", place / "out"]
+    told = program("stylize", place / "in", *line)
+    there = len(list((place / "out").iterdir()))
+    assert 2 <= there <= 5  # those that were being written are finished, and those that waited are not begun
+    assert (told.code, told.err) == (130, f"Interrupted: {there} of 8 pictures are in {place}/out\n")
+
+
+@pytest.mark.parametrize("kind", ["style", "weighted style", "mask"])
+def test_no_other_input_is_overwritten_either(program: Program, place: Path, kind: str) -> None:
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    style = f"{place}/red.png:0.5" if kind == "weighted style" else f"{place}/red.png"
+    line = ["stylize", place / "photo.png", "--model", "color-pca", "--style", style]
+    line += ["--mask", place / "mask.png"] if kind == "mask" else []
+    out = place / ("mask.png" if kind == "mask" else "red.png")
+    error = program(*line, "-o", out).error
+    assert error == f"{out} is one of the pictures to read, and is not overwritten. Give another --out."
+    shutil.copytree(place, place / "in")
+    line[1] = place / "in"  # whose pictures of these names would go to the place of the style and of the mask
+    assert "is not overwritten" in program(*line, "-o", place).error
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_does_not_hide_a_name(
+    program: Program, place: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    line = ["stylize", "photo.png", "--style", "red.png", "-o", "color-pca"]
+    for _ in range(2):  # the second time there is a folder of that name
+        assert program(*line, "--model", "color-pca").code == 0
+    assert program(*line, "--model", "./color-pca").error.startswith("The folder color-pca holds no model")
+    shutil.copy(trained / "model.safetensors", place / "color-pca" / "model.safetensors")
+    assert load("color-pca", "cpu").name == "cyclegan"  # a folder with a model goes before the name
+
+
+def test_arguments_reach_the_method_alone(program: Program, adain: Path, place: Path) -> None:
+    line = ["stylize", place / "photo.png", "--style", place / "red.png", "-o", place / "out.png", "--set"]
+    said = "--set takes arguments of the method, and {!r} is none: give {}."
+    assert program(*line, "device=cpu").error == said.format("device", "--device")
+    assert program(*line, "method=gatys").error == said.format("method", "--model")
+    assert program(*line, "steps=2", "--model", "gatys", "--steps", "6").error == (
+        "--steps is short for --set steps=..., and both are given. Leave one of them out."
+    )
+    assert program(*line, "encoder.seed=3", "--model", adain).code == 0
+    assert load(adain, "cpu", **{"encoder.seed": 3}).method.arguments["encoder"]["seed"] == 3
+    error = program(*line, "encoder.sead=3", "--model", adain).error
+    assert error.startswith(f"{adain} holds a model that cannot be built here.")
+    assert "has no option 'sead'. Did you mean 'seed'" in error
+    assert "The method 'adain' has no option 'encodr'." in program(*line, "encodr.seed=3", "--model", adain).error
+
+
+QUICK = ("--set", "encoder.scales=2", "--set", "encoder.width=4", "--set", "levels=1", "--steps", 2)
+
+
+def test_every_picture_and_every_region_has_a_way_of_its_own(program: Program, paint: Paint, place: Path) -> None:
+    for name in ("a.png", "deep/a.png", "deep/a.jpg"):
+        paint(place / "in" / name)
+    line = [
+        "--model",
+        "gatys",
+        "--style",
+        place / "red.png",
+        "--style",
+        place / "blue.png",
+        "--mask",
+        place / "mask.png",
+    ]
+    told = program("stylize", place / "in", *line, *QUICK, "--preview", place / "way", "-o", place / "out")
+    assert told.code == 0, told
+    kept = {path.relative_to(place / "way").as_posix() for path in (place / "way").rglob("*.png")}
+    names = ("a", "deep/a", "deep/a-2")
+    assert kept == {f"{name}-region-{region}-0000{step}.png" for name in names for region in (1, 2) for step in (1, 2)}
+
+
+def test_a_way_is_not_kept_in_place_of_an_input_or_in_a_file(program: Program, paint: Paint, place: Path) -> None:
+    paint(place / "in" / "photo.png")
+    other = paint(place / "in" / "photo-00002.png", seed=1)
+    line = ["--model", "gatys", "--style", place / "red.png", *QUICK, "-o", place / "out"]
+    before = other.read_bytes()
+    error = program("stylize", place / "in", *line, "--preview", place / "in").error
+    assert error == f"{other} could be overwritten by pictures along the way. Give another --preview."
+    error = program("stylize", place / "in", *line, "--preview", place / "out").error  # a finished picture
+    assert error.startswith(f"{place}/out/photo-00002.png could be overwritten")
+    assert other.read_bytes() == before
+    error = program("stylize", place / "in", *line, "--preview", place / "photo.png").error
+    assert error == f"{place}/photo.png cannot be written: File exists."
+    assert not (place / "out").exists()
+
+
+def test_a_method_is_watched_only_while_the_program_runs(
+    program: Program, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"encoder": {"name": "random", "scales": 2, "width": 4}, "levels": 1, "steps": 2}
+    model, seen = load("gatys", "cpu", **small), []
+    monkeypatch.setattr("stylekit.model.load", lambda *given, **more: model)
+    monkeypatch.setattr("stylekit.cli.stylize._Watched.__call__", lambda *given: seen.append(given[1]))
+    line = ["--model", "gatys", "--style", place / "red.png", "-o", place / "out.png"]
+    assert program("stylize", place / "photo.png", *line).code == 0
+    assert seen == [1, 2]
+    assert model.method.watch is None

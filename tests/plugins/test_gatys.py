@@ -244,3 +244,12 @@ def test_photographs_take_the_style_of_paintings(pictures: Path) -> None:
     out = method.stylize(content, style)
     assert style_error(method, out, style) < 0.1 * style_error(method, content, style)
     assert content_error(method, out, content) < 0.5 * content_error(method, style, content)
+
+
+def test_the_layout_in_memory_changes_nothing() -> None:
+    content, style = picture("leaves"), picture("strokes")
+    method = Gatys(**SMALL, steps=4, levels=2)
+    with torch.no_grad():
+        wanted = method.stylize(content, style)
+        found = method.stylize(content.to(memory_format=torch.channels_last), style)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3)

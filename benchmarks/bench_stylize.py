@@ -1,0 +1,179 @@
+"""Stylising: seconds a picture, with its style and with the style known, and the memory that it takes.
+
+``adain`` stands beside the plain way to write it, on the same weights: it looks at the style again for every picture, and
+computes means and deviations by torch. The weights are random, as speed does not ask for better. Those that are compared
+take turns, and a ratio is the median over the rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from stylekit.memory import PeakBytes
+from stylekit.model import Model
+from stylekit_plugins.adain import AdaIN
+from stylekit_plugins.descent import Descent
+from stylekit_plugins.scenes import render
+from stylekit_plugins.textures import draw
+
+SECONDS = {512: 1.0, 1024: 4.0}
+"""What a picture of that side may take ``descent``, on two cores."""
+STYLE = 512
+"""Sides of a style picture."""
+ROUNDS = 7
+
+
+def pictures(size: int) -> tuple[Tensor, Tensor]:
+    """A content, and a style."""
+    return render(4, size=size)[None], draw("strokes", min(size, STYLE), 1)[None]
+
+
+def build(method: Callable[[], nn.Module], name: str) -> Model:
+    torch.manual_seed(0)
+    return Model(method(), name)  # type: ignore[arg-type]
+
+
+def adain() -> AdaIN:
+    """With the plain way's variances, which are divided by the number of pixels less one."""
+    return AdaIN({"name": "vgg19-normalised", "weights": "random"}, unbiased=True)
+
+
+class PlainAdaIN:
+    """AdaIN as it is usually written: two passes through the encoder, and one through the decoder."""
+
+    def __init__(self, method: AdaIN) -> None:
+        self.encoder = nn.Sequential(*method.encoder.children())
+        self.decoder = method.decoder
+
+    @staticmethod
+    def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+        rows = x.flatten(2)
+        return rows.mean(2)[:, :, None, None], (rows.var(2) + 1e-5).sqrt()[:, :, None, None]
+
+    @torch.no_grad()
+    def __call__(self, content: Tensor, style: Tensor) -> Tensor:
+        features, of_style = self.encoder(content), self.encoder(style)
+        mean, std = self.moments(features)
+        style_mean, style_std = self.moments(of_style)
+        image: Tensor = self.decoder((features - mean) / std * style_std + style_mean)
+        return image.clamp(0, 1)
+
+
+def rounds(functions: dict[str, Callable[[], object]], count: int = ROUNDS) -> dict[str, list[float]]:
+    """Seconds of each function, round by round, after one call each that warms it up."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for number in range(-1, count):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if number >= 0:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def milliseconds(seconds: list[float]) -> float:
+    return round(1e3 * statistics.median(seconds), 1)
+
+
+def ratio(slow: list[float], fast: list[float]) -> float:
+    return round(statistics.median(s / f for s, f in zip(slow, fast, strict=True)), 3)
+
+
+def peak_tensors(function: Callable[[], object]) -> float:
+    """Megabytes of tensors that are alive at once, as well as those that were before."""
+    with PeakBytes() as count:
+        function()
+    return round(float(count.peak) / 2**20, 1)
+
+
+def peak_process(way: str, size: int) -> float:
+    """Megabytes by which stylising raises the memory of a fresh process: what the allocator and the libraries take too."""
+    told = subprocess.run([sys.executable, __file__, way, str(size)], capture_output=True, text=True, check=True)
+    return float(told.stdout)
+
+
+def resident(key: str) -> float:
+    """Megabytes of this process: ``VmRSS`` now, ``VmHWM`` at most so far (getrusage would tell of the parent, too)."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[key].split()[0]) / 1024
+
+
+def ways(model: Model, content: Tensor, style: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """One picture with its style, and one of many with a style that is known."""
+    known = model.style(style)
+    return {
+        "with_style": partial(model.stylize, content, style),
+        "style_known": partial(model.stylize, content, known),
+    }
+
+
+@pytest.mark.parametrize("size", SECONDS)
+def test_descent(benchmark: Any, record: Any, size: int) -> None:
+    model = build(Descent, "descent")
+    made = ways(model, *pictures(size))
+    times = rounds(dict(made))
+    benchmark.pedantic(made["style_known"], rounds=1)
+    figures = {
+        "with_style_ms": milliseconds(times["with_style"]),
+        "style_known_ms": milliseconds(times["style_known"]),
+        "with_style_peak_tensor_mb": peak_tensors(made["with_style"]),
+        "parameters": sum(p.numel() for part in model.method.ships for p in getattr(model.method, part).parameters()),
+    }
+    benchmark.extra_info.update(figures)
+    record(f"stylize_descent_{size}", figures)
+    assert figures["with_style_ms"] <= 1e3 * SECONDS[size]
+
+
+def test_adain(benchmark: Any, record: Any) -> None:
+    model, size = build(adain, "adain"), STYLE
+    content, style = pictures(size)
+    assert isinstance(model.method, AdaIN)
+    plain = partial(PlainAdaIN(model.method), content, style)
+    made: dict[str, Callable[[], Tensor]] = {"plain": plain, **ways(model, content, style)}
+    for mine in (made["with_style"](), made["style_known"]()):
+        torch.testing.assert_close(mine, plain(), rtol=0, atol=1e-6)
+
+    times = rounds(dict(made))
+    benchmark.pedantic(made["style_known"], rounds=1)
+    peaks = {name: peak_tensors(function) for name, function in made.items()}
+    real = {name: peak_process(name, size) for name in made} if Path("/proc/self/status").exists() else {}
+    figures = {
+        **{f"{name}_ms": milliseconds(times[name]) for name in made},
+        "with_style_times_as_fast": ratio(times["plain"], times["with_style"]),
+        "style_known_times_as_fast": ratio(times["plain"], times["style_known"]),
+        **{f"{name}_peak_tensor_mb": peak for name, peak in peaks.items()},
+        **{f"{name}_peak_process_mb": round(peak, 1) for name, peak in real.items()},
+    }
+    benchmark.extra_info.update(figures)
+    record(f"stylize_adain_{size}", figures)
+    assert figures["style_known_times_as_fast"] > 1.4
+    assert figures["with_style_times_as_fast"] > 0.95
+    assert peaks["with_style"] < peaks["plain"]
+
+
+def main(way: str, size: str) -> None:
+    """Stylises with ``adain`` once in this process, and prints how much its memory grew."""
+    model = build(adain, "adain")
+    content, style = pictures(int(size))
+    assert isinstance(model.method, AdaIN)
+    plain = partial(PlainAdaIN(model.method), content, style)
+    function = plain if way == "plain" else ways(model, content, style)[way]
+    before = resident("VmRSS")
+    function()
+    print(resident("VmHWM") - before)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

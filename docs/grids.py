@@ -1,0 +1,55 @@
+"""Writes the pictures of the documents: drawn photographs in drawn styles, by the model that ships and by its rivals.
+
+    python docs/grids.py
+
+Everything in them is drawn by stylekit, so the pictures may go anywhere, and anybody can make them again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import stylekit
+from stylekit import images, make
+from stylekit.sheets import grid
+
+HERE = Path(__file__).parent
+SIDE, SHOWN = 448, 224
+"""Pixels of what is stylised, and of what is shown."""
+SCENES = (6, 14, 15)
+STYLES = (("strokes", 0), ("strokes", 6), ("stripes", 4), ("leaves", 2), ("cells", 1))
+RIVALS: dict[str, dict[str, Any]] = {"color-pca": {}, "stylekit-small": {}, "gatys": {"steps": 150}}
+
+
+def drawn(name: str, key: str, number: int, **options: object) -> Tensor:
+    """A picture ``(1, 3, SIDE, SIDE)`` of a drawn data set."""
+    item: Tensor = make("dataset", {"name": name, "split": "test", **options}, size=SIDE)[number][key]
+    return item[None]
+
+
+def main() -> None:
+    torch.set_grad_enabled(False)
+    contents = [drawn("scenes", "content", number) for number in SCENES]
+    styles = [drawn("textures", "style", number, kinds=[kind]) for kind, number in STYLES]
+    models = {name: stylekit.load(name, **options) for name, options in RIVALS.items()}
+    small = models["stylekit-small"]
+    looks = [small.style(style) for style in styles]
+    rows = [[torch.ones_like(contents[0]), *styles]]
+    rows += [[content, *(small.stylize(content, look) for look in looks)] for content in contents]
+    write("any_style.jpg", rows, ())
+    pairs = [(contents[0], styles[0]), (contents[1], styles[2]), (contents[2], styles[3])]
+    rows = [[content, style, *(model.stylize(content, style) for model in models.values())] for content, style in pairs]
+    write("rivals.jpg", rows, ("content", "style", *models))
+
+
+def write(name: str, rows: list[list[Tensor]], labels: tuple[str, ...]) -> None:
+    small = [[images.resize(image, (SHOWN, SHOWN))[0] for image in row] for row in rows]
+    images.write(HERE / name, grid(small, labels))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Packs a trained model for shipping: its weights in half precision, and figures of its run for the model card.
+
+python examples/small/pack.py RUN FILE [FIGURES.json]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import safetensors
+import safetensors.torch
+
+from stylekit.runs import Run
+
+
+def pack(run: Path, out: Path) -> None:
+    """Writes the run's ``model.safetensors`` to ``out``, its floating tensors as float16."""
+    with safetensors.safe_open(run / "model.safetensors", framework="pt") as file:
+        about = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    out.write_bytes(safetensors.torch.save(halved, about))
+
+
+def figures(run: Path, out: Path) -> dict[str, Any]:
+    """How the model came about."""
+    told = json.loads((run / "run.json").read_text())
+    losses = [line["descend/objective"] for line in Run(run).metrics()]
+    settings = {
+        key: told["settings"][key] for key in ("steps", "batch_size", "size", "seed", "precision", "plugin", "set")
+    }
+    return {
+        **settings,
+        "torch": told["versions"]["torch"],
+        "cores": os.cpu_count(),
+        "hours": sum(session["seconds"] for session in told["sessions"]) / 3600,
+        "first": fmean(losses[:100]),
+        "last": fmean(losses[-100:]),
+        "megabytes": out.stat().st_size / 1e6,
+        "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
+    }
+
+
+if __name__ == "__main__":
+    run, out, *rest = map(Path, sys.argv[1:])
+    pack(run, out)
+    print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+    for path in rest:
+        path.write_text(json.dumps(figures(run, out), indent=2) + "\n")
