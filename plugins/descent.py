@@ -34,6 +34,10 @@ REACHED = 1e-6
 """An objective that is no longer worth lowering: a few tenths are usual."""
 
 
+LEAST = 0.01
+"""Root mean square of a slope, times its values, below which there is nowhere to go: pictures have 1 to 200."""
+
+
 class Slope(NamedTuple):
     """An error of each picture ``(N,)``, and its derivative by what it is the error of."""
 
@@ -102,8 +106,9 @@ def larger(image: Tensor) -> Tensor:
 
 
 def steep(slope: Tensor) -> Tensor:
-    """A slope of root mean square 1."""
-    return slope / slope.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
+    """A slope of root mean square 1; one that is nothing but rounding stays small."""
+    least = LEAST / slope[0].numel()
+    return slope / slope.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=least)
 
 
 class Updater(nn.Module):
