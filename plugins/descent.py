@@ -32,8 +32,6 @@ STRIDE = 0.02
 """How far a step goes at first, before anything is learnt: the root mean square of its change, a level."""
 REACHED = 1e-6
 """An objective that is no longer worth lowering: a few tenths are usual."""
-
-
 LEAST = 0.01
 """Root mean square of a slope, times its values, below which there is nowhere to go: pictures have 1 to 200."""
 

@@ -21,7 +21,7 @@ MARGIN = 1.5
 
 
 class PeakBytes(TorchDispatchMode):
-    """Counts the bytes of all storages that are alive at once within the block; ``peak`` is the most."""
+    """Counts the bytes of the storages that come into being within the block and are alive at once; ``peak`` is the most."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -31,14 +31,19 @@ class PeakBytes(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        self._note((args, kwargs), new=False)  # such as weights, of which the result may be another view
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_iter(result):
-            if isinstance(tensor, Tensor):
-                self._note(tensor.untyped_storage())
+        self._note(result, new=True)
         return result
 
-    def _note(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
+    def _note(self, tree: Any, new: bool) -> None:
+        for tensor in tree_iter(tree):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                self._add(storage, storage.nbytes() if new else 0)
+
+    def _add(self, storage: torch.UntypedStorage, size: int) -> None:
+        key = storage._cdata
         if key in self._known:
             return
         self._known.add(key)

@@ -428,9 +428,16 @@ class Model:
             StylekitError: the image is no such tensor, or something asked for cannot be.
         """
         if isinstance(image, Image.Image):
-            options: dict[str, Any] = {"strength": strength, "keep_color": keep_color, "style_scale": style_scale}
-            picture = images.from_pil(image)
-            styled = self.stylize_picture(picture, style, direction, mask=mask, seed=seed, **options)
+            styled = self.stylize_picture(
+                images.from_pil(image),
+                style,
+                direction,
+                strength=strength,
+                keep_color=keep_color,
+                mask=mask,
+                style_scale=style_scale,
+                seed=seed,
+            )
             return images.to_pil(styled.image, styled.alpha)
         self.check_direction(direction)
         controls.check(strength, keep_color)
@@ -501,7 +508,7 @@ class Model:
         return controls.keep_color(styled, content, how)
 
     def stylize_picture(
-        self, picture: Picture, style: Any = None, direction: str | None = None, **controls: Any
+        self, picture: Picture, style: Any = None, direction: str | None = None, **asked: Any
     ) -> Picture:
         """Stylises what :func:`stylekit.images.read` gave; alpha, profile and notes stay. Takes what :meth:`stylize` does.
 
@@ -512,7 +519,7 @@ class Model:
             seen = alpha > 0
             mean = (image * seen).sum((2, 3), keepdim=True) / seen.sum().clamp(min=1)
             image = torch.where(seen, image, mean)
-        styled = self.stylize(image, style, direction, **controls)
+        styled = self.stylize(image, style, direction, **asked)
         return Picture(styled, alpha, picture.icc_profile, picture.exif)
 
     def check_direction(self, direction: str | None) -> None:

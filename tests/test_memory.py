@@ -43,6 +43,14 @@ def test_weights_are_not_counted_and_size_scales_it() -> None:
     assert needed_bytes(wide, 512, 256) == pytest.approx(2 * small)
 
 
+def test_views_of_what_was_there_before_cost_nothing() -> None:
+    weight = torch.zeros(10**5)
+    with PeakBytes() as count:
+        kept = [weight.detach(), weight.view(10, -1)]
+        kept.append(kept[0] + 1)
+    assert count.peak == count.alive == FLOAT * 10**5
+
+
 def test_the_count_ends_with_the_block() -> None:
     kept = []
     with PeakBytes() as count:

@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from stylekit import layouts
+from stylekit.cli.say import say
 from stylekit.errors import StylekitError, suggest
 from stylekit.files import explained
 from stylekit.settings import read_assignments
@@ -37,15 +38,15 @@ def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of
     console = Console()
     with console.status("reading the pictures"):
         report = layouts.check(path)
-    _say(console, f"{report.path}: {report.layout or 'a folder of pictures'}")
+    say(f"{report.path}: {report.layout or 'a folder of pictures'}")
     console.print(_table(report))
     for side in report.sides:
-        _list(console, f"Unreadable in {side.folder}", list(side.unreadable.values()))
-        _list(console, f"Smaller than {layouts.SMALL} in {side.folder}", [str(file) for file in side.small])
-    _list(console, "The same file more than once", [" = ".join(map(str, same)) for same in report.duplicates])
+        _list(f"Unreadable in {side.folder}", list(side.unreadable.values()))
+        _list(f"Smaller than {layouts.SMALL} in {side.folder}", [str(file) for file in side.small])
+    _list("The same file more than once", [" = ".join(map(str, same)) for same in report.duplicates])
     for problem in report.problems:
-        _say(console, f"Problem: {problem}")
-    _say(console, f"{'After that' if report.problems else 'Next'}: {report.advice}")
+        say(f"Problem: {problem}")
+    say(f"{'After that' if report.problems else 'Next'}: {report.advice}")
     raise typer.Exit(1 if report.problems else 0)
 
 
@@ -89,11 +90,10 @@ def draw(
         raise StylekitError("A process that draws was ended from outside, perhaps for want of memory.") from None
     except KeyboardInterrupt:
         there = sum(1 for _ in folder.glob("*.png"))
-        _say(
-            console, f"Interrupted: {there} of {count} pictures are in {folder}. Empty it before drawing into it anew."
-        )
+        told = f"{there} of {count} pictures are in {folder}. Empty it before drawing into it anew."
+        say(f"Interrupted: {told}", stderr=True)
         raise
-    _say(Console(), f"{count} pictures are in {folder}")
+    say(f"{count} pictures are in {folder}")
 
 
 def _drawn(write: Callable[[int], None], count: int) -> Iterator[None]:
@@ -149,16 +149,11 @@ def _counts(counts: Counter[str]) -> str:
     return "\n".join(f"{name} {count}" for name, count in counts.most_common())
 
 
-def _list(console: Console, title: str, lines: list[str]) -> None:
+def _list(title: str, lines: list[str]) -> None:
     if not lines:
         return
-    _say(console, f"{title}:")
+    say(f"{title}:")
     for line in lines[:LISTED]:
-        _say(console, f"  {line}")
+        say(f"  {line}")
     if len(lines) > LISTED:
-        _say(console, f"  and {len(lines) - LISTED} more")
-
-
-def _say(console: Console, text: str) -> None:
-    # Names of files are no markup, and a command must not be broken into lines, so that it can be copied.
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(f"  and {len(lines) - LISTED} more")

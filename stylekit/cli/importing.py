@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from stylekit.cli.say import say
 
 
 def command(
@@ -18,4 +19,4 @@ def command(
     from stylekit.model import import_model
 
     told = import_model(files, plugin, out)
-    Console(stderr=True, highlight=False).print(f"{out}: {told}", markup=False, soft_wrap=True)
+    say(f"{out}: {told}", stderr=True)

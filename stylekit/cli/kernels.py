@@ -10,6 +10,7 @@ from rich.console import Console
 
 from stylekit import building
 from stylekit import kernels as compiled
+from stylekit.cli.say import say
 
 kernels = typer.Typer(help="Compile the operations that are quicker compiled.", no_args_is_help=True)
 
@@ -28,11 +29,11 @@ def build(
     This takes a C++ compiler, and nvcc for CUDA. They are used from then on, also after an update of torch;
     STYLEKIT_KERNELS=reference in the environment leaves them out. What they bring is measured by stylekit doctor.
     """
-    began, console = time.perf_counter(), Console()
-    with console.status("compiling the kernels"):
+    began = time.perf_counter()
+    with Console().status("compiling the kernels"):
         files = building.build(cuda=cuda)
     told = compiled.report()
     with_cuda = f", for CUDA {told['cuda']}: {told['architectures']}" if told.get("cuda") else ""
     what = f" for {', '.join(told['isas'])}{with_cuda}, with {told['compiler']}" if told else ""
     seconds = time.perf_counter() - began
-    console.print(f"Built {files[0]}{what}, in {seconds:.0f} s.", markup=False, highlight=False, soft_wrap=True)
+    say(f"Built {files[0]}{what}, in {seconds:.0f} s.")

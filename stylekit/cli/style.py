@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from stylekit.cli.say import say
 from stylekit.cli.stylize import USUAL, failure, keep_inputs
 from stylekit.errors import StylekitError, warn
 from stylekit.layouts import SUFFIXES, find
@@ -73,7 +74,7 @@ def learn(
         f"{out}: {_count(len(described), 'picture')}, {_count(len(shares), 'look')} ({_shares(shares)}), {_size(out)}"
     )
     named = "" if model == USUAL else f" --model {shlex.quote(model)}"
-    _say(f"{told}\nUse it: stylekit stylize PICTURE{named} --style {shlex.quote(str(out))} -o OUT")
+    say(f"{told}\nUse it: stylekit stylize PICTURE{named} --style {shlex.quote(str(out))} -o OUT")
 
 
 def _check_place(out: Path) -> None:
@@ -157,20 +158,20 @@ def show(
         keep_inputs([out], [file, content] if content else [file])
         _check_place(out)
     read, loaded = read_style(file), load(model, device)
-    _say(f"{file}: a style of {_count(len(read.shares), 'look')}, {_size(file)}")
-    _say(f"described by the method {read.method}, key {read.key}")
+    say(f"{file}: a style of {_count(len(read.shares), 'look')}, {_size(file)}")
+    say(f"described by the method {read.method}, key {read.key}")
     for number, share in enumerate(read.shares.tolist(), 1):
-        _say(f"look {number}: {share:.0%} of the pictures")
+        say(f"look {number}: {share:.0%} of the pictures")
     for name, shape in shapes(read.statistics).items():
-        _say(f"statistics {name}: {' x '.join(map(str, shape)) or 'a number'}")
+        say(f"statistics {name}: {' x '.join(map(str, shape)) or 'a number'}")
     try:
         loaded.style(read)
     except StylekitError as error:
         if out:
             raise
-        _say(f"{model} cannot use it: {error}")
+        say(f"{model} cannot use it: {error}")
         return
-    _say(f"{model} can use it")
+    say(f"{model} can use it")
     if out:
         _picture(loaded, read, content, out)
 
@@ -191,11 +192,6 @@ def _scene() -> Tensor:
 
     scene: Tensor = make("dataset", "scenes", size=256, split="test")[0]["content"][None]
     return scene
-
-
-def _say(text: str) -> None:
-    # Names of files are no markup, and a command must not be broken into lines, so that it can be copied.
-    Console(highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def _count(number: int, what: str) -> str:

@@ -7,7 +7,6 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,14 +110,15 @@ def command(
             preview.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(RuntimeError, MemoryError):  # these are told for each picture
         loaded.require_memory(1, 1, direction)
-    options: dict[str, Any] = {
-        "mask": masks,
-        "strength": strength,
-        "keep_color": keep_color,
-        "seed": seed,
-        "direction": direction,
-    }
-    _all(loaded, targets, out, ways, len(regions), partial(loaded.stylize_picture, style=styles, **options))
+
+    def stylised(picture: Picture) -> Picture:
+        height, width = picture.image.shape[-2:]
+        loaded.require_memory(height, width, direction)
+        return loaded.stylize_picture(
+            picture, styles, direction, mask=masks, strength=strength, keep_color=keep_color, seed=seed
+        )
+
+    _all(loaded, targets, out, ways, len(regions), stylised)
 
 
 def _weighted(text: str) -> tuple[str, float]:
@@ -166,8 +166,6 @@ def _all(
     failures: list[str] = []
 
     def make(source: Path, picture: Picture) -> Picture:
-        height, width = picture.image.shape[-2:]
-        model.require_memory(height, width, stylize.keywords["direction"])  # type: ignore[attr-defined]
         watched.begin(ways.get(source))
         return stylize(picture)
 

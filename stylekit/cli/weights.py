@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stylekit import pretrained
+from stylekit.cli.say import say
 
 weights = typer.Typer(help="List and fetch weights that others published.", no_args_is_help=True)
 
@@ -17,12 +18,11 @@ weights = typer.Typer(help="List and fetch weights that others published.", no_a
 @weights.command("list")
 def list_() -> None:
     """List the published weights that are known: whether they are here, their size, licence and address."""
-    console = Console(highlight=False)
     for known in pretrained.PUBLISHED.values():
         state = "here" if (pretrained.folder() / known.file).is_file() else "not fetched"
         lines = (f"{known.name}: {known.what}", f"  {state}, {known.told_size}; {known.licence}", f"  {known.url}")
-        console.print("\n".join(lines), markup=False, soft_wrap=True)
-    console.print(f"They are kept in {pretrained.folder()}.", markup=False, soft_wrap=True)
+        say("\n".join(lines))
+    say(f"They are kept in {pretrained.folder()}.")
 
 
 @weights.command()
@@ -37,4 +37,4 @@ def fetch(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=known.size if known else None)
         path = pretrained.fetch(name, offline, source, lambda size: bar.advance(task, size))
-    Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
+    say(str(path))
