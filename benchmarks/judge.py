@@ -43,7 +43,7 @@ import stylekit
 from stylekit import images, make
 from stylekit.errors import StylekitError
 from stylekit.layouts import find
-from stylekit.model import find as find_model
+from stylekit.model_files import find as find_model
 from stylekit.ops import gram_matrix, instance_norm
 from stylekit.settings import read_assignments
 from stylekit.sheets import grid

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit import checkpoint, model
+from stylekit import checkpoint, model, model_files
 from stylekit.assembly import build, check_sides, open_data, open_preview
 from stylekit.compiling import find_compiler
 from stylekit.data import batches
@@ -105,7 +105,7 @@ def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None,
     with seeded(settings.seed, "setup"):
         name, method = ("", built) if built else build(settings)
         if settings.resume:
-            run.require_same(model.plain(method.arguments))
+            run.require_same(model_files.plain(method.arguments))
         dataset = open_data(settings, "train")
         preview = open_preview(settings) or dataset
         if settings.init and not (settings.resume and run.latest()):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylekit import checkpoint, model, origins, plugins
+from stylekit import checkpoint, model_files, origins, plugins
 from stylekit.data import SeededItems
 from stylekit.errors import StylekitError
 from stylekit.method import Batch, Method
@@ -82,7 +82,7 @@ class Recorder:
         else:
             self.run.create(self.settings)
         settings = self.settings.as_json()
-        played = {"name": self.name, "arguments": model.plain(self.method.arguments)}
+        played = {"name": self.name, "arguments": model_files.plain(self.method.arguments)}
         self.run.describe(settings=settings, method=played, packages=packages)
         self.relay.call("run_started", run=self.run.folder, settings=settings)
 
@@ -157,10 +157,10 @@ class Recorder:
 
     def _save(self, step: int) -> None:
         players = {seat.name: seat.state() for seat in self.seats}
-        told = model.header(self.method, self.name)
+        told = model_files.header(self.method, self.name)
         # The model first: whoever finds the last checkpoint of a run finds its model too.
         with self._averaged():
-            model.save(self.method, self.name, self.run.model)
+            model_files.save(self.method, self.name, self.run.model)
         path = checkpoint.save(self.run.checkpoints, step, self.method, players, told)
         checkpoint.prune(self.run.checkpoints, self.settings.keep)
         self.run.plot()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import stylekit
-from stylekit import Method, StylekitError, model, plugins
+from stylekit import Method, StylekitError, model, model_files, plugins
 from stylekit.assembly import build
 from stylekit.checkpoint import steps as checkpoint_steps
 from stylekit.settings import check
@@ -89,7 +89,7 @@ def test_what_a_model_does_not_ship_stays_as_it_was_drawn(tmp_path: Path) -> Non
     for tensor in first.state_dict().values():
         tensor += 1
     drawn = {name: tensor.clone() for name, tensor in second.state_dict().items()}
-    model.save(first, "cyclegan", tmp_path / "first.safetensors")
+    model_files.save(first, "cyclegan", tmp_path / "first.safetensors")
     model.begin(second, tmp_path / "first.safetensors")
     for name, tensor in second.state_dict().items():
         learnt = name.split(".")[0] in first.ships
@@ -109,7 +109,7 @@ class Tower(Method):
 def tower(tmp_path: Path) -> Path:
     """A model file of a method that no plugin offers, with two layers."""
     torch.manual_seed(1)
-    model.save(Tower(2), "tower", tmp_path / "tower.safetensors")
+    model_files.save(Tower(2), "tower", tmp_path / "tower.safetensors")
     return tmp_path / "tower.safetensors"
 
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import Method, Part, StylekitError, images, make, plugins
 from stylekit.method import Player, Statistics
-from stylekit.model import Model, load, save
+from stylekit.model import Model, load
+from stylekit.model_files import save
 from stylekit.tensors import read_tensors
 from stylekit.testing import examine, find
 

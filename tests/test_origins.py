@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import stylekit
-from stylekit import StylekitError, StylekitWarning, make, model, origins, plugins, tensors
+from stylekit import StylekitError, StylekitWarning, make, model_files, origins, plugins, tensors
 
 if TYPE_CHECKING:
     from tests.conftest import Install
@@ -53,7 +53,7 @@ def flower(install: Install, tmp_path: Path) -> Path:
     install("flowers", "flower", FLOWER, "1.2")
     install("tulips", "tulip", GENERATOR.replace("NAME", "unused"), "2.1")
     method = make("method", "flower", generator="unused")
-    model.save(method, "flower", tmp_path / "flower.safetensors")
+    model_files.save(method, "flower", tmp_path / "flower.safetensors")
     return tmp_path / "flower.safetensors"
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 import pytest
 
 from stylekit import StylekitError, pretrained
-from stylekit.model import import_model
+from stylekit.model_files import import_model
 from stylekit.pretrained import PUBLISHED, Published, fetch, find, folder, verify
 
 CONTENT = bytes(range(256)) * 10_000  # more than two chunks

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stylekit import StylekitError, make
-from stylekit.model import import_model
+from stylekit.model_files import import_model
 from stylekit.weights import clean, read_generators, read_state, recognise
 
 State = dict[str, Tensor]

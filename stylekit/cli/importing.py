@@ -16,7 +16,7 @@ def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="model file to write (.safetensors)")],
 ) -> None:
     """Turn weights of another program into a model file. No code in the files is run."""
-    from stylekit.model import import_model
+    from stylekit.model_files import import_model
 
     told = import_model(files, plugin, out)
     say(f"{out}: {told}", stderr=True)

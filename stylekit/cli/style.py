@@ -111,7 +111,8 @@ def _described(model: Model, pictures: Sequence[Path], scale: float) -> list[Sta
 def _tuned(model: Model, source: str, style: Path, photos: Path, steps: int, out: Path) -> Model:
     """Trains a model on, for one style, and writes it beside the style file; the run's folder lies there too."""
     from stylekit.engine import train
-    from stylekit.model import load, plain, save
+    from stylekit.model import load
+    from stylekit.model_files import plain, save
     from stylekit.runs import Run
 
     if not model.method.tuning:

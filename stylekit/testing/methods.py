@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit import checkpoint, model
+from stylekit import checkpoint, model, model_files
 from stylekit.engine import step
 from stylekit.errors import StylekitError
 from stylekit.method import Method
@@ -229,7 +229,7 @@ def _saved(subject: Subject) -> str:
     looks = _look(method)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        model.save(method, subject.name, path)
+        model_files.save(method, subject.name, path)
         try:
             loaded = model.load(path, device="cpu", method=subject.target).method
         except StylekitError as error:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from stylekit import images, make
 from stylekit.color import color_stats
-from stylekit.model import Model, load, save
+from stylekit.model import Model, load
+from stylekit.model_files import save
 from stylekit.styles import Style, read_style
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 import stylekit
 from stylekit import images, make, plugins
 from stylekit.cli.overlap import AHEAD, overlapped
-from stylekit.model import Model, load, save
+from stylekit.model import Model, load
+from stylekit.model_files import save
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Paint, Program

@@ -16,7 +16,7 @@ import stylekit
 from stylekit import StylekitError
 from stylekit.errors import MissingWeights
 from stylekit.method import Player
-from stylekit.model import import_model, save
+from stylekit.model_files import import_model, save
 from stylekit_plugins.adain import AdaIN, decay, mirror
 from stylekit_plugins.textures import Textures
 

@@ -25,7 +25,7 @@ import stylekit
 from stylekit import StylekitError
 from stylekit.engine import step
 from stylekit.method import linear_decay
-from stylekit.model import import_model
+from stylekit.model_files import import_model
 from stylekit.rehearsal import rehearse
 from stylekit.runtime import Runtime
 from stylekit.seats import Seat

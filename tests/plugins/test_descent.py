@@ -17,7 +17,8 @@ from torch import Tensor
 from stylekit import StylekitError, images, make
 from stylekit.engine import step
 from stylekit.method import Statistics
-from stylekit.model import load, save
+from stylekit.model import load
+from stylekit.model_files import save
 from stylekit.runtime import Runtime
 from stylekit.seats import seat_players
 from stylekit.tensors import read_tensors

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import StylekitError, images, make, testing
 from stylekit.engine import step
-from stylekit.model import save
+from stylekit.model_files import save
 from stylekit.rehearsal import rehearse
 from stylekit.runtime import Runtime
 from stylekit.seats import seat_players
