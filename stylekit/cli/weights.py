@@ -11,18 +11,30 @@ from rich.progress import Progress
 
 from stylekit import pretrained
 from stylekit.cli.say import say
+from stylekit.errors import StylekitError
 
 weights = typer.Typer(help="List and fetch weights that others published.", no_args_is_help=True)
 
 
 @weights.command("list")
 def list_() -> None:
-    """List the published weights that are known: whether they are here, their size, licence and address."""
+    """List the published weights that are known: whether they are here (verified), their size, licence and address."""
     for known in pretrained.PUBLISHED.values():
-        state = "here" if (pretrained.folder() / known.file).is_file() else "not fetched"
+        state, wrong = _state(pretrained.folder() / known.file)
         lines = (f"{known.name}: {known.what}", f"  {state}, {known.told_size}; {known.licence}", f"  {known.url}")
-        say("\n".join(lines))
+        say("\n".join((*lines, *wrong)))
     say(f"They are kept in {pretrained.folder()}.")
+
+
+def _state(path: Path) -> tuple[str, list[str]]:
+    """Whether a published file is here, and what is wrong with it."""
+    if not path.is_file():
+        return "not fetched", []
+    try:
+        pretrained.verify(path)
+    except StylekitError as error:
+        return "here, but cannot be used", [f"  {error}"]
+    return "here", []
 
 
 @weights.command()

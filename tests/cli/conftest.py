@@ -1,4 +1,4 @@
-"""What the tests of the command line share: the program itself, pictures, and a run that was trained once."""
+"""What the tests of the command line share: the program itself, pictures, and models."""
 
 from __future__ import annotations
 
@@ -10,17 +10,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import stylekit
-from stylekit import images
+from stylekit import images, make, plugins
 from stylekit.cli import main
+from stylekit.model import load
+from stylekit.model_files import save
+from stylekit.styles import write_style
 
 NETWORKS: dict[str, Any] = {
     "generator": {"name": "resnet", "blocks": 1, "width": 4},
     "discriminator": {"name": "patch", "layers": 1, "width": 4},
 }
+INVERT = """
+from stylekit import Method, hookimpl
+
+class Invert(Method):
+    def stylize(self, content, style=None):
+        return 1 - content
+
+@hookimpl
+def stylekit_methods():
+    return {"invert": Invert}
+"""
 
 
 @dataclass(frozen=True)
@@ -128,3 +144,36 @@ def trained(tmp_path_factory: pytest.TempPathFactory, folders: Path) -> Path:
     out = tmp_path_factory.mktemp("trained") / "run"
     given = {"content": folders / "a", "style": folders / "b", "set": {**NETWORKS, "ema": 0.5, "lr": 0.01}}
     return stylekit.train("cyclegan", out=out, size=32, steps=1, workers=0, **given)
+
+
+@pytest.fixture
+def invert(tmp_path: Path) -> tuple[Path, Path]:
+    """A method without weights in a plugin file of its own, and a model of it."""
+    plugin, model = tmp_path / "invert_it.py", tmp_path / "invert.safetensors"
+    plugin.write_text(INVERT)
+    namespace: dict[str, type[stylekit.Method]] = {}
+    exec(INVERT, namespace)
+    save(namespace["Invert"](), "invert", model)
+    return plugin, model
+
+
+@pytest.fixture(scope="session")
+def adain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model for any style. Nobody writes there."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("adain") / "adain.safetensors"
+    save(make("method", "adain", **plugins.find("method", "adain").presets["tiny"]), "adain", path)
+    return path
+
+
+@pytest.fixture
+def place(paint: Paint, tmp_path: Path) -> Path:
+    """A folder with a photo, two styles, a mask and a style file of ``color-pca``."""
+    paint(tmp_path / "photo.png")
+    paint(tmp_path / "red.png", 30, 20, seed=1)
+    paint(tmp_path / "blue.png", 25, 35, seed=2)
+    mask = np.zeros((40, 48), np.uint8)
+    mask[:, :20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    write_style(tmp_path / "red.style", load("color-pca", "cpu").style(tmp_path / "red.png"))
+    return tmp_path

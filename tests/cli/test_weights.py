@@ -40,6 +40,22 @@ def test_list_tells_name_state_size_licence_address_and_folder(program: Program,
     )
 
 
+@pytest.mark.parametrize(("content", "size"), [(b"another", ""), (b"weig", "It has 4 bytes of 7. ")])
+def test_list_verifies_what_is_here(program: Program, mine: Path, content: bytes, size: str) -> None:
+    """One of the published size and other content, and one that broke off."""
+    path = mine.parent / "cache" / "vgg16-397923af.pth"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    told = program("weights", "list")
+    assert told.code == 0
+    assert (
+        "for the encoder vgg16\n  here, but cannot be used, 0 MB; BSD-3-Clause, as torchvision; trained on ImageNet, whose "
+        "terms may apply\n  https://download.pytorch.org/models/vgg16-397923af.pth\n"
+        f"  {path} is not the published vgg16-397923af.pth. {size}Its SHA-256 is {hashlib.sha256(content).hexdigest()}, "
+    ) in told.out
+    assert "\nvgg19: VGG-19 trained to classify ImageNet" in told.out  # and the others are listed all the same
+
+
 def test_fetch_tells_where_the_file_is(program: Program, mine: Path) -> None:
     told = program("weights", "fetch", "vgg16", "--from", mine)
     path = mine.parent / "cache" / "vgg16-397923af.pth"

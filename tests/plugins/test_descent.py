@@ -178,6 +178,39 @@ def test_the_objectives_slopes_sum_to_its_derivative(level: int) -> None:
     torch.testing.assert_close(summed, derivative, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("level", "styles", "contents"), [(0, 3, 2), (1, 2, 2), (2, 1, 1)])
+def test_the_weights_are_shared_by_the_levels_that_count(level: int, styles: int, contents: int) -> None:
+    """Of three levels: the style is compared at this one and each coarser one, the content at those but the finest.
+
+    The copies are pictures of their own here, so that each has a slope of its own."""
+    method = small(style=5.0, content=3.0, color=2.0, total_variation=7.0).double()
+    filters, bias = method.encoder.filters, method.encoder.bias
+    sizes = [(12, 20), (6, 10), (3, 5)]
+
+    def seen(x: Tensor) -> Tensor:
+        return F.conv2d(F.pad(x - 0.5, [filters.shape[-1] // 2] * 4, mode="replicate"), filters, bias).relu()
+
+    def colors(x: Tensor) -> Tensor:
+        return gram(torch.cat([x, torch.ones_like(x[:, :1])], 1))
+
+    style, content = [drawn(1, 3, *size) for size in sizes], [drawn(2, 3, *size).square() for size in sizes]
+    goal = Goal([gram(seen(x)) for x in style], [colors(x) for x in style], [normalised(seen(x)) for x in content[1:]])
+    copies = [(1.4 * drawn(2, 3, *size).flip(3) - 0.2).requires_grad_(True) for size in sizes[level:]]
+    first = copies[0]
+    expected = 2.0 * relative(colors(first), goal.colors[level]) + 7.0 * variation(first)
+    expected = expected + 10.0 * (first - first.clamp(0, 1)).square().mean((1, 2, 3))
+    for at, image in enumerate(copies, level):
+        expected = expected + 5.0 / styles * relative(gram(seen(image)), goal.grams[at])
+        if at > 0:
+            away = normalised(seen(image)) - goal.shown[at - 1]
+            expected = expected + 3.0 / contents * away.square().mean((1, 2, 3))
+    derivatives = torch.autograd.grad(expected.sum(), copies)
+    with torch.no_grad():
+        total, slopes = method._objective(copies, level, goal)
+    torch.testing.assert_close(total, expected.detach(), rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(slopes, list(derivatives), rtol=1e-9, atol=1e-13)
+
+
 def test_the_objective_is_that_of_gatys_where_the_two_agree() -> None:
     """One level and no coarser one: then there is no content in ours, and theirs is left out. The variation is divided
     by the number of differences here, and there by that of values; the range is no matter of theirs."""
