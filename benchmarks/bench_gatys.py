@@ -67,7 +67,7 @@ def plain_loss(method: Gatys, image: Tensor, shown: Mapping[str, Tensor], grams:
         method.content_weight * torch.stack(content).mean()
         + method.style_weight * torch.stack(style).mean()
         + method.color_weight * colors
-        + method.total_variation * (across.square().sum() + down.square().sum()) / image.numel()
+        + method.total_variation * (across.square().mean() + down.square().mean())
     )
     return loss
 

@@ -14,54 +14,23 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
-from stylekit.encoders import shapes
+from stylekit.encoders import mirror, require_layers, shapes
 from stylekit.images import pad_to
+from stylekit.losses import total_variation
 from stylekit.method import Batch, Statistics, Terms
 from stylekit.ops import adain_with, channel_stats
 
 __all__ = ["AdaIN"]
 
 EPS = 1e-5
-ALIKE = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
-"""How many convolutions without a change of width VGG-19 has at a stride, and so its mirror image."""
 
 
 def decay(progress: float) -> float:
     """As in the paper's code, ``1 / (1 + 5e-5 * step)`` over its 160,000 steps."""
     return 1 / (1 + 8 * progress)
-
-
-def total_variation(image: Tensor) -> Tensor:
-    """Mean squared difference of neighbours (Mahendran and Vedaldi 2015, with beta 2)."""
-    return image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()
-
-
-def mirror(layers: list[tuple[int, int]]) -> nn.Sequential:
-    """A decoder that goes the encoder's way back: the layout of the paper's for VGG-19 to relu4_1 (section 6.1).
-
-    Args:
-        layers: channels and stride, from shallow to deep
-    """
-    width, stride = layers[-1]
-    way = {stride: channels for channels, stride in reversed(layers)}  # the shallowest of each stride
-    way.setdefault(1, layers[0][0])
-    chain: list[nn.Module] = []
-
-    def convolve(before: int, after: int) -> None:
-        chain.extend([nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3), nn.ReLU()])
-
-    for finer in sorted((each for each in way if each < stride), reverse=True):
-        convolve(width, way[finer])
-        width = way[finer]
-        chain.append(nn.Upsample(scale_factor=stride // finer, mode="nearest"))
-        stride = finer
-        for _ in range(ALIKE.get(stride, 1)):
-            convolve(width, width)
-    chain += [nn.ReflectionPad2d(1), nn.Conv2d(width, 3, 3)]
-    return nn.Sequential(*chain)
 
 
 class AdaIN(Method):
@@ -99,9 +68,7 @@ class AdaIN(Method):
         self.encoder = make("encoder", encoder)
         known = shapes(self.encoder)
         self.layers = layers or tuple(known)
-        for layer in self.layers:
-            if layer not in known:
-                raise StylekitError(f"The encoder gives no layer {layer!r}. It gives: {', '.join(known)}.")
+        require_layers(self.layers, known)
         self.stride = known[self.layers[-1]][1]
         self.decoder = mirror([known[layer] for layer in self.layers])
         self.style, self.content, self.total_variation, self.lr = style, content, total_variation, lr
@@ -127,7 +94,7 @@ class AdaIN(Method):
             "style": self.style * torch.stack([F.mse_loss(*pair) for pair in pairs]).sum(),
         }
         if self.total_variation:
-            terms["total_variation"] = self.total_variation * total_variation(made["image"])
+            terms["total_variation"] = self.total_variation * total_variation(made["image"]).mean()
         return terms
 
     def describe(self, style: Tensor) -> dict[str, Tensor]:

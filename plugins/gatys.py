@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit import Method, Part, StylekitError, hookimpl, make
-from stylekit.errors import NotFinite, suggest
+from stylekit.encoders import require_layers
+from stylekit.errors import NotFinite
 from stylekit.images import pad_to, resize
 from stylekit.layers import require_options
+from stylekit.losses import gram_error, total_variation
 from stylekit.method import Statistics
 from stylekit.ops import gram_matrix, instance_norm
 
@@ -39,22 +41,6 @@ def shrunk(image: Tensor, level: int) -> Tensor:
     """The image with its sides halved so many times."""
     height, width = (max(1, side >> level) for side in image.shape[2:])
     return resize(image, (height, width)) if level else image
-
-
-def per_picture(values: Tensor) -> Tensor:
-    """The sum over all but the first dimension."""
-    return values.flatten(1).sum(1)
-
-
-def gram_error(gram: Tensor, wanted: Tensor) -> Tensor:
-    """The squared error of Gram matrices ``(N, C, C)``, as a share of the wanted ones' square: ``(N,)``."""
-    return per_picture((gram - wanted).square()) / per_picture(wanted.square()).clamp(min=1e-12)
-
-
-def roughness(image: Tensor) -> Tensor:
-    """The mean squared difference of neighbours ``(N,)``: total variation (Mahendran and Vedaldi 2015, beta = 2)."""
-    across, down = image.diff(dim=3).square(), image.diff(dim=2).square()
-    return (per_picture(across) + per_picture(down)) / image[0].numel()
 
 
 class Gatys(Method):
@@ -168,7 +154,7 @@ class Gatys(Method):
             grams: the wanted Gram matrices by layer, with N rows or one, and those of the ``colors``
         """
         features = self._features(image)
-        content = [per_picture((x - shown[name]).square()) / x[0].numel() for name, x in self._shown(features).items()]
+        content = [(x - shown[name]).square().mean((1, 2, 3)) for name, x in self._shown(features).items()]
         found = self._grams(image, features)
         colors = gram_error(found.pop("colors"), grams["colors"])
         style = [gram_error(gram, grams[name]) for name, gram in found.items()]
@@ -176,14 +162,12 @@ class Gatys(Method):
             self.content_weight * torch.stack(content).mean(0)
             + self.style_weight * torch.stack(style).mean(0)
             + self.color_weight * colors
-            + self.total_variation * roughness(image)
+            + self.total_variation * total_variation(image)
         )
 
     def _features(self, image: Tensor) -> Maps:
         features: Maps = self.encoder(pad_to(image, 1, getattr(self.encoder, "least_side", 1)))
-        for name in (*self.content_layers, *self.style_layers):
-            if name not in features:
-                raise StylekitError(f"The encoder of gatys gives no layer {name!r}. {suggest(name, features)}")
+        require_layers((*self.content_layers, *self.style_layers), features)
         return features
 
     def _shown(self, features: Maps) -> Maps:

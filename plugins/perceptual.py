@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, StylekitError, hookimpl, images, make, turn
-from stylekit.errors import suggest
+from stylekit.encoders import require_layers
 from stylekit.layers import NarrowConv2d, require_options
+from stylekit.losses import gram_error, total_variation
 from stylekit.method import Batch, Statistics, Terms
 from stylekit.ops import Activation, channel_stats, gram_matrix, instance_norm
 
@@ -100,19 +101,9 @@ def feature_loss(features: Tensor, wanted: Tensor) -> Tensor:
     return F.mse_loss(instance_norm(features, eps=1e-3), instance_norm(wanted, eps=1e-3))
 
 
-def relative_loss(grams: Tensor, wanted: Tensor) -> Tensor:
-    """The squared error of Gram matrices ``(N, C, C)``, relative to the square of the wanted ones; the pictures' mean."""
-    return ((grams - wanted).square().sum((1, 2)) / wanted.square().sum((1, 2)).clamp(min=1e-12)).mean()
-
-
 def style_of(image: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
     """What of a picture is its style: the Gram matrix of each layer, and the mean and the deviation of its colours."""
     return [*(gram_matrix(layer) for layer in features.values()), *channel_stats(image)]
-
-
-def total_variation(image: Tensor) -> Tensor:
-    """The mean absolute difference of neighbours, below plus beside."""
-    return (image[:, :, 1:] - image[:, :, :-1]).abs().mean() + (image[..., 1:] - image[..., :-1]).abs().mean()
 
 
 def name_of(picture: Path | str) -> str:
@@ -230,16 +221,14 @@ class Perceptual(Method):
         features = self.encoder(painted)
         with torch.no_grad():
             wanted = self.encoder(content)
-        for name in self.content_layers:
-            if name not in features:
-                raise StylekitError(f"The encoder has no layer {name!r} to compare. {suggest(name, features)}")
+        require_layers(self.content_layers, features)
         *grams, mean, std = zip(style_of(painted, features), made["targets"], strict=True)
         kept = [feature_loss(features[name], wanted[name]) for name in self.content_layers]
         return {
             "content": self.content_weight * torch.stack(kept).mean(),
-            "style": self.style_weight * torch.stack([relative_loss(*pair) for pair in grams]).mean(),
+            "style": self.style_weight * torch.stack([gram_error(*pair).mean() for pair in grams]).mean(),
             "color": self.color_weight * (F.mse_loss(*mean) + F.mse_loss(*std)),
-            "tv": self.tv_weight * total_variation(painted),
+            "tv": self.tv_weight * total_variation(painted, power=1.0).mean(),
         }
 
     def styles(self) -> dict[str, Statistics]:

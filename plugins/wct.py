@@ -8,18 +8,15 @@ is in the features' mean and covariance.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
-from stylekit.encoders import shapes
-from stylekit.errors import suggest
+from stylekit import Method, Part, Player, hookimpl, make, turn
+from stylekit.encoders import mirror, require_layers, shapes
 from stylekit.images import pad_to
-from stylekit.layers import NarrowConv2d
 from stylekit.method import Batch, Statistics, Terms, linear_decay
 from stylekit.ops import gram_matrix
 
@@ -75,26 +72,6 @@ def _exact(features: Tensor) -> torch.autocast:
     return torch.autocast(features.device.type, enabled=False)
 
 
-def mirror(layers: Sequence[tuple[int, int]]) -> nn.Sequential:
-    """A decoder of features to a picture, back through the layers up to theirs: channels and scale of each.
-
-    Of VGG-19's first layers of each scale, the paper's decoders up to ``relu3_1``, and with fewer convolutions beyond.
-    """
-    parts: list[nn.Module] = []
-    for (channels, scale), (to_channels, to_scale) in pairwise(reversed(layers)):
-        parts += [*_convolution(channels, to_channels), nn.ReLU()]
-        if scale > to_scale:
-            up = nn.Upsample(scale_factor=scale // to_scale)
-            parts += [up, *_convolution(to_channels, to_channels), nn.ReLU()]
-    if layers[0][1] > 1:
-        parts.append(nn.Upsample(scale_factor=layers[0][1]))
-    return nn.Sequential(*parts, *_convolution(layers[0][0], 3))
-
-
-def _convolution(before: int, after: int) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(1), (NarrowConv2d if after == 3 else nn.Conv2d)(before, after, 3)]
-
-
 class WCT(Method):
     """Whitens the content's features and colours them with the style's, layer by layer, from coarse to fine.
 
@@ -120,9 +97,7 @@ class WCT(Method):
         super().__init__()
         self.encoder = make("encoder", encoder)
         layers = dict(sorted(shapes(self.encoder).items(), key=lambda layer: layer[1][1]))  # largest first
-        for level in levels:
-            if level not in layers:
-                raise StylekitError(f"The encoder of wct has no layer {level!r}. {suggest(level, layers)}")
+        require_layers(levels, layers)
         names, sizes = list(layers), list(layers.values())
         self.stride = sizes[-1][1]
         self.decoders = nn.ModuleDict(

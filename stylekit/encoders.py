@@ -1,16 +1,21 @@
-"""Encoders as those need them who build on their features: which layers they give, and of what shapes."""
+"""Encoders as those need them who build on their features: their layers, of what shapes they are, and the way back."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, suggest
+from stylekit.layers import NarrowConv2d
 
-__all__ = ["shapes"]
+__all__ = ["mirror", "require_layers", "shapes"]
 
 _SIDE = 256
 """Of the picture that is looked at: a power of two, and no smaller than any stride."""
+_ALIKE = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
+"""How many convolutions without a change of width VGG-19 has at a stride, and so its mirror image."""
 
 
 def shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:
@@ -39,3 +44,46 @@ def shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:
             )
         found[layer] = (features.shape[1], _SIDE // features.shape[2])
     return found
+
+
+def require_layers(wanted: Iterable[str], given: Iterable[str]) -> None:
+    """Refuses names of layers that an encoder does not give.
+
+    Raises:
+        StylekitError: it does not give one of them; it names the nearest, and all that it gives.
+    """
+    given = list(given)
+    for layer in wanted:
+        if layer not in given:
+            raise StylekitError(f"The encoder gives no layer {layer!r}. {suggest(layer, given)}")
+
+
+def mirror(layers: Sequence[tuple[int, int]]) -> nn.Sequential:
+    """A decoder of an encoder's deepest layer to a picture, which goes the encoder's way back.
+
+    For VGG-19 its layout, and that of its weights, is the decoder's of Huang and Belongie 2017 (section 6.1, to relu4_1)
+    and of Li et al. 2017 (section 3.1, from each of its five).
+
+    Args:
+        layers: channels and stride of each, from shallow to deep, as :func:`shapes` tells them; the last one is decoded
+
+    Returns:
+        A network ``forward(features) -> image``, from ``(N, C, H, W)`` to ``(N, 3, H * stride, W * stride)``. Both sides
+        of the features must be of two pixels at least, for what is beyond the margin is mirrored.
+    """
+    width, stride = layers[-1]
+    way = {stride: channels for channels, stride in reversed(layers)}  # the shallowest of each stride
+    way.setdefault(1, layers[0][0])
+    chain: list[nn.Module] = []
+
+    def convolve(before: int, after: int) -> None:
+        chain.extend([nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3), nn.ReLU()])
+
+    for finer in sorted((each for each in way if each < stride), reverse=True):
+        convolve(width, way[finer])
+        width = way[finer]
+        chain.append(nn.Upsample(scale_factor=stride // finer))
+        stride = finer
+        for _ in range(_ALIKE.get(stride, 1)):
+            convolve(width, width)
+    return nn.Sequential(*chain, nn.ReflectionPad2d(1), NarrowConv2d(width, 3, 3))

@@ -1,4 +1,4 @@
-"""The shapes of encoders' layers, which are to be told without weights, and without a trace."""
+"""The shapes of encoders' layers, which are to be told without weights and without a trace, and the way back of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import StylekitError, make
-from stylekit.encoders import shapes
+from stylekit.encoders import mirror, require_layers, shapes
+from stylekit.layers import NarrowConv2d
 
 Maps = dict[str, Tensor]
 
@@ -98,3 +99,65 @@ def test_what_is_no_feature_map_of_a_whole_stride_is_refused(layer: Any, shape: 
         f"The layer 'odd' of the encoder is {shape} for a picture of 256 pixels, and must be a feature map (N, C, H, W) "
         "whose sides divide the picture's. Leave it out of the encoder's layers, or take another encoder."
     )
+
+
+def test_layers_that_are_not_given_are_refused() -> None:
+    require_layers(["near", "far", "near"], ("far", "near"))
+    require_layers([], {})
+    with pytest.raises(StylekitError) as raised:
+        require_layers(["far", "nearer", "no"], {"near": 0, "far": 1})
+    assert str(raised.value) == "The encoder gives no layer 'nearer'. Did you mean 'near'? There are: far, near."
+
+
+VGG = [(64, 1), (128, 2), (256, 4), (512, 8), (512, 16)]
+"""relu1_1, relu2_1, ... of VGG-19 (Simonyan and Zisserman 2015, table 1, column E)."""
+WAYS = {
+    1: "64-3",
+    2: "128-64 up 64-64 64-3",
+    3: "256-128 up 128-128 128-64 up 64-64 64-3",
+    4: "512-256 up 256-256 256-256 256-256 256-128 up 128-128 128-64 up 64-64 64-3",
+    5: "512-512 up 512-512 512-512 512-512 512-256 up 256-256 256-256 256-256 256-128 up 128-128 128-64 up 64-64 64-3",
+}
+"""The encoder's own convolutions and poolings from the first to each relu*_1, read backwards."""
+
+
+def way(decoder: nn.Sequential) -> str:
+    """Its convolutions and enlargements, each convolution with mirrored margins, and each but the last with a ReLU."""
+    told, layers = [], list(decoder)
+    while layers:
+        layer = layers.pop(0)
+        if isinstance(layer, nn.Upsample):
+            assert (layer.scale_factor, layer.mode) == (2, "nearest")
+            told.append("up")
+            continue
+        assert isinstance(layer, nn.ReflectionPad2d)
+        assert layer.padding == (1, 1, 1, 1)
+        conv = layers.pop(0)
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.kernel_size == (3, 3)
+        assert isinstance(layers.pop(0), nn.ReLU) if layers else isinstance(conv, NarrowConv2d)
+        told.append(f"{conv.in_channels}-{conv.out_channels}")
+    return " ".join(told)
+
+
+@pytest.mark.parametrize("depth", WAYS)
+def test_the_mirror_of_vgg_19_is_the_papers_decoder(depth: int) -> None:
+    with torch.device("meta"):  # the shapes alone
+        assert way(mirror(VGG[:depth])) == WAYS[depth]
+
+
+@pytest.mark.parametrize(
+    ("layers", "widths"),
+    [
+        ([(24, 8)], [(24, 24), (24, 24), (24, 3)]),  # a deep layer alone is mirrored up to the picture
+        ([(6, 1), (20, 4)], [(20, 6), (6, 6), (6, 3)]),
+        ([(6, 1), (5, 1)], [(5, 3)]),  # where the size does not change there is no step
+        ([(6, 1), (5, 1), (9, 2), (8, 2)], [(8, 6), (6, 6), (6, 3)]),  # to the shallowest of a size
+        ([(8, 2), (9, 2), (10, 16)], [(10, 8), (8, 8), (8, 8), (8, 8), (8, 3)]),
+        ([(7, 1), (7, 16), (9, 32)], [(9, 7), *[(7, 7)] * 5, (7, 3)]),  # VGG-19 has three more at 16 as well
+    ],
+)
+def test_the_mirror_of_any_layers_makes_pictures(layers: list[tuple[int, int]], widths: list[tuple[int, int]]) -> None:
+    decoder, (width, stride) = mirror(layers), layers[-1]
+    assert [(each.in_channels, each.out_channels) for each in decoder if isinstance(each, nn.Conv2d)] == widths
+    assert decoder(torch.rand(2, width, 2, 3)).shape == (2, 3, 2 * stride, 3 * stride)

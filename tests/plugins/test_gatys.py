@@ -86,7 +86,7 @@ def test_the_loss_is_its_formula() -> None:
         2 * (normalised(ours["middle"]) - shown).pow(2).mean((1, 2, 3))
         + 3 * sum(share(gram(ours[name]), gram(theirs[name])) for name in ("first", "middle", "last")) / 3
         + 5 * share(gram(with_one(image)), gram(with_one(style)))
-        + 7 * (across.pow(2).sum((1, 2, 3)) + down.pow(2).sum((1, 2, 3))) / (3 * 6 * 10)
+        + 7 * (across.pow(2).sum((1, 2, 3)) / (3 * 6 * 9) + down.pow(2).sum((1, 2, 3)) / (3 * 5 * 10))
     )
     torch.testing.assert_close(method.loss(image, {"middle": shown}, grams), expected, rtol=1e-10, atol=1e-12)
 

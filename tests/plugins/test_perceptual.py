@@ -23,15 +23,7 @@ from stylekit.runtime import Runtime
 from stylekit.seats import seat_players
 from stylekit.settings import read_assignments
 from stylekit.tensors import read_tensors
-from stylekit_plugins.perceptual import (
-    BLOCKS,
-    Perceptual,
-    StyleNetwork,
-    feature_loss,
-    name_of,
-    relative_loss,
-    total_variation,
-)
+from stylekit_plugins.perceptual import BLOCKS, Perceptual, StyleNetwork, feature_loss, name_of
 
 SMALL: dict[str, Any] = {
     "encoder": {"name": "random", "width": 8, "scales": 3},
@@ -163,23 +155,10 @@ def test_the_feature_loss_does_not_see_contrast_and_brightness_of_a_channel() ->
     assert float(feature_loss(100 * one * scale + shift, 100 * one)) < 1e-8
 
 
-def test_the_total_variation_is_that_of_neighbours() -> None:
-    image = torch.tensor([[[[0.0, 0.5, 0.25], [1.0, 0.0, 0.25]]]])
-    below, beside = (1.0 + 0.5 + 0.0) / 3, (0.5 + 0.25 + 1.0 + 0.25) / 4
-    assert float(total_variation(image)) == pytest.approx(below + beside)
-
-
 def gram_by_hand(features: Tensor) -> Tensor:
     """Johnson et al., equation 4, of (C, H, W)."""
     channels, height, width = features.shape
     return torch.einsum("chw,dhw->cd", features, features) / (channels * height * width)
-
-
-def test_the_loss_of_gram_matrices_is_each_pictures_error_relative_to_its_own_style() -> None:
-    grams = torch.stack([gram_by_hand(torch.rand(3, 4, 5, dtype=torch.float64)) for _ in range(2)])
-    wanted = torch.stack([7 * grams[0], grams[1] + torch.eye(3)])
-    by_hand = (36 / 49 + 3 / float((wanted[1] ** 2).sum())) / 2
-    assert float(relative_loss(grams, wanted)) == pytest.approx(by_hand, rel=1e-12)
 
 
 def test_the_terms_are_those_of_the_equations(two: list[Path]) -> None:
@@ -210,7 +189,8 @@ def test_the_terms_are_those_of_the_equations(two: list[Path]) -> None:
     assert float(terms["style"]) == pytest.approx(3 * style, rel=1e-5)  # the picture was resized in float32
     assert float(terms["color"]) == pytest.approx(5 * color, rel=1e-5)
     assert float(terms["content"]) == pytest.approx(2 * float(feature_loss(painted, content)), rel=1e-12)
-    assert float(terms["tv"]) == pytest.approx(7 * float(total_variation(painted)), rel=1e-12)
+    below, beside = (painted[:, :, 1:] - painted[:, :, :-1]).abs(), (painted[..., 1:] - painted[..., :-1]).abs()
+    assert float(terms["tv"]) == pytest.approx(7 * float(below.mean() + beside.mean()), rel=1e-12)
 
 
 def play(method: Perceptual, content: Tensor, steps: int) -> list[dict[str, float]]:
@@ -300,7 +280,7 @@ def test_a_picture_that_is_not_there_is_named_when_training_begins(tmp_path: Pat
 
 def test_a_layer_that_the_encoder_does_not_have_is_named() -> None:
     method = Perceptual(**SMALL | {"content_layers": ["scale9"]})
-    with pytest.raises(StylekitError, match=r"no layer 'scale9' to compare\. Did you mean 'scale"):
+    with pytest.raises(StylekitError, match=r"gives no layer 'scale9'\. Did you mean 'scale"):
         rehearse(method, {"content": torch.rand(1, 3, 32, 32)})
 
 

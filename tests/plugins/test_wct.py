@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import StylekitError
-from stylekit_plugins.wct import WCT, color, mirror, statistics, whiten
+from stylekit_plugins.wct import WCT, color, statistics, whiten
 
 Array = npt.NDArray[np.float64]
 SMALL: dict[str, Any] = {"encoder": {"name": "random", "width": 48, "side": 3, "scales": 2}, "lr": 2e-3}
@@ -129,17 +129,15 @@ def test_the_decomposition_comes_to_an_end(pattern: str) -> None:
         assert bool(statistics(maps)[1].isfinite().all())
 
 
-def test_the_decoder_is_the_encoders_mirror() -> None:
-    """As VGG's first three levels: 64, 128 and 256 channels, and half the size each."""
-    decoder = mirror([(64, 1), (128, 2), (256, 4)])
-    told = [layer for layer in decoder if isinstance(layer, nn.Conv2d | nn.Upsample)]
-    widths = [(layer.in_channels, layer.out_channels) for layer in told if isinstance(layer, nn.Conv2d)]
-    assert widths == [(256, 128), (128, 128), (128, 64), (64, 64), (64, 3)]
-    assert [isinstance(layer, nn.Upsample) for layer in told] == [False, True, False, False, True, False, False]
-    assert all(layer.mode == "nearest" for layer in told if isinstance(layer, nn.Upsample))
-    assert decoder(torch.rand(2, 256, 5, 7)).shape == (2, 3, 20, 28)
-    # an encoder that gives deep layers alone is mirrored up to the picture, and a layer of the same size without a step
-    assert mirror([(8, 4), (16, 4)])(torch.rand(1, 16, 3, 3)).shape == (1, 3, 12, 12)
+def test_each_layer_has_a_decoder_of_its_own() -> None:
+    """From each scale of the same width: a step, and the convolution behind it, for each that is larger."""
+    decoders = WCT(encoder={"name": "random", "width": 8, "side": 3, "scales": 3}).decoders
+    widths = {
+        name: [(each.in_channels, each.out_channels) for each in decoder.modules() if isinstance(each, nn.Conv2d)]
+        for name, decoder in decoders.items()
+    }
+    last = (8, 3)
+    assert widths == {"scale1": [last], "scale2": [(8, 8)] * 2 + [last], "scale3": [(8, 8)] * 4 + [last]}
 
 
 class Deep(nn.Module):
@@ -181,7 +179,7 @@ def test_levels_can_be_chosen() -> None:
     method = WCT(encoder=encoder, levels=["scale3", "scale1"])
     assert list(method.decoders) == ["scale1", "scale3"]
     assert {name.partition(".")[0] for name in method.describe(picture(0, 1, 32, 32))} == {"scale1", "scale3"}
-    with pytest.raises(StylekitError, match=r"The encoder of wct has no layer 'scale4'\. Did you mean 'scale"):
+    with pytest.raises(StylekitError, match=r"The encoder gives no layer 'scale4'\. Did you mean 'scale"):
         WCT(encoder=encoder, levels=["scale4"])
 
 
