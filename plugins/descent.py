@@ -22,7 +22,7 @@ from stylekit.color import color_stats, match_color
 from stylekit.images import pad_to
 from stylekit.layers import narrow_conv2d, require_options
 from stylekit.method import Batch, Statistics, Terms, linear_decay
-from stylekit.ops import gram_matrix
+from stylekit.ops import channel_stats, gram_matrix
 
 __all__ = ["Descent", "Updater"]
 
@@ -53,20 +53,28 @@ def gram_slope(features: Tensor, wanted: Tensor) -> Slope:
     return Slope(away.square().sum((1, 2)) / size, slope)
 
 
-def shown(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Features brought to mean 0 and std 1, so what they show without contrasts; and the std ``(N, C, 1, 1)``."""
-    centred = features - features.mean((2, 3), keepdim=True)
-    std = (centred.square().mean((2, 3), keepdim=True) + EPS).sqrt()
-    return centred / std, std
+def shown(features: Tensor) -> Tensor:
+    """Features brought to mean 0 and std 1: what they show, without contrasts."""
+    mean, std = (each[..., None, None] for each in channel_stats(features, EPS))
+    return torch.addcmul(-mean / std, features, 1 / std)
 
 
 def content_slope(features: Tensor, wanted: Tensor) -> Slope:
-    """The mean squared error of what features show."""
-    mine, std = shown(features)
-    away = mine - wanted
-    slope = 2 / features[0].numel() * away
-    slope = slope - slope.mean((2, 3), keepdim=True) - mine * (slope * mine).mean((2, 3), keepdim=True)
-    return Slope(away.square().mean((1, 2, 3)), slope / std)
+    """The mean squared error of what features show, whose mean is 0 as the wanted one's is.
+
+    The slope is a sum of the features, the wanted ones and a constant, each with a factor for every channel.
+    """
+    mean, std = channel_stats(features, EPS)
+    _, theirs = channel_stats(wanted, 0.0)
+    product = features * wanted
+    alike = product.mean((2, 3)) / std
+    squares = 1 - EPS / std.square()  # of what they show; their mean
+    error = (squares - 2 * alike + theirs.square()).mean(1)
+    share = 2 / features[0].numel() / std
+    factor = share * (1 - squares + alike) / std
+    factor, share, rest = (each[..., None, None] for each in (factor, share, -factor * mean))
+    # In the product's place: to get fresh memory takes longer than all this arithmetic.
+    return Slope(error, product.copy_(rest).addcmul_(features, factor).addcmul_(wanted, share, value=-1))
 
 
 def variation_slope(image: Tensor) -> Slope:
@@ -147,14 +155,14 @@ class Updater(nn.Module):
         for at, view in enumerate(seen, level):
             x = self.enter[at](view)
             if found:
-                x = x + self.down[at - 1](F.avg_pool2d(found[-1], 2))
-            found.append(F.leaky_relu(x, 0.1))
+                x += self.down[at - 1](F.avg_pool2d(found[-1], 2))
+            found.append(F.leaky_relu(x, 0.1, inplace=True))
         change: Tensor | None = None
         above: Tensor | None = None
         for at, x, slope in reversed(list(zip(range(level, level + len(seen)), found, slopes, strict=True))):
             if above is not None:
                 x = x + F.interpolate(self.up[at](above), scale_factor=2.0)
-            above = F.leaky_relu(self.mix[at](x), 0.1)
+            above = F.leaky_relu(self.mix[at](x), 0.1, inplace=True)
             here = (self.exit[at](above) - self.stride[at] * slope).to(slope)
             change = here if change is None else here + larger(change)
         assert change is not None
@@ -227,12 +235,12 @@ class Descent(Method):
     def _responses(self, image: Tensor) -> Tensor:
         margin = self.encoder.filters.shape[-1] // 2
         padded = F.pad(image - 0.5, [margin] * 4, mode="replicate").contiguous(memory_format=torch.channels_last)
-        return F.relu(F.conv2d(padded, self.encoder.filters, self.encoder.bias)).to(image)
+        return F.conv2d(padded, self.encoder.filters, self.encoder.bias).relu_().to(image)
 
     def _back(self, slope: Tensor, responses: Tensor, image: Tensor) -> Tensor:
         """The derivative by the image, of that by its responses."""
         filters, margin = self.encoder.filters, self.encoder.filters.shape[-1] // 2
-        through = torch.where(responses > 0, slope, 0.0)
+        through = torch.ops.aten.threshold_backward(slope, responses, 0)
         padded = narrow_conv2d(through, filters.flip(2, 3).transpose(0, 1), padding=2 * margin).to(image)
         by_image: Tensor = torch.ops.aten.replication_pad2d_backward(padded, image, [margin] * 4)
         return by_image
@@ -249,7 +257,7 @@ class Descent(Method):
         return told
 
     def _goal(self, content: list[Tensor], style: Statistics, strength: float) -> Goal:
-        what = [shown(self._responses(image))[0] for image in content[1:]]
+        what = [shown(self._responses(image)) for image in content[1:]]
         grams, colors = ([style[f"{name}{level}"] for level in range(self.levels)] for name in ("gram", "colors"))
         if strength < 1:  # on the way from the content's own
             grams = [gram_matrix(self._responses(x)).lerp(g, strength) for x, g in zip(content, grams, strict=True)]
@@ -264,10 +272,10 @@ class Descent(Method):
             responses = self._responses(image)
             style = gram_slope(responses, goal.grams[at])
             weight = self.style / len(images)
-            total, slope = total + weight * style.error, weight * style.slope
+            total, slope = total + weight * style.error, style.slope.mul_(weight)
             if at > 0:
                 content, weight = content_slope(responses, goal.shown[at - 1]), self.content / contents
-                total, slope = total + weight * content.error, slope + weight * content.slope
+                total, slope = total + weight * content.error, slope.add_(content.slope, alpha=weight)
             slopes.append(self._back(slope, responses, image))
         image = images[0]
         color = gram_slope(with_one(image), goal.colors[level])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -70,8 +69,10 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding
     each_row = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
     parts = F.conv2d(x, each_row, padding=padding).unflatten(1, (rows, channels))
     height = parts.shape[3] - rows + 1
-    out = torch.stack([parts[:, row, :, row : row + height] for row in range(rows)]).sum(0)
-    return out if bias is None else out + bias[:, None, None]
+    out = parts[:, 0, :, :height] + (0 if bias is None else bias[:, None, None])
+    for row in range(1, rows):
+        out += parts[:, row, :, row : row + height]
+    return out
 
 
 class NarrowConv2d(nn.Conv2d):
