@@ -69,7 +69,7 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding
     each_row = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
     parts = F.conv2d(x, each_row, padding=padding).unflatten(1, (rows, channels))
     height = parts.shape[3] - rows + 1
-    out = parts[:, 0, :, :height] + (0 if bias is None else bias[:, None, None])
+    out: Tensor = parts[:, 0, :, :height] + (0 if bias is None else bias[:, None, None])
     for row in range(1, rows):
         out += parts[:, row, :, row : row + height]
     return out

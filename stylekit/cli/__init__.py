@@ -21,6 +21,7 @@ from stylekit.cli.added import add_commands
 from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
 from stylekit.cli.place import place
+from stylekit.cli.process import prepare
 from stylekit.cli.style import style
 from stylekit.cli.weights import weights
 from stylekit.errors import StylekitError, StylekitWarning, in_one_line
@@ -72,8 +73,7 @@ def _options(
 
 def main() -> None:
     """The program ``stylekit``: exit code 2 and one paragraph for what the user can mend."""
-    # Threads that wait by spinning make two busy programs on one machine ten times slower each. Read as torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    prepare()
     warnings.showwarning = PlainWarnings()
     warnings.simplefilter("default", StylekitWarning)  # whatever the environment makes of warnings
     arguments = sys.argv[1:]

@@ -1,0 +1,51 @@
+"""What the program asks of its own process, seen in processes of their own."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import pytest
+
+GLIBC = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallinfo2")
+
+# Blocks that are mapped one by one, as glibc counts them (hblks), while a large one is held and the process is prepared.
+PROGRAM = """
+import ctypes, os, sys
+from stylekit.cli.process import prepare
+
+class Counts(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Counts
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+prepare()
+before = libc.mallinfo2()
+block = libc.malloc(1 << 27)
+held = libc.mallinfo2()
+libc.free(block)
+freed = libc.mallinfo2()
+print(held.hblks - before.hblks, freed.arena - before.arena > 1 << 26, os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+"""
+
+
+def told(**variables: str) -> str:
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GLIBC_TUNABLES")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment | variables, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(not GLIBC, reason="counts of glibc's memory are asked for")
+def test_freed_memory_is_kept_unless_the_user_chose_otherwise() -> None:
+    assert told() == "0 True PASSIVE False"
+    assert told(GLIBC_TUNABLES="glibc.malloc.arena_max=8") == "1 False PASSIVE False"
+    assert told(MALLOC_TRIM_THRESHOLD_="1000000", OMP_WAIT_POLICY="ACTIVE") == "1 False ACTIVE False"
