@@ -7,6 +7,7 @@ take turns, and a ratio is the median over the rounds.
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from stylekit import images
 from stylekit.memory import PeakBytes
 from stylekit.model import Model
 from stylekit_plugins.adain import AdaIN
@@ -161,6 +163,35 @@ def test_adain(benchmark: Any, record: Any) -> None:
     assert figures["style_known_times_as_fast"] > 1.4
     assert figures["with_style_times_as_fast"] > 0.95
     assert peaks["with_style"] < peaks["plain"]
+
+
+@pytest.mark.parametrize(("name", "size", "count"), [("512", 512, 1), ("1024", 1024, 1), ("folder", 320, 100)])
+def test_program(benchmark: Any, record: Any, tmp_path: Path, name: str, size: int, count: int) -> None:
+    """The whole command, with its start and the import of torch, reading and writing."""
+    (tmp_path / "in").mkdir()
+    for index in range(count):
+        height = size if count == 1 else size * (3 + index % 3) // 4  # as in folders, one is not like another
+        images.write(tmp_path / "in" / f"{index}.jpg", images.resize(render(index, size=size)[None], (height, size)))
+    images.write(tmp_path / "style.png", draw("strokes", STYLE, 1)[None])
+    command = (sys.executable, "-m", "stylekit", "stylize", "in", "--style", "style.png", "-o", "out")
+    runs = [
+        benchmark.pedantic(run, (command, tmp_path), rounds=1) if number == 0 else run(command, tmp_path)
+        for number in range(3 if count == 1 else 1)
+    ]
+    assert len(list((tmp_path / "out").iterdir())) == count
+    seconds, busy, peak = (statistics.median(column) for column in zip(*runs, strict=True))
+    record(f"program_{name}", {"pictures": count, "seconds": seconds, "cores_busy": busy, "peak_mb": peak})
+
+
+def run(command: tuple[str, ...], folder: Path) -> tuple[float, float, float]:
+    """Seconds of a command, how many cores it kept busy, and the megabytes that it took at most."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return round(seconds, 2), round((used.ru_utime + used.ru_stime) / seconds, 2), round(used.ru_maxrss / 1024, 1)
 
 
 def main(way: str, size: str) -> None:

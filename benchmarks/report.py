@@ -96,6 +96,22 @@ def memory(row: dict[str, Any], way: str) -> str:
     return f"{row[f'{way}_peak_tensor_mb']} MB | {f'{process} MB' if process else ''}"
 
 
+def program() -> str:
+    """Seconds of whole commands."""
+    figures = json.loads((RESULTS / "cpu.json").read_text())["figures"]
+    rows = {key: row for key, row in figures.items() if key.startswith("program_")}
+    if not rows:
+        return "Not yet measured."
+    lines = ["| `stylekit stylize` | seconds | of them cores busy | memory of the process |", "|---|---|---|---|"]
+    for key, row in rows.items():
+        size, count = key.removeprefix("program_"), row["pictures"]
+        what = (
+            f"a picture of {size} x {size}" if count == 1 else f"a folder of {count} pictures, 320 x 240 to 320 x 400"
+        )
+        lines.append(f"| {what} | {row['seconds']:.2f} | {row['cores_busy']:.2f} | {row['peak_mb']:.0f} MB |")
+    return "\n".join(lines)
+
+
 def optimising() -> str:
     """Seconds an evaluation of Gatys' loss, and where they go."""
     told = json.loads((RESULTS / "cpu.json").read_text())
@@ -251,6 +267,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "kernels": (lambda: on_all(summary), ROOT / "README.md"),
     "kernels-all": (lambda: on_all(every_shape), ROOT / "docs" / "kernels.md"),
     "stylizing": (stylizing, ROOT / "docs" / "speed.md"),
+    "program": (program, ROOT / "docs" / "speed.md"),
     "optimising": (optimising, ROOT / "docs" / "speed.md"),
     "judged": (judged, ROOT / "docs" / "weights.md"),
     "small": (small, ROOT / "docs" / "weights.md"),

@@ -21,18 +21,24 @@ MARGIN = 1.5
 
 
 class PeakBytes(TorchDispatchMode):
-    """Counts the bytes of the storages that come into being within the block and are alive at once; ``peak`` is the most."""
+    """Counts the bytes of the storages that come into being within the block and are alive at once; ``peak`` is the most.
+
+    ``draws`` says whether random numbers of a CPU are drawn there.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.alive, self.peak = 0, 0
+        self.alive, self.peak, self.draws = 0, 0, False
         self._known: set[int] = set()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         self._note((args, kwargs), new=False)  # such as weights, of which the result may be another view
+        state = torch.get_rng_state() if torch.Tag.nondeterministic_seeded in func.tags else None
         result = func(*args, **(kwargs or {}))
+        if state is not None:  # a dropout that is switched off has the tag, and draws nothing
+            self.draws |= not torch.equal(state, torch.get_rng_state())
         self._note(result, new=True)
         return result
 
@@ -56,18 +62,16 @@ class PeakBytes(TorchDispatchMode):
         self.alive -= size
 
 
-def needed_bytes(stylize: Callable[[Tensor], Tensor], height: int, width: int, probe: int = PROBE) -> int:
-    """About how many bytes ``stylize`` needs for an image of that size, scaled up from a small probe.
+def try_out(stylize: Callable[[Tensor], Tensor], probe: int = PROBE) -> tuple[float, bool]:
+    """Tries a small image: about how many bytes a pixel needs, and whether random numbers are drawn for it.
 
     Args:
         stylize: takes and gives ``(1, 3, H, W)``
-        height: rows of the image
-        width: columns of the image
-        probe: side of the probe
+        probe: side of the image
     """
     with torch.inference_mode(), PeakBytes() as count:
         stylize(torch.zeros(1, 3, probe, probe))
-    return int(MARGIN * count.peak * height * width / probe**2)
+    return MARGIN * count.peak / probe**2, count.draws
 
 
 def free_memory(device: torch.device) -> int:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit.memory import MARGIN, PeakBytes, _left_by_cgroups, free_memory, needed_bytes
+from stylekit.memory import MARGIN, PeakBytes, _left_by_cgroups, free_memory, try_out
+from stylekit.seeding import seeded
 
 FLOAT = 4
+
+
+def needed_bytes(stylize: Callable[[Tensor], Tensor], height: int, width: int) -> float:
+    return try_out(stylize)[0] * height * width
 
 
 def test_one_convolution_by_hand() -> None:
@@ -64,6 +70,18 @@ def test_the_count_ends_with_the_block() -> None:
     assert count.alive == 0
 
 
+@pytest.mark.parametrize(
+    ("draw", "draws"),
+    [(torch.rand_like, True), (F.dropout, True), (torch.clone, False), (lambda x: F.dropout(x, training=False), False)],
+)
+def test_random_numbers_are_noticed(draw: Callable[[Tensor], Tensor], draws: bool) -> None:
+    def stylize(image: Tensor) -> Tensor:
+        with seeded("noise", 1):  # that alone draws nothing
+            return draw(image)
+
+    assert try_out(stylize)[1] is draws
+
+
 def test_free_memory_is_what_this_machine_has() -> None:
     assert 2**26 < free_memory(torch.device("cpu")) < 2**50
 
@@ -105,14 +123,14 @@ def test_the_estimate_is_within_a_factor_of_two_of_what_a_process_takes() -> Non
 import torch
 from pathlib import Path
 from stylekit import make
-from stylekit.memory import needed_bytes
+from stylekit.memory import try_out
 
 def peak():
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
 
 network = make("generator", {"name": "resnet", "blocks": 1, "width": 32}).eval()
-estimate = needed_bytes(network, 1024, 1024)
+estimate = try_out(network)[0] * 1024**2
 before = peak()
 with torch.no_grad():
     network(torch.rand(1, 3, 1024, 1024))

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 USUAL = "stylekit-small"
 """The model that is taken if none is named."""
+AT_ONCE = 4
+"""Pictures that are made at the same time at the most: more of them wait for Python."""
+LARGE = 2**20
+"""Pixels of a picture that is made alone: it keeps all cores busy by itself, and is long to wait for."""
 PREVIEWS = 10
 """About how many pictures are kept of one that is optimised."""
 FORESEEN = (StylekitError, OSError, RuntimeError, MemoryError)
@@ -108,8 +112,7 @@ def command(
     if preview:
         with explained(preview):
             preview.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(RuntimeError, MemoryError):  # these are told for each picture
-        loaded.require_memory(1, 1, direction)
+    crew = _Crew(loaded, direction, len(targets))
 
     def stylised(picture: Picture) -> Picture:
         height, width = picture.image.shape[-2:]
@@ -118,7 +121,7 @@ def command(
             picture, styles, direction, mask=masks, strength=strength, keep_color=keep_color, seed=seed
         )
 
-    _all(loaded, targets, out, ways, len(regions), stylised)
+    _all(loaded, targets, out, ways, len(regions), stylised, crew)
 
 
 def _weighted(text: str) -> tuple[str, float]:
@@ -157,6 +160,7 @@ def _all(
     ways: Mapping[Path, Path],
     regions: int,
     stylize: Callable[[Picture], Picture],
+    crew: _Crew,
 ) -> None:
     """Stylises every picture, shows how far that is, and says at the end, or when it is interrupted, how many are done."""
     from stylekit import images
@@ -181,7 +185,9 @@ def _all(
         with Progress(console=console, disable=not console.is_terminal) as bar:
             done = bar.add_task("stylising", total=len(targets))
             model.method.watch = watched = _Watched(bar, regions)
-            for source, error in overlapped(targets, images.read, make, write):
+            for source, error in overlapped(
+                targets, images.read, make, write, crew.at_once, crew.prepare, crew.together
+            ):
                 bar.advance(done)
                 failures += [failure(source, error)] if error else []
     except KeyboardInterrupt:
@@ -193,6 +199,38 @@ def _all(
     if failures:
         console.print("These failed:\n" + "\n".join(failures), markup=False, soft_wrap=True)
         raise typer.Exit(1)
+
+
+class _Crew:
+    """How many pictures threads make at once: on a CPU a picture of usual size leaves cores idle.
+
+    Args:
+        model: what stylises them
+        direction: one of its directions
+        pictures: how many there are
+    """
+
+    def __init__(self, model: Model, direction: str | None, pictures: int) -> None:
+        import torch
+
+        from stylekit.memory import free_memory
+
+        self.model, self.direction, cores, apart = model, direction, torch.get_num_threads(), False
+        with contextlib.suppress(RuntimeError, MemoryError):  # these are told for each picture
+            apart = model.threads_apart(direction)
+        self.at_once = min(AT_ONCE, cores, pictures) if apart and model.device.type == "cpu" else 1
+        self.cores, self.share = cores // self.at_once, free_memory(model.device) // self.at_once
+
+    def prepare(self) -> None:
+        """Gives a thread its cores."""
+        import torch
+
+        torch.set_num_threads(self.cores)
+
+    def together(self, picture: Picture) -> bool:
+        """Whether a picture leaves room for others, in time and in memory."""
+        height, width = picture.image.shape[-2:]
+        return height * width <= LARGE and self.model.needed_memory(height, width, self.direction) <= self.share
 
 
 class _Watched:

@@ -69,3 +69,63 @@ def test_what_no_one_expected_fails_alone_and_ctrl_c_ends_it_at_once() -> None:
             overlapped(range(5), lambda item: item, partial(make_it, error=KeyboardInterrupt), lambda item, made: None)
         )
     assert begun == [0, 1]
+
+
+def test_several_are_made_at_once_but_for_those_that_are_made_alone() -> None:
+    """Items below 10 may go together; two of them meet at a barrier, which one alone would never pass."""
+    meeting = threading.Barrier(2, timeout=20)
+    main, prepared = threading.get_ident(), set[int]()
+    making, alone, written = set[int](), list[set[int]](), list[int]()
+
+    def make_it(item: int, given: int) -> int:
+        making.add(item)
+        if item < 10:
+            assert threading.get_ident() in prepared
+            meeting.wait()
+        else:
+            assert threading.get_ident() == main
+            alone.append(set(making))
+        making.discard(item)
+        if item in (3, 12):
+            raise StylekitError(f"cannot make {item}")
+        return given + 1
+
+    def write_it(item: int, made: int) -> None:
+        assert made == item + 1
+        written.append(item)
+
+    items = [0, 1, 10, 2, 3, 11, 12, 4, 5]
+    found = list(
+        overlapped(
+            items,
+            lambda item: item,
+            make_it,
+            write_it,
+            2,
+            lambda: prepared.add(threading.get_ident()),
+            lambda n: n < 10,
+        )
+    )
+    assert [item for item, _ in found] == items
+    assert {item: str(error) for item, error in found if error} == {3: "cannot make 3", 12: "cannot make 12"}
+    assert alone == [{10}, {11}, {12}]
+    assert sorted(written) == sorted(set(items) - {3, 12})
+
+
+def test_few_are_held_while_several_are_made() -> None:
+    lock, held, most = threading.Lock(), 0, 0
+
+    def load_it(item: int) -> int:
+        nonlocal held, most
+        with lock:
+            held += 1
+            most = max(most, held)
+        return item
+
+    def write_it(item: int, made: int) -> None:
+        nonlocal held
+        with lock:
+            held -= 1
+
+    assert len(list(overlapped(range(60), load_it, lambda item, given: given, write_it, 3))) == 60
+    assert most <= 2 * (AHEAD + 3) + 1
