@@ -179,7 +179,7 @@ class Goal(NamedTuple):
 
 
 class Descent(Method):
-    """Any style at once: colours matched, then nine learnt steps down the slope of Gatys' objective.
+    """Any style at once: colours matched, then nine learnt steps down the slope of Gatys' objective, and colours again.
 
     Args:
         encoder: fixed filters of one scale; they need ``filters`` (C, 3, K, K) and ``bias`` (C,), as ``random`` has
@@ -334,7 +334,12 @@ class Descent(Method):
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
         height, width = content.shape[-2:]
         (image,) = self._descend(self._ready(content, style, strength), style, strength)
-        return image[..., :height, :width].contiguous()
+        mean, root = style["color.mean"], style["color.root"]
+        if strength < 1:
+            own_mean, own_root = color_stats(content)
+            mean, root = own_mean.lerp(mean, strength), own_root.lerp(root, strength)
+        # Once more, as the descent leaves faint tints, which are seen most where a style is grey.
+        return match_color(image[..., :height, :width], mean, root)
 
     def forward(self, batch: Batch) -> list[Tensor]:
         with torch.no_grad():

@@ -335,6 +335,17 @@ def test_strength_leads_from_the_content_to_the_style() -> None:
         torch.testing.assert_close(out.mean((2, 3)), mean, atol=0.03, rtol=0)
 
 
+def test_no_tints_are_left_where_the_style_is_grey() -> None:
+    method = small()
+    content, grey = texture("leaves"), texture("strokes", 1).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        out = method.transfer(content, method.describe(grey))
+        steps = method._descend(method._ready(content, method.describe(grey)), method.describe(grey))[0]
+    assert (steps.amax(1) - steps.amin(1)).max() > 0.02  # what the steps alone leave
+    assert (out.amax(1) - out.amin(1)).max() < 1 / 255
+    assert out.std() > 0.9 * grey.std()
+
+
 def test_each_picture_of_a_batch_takes_its_own_style_or_the_one_for_all() -> None:
     method = small()
     content = torch.cat([texture("leaves"), texture("clouds")])
