@@ -153,6 +153,12 @@ def judged() -> str:
         lines.append(
             f"| {name} | {' | '.join(marks)} | {row['clipped']:.1%} | {row['blotches']:.1f} | {row['seconds']:.2f} |"
         )
+    mine, real = (told["medians"].get(name) for name in ("stylekit-small", "runs/trained-on-real-pictures"))
+    if mine and real:
+        shares = (f"{mark} {mine[mark] / real[mark]:.2f}" for mark in ("content", "style", "texture"))
+        lines.append(
+            f"\n`stylekit-small`, as a share of the same network trained on real pictures: {', '.join(shares)}."
+        )
     return "\n".join(lines)
 
 

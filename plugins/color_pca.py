@@ -19,6 +19,7 @@ class ColorPCA(Method):
     """Gives the content the mean colour and the colour covariance of the style, by the map that moves colours least."""
 
     needs = ()
+    thread_safe = True
     described_by = ()
 
     def describe(self, style: Tensor) -> Statistics:

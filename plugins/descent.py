@@ -66,10 +66,10 @@ def content_slope(features: Tensor, wanted: Tensor) -> Slope:
     """
     mean, std = channel_stats(features, EPS)
     _, theirs = channel_stats(wanted, 0.0)
-    product = features * wanted
+    product = (features - mean[..., None, None]).mul_(wanted)
     alike = product.mean((2, 3)) / std
     squares = 1 - EPS / std.square()  # of what they show; their mean
-    error = (squares - 2 * alike + theirs.square()).mean(1)
+    error = (squares - 2 * alike + theirs.square()).mean(1).clamp(min=0)
     share = 2 / features[0].numel() / std
     factor = share * (1 - squares + alike) / std
     factor, share, rest = (each[..., None, None] for each in (factor, share, -factor * mean))
@@ -200,6 +200,7 @@ class Descent(Method):
         "tiny": {"plan": (1, 1, 0), "widths": (8, 8, 8), "encoder": {"name": "random", "scales": 1, "width": 16}}
     }
     ships = ("encoder", "updater")
+    thread_safe = True
     tuning: ClassVar[Mapping[str, Any]] = {"lr": 5e-4}
 
     def __init__(

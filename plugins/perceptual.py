@@ -138,6 +138,7 @@ class Perceptual(Method):
 
     needs = ("content",)
     ships = ("network",)
+    thread_safe = True
     described_by = ("network",)  # scales and shifts are of use in their own network only
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {  # minutes on a CPU, and no weights to fetch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -69,10 +70,13 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding
     each_row = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
     parts = F.conv2d(x, each_row, padding=padding).unflatten(1, (rows, channels))
     height = parts.shape[3] - rows + 1
-    out: Tensor = parts[:, 0, :, :height] + (0 if bias is None else bias[:, None, None])
+    # Sums in half precision would be rounded at every row.
+    out: Tensor = parts[:, 0, :, :height].to(torch.promote_types(parts.dtype, torch.float32), copy=True)
     for row in range(1, rows):
         out += parts[:, row, :, row : row + height]
-    return out
+    if bias is not None:
+        out += bias[:, None, None]
+    return out.to(parts.dtype)
 
 
 class NarrowConv2d(nn.Conv2d):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -21,14 +22,11 @@ MARGIN = 1.5
 
 
 class PeakBytes(TorchDispatchMode):
-    """Counts the bytes of the storages that come into being within the block and are alive at once; ``peak`` is the most.
-
-    ``draws`` says whether random numbers of a CPU are drawn there.
-    """
+    """Counts the bytes of the storages that come into being within the block and are alive at once; ``peak`` is the most."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.alive, self.peak, self.draws = 0, 0, False
+        self.alive, self.peak = 0, 0
         self._known: set[int] = set()
 
     @classmethod
@@ -40,10 +38,7 @@ class PeakBytes(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         self._note((args, kwargs), new=False)  # such as weights, of which the result may be another view
-        state = torch.get_rng_state() if torch.Tag.nondeterministic_seeded in func.tags else None
         result = func(*args, **(kwargs or {}))
-        if state is not None:  # a dropout that is switched off has the tag, and draws nothing
-            self.draws |= not torch.equal(state, torch.get_rng_state())
         self._note(result, new=True)
         return result
 
@@ -67,16 +62,24 @@ class PeakBytes(TorchDispatchMode):
         self.alive -= size
 
 
-def try_out(stylize: Callable[[Tensor], Tensor], probe: int = PROBE) -> tuple[float, bool]:
-    """Tries a small image: about how many bytes a pixel needs, and whether random numbers are drawn for it.
+def bytes_per_pixel(stylize: Callable[[Tensor], Tensor], probe: int = PROBE) -> float:
+    """About how many bytes ``stylize`` needs for each pixel of an image, found out with a small one.
 
     Args:
         stylize: takes and gives ``(1, 3, H, W)``
-        probe: side of the image
+        probe: side of the small image
     """
     with torch.inference_mode(), PeakBytes() as count:
         stylize(torch.zeros(1, 3, probe, probe))
-    return MARGIN * count.peak / probe**2, count.draws
+    return float(MARGIN * count.peak / probe**2)
+
+
+def give_back_freed() -> None:
+    """Gives memory that was freed, and that the C library keeps, back to the system, so that it counts as free."""
+    with contextlib.suppress(ImportError, OSError, AttributeError):  # malloc_trim is glibc's
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory(device: torch.device) -> int:

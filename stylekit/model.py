@@ -16,7 +16,7 @@ from stylekit import controls, images, origins, plugins
 from stylekit.controls import KeepColor, Mask
 from stylekit.errors import StylekitError, suggest
 from stylekit.images import Picture
-from stylekit.memory import PROBE, free_memory, try_out
+from stylekit.memory import PROBE, bytes_per_pixel, free_memory, give_back_freed
 from stylekit.method import Method, Statistics
 from stylekit.model_files import find, held, read, shipped
 from stylekit.parts import make, override
@@ -102,7 +102,7 @@ class Model:
     def __init__(self, method: Method, name: str) -> None:
         self.method = method.eval()
         self.name = name
-        self._tried: dict[str | None, tuple[float, bool]] = {}
+        self._bytes_per_pixel: dict[str | None, float] = {}
         self._seen: tuple[object, str, dict[str, tuple[int, ...]]] | None = None
 
     @property
@@ -233,7 +233,8 @@ class Model:
     ) -> Image_:
         """Stylises an image and gives one of the same kind and size.
 
-        The generators of random numbers, which all threads share, are seeded meanwhile: see :meth:`threads_apart`.
+        The generators of random numbers, which all threads share, are seeded meanwhile. So threads may stylise with one
+        model at once if its method is ``thread_safe``.
 
         Args:
             image: float tensor ``(N, 3, H, W)`` in [0, 1], or a PIL picture, whose alpha is kept
@@ -358,7 +359,9 @@ class Model:
 
     def needed_memory(self, height: int, width: int, direction: str | None = None) -> int:
         """About how many bytes it takes to stylise an image of that size; what a pixel needs is tried out once, in small."""
-        return int(self._try_out(direction)[0] * height * width)
+        if direction not in self._bytes_per_pixel:
+            self._bytes_per_pixel[direction] = self._try_out(direction)
+        return int(self._bytes_per_pixel[direction] * height * width)
 
     def require_memory(self, height: int, width: int, direction: str | None = None) -> None:
         """Refuses an image that will not fit into the memory that is free.
@@ -366,30 +369,25 @@ class Model:
         Raises:
             StylekitError: it needs more; both figures are told. Or the model has no weights for that direction.
         """
-        needed, free = self.needed_memory(height, width, direction), free_memory(self.device)
+        needed = self.needed_memory(height, width, direction)
+        if needed > free_memory(self.device):
+            give_back_freed()
+        free = free_memory(self.device)
         if needed > free:
             raise StylekitError(
                 f"{width}x{height} pixels need about {needed / 2**30:.1f} GiB with this model, and {free / 2**30:.1f} GiB "
                 f"are free on {self.device}. Make the picture smaller, by a factor of {(needed / free) ** 0.5:.1f} a side."
             )
 
-    def threads_apart(self, direction: str | None = None) -> bool:
-        """Whether threads may stylise different images at once, with the same outcome as one after another.
-
-        Not so by an optimisation, which is watched, and where random numbers are drawn, whose generators threads share.
-        """
-        return self.method.exportable and not self._try_out(direction)[1]
-
-    def _try_out(self, direction: str | None) -> tuple[float, bool]:
-        """Bytes that a pixel takes, and whether numbers are drawn; 0 for an optimisation, which is too slow to be tried."""
-        if direction not in self._tried:
-            # A network pads what is smaller than its least side, and the padding would be scaled up as well.
-            probe = max(PROBE, *(getattr(part, "least_side", 1) for part in self.method.children()), 1)
-            style = torch.full((1, 3, probe, probe), 0.5) if self.method.describes() else None
-            self._known()  # once and before, so that it does not count
-            stylize = partial(self.stylize, style=style, direction=direction)
-            self._tried[direction] = try_out(stylize, probe) if self.method.exportable else (0.0, True)
-        return self._tried[direction]
+    def _try_out(self, direction: str | None) -> float:
+        """Bytes that a pixel takes; 0 for an optimisation, which is too slow to be tried."""
+        if not self.method.exportable:
+            return 0.0
+        # A network pads what is smaller than its least side, and the padding would be scaled up as well.
+        probe = max(PROBE, *(getattr(part, "least_side", 1) for part in self.method.children()), 1)
+        style = torch.full((1, 3, probe, probe), 0.5) if self.method.describes() else None
+        self._known()  # once and before, so that it does not count
+        return bytes_per_pixel(partial(self.stylize, style=style, direction=direction), probe)
 
     def _ready(self, image: Tensor, what: str) -> Tensor:
         form = f"{what} is a float tensor (N, 3, H, W) in [0, 1]"

@@ -10,17 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit.memory import MARGIN, PeakBytes, _left_by_cgroups, free_memory, try_out
-from stylekit.seeding import seeded
+from stylekit.memory import MARGIN, PeakBytes, _left_by_cgroups, bytes_per_pixel, free_memory
 
 FLOAT = 4
 
 
 def needed_bytes(stylize: Callable[[Tensor], Tensor], height: int, width: int) -> float:
-    return try_out(stylize)[0] * height * width
+    return bytes_per_pixel(stylize) * height * width
 
 
 def test_one_convolution_by_hand() -> None:
@@ -70,16 +68,33 @@ def test_the_count_ends_with_the_block() -> None:
     assert count.alive == 0
 
 
-@pytest.mark.parametrize(
-    ("draw", "draws"),
-    [(torch.rand_like, True), (F.dropout, True), (torch.clone, False), (lambda x: F.dropout(x, training=False), False)],
-)
-def test_random_numbers_are_noticed(draw: Callable[[Tensor], Tensor], draws: bool) -> None:
-    def stylize(image: Tensor) -> Tensor:
-        with seeded("noise", 1):  # that alone draws nothing
-            return draw(image)
+GIVEN_BACK = """
+import sys
+from pathlib import Path
+from stylekit.cli.process import prepare
+from stylekit.memory import give_back_freed
+import torch
 
-    assert try_out(stylize)[1] is draws
+def resident():
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+prepare()
+before = resident()
+tensor = torch.ones(2**26)
+del tensor
+kept = resident() - before
+give_back_freed()
+print(kept, resident() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory from Linux")
+def test_what_the_program_keeps_is_given_back_when_it_is_short() -> None:
+    done = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True, check=True)
+    kept, left = map(float, done.stdout.split())
+    assert kept == pytest.approx(256, abs=20)
+    assert left < 20
 
 
 def test_free_memory_is_what_this_machine_has() -> None:
@@ -123,14 +138,14 @@ def test_the_estimate_is_within_a_factor_of_two_of_what_a_process_takes() -> Non
 import torch
 from pathlib import Path
 from stylekit import make
-from stylekit.memory import try_out
+from stylekit.memory import bytes_per_pixel
 
 def peak():
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
 
 network = make("generator", {"name": "resnet", "blocks": 1, "width": 32}).eval()
-estimate = try_out(network)[0] * 1024**2
+estimate = bytes_per_pixel(network) * 1024**2
 before = peak()
 with torch.no_grad():
     network(torch.rand(1, 3, 1024, 1024))

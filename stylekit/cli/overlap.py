@@ -9,8 +9,10 @@ from itertools import islice
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
+MAKERS = "makers"
+"""What the names of their threads begin with."""
 AHEAD = 2
-"""Items read ahead, and items done or being written, beside those being made, at the most: so few are in memory at once."""
+"""Items read ahead, and items done or being written beside those being made, at the most: so few are in memory at once."""
 
 
 def overlapped(
@@ -37,7 +39,7 @@ def overlapped(
     reading: deque[tuple[Item, Future[Any]]] = deque()
     begun: deque[tuple[Item, Future[Any]]] = deque()
     files = ThreadPoolExecutor(2, thread_name_prefix="pictures")
-    makers = ThreadPoolExecutor(at_once, "makers", prepare) if at_once > 1 else None
+    makers = ThreadPoolExecutor(at_once, MAKERS, prepare) if at_once > 1 else None
     held = AHEAD + (at_once if makers else 0)
 
     def finish(item: Item, given: Any) -> Any:
@@ -45,7 +47,7 @@ def overlapped(
 
     try:
         while True:
-            for item in islice(left, held - len(reading)):
+            for item in islice(left, AHEAD - len(reading)):
                 reading.append((item, files.submit(_attempt, read, item)))
             if not reading:
                 break
@@ -63,9 +65,10 @@ def overlapped(
         while begun:
             yield _outcome(*begun.popleft())
     finally:
-        for pool in (files, makers):
-            if pool:
-                pool.shutdown(cancel_futures=True)
+        pools = [pool for pool in (files, makers) if pool]
+        for wait_for_it in (False, True):  # nothing more is begun anywhere, before the first is waited for
+            for pool in pools:
+                pool.shutdown(wait_for_it, cancel_futures=True)
 
 
 def _attempt(step: Callable[..., Any], item: Any, *given: Any) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stylekit import plugins
-from stylekit.cli.overlap import overlapped
+from stylekit.cli.overlap import MAKERS, overlapped
 from stylekit.cli.place import place
 from stylekit.errors import StylekitError, in_one_line
 from stylekit.files import explained
@@ -115,8 +117,9 @@ def command(
     crew = _Crew(loaded, direction, len(targets))
 
     def stylised(picture: Picture) -> Picture:
-        height, width = picture.image.shape[-2:]
-        loaded.require_memory(height, width, direction)
+        if not crew.together(picture):
+            height, width = picture.image.shape[-2:]
+            loaded.require_memory(height, width, direction)
         return loaded.stylize_picture(
             picture, styles, direction, mask=masks, strength=strength, keep_color=keep_color, seed=seed
         )
@@ -192,6 +195,10 @@ def _all(
                 failures += [failure(source, error)] if error else []
     except KeyboardInterrupt:
         say("Interrupted: ")
+        if any(
+            thread.name.startswith(MAKERS) for thread in threading.enumerate()
+        ):  # a second time: not to be waited for
+            os._exit(130)
         raise
     finally:
         model.method.watch = None
@@ -215,11 +222,13 @@ class _Crew:
 
         from stylekit.memory import free_memory
 
-        self.model, self.direction, cores, apart = model, direction, torch.get_num_threads(), False
         with contextlib.suppress(RuntimeError, MemoryError):  # these are told for each picture
-            apart = model.threads_apart(direction)
-        self.at_once = min(AT_ONCE, cores, pictures) if apart and model.device.type == "cpu" else 1
-        self.cores, self.share = cores // self.at_once, free_memory(model.device) // self.at_once
+            model.needed_memory(1, 1, direction)
+        cores, apart = torch.get_num_threads(), model.method.thread_safe and model.device.type == "cpu"
+        self.model, self.direction = model, direction
+        self.cores = -(-cores // min(AT_ONCE, pictures)) if apart else cores
+        self.at_once = cores // self.cores
+        self.share = free_memory(model.device) // 2 // self.at_once
 
     def prepare(self) -> None:
         """Gives a thread its cores."""
@@ -228,9 +237,11 @@ class _Crew:
         torch.set_num_threads(self.cores)
 
     def together(self, picture: Picture) -> bool:
-        """Whether a picture leaves room for others, in time and in memory."""
+        """Whether a picture leaves room for others, in time and in memory, of which they take half."""
         height, width = picture.image.shape[-2:]
-        return height * width <= LARGE and self.model.needed_memory(height, width, self.direction) <= self.share
+        if self.at_once == 1 or height * width > LARGE:
+            return False
+        return self.model.needed_memory(height, width, self.direction) <= self.share
 
 
 class _Watched:

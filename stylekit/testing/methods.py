@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from stylekit.testing.pictures import (
     BATCHES,
     ODD,
     SIDE,
+    difference,
     drawn,
     equal,
     first_difference,
@@ -194,6 +196,31 @@ def _twice(subject: Subject) -> str:
     return ""
 
 
+def _threads(subject: Subject) -> str:
+    method = _ready(subject).eval()
+    if not method.thread_safe:
+        return ""
+    style = pictures(1, which="style")
+    contents = [pictures(1, SIDE + 8 * number) for number in range(8)]
+    for what, stylize in _directions(method):
+        quiet = torch.no_grad()(stylize)
+        alone = [drawn(quiet, (content, style)) for content in contents]
+        require(
+            all(equal(out, drawn(quiet, (content, style), 1)) for content, out in zip(contents, alone, strict=True)),
+            f"{what} draws random numbers, whose generators threads share: leave thread_safe False.",
+        )
+        with ThreadPoolExecutor(4) as pool:
+            at_once = list(pool.map(quiet, contents, [style] * len(contents)))
+        require(
+            all(
+                out.shape == own.shape and difference(out, own) < 1e-3 for out, own in zip(at_once, alone, strict=True)
+            ),
+            f"{what} gives other pictures when threads call it at once: keep nothing on the method or its parts between "
+            "lines that another call changes, or leave thread_safe False.",
+        )
+    return "threads at once"
+
+
 def _seats(subject: Subject, draw: int = 0) -> tuple[Method, list[Seat]]:
     method = _ready(subject, draw)
     return method, seat_players(method)
@@ -349,6 +376,7 @@ METHOD = (
     Check("rehearsal", _rehearsal, after=_SIZE),
     Check("gradients", _gradients, after=_PLAYS),
     Check("repeated", _twice, after=_PLAYS),
+    Check("threads", _threads, after=("repeated", *_PLAYS)),
     Check("seed", _seed, after=_PLAYS),
     Check("save and load", _saved, after=("options", "tensors", "repeated", *_PLAYS)),
     Check("resume", _resumed, after=_PLAYS),

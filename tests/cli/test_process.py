@@ -48,4 +48,5 @@ def told(**variables: str) -> str:
 def test_freed_memory_is_kept_unless_the_user_chose_otherwise() -> None:
     assert told() == "0 True PASSIVE False"
     assert told(GLIBC_TUNABLES="glibc.malloc.arena_max=8") == "1 False PASSIVE False"
+    assert told(MALLOC_MMAP_THRESHOLD_="65536") == "1 False PASSIVE False"
     assert told(MALLOC_TRIM_THRESHOLD_="1000000", OMP_WAIT_POLICY="ACTIVE") == "1 False ACTIVE False"

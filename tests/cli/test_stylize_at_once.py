@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,30 +17,24 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylekit import make
 from stylekit.cli import stylize
 from stylekit.model import load
-from stylekit_plugins.adain import AdaIN
+from stylekit.model_files import save
+from stylekit_plugins.descent import Descent
 from tests.cli.pixels import pixels
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Paint, Program
 
-DRAWS = """
-import threading
-import torch
-from stylekit import Method, hookimpl
 
-class Speckled(Method):
-    names = set()
-
-    def stylize(self, content, style=None):
-        self.names.add(threading.current_thread().name)
-        return (content + 0.2 * torch.rand_like(content)).clamp(0, 1)
-
-@hookimpl
-def stylekit_methods():
-    return {"speckled": Speckled}
-"""
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model of a method that threads may call at once."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("descent") / "descent.safetensors"
+    save(make("method", "descent", **Descent.presets["tiny"]), "descent", path)
+    return path
 
 
 @pytest.fixture
@@ -53,45 +52,103 @@ def photos(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def threads(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, ...], str]:
     """The thread that stylised a picture, by its sides."""
     seen: dict[tuple[int, ...], str] = {}
-    transfer: Callable[..., Tensor] = AdaIN.transfer
+    transfer: Callable[..., Tensor] = Descent.transfer
 
-    def noted(self: AdaIN, content: Tensor, *rest: object) -> Tensor:
+    def noted(self: Descent, content: Tensor, *rest: object) -> Tensor:
         seen[tuple(content.shape[2:])] = threading.current_thread().name
         return transfer(self, content, *rest)
 
-    monkeypatch.setattr(AdaIN, "transfer", noted)
+    monkeypatch.setattr(Descent, "transfer", noted)
     return seen
 
 
 def test_what_threads_make_is_what_is_made_one_by_one(
-    program: Program, photos: Path, place: Path, adain: Path, tmp_path: Path, threads: dict[tuple[int, ...], str]
+    program: Program, photos: Path, place: Path, model: Path, tmp_path: Path, threads: dict[tuple[int, ...], str]
 ) -> None:
     out = tmp_path / "out"
-    assert program("stylize", photos, "--model", adain, "--style", place / "red.png", "-o", out).code == 0
+    assert program("stylize", photos, "--model", model, "--style", place / "red.png", "-o", out).code == 0
     made_by = {size: name.split("_")[0] for size, name in threads.items() if size != (128, 128)}  # that is tried first
     assert made_by.pop((90, 80)) == "MainThread"  # it is large
     assert len(made_by) == 6
     assert set(made_by.values()) == {"makers"}
-    model = load(adain, "cpu")
+    loaded = load(model, "cpu")
     for photo in photos.iterdir():
-        alone = model.stylize(torch.tensor(pixels(photo)).permute(2, 0, 1)[None] / 255, place / "red.png")
+        alone = loaded.stylize(torch.tensor(pixels(photo)).permute(2, 0, 1)[None] / 255, place / "red.png")
         expected = (alone[0].permute(1, 2, 0) * 255).round().numpy()
         assert np.abs(pixels(out / photo.name) - expected).max() <= 1
 
 
-def test_where_numbers_are_drawn_or_memory_is_short_there_is_one_at_a_time(
-    program: Program, photos: Path, place: Path, adain: Path, tmp_path: Path, threads: dict[tuple[int, ...], str],
+def test_who_does_not_say_that_threads_may_is_called_one_at_a_time(
+    program: Program, photos: Path, place: Path, model: Path, tmp_path: Path, threads: dict[tuple[int, ...], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    plugin = tmp_path / "draws.py"
-    plugin.write_text(DRAWS)
-    line = ("stylize", photos, "--plugin", plugin, "--model", "speckled")
-    assert program(*line, "-o", tmp_path / "first").code == 0
-    assert program(*line[:1], photos / "3.png", *line[2:], "-o", tmp_path / "alone.png").code == 0
-    np.testing.assert_array_equal(pixels(tmp_path / "first" / "3.png"), pixels(tmp_path / "alone.png"))
+    monkeypatch.setattr(Descent, "thread_safe", False)
+    assert program("stylize", photos, "--model", model, "--style", place / "red.png", "-o", tmp_path / "out").code == 0
+    assert set(threads.values()) == {"MainThread"}
 
-    per_pixel = load(adain, "cpu").needed_memory(1000, 1000) / 10**6
-    monkeypatch.setattr("stylekit.memory.free_memory", lambda device: int(2 * 43.5 * 30 * per_pixel))
-    assert program("stylize", photos, "--model", adain, "--style", place / "red.png", "-o", tmp_path / "out").code == 0
+
+def test_where_memory_is_short_there_is_one_at_a_time_and_none_is_refused(
+    program: Program, photos: Path, place: Path, model: Path, tmp_path: Path, threads: dict[tuple[int, ...], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    per_pixel = load(model, "cpu").needed_memory(1000, 1000) / 10**6
+    (photos / "large.png").unlink()
+    # Two pictures of 43.5 rows take half of it. While they are made, next to nothing is left.
+    room = iter([int(4 * 43.5 * 30 * per_pixel)])
+    monkeypatch.setattr("stylekit.memory.free_memory", lambda device: next(room))
+    monkeypatch.setattr("stylekit.model.free_memory", lambda device: int(46 * 30 * per_pixel))
+    assert program("stylize", photos, "--model", model, "--style", place / "red.png", "-o", tmp_path / "out").code == 0
     by_height = {height: name.split("_")[0] for (height, width), name in threads.items() if width == 30}
     assert by_height == {**dict.fromkeys((40, 41, 42, 43), "makers"), 44: "MainThread", 45: "MainThread"}
+
+
+@pytest.mark.parametrize(
+    ("cores", "pictures", "together"),
+    [(1, 9, (1, 1)), (2, 9, (2, 1)), (2, 1, (1, 2)), (4, 2, (2, 2)), (6, 9, (3, 2)), (8, 9, (4, 2)), (16, 3, (2, 6))],
+)
+def test_cores_are_shared_out(
+    cores: int, pictures: int, together: tuple[int, int], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    crew = stylize._Crew(load(model, "cpu"), None, pictures)
+    assert (crew.at_once, crew.cores) == together
+
+
+SLOW = """
+import time
+from pathlib import Path
+from stylekit import Method, hookimpl
+
+class Slow(Method):
+    thread_safe = True
+
+    def stylize(self, content, style=None):
+        if content.shape[-1] < 100:  # no trial
+            Path(__file__).with_name("begun").touch()
+            time.sleep(20)
+        return content.clone()
+
+@hookimpl
+def stylekit_methods():
+    return {"slow": Slow}
+"""
+
+
+def test_a_second_ctrl_c_waits_for_nobody(paint: Paint, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    for index in range(4):
+        paint(tmp_path / "in" / f"{index}.png")
+    line = ("stylize", "in", "--plugin", "slow.py", "--model", "slow", "-o", "out")
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stylekit", *line], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for _ in range(2):
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=10)  # of 20 that a picture takes
+    assert process.returncode == 130
+    assert told == "Interrupted: 0 of 4 pictures are in out\n"

@@ -50,6 +50,16 @@ METHODS = {
                          {"save and load": "stylize needs 'net', which ships leaves out: name it there too."}),
     "changes the process": (SHOWN, "torch.backends.cudnn.benchmark = True; " + SHOWN,
                             {"size and range": "It changes torch's cudnn.benchmark for the whole process: leave that"}),
+    "kept between lines": (
+        SHOWN, f"self.kept = content; import time; time.sleep(0.02); content = self.kept; {SHOWN}",
+        "    needs = (", "    thread_safe = True\n    needs = (",
+        {"threads": "gives other pictures when threads call it at once"},
+    ),
+    "draws in threads": (
+        SHOWN, f"return {SHOWN[7:]}.lerp(torch.rand_like(content), 0.1)",
+        "    needs = (", "    thread_safe = True\n    needs = (",
+        {"threads": "draws random numbers, whose generators threads share"},
+    ),
     "seeds of its own": ("(self.net(batch", f"({OWN} * self.net(batch", {"seed": "A training step gives other losses",
                                                                         "resume": "when training goes on"}),
     "counts in an attribute": (
