@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stylekit import plugins
+from stylekit.cli.crew import Crew
 from stylekit.cli.overlap import MAKERS, overlapped
 from stylekit.cli.place import place
 from stylekit.errors import StylekitError, in_one_line
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 USUAL = "stylekit-small"
 """The model that is taken if none is named."""
-AT_ONCE = 4
-"""Pictures that are made at the same time at the most: more of them wait for Python."""
-LARGE = 2**20
-"""Pixels of a picture that is made alone: it keeps all cores busy by itself, and is long to wait for."""
 PREVIEWS = 10
 """About how many pictures are kept of one that is optimised."""
 FORESEEN = (StylekitError, OSError, RuntimeError, MemoryError)
@@ -114,7 +110,7 @@ def command(
     if preview:
         with explained(preview):
             preview.mkdir(parents=True, exist_ok=True)
-    crew = _Crew(loaded, direction, len(targets))
+    crew = Crew(loaded, direction, len(targets))
 
     def stylised(picture: Picture) -> Picture:
         if not crew.together(picture):
@@ -163,7 +159,7 @@ def _all(
     ways: Mapping[Path, Path],
     regions: int,
     stylize: Callable[[Picture], Picture],
-    crew: _Crew,
+    crew: Crew,
 ) -> None:
     """Stylises every picture, shows how far that is, and says at the end, or when it is interrupted, how many are done."""
     from stylekit import images
@@ -195,10 +191,8 @@ def _all(
                 failures += [failure(source, error)] if error else []
     except KeyboardInterrupt:
         say("Interrupted: ")
-        if any(
-            thread.name.startswith(MAKERS) for thread in threading.enumerate()
-        ):  # a second time: not to be waited for
-            os._exit(130)
+        if any(thread.name.startswith(MAKERS) for thread in threading.enumerate()):
+            os._exit(130)  # it was the second time, so nobody wants to wait for them
         raise
     finally:
         model.method.watch = None
@@ -206,42 +200,6 @@ def _all(
     if failures:
         console.print("These failed:\n" + "\n".join(failures), markup=False, soft_wrap=True)
         raise typer.Exit(1)
-
-
-class _Crew:
-    """How many pictures threads make at once: on a CPU a picture of usual size leaves cores idle.
-
-    Args:
-        model: what stylises them
-        direction: one of its directions
-        pictures: how many there are
-    """
-
-    def __init__(self, model: Model, direction: str | None, pictures: int) -> None:
-        import torch
-
-        from stylekit.memory import free_memory
-
-        with contextlib.suppress(RuntimeError, MemoryError):  # these are told for each picture
-            model.needed_memory(1, 1, direction)
-        cores, apart = torch.get_num_threads(), model.method.thread_safe and model.device.type == "cpu"
-        self.model, self.direction = model, direction
-        self.cores = -(-cores // min(AT_ONCE, pictures)) if apart else cores
-        self.at_once = cores // self.cores
-        self.share = free_memory(model.device) // 2 // self.at_once
-
-    def prepare(self) -> None:
-        """Gives a thread its cores."""
-        import torch
-
-        torch.set_num_threads(self.cores)
-
-    def together(self, picture: Picture) -> bool:
-        """Whether a picture leaves room for others, in time and in memory, of which they take half."""
-        height, width = picture.image.shape[-2:]
-        if self.at_once == 1 or height * width > LARGE:
-            return False
-        return self.model.needed_memory(height, width, self.direction) <= self.share
 
 
 class _Watched:

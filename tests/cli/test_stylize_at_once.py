@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stylekit import make
-from stylekit.cli import stylize
+from stylekit.cli import crew
 from stylekit.model import load
 from stylekit.model_files import save
 from stylekit_plugins.descent import Descent
@@ -44,7 +44,7 @@ def photos(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         paint(tmp_path / "photos" / f"{index}.png", 40 + index, 30, seed=index)
     paint(tmp_path / "photos" / "large.png", 90, 80, seed=9)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(stylize, "LARGE", 50 * 50)
+    monkeypatch.setattr(crew, "LARGE", 50 * 50)
     return tmp_path / "photos"
 
 
@@ -110,8 +110,8 @@ def test_cores_are_shared_out(
     cores: int, pictures: int, together: tuple[int, int], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
-    crew = stylize._Crew(load(model, "cpu"), None, pictures)
-    assert (crew.at_once, crew.cores) == together
+    made = crew.Crew(load(model, "cpu"), None, pictures)
+    assert (made.at_once, made.cores) == together
 
 
 SLOW = """
