@@ -32,6 +32,9 @@ STRIDE = 0.02
 """How far a step goes at first, before anything is learnt: the root mean square of its change, a level."""
 REACHED = 1e-6
 """An objective that is no longer worth lowering: a few tenths are usual."""
+MARGIN = 16
+"""Pixels that a picture is extended by on each side while it is stylised: steps go too far at a border, where each pixel
+also stands for those beyond."""
 LEAST = 0.01
 """Root mean square of a slope, times its values, below which there is nowhere to go: pictures have 1 to 200."""
 
@@ -334,13 +337,14 @@ class Descent(Method):
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
         height, width = content.shape[-2:]
-        (image,) = self._descend(self._ready(content, style, strength), style, strength)
+        framed = F.pad(content, [MARGIN] * 4, mode="reflect" if min(height, width) > MARGIN else "replicate")
+        (image,) = self._descend(self._ready(framed, style, strength), style, strength)
         mean, root = style["color.mean"], style["color.root"]
         if strength < 1:
             own_mean, own_root = color_stats(content)
             mean, root = own_mean.lerp(mean, strength), own_root.lerp(root, strength)
         # Once more, as the descent leaves faint tints, which are seen most where a style is grey.
-        return match_color(image[..., :height, :width], mean, root)
+        return match_color(image[..., MARGIN : MARGIN + height, MARGIN : MARGIN + width], mean, root)
 
     def forward(self, batch: Batch) -> list[Tensor]:
         with torch.no_grad():

@@ -25,6 +25,7 @@ from stylekit.tensors import read_tensors
 from stylekit_plugins import descent
 from stylekit_plugins.descent import Descent, Goal, Slope
 from stylekit_plugins.gatys import Gatys
+from stylekit_plugins.scenes import render
 from stylekit_plugins.textures import draw
 
 FEW = {"name": "random", "scales": 1, "width": 16}
@@ -335,6 +336,14 @@ def test_strength_leads_from_the_content_to_the_style() -> None:
         torch.testing.assert_close(out.mean((2, 3)), mean, atol=0.03, rtol=0)
 
 
+def test_the_border_is_no_line_of_its_own() -> None:
+    """In a picture by the model that ships, a line at the border is no farther from its neighbour than others are."""
+    out = load("stylekit-small", device="cpu").stylize(render(6, size=160)[None], draw("strokes", 160, 1)[None])
+    for lines in (out, out.mT):
+        steps = lines.diff(dim=2).square().mean((0, 1, 3)).sqrt()
+        assert max(steps[0], steps[-1]) < 1.3 * steps[1:-1].median()
+
+
 def test_no_tints_are_left_where_the_style_is_grey() -> None:
     method = small()
     content, grey = texture("leaves"), texture("strokes", 1).mean(1, keepdim=True).expand(-1, 3, -1, -1)
@@ -342,7 +351,7 @@ def test_no_tints_are_left_where_the_style_is_grey() -> None:
         out = method.transfer(content, method.describe(grey))
         steps = method._descend(method._ready(content, method.describe(grey)), method.describe(grey))[0]
     assert (steps.amax(1) - steps.amin(1)).max() > 0.02  # what the steps alone leave
-    assert (out.amax(1) - out.amin(1)).max() < 1 / 255
+    assert (out.amax(1) - out.amin(1)).max() < 2 / 255  # in steps of 8 bits
     assert out.std() > 0.9 * grey.std()
 
 
@@ -354,7 +363,7 @@ def test_each_picture_of_a_batch_takes_its_own_style_or_the_one_for_all() -> Non
         both, shared = method.stylize(content, style), method.stylize(content, style[:1])
         alone = [method.stylize(content[row, None], style[row, None]) for row in range(2)]
         first = method.stylize(content[1:], style[:1])
-    torch.testing.assert_close(both, torch.cat(alone), atol=1e-4, rtol=0)
+    torch.testing.assert_close(both, torch.cat(alone), atol=1e-3, rtol=0)  # a quarter of a step of 8 bits
     torch.testing.assert_close(shared[:1], both[:1], atol=1e-4, rtol=0)
     torch.testing.assert_close(shared[1:], first, atol=1e-4, rtol=0)
 
