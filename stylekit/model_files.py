@@ -194,7 +194,8 @@ def _build(
         chosen = override(factory or plugins.find("method", name), stored, arguments, f"method {name!r}")
         method: Method = make("method", factory or name, **chosen)
     except StylekitError as error:
-        raise StylekitError(f"{path} holds a model that cannot be built here. {error}") from None
+        why = "does not take what is asked of it" if arguments else "holds a model that cannot be built here"
+        raise StylekitError(f"{path} {why}. {error}") from None
     if factory is None and (others := needed.keys() - origins.packages(method)):
         raise StylekitError(
             f"{path} was made with parts of {', '.join(others)}, and here their names mean parts of others."
