@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -72,14 +71,6 @@ def bytes_per_pixel(stylize: Callable[[Tensor], Tensor], probe: int = PROBE) -> 
     with torch.inference_mode(), PeakBytes() as count:
         stylize(torch.zeros(1, 3, probe, probe))
     return float(MARGIN * count.peak / probe**2)
-
-
-def give_back_freed() -> None:
-    """Gives memory that was freed, and that the C library keeps, back to the system, so that it counts as free."""
-    with contextlib.suppress(ImportError, OSError, AttributeError):  # malloc_trim is glibc's
-        import ctypes
-
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory(device: torch.device) -> int:

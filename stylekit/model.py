@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylekit import controls, images, origins, plugins
+from stylekit import controls, heap, images, origins, plugins
 from stylekit.controls import KeepColor, Mask
 from stylekit.errors import StylekitError, suggest
 from stylekit.images import Picture
-from stylekit.memory import PROBE, bytes_per_pixel, free_memory, give_back_freed
+from stylekit.memory import PROBE, bytes_per_pixel, free_memory
 from stylekit.method import Method, Statistics
 from stylekit.model_files import find, held, read, shipped
 from stylekit.parts import make, override
@@ -369,10 +369,10 @@ class Model:
         Raises:
             StylekitError: it needs more; both figures are told. Or the model has no weights for that direction.
         """
-        needed = self.needed_memory(height, width, direction)
-        if needed > free_memory(self.device):
-            give_back_freed()
-        free = free_memory(self.device)
+        needed, free = self.needed_memory(height, width, direction), free_memory(self.device)
+        if needed > free:
+            heap.give_back_freed()
+            free = free_memory(self.device)
         if needed > free:
             raise StylekitError(
                 f"{width}x{height} pixels need about {needed / 2**30:.1f} GiB with this model, and {free / 2**30:.1f} GiB "

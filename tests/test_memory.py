@@ -72,7 +72,7 @@ GIVEN_BACK = """
 import sys
 from pathlib import Path
 from stylekit.cli.process import prepare
-from stylekit.memory import give_back_freed
+from stylekit.heap import give_back_freed
 import torch
 
 def resident():

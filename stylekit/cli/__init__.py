@@ -13,7 +13,6 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 import typer
-from rich.console import Console
 
 import stylekit
 from stylekit.cli import check, doctor, importing, new, plugins, show, stylize, train
@@ -22,6 +21,7 @@ from stylekit.cli.data import data
 from stylekit.cli.kernels import kernels
 from stylekit.cli.place import place
 from stylekit.cli.process import prepare
+from stylekit.cli.say import say
 from stylekit.cli.style import style
 from stylekit.cli.weights import weights
 from stylekit.errors import StylekitError, StylekitWarning, in_one_line
@@ -97,4 +97,4 @@ def _tell(message: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     else:
-        Console(stderr=True).print(f"Error: {message}", markup=False, highlight=False, soft_wrap=True)
+        say(f"Error: {message}", stderr=True)

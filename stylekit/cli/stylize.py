@@ -20,6 +20,7 @@ from stylekit import plugins
 from stylekit.cli.crew import Crew
 from stylekit.cli.overlap import MAKERS, overlapped
 from stylekit.cli.place import place
+from stylekit.cli.say import say
 from stylekit.errors import StylekitError, in_one_line
 from stylekit.files import explained
 from stylekit.layouts import SUFFIXES, find
@@ -164,7 +165,7 @@ def _all(
     """Stylises every picture, shows how far that is, and says at the end, or when it is interrupted, how many are done."""
     from stylekit import images
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True)
     written: list[Path] = []
     failures: list[str] = []
 
@@ -177,8 +178,8 @@ def _all(
         images.write(targets[source], made.image, made.alpha, made.icc_profile, made.exif)
         written.append(source)
 
-    def say(before: str) -> None:
-        console.print(f"{before}{len(written)} of {len(targets)} pictures are in {out}", markup=False, soft_wrap=True)
+    def tell(before: str) -> None:
+        say(f"{before}{len(written)} of {len(targets)} pictures are in {out}", stderr=True)
 
     try:
         with Progress(console=console, disable=not console.is_terminal) as bar:
@@ -190,15 +191,15 @@ def _all(
                 bar.advance(done)
                 failures += [failure(source, error)] if error else []
     except KeyboardInterrupt:
-        say("Interrupted: ")
+        tell("Interrupted: ")
         if any(thread.name.startswith(MAKERS) for thread in threading.enumerate()):
             os._exit(130)  # it was the second time, so nobody wants to wait for them
         raise
     finally:
         model.method.watch = None
-    say("")
+    tell("")
     if failures:
-        console.print("These failed:\n" + "\n".join(failures), markup=False, soft_wrap=True)
+        say("These failed:\n" + "\n".join(failures), stderr=True)
         raise typer.Exit(1)
 
 
