@@ -31,7 +31,7 @@ test: setup
 # What rests on the kernels, without them.
 test-reference: setup
 	STYLEKIT_KERNELS=reference $(BIN)/python -m pytest $(wildcard tests/test_ops*.py tests/test_layers.py) \
-		tests/test_engine.py tests/plugins -m "not slow" $(PARALLEL)
+		tests/training/test_engine.py tests/plugins -m "not slow" $(PARALLEL)
 
 # Compiles the CUDA kernels for every target, strictly; it takes nvcc, but no GPU.
 cuda: setup

@@ -9,10 +9,10 @@ from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stylekit import building, installing  # which import nothing that may be missing here
+from stylekit.native import building, installing  # which import nothing that may be missing here
 
 MAKES = [building.LIBRARY, "_build*.so"]
 KERNELS = installing.Compiled(
-    "stylekit._kernels", lambda folder, work, cuda: building.build(folder, cuda), MAKES, any_python=False
+    "stylekit.native._kernels", lambda folder, work, cuda: building.build(folder, cuda), MAKES, any_python=False
 )
 setup(**installing.arguments(KERNELS))

@@ -10,7 +10,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stylekit import building, compiling
+from stylekit.native import building, compiling
 
 STRICT = ["-Werror", "all-warnings", "-Xptxas", "-v,-warn-spills"]
 KERNEL = re.compile(

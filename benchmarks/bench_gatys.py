@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from stylekit.memory import PeakBytes
-from stylekit_plugins.gatys import EPS, Gatys
-from stylekit_plugins.textures import draw
+from stylekit.inference.memory import PeakBytes
+from stylekit_plugins.datasets.textures import draw
+from stylekit_plugins.methods.gatys import EPS, Gatys
 
 PAIRS = {256: 5, 512: 3}
 """How often each size is measured."""

@@ -19,17 +19,17 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.plain import PlainCycleGAN
-from stylekit.data import batches
-from stylekit.engine import compile_networks, step
 from stylekit.images import write
-from stylekit.memory import PeakBytes
-from stylekit.rehearsal import rehearse
-from stylekit.runtime import launch
-from stylekit.seats import seat_players
-from stylekit.settings import check
-from stylekit_plugins.cyclegan import CycleGAN
-from stylekit_plugins.folders import Folders
-from stylekit_plugins.scenes import Scenes
+from stylekit.inference.memory import PeakBytes
+from stylekit.training.distributed import launch
+from stylekit.training.engine import compile_networks, step
+from stylekit.training.loader import batches
+from stylekit.training.player_state import seat_players
+from stylekit.training.rehearsal import rehearse
+from stylekit.training.settings import check
+from stylekit_plugins.datasets.folders import Folders
+from stylekit_plugins.datasets.scenes import Scenes
+from stylekit_plugins.methods.cyclegan import CycleGAN
 
 pytestmark = pytest.mark.filterwarnings("default")  # the compiler warns of itself
 

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from stylekit import images
-from stylekit.memory import PeakBytes
-from stylekit.model import Model
-from stylekit_plugins.adain import AdaIN
-from stylekit_plugins.descent import Descent
-from stylekit_plugins.scenes import render
-from stylekit_plugins.textures import draw
+from stylekit.inference.memory import PeakBytes
+from stylekit.inference.model import Model
+from stylekit_plugins.datasets.scenes import render
+from stylekit_plugins.datasets.textures import draw
+from stylekit_plugins.methods.adain import AdaIN
+from stylekit_plugins.methods.descent import Descent
 
 SECONDS = {512: 1.0, 1024: 4.0}
 """What a picture of that side may take ``descent``, on two cores."""

@@ -41,14 +41,14 @@ from torch import Tensor
 
 import stylekit
 from stylekit import images, make
+from stylekit.datasets.files import find
 from stylekit.errors import StylekitError
-from stylekit.layouts import find
-from stylekit.model_files import find as find_model
+from stylekit.inference.model_files import find as find_model
 from stylekit.ops import gram_matrix, instance_norm
-from stylekit.settings import read_assignments
-from stylekit.sheets import grid
-from stylekit_plugins.scenes import render
-from stylekit_plugins.textures import KINDS, draw
+from stylekit.training.sample_grid import grid
+from stylekit.training.settings import read_assignments
+from stylekit_plugins.datasets.scenes import render
+from stylekit_plugins.datasets.textures import KINDS, draw
 
 ENCODER = {"name": "vgg19", "weights": "random"}
 CONTENT_LAYERS = ("relu3_1", "relu4_1")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit.layers import InstanceNorm, NarrowConv2d
-from stylekit_plugins.cyclegan import CycleGAN
+from stylekit_plugins.methods.cyclegan import CycleGAN
 
 
 class TorchInstanceNorm(nn.Module):

@@ -18,7 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.figures import RESULTS
 from stylekit import images
-from stylekit_plugins.scenes import render
+from stylekit_plugins.datasets.scenes import render
 from tests.reader import NOT_RUN, ROOT, Reader, blocks
 from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel
 

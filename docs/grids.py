@@ -15,7 +15,7 @@ from torch import Tensor
 
 import stylekit
 from stylekit import images, make
-from stylekit.sheets import grid
+from stylekit.training.sample_grid import grid
 
 HERE = Path(__file__).parent
 SIDE, SHOWN = 448, 224

@@ -18,8 +18,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 import stylekit
 from stylekit import images
-from stylekit.sheets import grid
-from stylekit_plugins.scenes import Scenes
+from stylekit.training.sample_grid import grid
+from stylekit_plugins.datasets.scenes import Scenes
 
 SIZE, HELD_OUT, SHOWN = 64, 50, 8
 

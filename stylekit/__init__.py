@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ImagePool": "stylekit.pool",
+    "ImagePool": "stylekit.training.pool",
     "Method": "stylekit.method",
-    "Part": "stylekit.parts",
+    "Part": "stylekit.registry.parts",
     "Player": "stylekit.method",
     "StylekitError": "stylekit.errors",
     "StylekitWarning": "stylekit.errors",
     "hookimpl": "stylekit.hookspecs",
-    "load": "stylekit.model",
-    "make": "stylekit.parts",
-    "train": "stylekit.engine",
+    "load": "stylekit.inference.model",
+    "make": "stylekit.registry.parts",
+    "train": "stylekit.training.engine",
     "turn": "stylekit.method",
     "warn": "stylekit.errors",
 }
@@ -41,13 +41,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from stylekit.engine import train
     from stylekit.errors import StylekitError, StylekitWarning, warn
     from stylekit.hookspecs import hookimpl
+    from stylekit.inference.model import load
     from stylekit.method import Method, Player, turn
-    from stylekit.model import load
-    from stylekit.parts import Part, make
-    from stylekit.pool import ImagePool
+    from stylekit.registry.parts import Part, make
+    from stylekit.training.engine import train
+    from stylekit.training.pool import ImagePool
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = ["MissingWeights", "NotFinite", "StylekitError", "StylekitWarning", "suggest", "warn"]
 
@@ -45,3 +46,26 @@ def suggest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     question = f"Did you mean {near[0]!r}? " if near else ""
     return question + (f"There are: {', '.join(known)}." if known else "There are none.")
+
+
+class PlainWarnings:
+    """Takes the place of ``warnings.showwarning``: the project's warnings in one line, each once; others as Python does.
+
+    It can be pickled, so that the processes of a run warn as the one that starts them.
+    """
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+        self._python_shows = warnings.showwarning
+
+    def __reduce__(self) -> tuple[type[PlainWarnings], tuple[()]]:
+        return PlainWarnings, ()
+
+    def __call__(self, message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if not issubclass(category, StylekitWarning):
+            self._python_shows(message, category, *rest, **more)
+        elif str(message) not in self._shown:
+            self._shown.add(str(message))
+            from rich.console import Console
+
+            Console(stderr=True).print(f"Warning: {message}", markup=False, highlight=False, soft_wrap=True)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.utils.data import Dataset
 
-    from stylekit.method import Method
-    from stylekit.model import Model
 
 __all__ = ["API", "hookimpl"]
 
@@ -64,7 +62,7 @@ def stylekit_encoders() -> Mapping[str, Callable[..., nn.Module]]:
 
 
 @hookspec
-def stylekit_methods() -> Mapping[str, Callable[..., Method]]:
+def stylekit_methods() -> Mapping[str, Callable[..., nn.Module]]:
     """Subclasses of :class:`stylekit.Method`: what ``stylekit train --plugin NAME`` trains."""
 
 
@@ -74,7 +72,7 @@ def stylekit_presets() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
 
 
 @hookspec
-def stylekit_models() -> Mapping[str, Callable[..., Model]]:
+def stylekit_models() -> Mapping[str, Callable[..., object]]:
     """Finished models that the package ships, ready for ``stylekit stylize --model NAME``: functions that load one, such
     as ``functools.partial(stylekit.load, FILE)``."""
 

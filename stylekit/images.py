@@ -17,14 +17,12 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
+from stylekit._files import write_whole
+from stylekit.datasets import opened
 from stylekit.errors import StylekitError
-from stylekit.files import write_whole
-from stylekit.layouts import SUFFIXES, find, opened
 
 __all__ = [
-    "SUFFIXES",
     "Picture",
-    "find",
     "from_pil",
     "over_white",
     "pad_to",

@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 import torch
 
-from stylekit import entrypoints, plugins
+from stylekit.registry import entrypoints, lookup
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -75,8 +75,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 @pytest.fixture(autouse=True)
 def _fresh_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test found, loaded and warned of is not remembered by the next one."""
-    monkeypatch.setattr(plugins, "_files", {})
-    remembered = (plugins._load, plugins._report, entrypoints._pass_over)
+    monkeypatch.setattr(lookup, "_files", {})
+    remembered = (lookup._load, lookup._report, entrypoints._pass_over)
     for cached in remembered:
         cached.cache_clear()
     yield

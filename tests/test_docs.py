@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from stylekit import Method, hookspecs, images
-from stylekit.runs import Run
-from stylekit.testing import CHECKS
-from stylekit_plugins.scenes import Scenes
+from stylekit.testing.catalogue import CHECKS
+from stylekit.training.runs import Run
+from stylekit_plugins.datasets.scenes import Scenes
 from tests.reader import NOT_RUN, ROOT, Reader, blocks
 from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pictures by the names that the documents use, and weights of the paper's code."""
     import torch
 
-    from stylekit_plugins.resnet import ResNet
+    from stylekit_plugins.generators.resnet import ResNet
 
     scenes = Scenes(size=64, split="test")
     for index in range(3):
@@ -65,7 +65,7 @@ def test_every_code_block_runs(path: Path, folder: Path, request: pytest.Fixture
 
 def test_the_tutorial_s_file_is_what_a_new_package_begins_with() -> None:
     [shown] = [code for _, code in blocks(ROOT / "docs" / "plugins.md") if code.startswith("# my_style.py\n")]
-    assert shown == "# my_style.py\n" + (ROOT / "stylekit" / "templates" / "method.py").read_text()
+    assert shown == "# my_style.py\n" + (ROOT / "stylekit" / "cli" / "templates" / "method.py").read_text()
     assert len(shown.splitlines()) < 100
 
 

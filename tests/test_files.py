@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from stylekit import StylekitError, files
-from stylekit.files import remove, remove_leftovers, whole_folder, write_whole
-from stylekit.runs import Run, next_free
-from stylekit.settings import Settings, check, read_assignments
+from stylekit import StylekitError, _files
+from stylekit._files import remove, remove_leftovers, whole_folder, write_whole
+from stylekit.training.runs import Run, next_free
+from stylekit.training.settings import Settings, check, read_assignments
 
 
 def names(folder: Path) -> list[str]:
@@ -154,5 +154,5 @@ def test_values_are_read_as_people_mean_them(text: str, value: object) -> None:
 
 
 def test_windows_where_a_folder_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "os", SimpleNamespace(name="nt"))
-    files._sync_folder(tmp_path)
+    monkeypatch.setattr(_files, "os", SimpleNamespace(name="nt"))
+    _files._sync_folder(tmp_path)

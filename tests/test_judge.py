@@ -15,8 +15,8 @@ from benchmarks.judge import Judge, Marks, blotches, clipped, distance, lightnes
 from stylekit import images
 from stylekit.color import color_stats, match_color
 from stylekit.errors import StylekitError
-from stylekit_plugins.scenes import render
-from stylekit_plugins.textures import draw
+from stylekit_plugins.datasets.scenes import render
+from stylekit_plugins.datasets.textures import draw
 
 SIZE = 48
 

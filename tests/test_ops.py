@@ -17,7 +17,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 from stylekit import ops
-from stylekit.kernels import OPS
+from stylekit.native.kernels import OPS
 from stylekit.ops import kernel
 
 DEVICES = ["cpu", *([pytest.param("cuda", marks=pytest.mark.cuda)] if torch.cuda.is_available() else [])]

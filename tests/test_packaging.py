@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stylekit import __version__, building, compiling
+from stylekit import __version__
+from stylekit.native import building, compiling
 from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel, call, copy_sources
 
 ROOT = Path(__file__).parents[1]
@@ -19,9 +20,9 @@ DATA = {"stylekit/py.typed"}
 NOT_INSTALLED = {"stylekit_csrc/cuda/check.sh"}
 METADATA = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
 STRAYS = (
-    "stylekit/__pycache__/engine.cpython-311.pyc",
-    "stylekit/_kernels.so",
-    "stylekit/templates/__pycache__/method.cpython-311.pyc",
+    "stylekit/training/__pycache__/engine.cpython-311.pyc",
+    "stylekit/native/_kernels.so",
+    "stylekit/cli/templates/__pycache__/method.cpython-311.pyc",
     "tests/.pytest_cache/index",
     "build/lib/stylekit/gone.py",
     "examples/grain/build/temp/grain.o",
@@ -85,7 +86,7 @@ def installed(checkout: Path) -> set[str]:
         f"{package}/{name}"
         for package, folder in PACKAGES.items()
         for name in files(checkout / folder)
-        if name.endswith((".py", ".safetensors")) or package == "stylekit_csrc" or name.startswith("templates/")
+        if name.endswith((".py", ".safetensors")) or package == "stylekit_csrc" or name.startswith("cli/templates/")
     }
     return (found | DATA) - NOT_INSTALLED
 
@@ -115,8 +116,8 @@ def test_with_a_compiler_the_wheel_has_the_kernels(checkout: Path, compiled: Pat
     assert "none-any" not in compiled.name
     kernels = {name for name in contents(compiled) if name.endswith(".so")}
     assert contents(compiled) - kernels == installed(checkout)
-    assert sorted(name.partition(".")[0] for name in kernels) == ["stylekit/_build", "stylekit/_kernels"]
-    assert f"stylekit/{building.LIBRARY}" in kernels
+    assert sorted(name.partition(".")[0] for name in kernels) == ["stylekit/native/_build", "stylekit/native/_kernels"]
+    assert f"stylekit/native/{building.LIBRARY}" in kernels
 
 
 def test_the_package_index_would_take_them(sdist: Path, pure: Path, compiled: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from stylekit import images
 from stylekit.cli import main
-from stylekit.runs import Run
+from stylekit.training.runs import Run
 from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel
 
 TESTS = Path(__file__).parent

@@ -2,6 +2,6 @@
 
 from setuptools import setup
 
-from stylekit.extension import setup_arguments
+from stylekit.native import setup_arguments
 
 setup(**setup_arguments("stylekit_grain._grain", ["stylekit_grain/grain.cpp"]))

@@ -16,7 +16,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 
-from stylekit.runs import Run
+from stylekit.training.runs import Run
 
 
 def pack(run: Path, out: Path) -> None:

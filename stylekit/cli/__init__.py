@@ -15,18 +15,17 @@ os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 import typer
 
 import stylekit
-from stylekit.cli import check, doctor, importing, new, plugins, show, stylize, train
-from stylekit.cli.added import add_commands
+from stylekit.cli import check, doctor, import_, new, plugins, show, stylize, train
 from stylekit.cli.data import data
+from stylekit.cli.error_origin import place
+from stylekit.cli.external_commands import add_commands
 from stylekit.cli.kernels import kernels
-from stylekit.cli.place import place
+from stylekit.cli.output import say
 from stylekit.cli.process import prepare
-from stylekit.cli.say import say
 from stylekit.cli.style import style
 from stylekit.cli.weights import weights
-from stylekit.errors import StylekitError, StylekitWarning, in_one_line
-from stylekit.kernels import asked
-from stylekit.progress import PlainWarnings
+from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, in_one_line
+from stylekit.native.kernels import asked
 
 
 def program() -> typer.Typer:
@@ -40,7 +39,7 @@ def program() -> typer.Typer:
     )
     app.command("train", context_settings={"allow_extra_args": True})(train.command)
     app.command("stylize")(stylize.command)
-    app.command("import")(importing.command)
+    app.command("import")(import_.command)
     app.command("plugins")(plugins.command)
     app.command("show")(show.command)
     app.command("new")(new.command)

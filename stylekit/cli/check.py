@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from stylekit.testing import Finding, Subject
+    from stylekit.testing.kit import Finding, Subject
 
 
 def command(
@@ -23,7 +23,8 @@ def command(
     A line for each that is good or needs more to be tried, and one for each fault that says what to change; exit code 1 if
     there are any.
     """
-    from stylekit.testing import examine, find
+    from stylekit.testing.catalogue import examine
+    from stylekit.testing.subjects import find
 
     console = Console(highlight=False)
     debug = "--debug" in sys.argv  # which stands anywhere in the line, and is taken out of it before

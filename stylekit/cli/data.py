@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from stylekit import layouts
-from stylekit.cli.say import say
+from stylekit._files import explained
+from stylekit.cli.output import say
+from stylekit.datasets import survey
 from stylekit.errors import StylekitError, suggest
-from stylekit.files import explained
-from stylekit.settings import read_assignments
+from stylekit.training.settings import read_assignments
 
 if TYPE_CHECKING:
-    from stylekit.data import SeededItems
+    from stylekit.training.loader import SeededItems
 
 LISTED = 10
 """Files or groups listed before the rest is counted."""
@@ -37,12 +37,12 @@ def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of
     """Read every picture of a data set, and say what is there, what is wrong and what to type next."""
     console = Console()
     with console.status("reading the pictures"):
-        report = layouts.check(path)
+        report = survey.check(path)
     say(f"{report.path}: {report.layout or 'a folder of pictures'}")
     console.print(_table(report))
     for side in report.sides:
         _list(f"Unreadable in {side.folder}", list(side.unreadable.values()))
-        _list(f"Smaller than {layouts.SMALL} in {side.folder}", [str(file) for file in side.small])
+        _list(f"Smaller than {survey.SMALL} in {side.folder}", [str(file) for file in side.small])
     _list("The same file more than once", [" = ".join(map(str, same)) for same in report.duplicates])
     for problem in report.problems:
         say(f"Problem: {problem}")
@@ -67,8 +67,8 @@ def draw(
 
     They are those of a training run with that seed, in the order of the data set; past its end it begins anew.
     """
-    from stylekit.data import SeededItems
-    from stylekit.parts import make
+    from stylekit.registry.parts import make
+    from stylekit.training.loader import SeededItems
 
     spec = {"name": dataset, **read_assignments(assignments or [])}
     items = make("dataset", spec, size=size, seed=seed, split=split)
@@ -123,7 +123,7 @@ def _write(items: SeededItems, key: str, folder: Path, number: int) -> None:
     images.write(folder / f"{number:05}.png", items[number][key])
 
 
-def _table(report: layouts.Report) -> Table:
+def _table(report: survey.Report) -> Table:
     table = Table("", *(side.name for side in report.sides))
     columns = [_facts(side) for side in report.sides]
     for label in columns[0]:
@@ -131,7 +131,7 @@ def _table(report: layouts.Report) -> Table:
     return table
 
 
-def _facts(side: layouts.Side) -> dict[str, str]:
+def _facts(side: survey.Side) -> dict[str, str]:
     readable = bool(side.sizes)
     return {
         "pictures": str(len(side.files)),
@@ -140,7 +140,7 @@ def _facts(side: layouts.Side) -> dict[str, str]:
         "sides: least, median, most": "{}, {:g}, {}".format(*side.lengths) if readable else "",
         "width / height": "{:.2f} to {:.2f}".format(*side.aspects) if readable else "",
         "turned by EXIF": str(side.turned),
-        f"smaller than {layouts.SMALL}": str(len(side.small)),
+        f"smaller than {survey.SMALL}": str(len(side.small)),
         "unreadable": str(len(side.unreadable)),
     }
 

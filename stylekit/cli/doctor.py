@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import stylekit
-from stylekit import building, compiling, kernels, plugins
+from stylekit.native import building, compiling, kernels
+from stylekit.registry import lookup
 
 MEASURED = 0.3
 """Seconds to find out what the kernels bring."""
@@ -24,8 +25,7 @@ def command() -> None:
     """Report versions, devices, compilers and the state of every plugin."""
     import torch
 
-    from stylekit.memory import free_memory
-    from stylekit.runtime import pick_device
+    from stylekit.native.devices import free_memory, pick_device
 
     device = pick_device("auto")
     facts = {
@@ -40,8 +40,8 @@ def command() -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, fact in facts.items():
         table.add_row(f"[bold]{name}[/bold]", escape(fact))
-    for plugin in plugins.installed():
-        table.add_row(f"[bold]plugin[/bold] {plugin.name}", escape(": ".join(plugins.state(plugin))))
+    for plugin in lookup.installed():
+        table.add_row(f"[bold]plugin[/bold] {plugin.name}", escape(": ".join(lookup.state(plugin))))
     Console(highlight=False).print(table)
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stylekit import building
-from stylekit import kernels as compiled
-from stylekit.cli.say import say
+from stylekit.cli.output import say
+from stylekit.native import building
+from stylekit.native import kernels as compiled
 
 kernels = typer.Typer(help="Compile the operations that are quicker compiled.", no_args_is_help=True)
 

@@ -12,14 +12,14 @@ from typing import Annotated
 
 import typer
 
-from stylekit import plugins
-from stylekit.entrypoints import same, version
+from stylekit._files import explained
 from stylekit.errors import StylekitError, suggest
-from stylekit.files import explained
+from stylekit.registry import lookup
+from stylekit.registry.entrypoints import same, version
 
 TAKEN = {"build", "conftest", "dist", "docs", "setup", "src", "test", "tests"}
 """Names that tools for packages and tests give a meaning of their own."""
-KINDS = tuple(kind for kind in plugins.KINDS if kind != "model")
+KINDS = tuple(kind for kind in lookup.KINDS if kind != "model")
 """What can be written; a model is trained."""
 
 
@@ -67,14 +67,14 @@ def check_free(name: str, kind: str) -> None:
     Raises:
         StylekitError: there is a plugin, a package, a module or a built-in part of that name.
     """
-    for plugin, _ in plugins.everything():
+    for plugin, _ in lookup.everything():
         if same(name) in (same(plugin.name), same(plugin.package)):
             raise StylekitError(f"The name {name!r} is taken by the plugin {plugin.name!r} ({plugin.origin}).")
     if installed := version(name):
         raise StylekitError(f"There is a package {name!r} already, of version {installed}. Choose another name.")
     if _module(name) in sys.stdlib_module_names or importlib.util.find_spec(_module(name)):
         raise StylekitError(f"There is a module {_module(name)!r} already, which the package would hide. Rename yours.")
-    if any(name in plugins.offers(plugin, kind) for plugin in plugins.installed() if plugin.own):
+    if any(name in lookup.offers(plugin, kind) for plugin in lookup.installed() if plugin.own):
         raise StylekitError(f"There is a built-in {kind} {name!r}, which goes first. Choose another name.")
 
 
@@ -96,7 +96,7 @@ def files(name: str, kind: str) -> dict[str, str]:
 
 
 def _template(name: str) -> str:
-    return importlib.resources.files("stylekit.templates").joinpath(name).read_text(encoding="utf-8")
+    return importlib.resources.files("stylekit.cli.templates").joinpath(name).read_text(encoding="utf-8")
 
 
 def _module(name: str) -> str:

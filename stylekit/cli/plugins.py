@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stylekit import plugins
-from stylekit.entrypoints import chosen, same
 from stylekit.errors import StylekitWarning
-from stylekit.loading import Plugin
-from stylekit.standing import standing
+from stylekit.registry import lookup
+from stylekit.registry.entrypoints import chosen, same
+from stylekit.registry.loading import Plugin
+from stylekit.registry.status import standing
 
 COLOURS = {"loads": "green", "broken": "red", "taken": "red", "outdated": "red", "hidden": "dim"}
 
@@ -35,7 +35,7 @@ def command(
     load: Annotated[bool, typer.Option("--load", help="Import each, and tell what it offers and the seconds.")] = False,
 ) -> None:
     """List the installed plugins, and how each stands."""
-    every = plugins.everything()
+    every = lookup.everything()
     seen = [plugin for plugin, visible in every if visible]
     rows = [Row(plugin, *standing(plugin, visible, seen)) for plugin, visible in every]
     if load:
@@ -64,7 +64,7 @@ def _load(rows: list[Row]) -> None:
     offered = []
     for row in tried:
         began = time.perf_counter()
-        offered.append(plugins.state(row.plugin))
+        offered.append(lookup.state(row.plugin))
         row.seconds = f"{time.perf_counter() - began:.2f}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StylekitWarning)  # the table tells of each
@@ -75,7 +75,7 @@ def _load(rows: list[Row]) -> None:
 
 def _taken(plugin: Plugin) -> list[str]:
     """Of which parts the plugin is not who is asked, or not alone, in words."""
-    found = [(kind, name, plugins.rivals(plugin, kind, name)) for kind, name, _ in plugins.parts(plugin)]
+    found = [(kind, name, lookup.rivals(plugin, kind, name)) for kind, name, _ in lookup.parts(plugin)]
     return [
         f"the {kind} {name!r} is also that of {' and '.join(other.origin for other in others)}"
         for kind, name, others in found

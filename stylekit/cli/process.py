@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from stylekit.heap import keep_freed
+from stylekit.native.malloc import keep_freed
 
 _CHOSEN = ("GLIBC_TUNABLES", "MALLOC_")
 """What variables begin with by which a user says how memory is to be kept."""

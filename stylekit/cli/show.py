@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stylekit import plugins
 from stylekit.errors import StylekitError, suggest
-from stylekit.parts import Part, arguments
+from stylekit.registry import lookup
+from stylekit.registry.parts import Part, arguments
 
 
 def command(
@@ -36,7 +36,7 @@ def command(
         console.print(table)
         for preset, values in getattr(factory, "presets", {}).items():
             _show_preset(console, preset, "", values)
-        for preset, offered in plugins.presets(part).items() if kind == "method" else ():
+        for preset, offered in lookup.presets(part).items() if kind == "method" else ():
             for plugin, values in offered:
                 _show_preset(console, preset, f" ({plugin.origin})", values)
 
@@ -48,16 +48,16 @@ def _show_preset(console: Console, name: str, origin: str, values: Mapping[str, 
 
 def _named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
     """The parts of that name, or all parts of the plugin of that name."""
-    if found := plugins.parts_named(name):
+    if found := lookup.parts_named(name):
         return found
-    if not name.endswith(".py") and all(plugin.name != name for plugin in plugins.installed()):
-        every = {part for kind in plugins.KINDS for part in plugins.names(kind)}
+    if not name.endswith(".py") and all(plugin.name != name for plugin in lookup.installed()):
+        every = {part for kind in lookup.KINDS for part in lookup.names(kind)}
         raise StylekitError(f"There is no part {name!r} of any kind. {suggest(name, every)}")
-    plugin = plugins.find_plugin(name)
-    word, told = plugins.state(plugin)
+    plugin = lookup.find_plugin(name)
+    word, told = lookup.state(plugin)
     if word == "broken":
         raise StylekitError(f"The {told}")
-    if found := plugins.parts(plugin):
+    if found := lookup.parts(plugin):
         return found
     raise StylekitError(f"The plugin {name!r} offers no parts: {told}.")
 

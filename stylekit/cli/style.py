@@ -11,17 +11,17 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from stylekit.cli.say import say
+from stylekit.cli.output import say
 from stylekit.cli.stylize import USUAL, failure, keep_inputs
+from stylekit.datasets.files import SUFFIXES, find
 from stylekit.errors import StylekitError, warn
-from stylekit.layouts import SUFFIXES, find
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stylekit.inference.model import Model
+    from stylekit.inference.styles import Style
     from stylekit.method import Statistics
-    from stylekit.model import Model
-    from stylekit.styles import Style
 
 style = typer.Typer(help="Make styles of folders of pictures, and look at them.", no_args_is_help=True)
 
@@ -53,9 +53,9 @@ def learn(
     each has, and [bold]--style mine.style#2[/bold] takes the second alone. With [bold]--tune photos[/bold] the model
     itself learns on, for this style, and is written beside it: mine.safetensors.
     """
-    from stylekit import controls
-    from stylekit.model import load
-    from stylekit.styles import Style, check_name, condense, write_style
+    from stylekit.inference import controls
+    from stylekit.inference.model import load
+    from stylekit.inference.styles import Style, check_name, condense, write_style
 
     pictures = _pictures(folder)
     check_name(out)
@@ -110,10 +110,10 @@ def _described(model: Model, pictures: Sequence[Path], scale: float) -> list[Sta
 
 def _tuned(model: Model, source: str, style: Path, photos: Path, steps: int, out: Path) -> Model:
     """Trains a model on, for one style, and writes it beside the style file; the run's folder lies there too."""
-    from stylekit.engine import train
-    from stylekit.model import load
-    from stylekit.model_files import plain, save
-    from stylekit.runs import Run
+    from stylekit.inference.model import load
+    from stylekit.inference.model_files import plain, save
+    from stylekit.training.engine import train
+    from stylekit.training.runs import Run
 
     if not model.method.tuning:
         raise StylekitError(f"A model of the method {model.name!r} cannot be tuned. Leave --tune out.")
@@ -152,8 +152,8 @@ def show(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
 ) -> None:
     """Tell what is in a style file, and whether a model can use it; with [bold]-o[/bold], picture it."""
-    from stylekit.model import load
-    from stylekit.styles import read_style, shapes
+    from stylekit.inference.model import load
+    from stylekit.inference.styles import read_style, shapes
 
     if out:
         keep_inputs([out], [file, content] if content else [file])
@@ -179,17 +179,18 @@ def show(
 
 def _picture(model: Model, style: Style, content: Path | None, out: Path) -> None:
     """Writes a sheet: the content, the whole style, and each look alone."""
-    from stylekit import images, sheets
+    from stylekit import images
+    from stylekit.training import sample_grid
 
     image = _scene() if content is None else images.read(content).image
     looks = [style] if len(style.shares) == 1 else [style, *(style.look(n + 1) for n in range(len(style.shares)))]
     labels = ["content", "style", *(f"look {n + 1}: {share:.0%}" for n, share in enumerate(style.shares.tolist()))]
     made = [image, *(model.stylize(image, look) for look in looks)]
-    images.write(out, sheets.grid([[each[0].cpu() for each in made]], labels[: len(made)]))
+    images.write(out, sample_grid.grid([[each[0].cpu() for each in made]], labels[: len(made)]))
 
 
 def _scene() -> Tensor:
-    from stylekit.parts import make
+    from stylekit.registry.parts import make
 
     scene: Tensor = make("dataset", "scenes", size=256, split="test")[0]["content"][None]
     return scene

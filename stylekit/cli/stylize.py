@@ -16,21 +16,21 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from stylekit import plugins
-from stylekit.cli.crew import Crew
-from stylekit.cli.overlap import MAKERS, overlapped
-from stylekit.cli.place import place
-from stylekit.cli.say import say
+from stylekit._files import explained
+from stylekit.cli.concurrency import Crew
+from stylekit.cli.error_origin import place
+from stylekit.cli.output import say
+from stylekit.cli.pipeline import MAKERS, overlapped
+from stylekit.datasets.files import SUFFIXES, find
 from stylekit.errors import StylekitError, in_one_line
-from stylekit.files import explained
-from stylekit.layouts import SUFFIXES, find
-from stylekit.settings import read_assignments
+from stylekit.registry import lookup
+from stylekit.training.settings import read_assignments
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from stylekit.images import Picture
-    from stylekit.model import Model
+    from stylekit.inference.model import Model
 
 USUAL = "stylekit-small"
 """The model that is taken if none is named."""
@@ -93,9 +93,9 @@ def command(
     ways = plan_previews(targets, out, preview, inputs) if preview else {}
     chosen = _arguments(assignments or [], steps=steps, init=init)
     if plugin:
-        plugins.add_file(plugin)
-    from stylekit import controls
-    from stylekit.model import load
+        lookup.add_file(plugin)
+    from stylekit.inference import controls
+    from stylekit.inference.model import load
 
     loaded = load(model, device, **chosen)
     loaded.check_direction(direction)

@@ -1,4 +1,4 @@
-"""``stylekit train``: every field of :class:`stylekit.settings.Settings` is an option."""
+"""``stylekit train``: every field of :class:`stylekit.training.settings.Settings` is an option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from stylekit.errors import StylekitError
-from stylekit.settings import Settings, read_assignments, read_config
+from stylekit.training.settings import Settings, read_assignments, read_config
 
 _TYPES: dict[str, Any] = {
     "set": list[str],
@@ -29,8 +29,8 @@ _TYPES: dict[str, Any] = {
 def _train(context: typer.Context, config: Path | None, **given: Any) -> None:
     if context.args:
         raise StylekitError(f"{context.args[0]!r} follows no option. Say what to train by --plugin {context.args[0]}.")
-    from stylekit.engine import train
-    from stylekit.runs import Run
+    from stylekit.training.engine import train
+    from stylekit.training.runs import Run
 
     settings = read_config(config) if config else {}
     given = {name: value for name, value in given.items() if value not in (None, [])}

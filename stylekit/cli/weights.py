@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from stylekit import pretrained
-from stylekit.cli.say import say
+from stylekit.cli.output import say
 from stylekit.errors import StylekitError
+from stylekit.weights import pretrained
 
 weights = typer.Typer(help="List and fetch weights that others published.", no_args_is_help=True)
 

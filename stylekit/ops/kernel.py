@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylekit import kernels
+from stylekit.native import kernels
 
 KERNELS = kernels.load()
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

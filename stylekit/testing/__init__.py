@@ -10,53 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stylekit.errors import StylekitError, warn
-from stylekit.testing import kit
-from stylekit.testing.datasets import DATASET
-from stylekit.testing.kit import Check, Finding, NotTried, Subject, run
-from stylekit.testing.losses import LOSS
-from stylekit.testing.methods import METHOD
-from stylekit.testing.models import MODEL
-from stylekit.testing.networks import DISCRIMINATOR, ENCODER, GENERATOR
-from stylekit.testing.packages import PLUGIN
-from stylekit.testing.subjects import find
-
 __all__ = [
-    "CHECKS",
-    "Check",
-    "Finding",
-    "NotTried",
-    "Subject",
     "check_dataset",
     "check_discriminator",
     "check_encoder",
     "check_generator",
     "check_loss",
     "check_method",
-    "examine",
-    "find",
-    "run",
 ]
-
-CHECKS: dict[str, tuple[Check, ...]] = {
-    "method": METHOD,
-    "generator": GENERATOR,
-    "discriminator": DISCRIMINATOR,
-    "loss": LOSS,
-    "dataset": DATASET,
-    "encoder": ENCODER,
-    "model": MODEL,
-    "plugin": PLUGIN,
-}
-"""The checks of each kind of part, and of a plugin as a whole."""
-
-
-def examine(subject: Subject) -> list[Finding]:
-    """Runs every check of the subject's kind. If it cannot even be built or loaded, only that is found."""
-    return list(kit.examine(subject, CHECKS[subject.kind]))
 
 
 def _check(kind: str, factory: Callable[..., Any]) -> None:
+    # pytest imports this package wherever stylekit is installed, and torch is slow to import.
+    from stylekit.errors import StylekitError, warn
+    from stylekit.testing.catalogue import examine
+    from stylekit.testing.kit import Subject
+
     found = examine(Subject(kind, getattr(factory, "__name__", kind), factory))
     faults = [f"{finding.check}: {finding.told}" for finding in found if finding.fault]
     if faults:

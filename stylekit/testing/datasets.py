@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylekit.data import SeededItems, batches
 from stylekit.errors import StylekitError
-from stylekit.parts import arguments
+from stylekit.registry.parts import arguments
 from stylekit.testing.kit import Check, NotTried, Subject, explained, one_line, require
 from stylekit.testing.options import OPTIONS
 from stylekit.testing.pictures import SIDE, pictures, require_image
+from stylekit.training.loader import SeededItems, batches
 
 
 def _takes(subject: Subject) -> str:
@@ -46,7 +46,7 @@ def _opened(look: Callable[[Subject], str]) -> Callable[[Subject], str]:
 
 
 def _broken(error: StylekitError) -> bool:
-    """Whether the data set did not say so itself: :func:`stylekit.parts.construct` passes on what else it raises."""
+    """Whether the data set did not say so itself: :func:`stylekit.registry.parts.construct` passes on what else it raises."""
     return error.__cause__ is not None
 
 

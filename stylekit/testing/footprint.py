@@ -25,8 +25,8 @@ from PIL import Image, ImageFile
 from torch import nn
 
 import stylekit
-from stylekit import loading, plugins
 from stylekit.errors import StylekitError
+from stylekit.registry import loading, lookup
 from stylekit.testing.switches import switches
 
 
@@ -65,7 +65,7 @@ def tell() -> None:
     began = time.perf_counter()
     with _outputs() as printed:
         if file:
-            loading.manager(plugins.add_file(Path(file)))
+            loading.manager(lookup.add_file(Path(file)))
         else:
             __import__(module)
     seconds = time.perf_counter() - began

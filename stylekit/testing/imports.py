@@ -11,7 +11,7 @@ HOME = "stylekit"
 
 
 def private(source: Path, closed: Collection[str] = ()) -> list[str]:
-    """The private names that a file uses, such as ``stylekit.parts.validate``, in their order; none, if all is well.
+    """The private names that a file uses, such as ``stylekit.registry.parts.validate``, in their order; none, if all is well.
 
     Public is what a module of stylekit lists in ``__all__``. Of the packages in ``closed`` nothing is.
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from stylekit.errors import MissingWeights, StylekitError
-from stylekit.parts import arguments, make
+from stylekit.registry.parts import arguments, make
 from stylekit.seeding import seeded
 from stylekit.testing.switches import changed_and_put_back
 

@@ -14,14 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit import checkpoint, model, model_files
-from stylekit.engine import step
 from stylekit.errors import StylekitError
+from stylekit.inference import model, model_files
 from stylekit.method import Method
-from stylekit.parts import make
-from stylekit.rehearsal import rehearse, require_stylize
-from stylekit.runtime import Runtime
-from stylekit.seats import Seat, seat_players
+from stylekit.registry.parts import make
 from stylekit.seeding import seeded
 from stylekit.testing.devices import TENSORS, Called, require_float64, require_moves
 from stylekit.testing.graphs import require_exports
@@ -41,6 +37,11 @@ from stylekit.testing.pictures import (
     require_image,
     require_shape,
 )
+from stylekit.training import checkpoint
+from stylekit.training.distributed import Runtime
+from stylekit.training.engine import step
+from stylekit.training.player_state import Seat, seat_players
+from stylekit.training.rehearsal import rehearse, require_stylize
 
 
 def _builds(subject: Subject) -> str:

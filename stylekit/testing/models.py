@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stylekit.model import Model
+from stylekit.inference.model import Model
 from stylekit.testing.kit import Check, Subject, require
 from stylekit.testing.pictures import ODD, equal, parameters_of, pictures, require_image
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from stylekit.seeding import seeded
-from stylekit.tensors import fit, read_tensors, write_tensors
 from stylekit.testing.calls import channels_of, inputs_of, require_output, side_of
 from stylekit.testing.devices import TENSORS, require_float64, require_moves
 from stylekit.testing.graphs import require_exports
@@ -29,6 +28,7 @@ from stylekit.testing.pictures import (
     require_shape,
     tensors,
 )
+from stylekit.weights.tensors import fit, read_tensors, write_tensors
 
 
 def _builds(subject: Subject) -> str:

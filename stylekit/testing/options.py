@@ -6,7 +6,7 @@ import inspect
 from typing import get_type_hints
 
 from stylekit.errors import StylekitError
-from stylekit.parts import arguments, validate
+from stylekit.registry.parts import arguments, validate
 from stylekit.testing.kit import Check, Subject, require, whole
 
 

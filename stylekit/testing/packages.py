@@ -11,10 +11,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from stylekit import loading, plugins
-from stylekit.entrypoints import OWN
 from stylekit.errors import StylekitError
-from stylekit.loading import Plugin
+from stylekit.registry import loading, lookup
+from stylekit.registry.entrypoints import OWN
+from stylekit.registry.loading import Plugin
 from stylekit.testing.footprint import footprint
 from stylekit.testing.imports import private
 from stylekit.testing.kit import Check, Subject, require, whole
@@ -25,7 +25,7 @@ BUILT_IN = "stylekit_plugins"
 
 
 def _loads(subject: Subject) -> str:
-    state, told = plugins.state(subject.target)
+    state, told = lookup.state(subject.target)
     require(state == "loads", told)
     return told
 
@@ -56,14 +56,14 @@ def _public(subject: Subject) -> str:
 
 def _names(subject: Subject) -> str:
     plugin: Plugin = subject.target
-    for kind, name, _ in plugins.parts(plugin):
+    for kind, name, _ in lookup.parts(plugin):
         plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("0123456789_-").rstrip("-")
         require(
             name == plain,
             f"A name begins with a letter and has lower-case letters, digits, - and _, to be typed in a command: call the "
             f"{kind} {name!r} {plain!r}.",
         )
-        others = plugins.rivals(plugin, kind, name)
+        others = lookup.rivals(plugin, kind, name)
         if any(other.own for other in others):
             raise StylekitError(f"The {kind} {name!r} is stylekit's own, so yours is never used: give it another name.")
         if others:
@@ -88,7 +88,7 @@ def _presets(subject: Subject) -> str:
     added = [given for given in loading.manager(subject.target).hook.stylekit_presets() if given]
     for method, presets in (pair for given in added for pair in given.items()):
         try:
-            factory = plugins.find("method", method)
+            factory = lookup.find("method", method)
         except StylekitError as error:
             raise StylekitError(f"stylekit_presets names a method that is not here. {error}") from error
         for name, arguments in presets.items():
@@ -101,7 +101,7 @@ def _presets(subject: Subject) -> str:
 
 
 def _own(plugin: Plugin, method: str) -> dict[str, object]:
-    return dict(getattr(whole(plugins.offers(plugin, "method").get(method)), "presets", {}))
+    return dict(getattr(whole(lookup.offers(plugin, "method").get(method)), "presets", {}))
 
 
 def _metadata(subject: Subject) -> str:

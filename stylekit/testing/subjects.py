@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stylekit import plugins
-from stylekit.entrypoints import same, version
 from stylekit.errors import StylekitError, suggest
-from stylekit.loading import Plugin
+from stylekit.registry import lookup
+from stylekit.registry.entrypoints import same, version
+from stylekit.registry.loading import Plugin
 from stylekit.testing.kit import Subject
 
 
@@ -20,20 +20,20 @@ def find(name: str) -> list[Subject]:
     if not name.strip():
         raise StylekitError("Say what is to be checked: a plugin, a .py file, an installed package, or a part.")
     if name.endswith(".py"):
-        return _whole(plugins.find_plugin(name))
-    known = plugins.installed()
-    named = [plugins.find_plugin(name)] if any(plugin.name == name for plugin in known) else []
+        return _whole(lookup.find_plugin(name))
+    known = lookup.installed()
+    named = [lookup.find_plugin(name)] if any(plugin.name == name for plugin in known) else []
     packaged = [plugin for plugin in known if plugin.file is None and same(plugin.package) == same(name)]
     if found := dict.fromkeys([*named, *packaged]):
         return [subject for plugin in found for subject in _whole(plugin)]
-    if parts := plugins.parts_named(name):
+    if parts := lookup.parts_named(name):
         return [Subject(kind, part, factory) for kind, part, factory in parts]
     if version(name) is not None:
         raise StylekitError(
             f"The package {name!r} registers no plugin. Name its module in pyproject.toml, in "
             '[project.entry-points.stylekit], as in my-style = "my_style", and install it anew.'
         )
-    every = {part for kind in plugins.KINDS for part in plugins.names(kind)}
+    every = {part for kind in lookup.KINDS for part in lookup.names(kind)}
     raise StylekitError(
         f"There is no plugin, no part and no package {name!r}. "
         f"{suggest(name, every.union(plugin.name for plugin in known))}"
@@ -41,6 +41,6 @@ def find(name: str) -> list[Subject]:
 
 
 def _whole(plugin: Plugin) -> list[Subject]:
-    state, _ = plugins.state(plugin)
-    parts = plugins.parts(plugin) if state == "loads" else []
+    state, _ = lookup.state(plugin)
+    parts = lookup.parts(plugin) if state == "loads" else []
     return [Subject("plugin", plugin.name, plugin), *(Subject(*part) for part in parts)]

@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 
 import stylekit
-from stylekit import images, make, plugins
+from stylekit import images, make
 from stylekit.cli import main
-from stylekit.model import load
-from stylekit.model_files import save
-from stylekit.styles import write_style
+from stylekit.inference.model import load
+from stylekit.inference.model_files import save
+from stylekit.inference.styles import write_style
+from stylekit.registry import lookup
 
 NETWORKS: dict[str, Any] = {
     "generator": {"name": "resnet", "blocks": 1, "width": 4},
@@ -162,7 +163,7 @@ def adain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model for any style. Nobody writes there."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("adain") / "adain.safetensors"
-    save(make("method", "adain", **plugins.find("method", "adain").presets["tiny"]), "adain", path)
+    save(make("method", "adain", **lookup.find("method", "adain").presets["tiny"]), "adain", path)
     return path
 
 

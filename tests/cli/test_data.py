@@ -19,8 +19,8 @@ from typer.testing import CliRunner, Result
 
 from stylekit import images, make
 from stylekit.cli.data import _drawn, data
-from stylekit.data import SeededItems
 from stylekit.errors import StylekitError
+from stylekit.training.loader import SeededItems
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program

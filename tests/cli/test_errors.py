@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stylekit.tensors import read_tensors
+from stylekit.weights.tensors import read_tensors
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program

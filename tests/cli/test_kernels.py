@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from stylekit import building, compiling, kernels
 from stylekit.cli import doctor
-from stylekit.kernels import Kernels
+from stylekit.native import building, compiling, kernels
+from stylekit.native.kernels import Kernels
 from stylekit.ops import kernel
 
 if TYPE_CHECKING:
@@ -29,19 +29,19 @@ ON_CUDA = {**TOLD, "cuda": "13.0", "architectures": "sm_80 sm_90"}
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package of its own, with the real sources, and no compiler but what a test puts into the folder ``bin``."""
-    for name in ("stylekit", "bin"):
-        (tmp_path / name).mkdir()
+    for name in ("stylekit/native", "bin"):
+        (tmp_path / name).mkdir(parents=True)
     (tmp_path / "csrc").symlink_to(building.sources())
-    monkeypatch.setattr(building, "PACKAGE", tmp_path / "stylekit")
+    monkeypatch.setattr(building, "PACKAGE", tmp_path / "stylekit" / "native")
     monkeypatch.setattr(compiling, "find_nvcc", lambda: None)
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("CXX", raising=False)
-    return tmp_path / "stylekit"
+    return tmp_path / "stylekit" / "native"
 
 
 def false_compiler(package: Path, script: str) -> None:
-    path = package.parent / "bin" / "c++"
+    path = package.parents[1] / "bin" / "c++"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 

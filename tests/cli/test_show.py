@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import stylekit
-from stylekit import plugins
-from stylekit.parts import arguments
+from stylekit.registry import lookup
+from stylekit.registry.parts import arguments
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
@@ -34,7 +34,7 @@ def test_every_option_is_shown_with_its_default_and_its_meaning(
     rows = program("show", name).out.splitlines()
     assert (told.code, told.err) == (0, "")
     assert f"{name}, a {kind}" in rows
-    for argument in arguments(plugins.find(kind, name)).values():
+    for argument in arguments(lookup.find(kind, name)).values():
         (row,) = (row for row in rows if row.startswith(f"{argument.name} "))
         assert argument.help
         assert row.rstrip().endswith(argument.help)
@@ -94,7 +94,7 @@ def test_doctor_tells_versions_devices_and_the_state_of_plugins(
 def test_doctor_goes_on_past_a_broken_plugin(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     (tmp_path / "broken.py").write_text("1 / 0\n")
-    plugins.add_file(tmp_path / "broken.py")
+    lookup.add_file(tmp_path / "broken.py")
     told = program("doctor")
     assert told.code == 0
     assert "could not be imported: ZeroDivisionError: division by zero" in told.out
@@ -119,7 +119,7 @@ class Boxed(nn.Identity):
 def stylekit_generators():
     return {"boxed": Boxed}
 ''')
-    plugins.add_file(tmp_path / "mine.py")
+    lookup.add_file(tmp_path / "mine.py")
     told = program("show", "boxed").out.splitlines()
     assert told[-1].split() == ["sides", "list[int]", "[1]", "as", "in", "[red]"]
     assert told[-2].split() == ["needed", "str", "needed"]

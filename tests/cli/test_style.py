@@ -13,9 +13,9 @@ from PIL import Image
 
 from stylekit import images, make
 from stylekit.color import color_stats
-from stylekit.model import Model, load
-from stylekit.model_files import save
-from stylekit.styles import Style, read_style
+from stylekit.inference.model import Model, load
+from stylekit.inference.model_files import save
+from stylekit.inference.styles import Style, read_style
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Paint, Program
@@ -121,7 +121,7 @@ def test_an_error_that_no_one_expected_leaves_one_picture_out(
 def test_where_a_style_goes_is_tested_before_the_work(
     program: Program, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stylekit.model.Model.style", lambda *given: pytest.fail("a picture was looked at"))
+    monkeypatch.setattr("stylekit.inference.model.Model.style", lambda *given: pytest.fail("a picture was looked at"))
     (folder / "folder.style").mkdir()
     for out, told in {"none/my.style": f"there is no folder {folder}/none", "folder.style": "it is a folder"}.items():
         error = program("style", "learn", folder / "in", "-o", folder / out, *PCA).error

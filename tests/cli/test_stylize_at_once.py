@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from stylekit import make
-from stylekit.cli import crew
-from stylekit.model import load
-from stylekit.model_files import save
-from stylekit_plugins.descent import Descent
+from stylekit.cli import concurrency
+from stylekit.inference.model import load
+from stylekit.inference.model_files import save
+from stylekit_plugins.methods.descent import Descent
 from tests.cli.pixels import pixels
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def photos(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         paint(tmp_path / "photos" / f"{index}.png", 40 + index, 30, seed=index)
     paint(tmp_path / "photos" / "large.png", 90, 80, seed=9)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(crew, "LARGE", 50 * 50)
+    monkeypatch.setattr(concurrency, "LARGE", 50 * 50)
     return tmp_path / "photos"
 
 
@@ -95,8 +95,8 @@ def test_where_memory_is_short_there_is_one_at_a_time_and_none_is_refused(
     (photos / "large.png").unlink()
     # Two pictures of 43.5 rows take half of it. While they are made, next to nothing is left.
     room = iter([int(4 * 43.5 * 30 * per_pixel)])
-    monkeypatch.setattr("stylekit.memory.free_memory", lambda device: next(room))
-    monkeypatch.setattr("stylekit.model.free_memory", lambda device: int(46 * 30 * per_pixel))
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: next(room))
+    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: int(46 * 30 * per_pixel))
     assert program("stylize", photos, "--model", model, "--style", place / "red.png", "-o", tmp_path / "out").code == 0
     by_height = {height: name.split("_")[0] for (height, width), name in threads.items() if width == 30}
     assert by_height == {**dict.fromkeys((40, 41, 42, 43), "makers"), 44: "MainThread", 45: "MainThread"}
@@ -110,7 +110,7 @@ def test_cores_are_shared_out(
     cores: int, pictures: int, together: tuple[int, int], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
-    made = crew.Crew(load(model, "cpu"), None, pictures)
+    made = concurrency.Crew(load(model, "cpu"), None, pictures)
     assert (made.at_once, made.cores) == together
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from stylekit.model import Model
+from stylekit.inference.model import Model
 from tests.cli.pixels import pixels
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def test_memory_that_is_not_there_is_told_before_it_is_tried(
 ) -> None:
     paint(tmp_path / "in" / "big.png", 640, 640)
     paint(tmp_path / "in" / "small.png", 40, 40)
-    monkeypatch.setattr("stylekit.model.free_memory", lambda device: 2**24)
+    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**24)
     told = program("stylize", tmp_path / "in", "--model", trained, "-o", tmp_path / "out")
     assert told.code == 1
     assert f"{tmp_path}/in/big.png: 640x640 pixels need about 0." in told.err

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stylekit.model import load
+from stylekit.inference.model import load
 from tests.cli.pixels import pixels
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_a_method_is_watched_only_while_the_program_runs(
 ) -> None:
     small = {"encoder": {"name": "random", "scales": 2, "width": 4}, "levels": 1, "steps": 2}
     model, seen = load("gatys", "cpu", **small), []
-    monkeypatch.setattr("stylekit.model.load", lambda *given, **more: model)
+    monkeypatch.setattr("stylekit.inference.model.load", lambda *given, **more: model)
     monkeypatch.setattr("stylekit.cli.stylize._Watched.__call__", lambda *given: seen.append(given[1]))
     line = ["--model", "gatys", "--style", place / "red.png", "-o", place / "out.png"]
     assert program("stylize", place / "photo.png", *line).code == 0

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stylekit import plugins
-from stylekit.checkpoint import steps
-from stylekit.settings import Settings
+from stylekit.registry import lookup
+from stylekit.training.checkpoint import steps
+from stylekit.training.settings import Settings
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
@@ -291,7 +291,7 @@ def test_a_run_with_a_packages_preset_names_the_package_and_goes_on_with_that_ve
 
     (tmp_path / "site" / "sample_tulips.py").write_text(SMALL.replace("CYCLE", "500.0"))
     sys.modules.pop("sample_tulips")
-    plugins._load.cache_clear()
+    lookup._load.cache_clear()
     told = program("train", "--resume", "--out", run, "--steps", "2").error
     assert told.startswith(f"The run in {run} was started with cycle=5.0, and its plugins now make that 500.0.")
     shutil.rmtree(next((tmp_path / "site").glob("tulips-*.dist-info")))

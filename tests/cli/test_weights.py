@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stylekit import pretrained
+from stylekit.weights import pretrained
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program

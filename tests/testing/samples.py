@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stylekit import StylekitError, testing
-from stylekit.testing import Subject, examine, find
+from stylekit import StylekitError
+from stylekit.testing import catalogue, kit
+from stylekit.testing.catalogue import examine
+from stylekit.testing.kit import Subject
+from stylekit.testing.subjects import find
 
 HEAD = """
 import random
@@ -267,9 +270,9 @@ def assert_told(found: dict[str, str], told: dict[str, str]) -> None:
 
 def fault(subject: Subject, name: str) -> str:
     """What one check tells, if it fails."""
-    (check,) = [check for check in testing.CHECKS[subject.kind] if check.name == name]
+    (check,) = [check for check in catalogue.CHECKS[subject.kind] if check.name == name]
     try:
-        testing.run(subject, check)
+        kit.run(subject, check)
     except StylekitError as error:
         return str(error)
     return ""

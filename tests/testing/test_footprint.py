@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stylekit import StylekitError, plugins
-from stylekit.testing import find
+from stylekit import StylekitError
+from stylekit.registry import lookup
 from stylekit.testing.footprint import footprint
+from stylekit.testing.subjects import find
 from tests.testing.samples import QUIET, faults
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def side_effects(write: Write, source: str) -> list[str]:
-    return footprint(plugins.add_file(write(QUIET + textwrap.dedent(source))))[0]  # not imported in this process
+    return footprint(lookup.add_file(write(QUIET + textwrap.dedent(source))))[0]  # not imported in this process
 
 
 def test_importing_a_plugin_may_import_and_define_whatever_it_likes(write: Write) -> None:

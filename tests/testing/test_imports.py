@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from stylekit.testing import find
 from stylekit.testing.imports import private
+from stylekit.testing.subjects import find
 from tests.testing.samples import QUIET, fault
 
 if TYPE_CHECKING:
@@ -17,20 +17,21 @@ def test_private_names_of_stylekit_are_found(write: Write) -> None:
     source = """
         import numpy, torch.nn
         import stylekit, stylekit.layers
-        import stylekit.engine
-        from stylekit import images, make, engine
+        import stylekit.training.engine
+        from stylekit import images, make, training
         from stylekit.method import Batch, _Function
-        from stylekit.parts import make as build
-        from stylekit_plugins.resnet import ResNet
+        from stylekit.registry.parts import make as build
+        from stylekit_plugins.generators.resnet import ResNet
         from stylekit.testing import check_method
         def late():
             from stylekit.seeding import seeded, nothing
     """
     path = write(textwrap.dedent(source))
     assert private(path) == [
-        "stylekit.engine",
+        "stylekit.training.engine",
+        "stylekit.training",
         "stylekit.method._Function",
-        "stylekit.parts.make",
+        "stylekit.registry.parts.make",
         "stylekit.seeding.nothing",
     ]
 
@@ -39,18 +40,18 @@ def test_private_names_that_are_reached_by_dots_are_found(write: Write) -> None:
     source = """
         import stylekit, stylekit.layers as layers
         import stylekit as sk
-        stylekit.__version__, stylekit.make.__name__, stylekit.parts.validate("a"), stylekit.layers.init_normal
-        sk.engine.step, layers._hidden, other.parts.validate
+        stylekit.__version__, stylekit.make.__name__, stylekit.registry.parts.validate("a"), stylekit.layers.init_normal
+        sk.training.engine, layers._hidden, other.parts.validate
     """
     assert set(private(write(textwrap.dedent(source)))) == {
-        "stylekit.parts",
+        "stylekit.registry",
         "stylekit.layers._hidden",
-        "stylekit.engine",
+        "stylekit.training",
     }
 
 
 def test_a_private_name_is_a_fault_of_the_plugin(write: Write) -> None:
-    (plugin,) = find(str(write(QUIET + "from stylekit.engine import step\n")))
-    assert "imports stylekit.engine.step, which may change without notice" in fault(plugin, "public names")
-    (plugin,) = find(str(write(QUIET + "from stylekit_plugins.resnet import ResNet\n")))
+    (plugin,) = find(str(write(QUIET + "from stylekit.training.engine import step\n")))
+    assert "imports stylekit.training.engine.step, which may change without notice" in fault(plugin, "public names")
+    (plugin,) = find(str(write(QUIET + "from stylekit_plugins.generators.resnet import ResNet\n")))
     assert fault(plugin, "public names").endswith("list in __all__, and make parts by name.")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from stylekit import StylekitError, StylekitWarning, plugins, testing
-from stylekit.testing import find
+from stylekit import StylekitError, StylekitWarning, testing
+from stylekit.registry import lookup
+from stylekit.testing.subjects import find
 from tests.testing.samples import (
     ADVERSARIAL,
     DATASET,
@@ -110,7 +111,7 @@ def test_a_part_that_does_not_build_is_told_as_that_alone(write: Write) -> None:
     assert list(faults(part(write(source)))) == ["builds"]
 
 
-BUILT_IN = [plugin.name for plugin in plugins.installed() if plugin.own]
+BUILT_IN = [plugin.name for plugin in lookup.installed() if plugin.own]
 HEAVY = {"cyclegan", "resnet", "spectral", "unet"}
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stylekit.testing import find
 from stylekit.testing.packages import sources
+from stylekit.testing.subjects import find
 from tests.testing.samples import IMAGE_LOSS, METHOD, QUIET, fault, faults
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def stylekit_presets():
 
 def test_all_files_of_a_package_are_looked_through(package: Package, tmp_path: Path) -> None:
     package("tulips", "garden", QUIET, ["stylekit"])
-    (tmp_path / "site" / "sample_tulips" / "other.py").write_text("from stylekit import parts\n")
+    (tmp_path / "site" / "sample_tulips" / "other.py").write_text("from stylekit.registry import parts\n")
     (plugin,) = find("tulips")
     assert [path.name for path in sources(plugin.target)] == ["__init__.py", "other.py", "parts.py"]
-    assert "other.py imports stylekit.parts, which may change" in fault(plugin, "public names")
+    assert "other.py imports stylekit.registry.parts, which may change" in fault(plugin, "public names")
 
 
 def test_a_name_that_another_package_has_is_a_fault(package: Package) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stylekit import StylekitError
-from stylekit.testing import find
+from stylekit.testing.subjects import find
 from tests.testing.samples import GENERATOR, HEAD, IMAGE_LOSS, QUIET, faults
 
 if TYPE_CHECKING:

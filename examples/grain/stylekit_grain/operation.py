@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylekit.extension import load
+from stylekit.native import load
 
 LIVE = load(Path(__file__).with_name("_grain.so"))
 

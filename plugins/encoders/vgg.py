@@ -1,0 +1,201 @@
+"""VGG's convolutions as encoders: the features by which style transfer measures content and style.
+
+Simonyan and Zisserman 2015, configurations D (VGG-16) and E (VGG-19). A layer is named ``relu{block}_{number}``: the
+rectified output of that convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylekit import StylekitError, hookimpl
+from stylekit.errors import MissingWeights, suggest
+from stylekit.images import pad_to
+from stylekit.weights import advice, fill, find
+
+__all__ = ["VGG16", "VGG19", "VGG19Normalised"]
+
+WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of the five blocks, which lie at 1, 1/2, 1/4, 1/8 and 1/16 of the picture's sides."""
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+
+
+class VGG(nn.Module):
+    """What the encoders share: a chain of layers up to the deepest one asked for, and where its weights come from."""
+
+    independent = True
+    counts: tuple[int, ...]
+    """Convolutions of each block."""
+    published: str
+    """The name of the encoder, and of its weights."""
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, layers: tuple[str, ...] = LAYERS, weights: str | Path | None = None) -> None:
+        """Builds the layers, and loads their weights if they are here.
+
+        Args:
+            layers: whose features it gives; what lies deeper than the deepest is left out
+            weights: file of weights (.pth or .safetensors), or "random"; by default what was fetched
+
+        Raises:
+            StylekitError: there is no such layer, or the file is damaged or of another network.
+        """
+        super().__init__()
+        known = [f"relu{block}_{n + 1}" for block, count in enumerate(self.counts, 1) for n in range(count)]
+        for layer in layers or ("",):
+            if layer not in known:
+                raise StylekitError(f"The encoder {self.published!r} has no layer {layer!r}. {suggest(layer, known)}")
+        self.layers = layers
+        depth = max(map(known.index, layers)) + 1
+        self.pools: int = int(known[depth - 1][len("relu")]) - 1
+        chain = self._chain(depth)
+        self._hold(chain)
+        rectified = [index for index, layer in enumerate(chain) if isinstance(layer, nn.ReLU)]
+        self.names = dict(zip(rectified, known, strict=False))
+        self.requires_grad_(False)
+        self.register_load_state_dict_post_hook(_look_for_weights)  # type: ignore[no-untyped-call]
+        self._fill(weights)
+
+    def _chain(self, depth: int) -> list[nn.Module]:
+        """The layers up to so many convolutions."""
+        chain: list[nn.Module] = []
+        before, count = 3, 0
+        for width, convolutions in zip(WIDTHS, self.counts, strict=True):
+            for _ in range(min(convolutions, depth - count)):
+                chain += [*self._convolution(before, width), nn.ReLU()]
+                before, count = width, count + 1
+            if count == depth:
+                return chain
+            chain.append(self._pool())
+        return chain
+
+    def _convolution(self, before: int, width: int) -> list[nn.Module]:
+        return [_empty(before, width, 3, padding=1)]
+
+    def _pool(self) -> nn.Module:
+        return nn.MaxPool2d(2)
+
+    def _hold(self, chain: list[nn.Module]) -> None:
+        """Makes the layers submodules, under the names that the published file has."""
+        self.features = nn.Sequential(*chain)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+
+    def _layers(self) -> Iterator[nn.Module]:
+        return iter(self.features)
+
+    def _least(self) -> int:
+        """The smallest side that comes through all layers."""
+        return 1 << self.pools
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        return (image - self.mean) / self.std
+
+    @torch.no_grad()
+    def _fill(self, weights: str | Path | None) -> None:
+        path = find(self.published) if weights is None else Path(weights)
+        named = "" if path is None else f"There is no file {path}. "
+        self.missing = f"The encoder {self.published!r} has no weights. {named}{advice(self.published)}"
+        if weights == "random":
+            generator = torch.Generator().manual_seed(0)
+            for convolution in _convolutions(self):
+                spread = (2 / convolution.weight[0].numel()) ** 0.5  # He et al. 2015: the features keep their scale
+                convolution.weight.normal_(0, spread, generator=generator)
+            self.missing = ""
+        elif path is not None and path.is_file():
+            fill(self, path)
+        # A file that is not here is no error yet: the weights may come from a model file, made where it was.
+
+    def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """The features of ``(N, 3, H, W)`` in [0, 1] by layer, ``(N, channels, h, w)`` each.
+
+        Args:
+            image: the pictures
+            layers: give these alone, of those that it was built with; the others take no memory
+
+        Raises:
+            MissingWeights: no weights were given, fetched or loaded. Only a picture on the meta device, which asks for
+                nothing but shapes, needs none.
+        """
+        if self.missing and not image.is_meta:
+            raise MissingWeights(self.missing)
+        found, wanted = {}, self.layers if layers is None else layers
+        x = self._normalise(pad_to(image, 1, self._least()))
+        for index, layer in enumerate(self._layers()):
+            x = layer(x)
+            if self.names.get(index) in wanted:
+                found[self.names[index]] = x
+        return {layer: found[layer] for layer in wanted}
+
+
+def _empty(before: int, width: int, side: int, padding: int = 0) -> nn.Module:
+    """A convolution that has no weights yet: zeros, which no trained one has, also in a state that was saved so."""
+    convolution: nn.Module = nn.utils.skip_init(nn.Conv2d, before, width, side, padding=padding)
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution
+
+
+def _convolutions(encoder: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
+
+
+def _look_for_weights(encoder: VGG, _: Any) -> None:
+    """After a state was loaded: whether there are weights now."""
+    if all(bool(convolution.weight.any()) for convolution in _convolutions(encoder)):
+        encoder.missing = ""
+
+
+class VGG19(VGG):
+    """VGG-19 as torchvision publishes it, zero-padded; it gives pictures the mean and deviation of ImageNet's itself."""
+
+    counts = (2, 2, 4, 4, 4)
+    published = "vgg19"
+
+
+class VGG16(VGG):
+    """VGG-16 as torchvision publishes it, zero-padded; it gives pictures the mean and deviation of ImageNet's itself."""
+
+    counts = (2, 2, 3, 3, 3)
+    published = "vgg16"
+
+
+class VGG19Normalised(VGG):
+    """VGG-19 as AdaIN uses it: with mirrored margins, a first layer that takes pictures in [0, 1], and filters scaled to
+    a mean activation of 1 (Gatys et al. 2015, "Texture synthesis using convolutional neural networks")."""
+
+    counts = (2, 2, 4, 4, 4)
+    published = "vgg19-normalised"
+
+    def _chain(self, depth: int) -> list[nn.Module]:
+        return [_empty(3, 3, 1), *super()._chain(depth)]
+
+    def _convolution(self, before: int, width: int) -> list[nn.Module]:
+        return [nn.ReflectionPad2d(1), _empty(before, width, 3)]
+
+    def _pool(self) -> nn.Module:
+        return nn.MaxPool2d(2, ceil_mode=True)
+
+    def _hold(self, chain: list[nn.Module]) -> None:
+        for index, layer in enumerate(chain):
+            self.add_module(str(index), layer)
+
+    def _layers(self) -> Iterator[nn.Module]:
+        return self.children()
+
+    def _least(self) -> int:
+        return (1 << self.pools) + 1  # at least 2 in every layer, as a single pixel has nothing to mirror
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        return image  # its first layer does
+
+
+@hookimpl
+def stylekit_encoders() -> dict[str, Callable[..., nn.Module]]:
+    return {"vgg16": VGG16, "vgg19": VGG19, "vgg19-normalised": VGG19Normalised}

@@ -1,0 +1,252 @@
+"""A feed-forward network that learns one style or several by heart, from one picture of each.
+
+For one style it is the network of Johnson et al. 2016 ("Perceptual losses for real-time style transfer and
+super-resolution") with the instance norm of Ulyanov et al. 2016; for several that of Dumoulin et al. 2017 ("A learned
+representation for artistic style"): the styles share all convolutions, and each has its own scale and shift in every
+norm. What lies between two styles' scales and shifts is a style between them.
+
+The papers compare features as they are, and so need weights for each network that gives features. Here all is relative:
+features of the content are compared after an instance norm, so that contrasts and colours are free to change, and Gram
+matrices by their error relative to the style's own. So the weights mean the same for every encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylekit import Method, Part, Player, StylekitError, datasets, hookimpl, images, make, turn
+from stylekit.encoders import require_layers
+from stylekit.layers import NarrowConv2d, require_options
+from stylekit.losses import gram_error, total_variation
+from stylekit.method import Batch, Statistics, Terms
+from stylekit.ops import Activation, channel_stats, gram_matrix, instance_norm
+
+BLOCKS = 5
+"""Residual blocks of the network."""
+VGG: Mapping[str, Any] = {"name": "vgg16", "layers": ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]}
+"""The encoder of Johnson et al., with the layers whose Gram matrices they compare."""
+
+
+class Layer(nn.Module):
+    """A convolution with reflection padding, and an instance norm with a scale and a shift of its own for each style."""
+
+    def __init__(self, styles: int, before: int, after: int, side: int, stride: int = 1, up: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Upsample(scale_factor=2) if up else nn.Identity(),
+            nn.ReflectionPad2d(side // 2),
+            nn.Conv2d(before, after, side, stride, bias=False),
+        )
+        self.scale = nn.Parameter(torch.ones(styles, after))
+        self.shift = nn.Parameter(torch.zeros(styles, after))
+
+
+class StyleNetwork(nn.Module):
+    """The image transformation network: two steps down, residual blocks, two steps up (Dumoulin et al. 2017, table 1).
+
+    The last convolution has a bias and no norm, as in Johnson et al.: a shift of the colours themselves, which is learnt no
+    faster than the learning rate, takes thousands of steps.
+
+    Args:
+        styles: how many styles it learns
+        width: channels of the first layer
+    """
+
+    stride = 4
+    least_side = 8
+
+    def __init__(self, styles: int, width: int) -> None:
+        super().__init__()
+        layers = {
+            "begin": Layer(styles, 3, width, 9),
+            "down1": Layer(styles, width, 2 * width, 3, stride=2),
+            "down2": Layer(styles, 2 * width, 4 * width, 3, stride=2),
+            **{f"block{n}{half}": Layer(styles, 4 * width, 4 * width, 3) for n in range(BLOCKS) for half in "ab"},
+            "up1": Layer(styles, 4 * width, 2 * width, 3, up=True),
+            "up2": Layer(styles, 2 * width, width, 3, up=True),
+        }
+        self.layers = nn.ModuleDict(layers)
+        self.end = nn.Sequential(nn.ReflectionPad2d(4), NarrowConv2d(width, 3, 9))
+
+    def rows(self, which: Tensor | slice) -> dict[str, Tensor]:
+        """The scales and shifts of some styles, by ``layer.scale`` and ``layer.shift``: ``(N, C)``, a row a style."""
+        parameters = self.layers.named_parameters()
+        return {name: each[which] for name, each in parameters if name.endswith((".scale", ".shift"))}
+
+    def forward(self, content: Tensor, style: Statistics) -> Tensor:
+        """Paints ``(N, 3, H, W)`` in [0, 1], of any size, in the styles of ``rows``: one for all, or one a picture."""
+        height, width = content.shape[-2:]
+        rows = {name: values.expand(len(content), -1) for name, values in style.items()}
+
+        def layer(name: str, x: Tensor, activation: Activation = "relu", residual: Tensor | None = None) -> Tensor:
+            x = self.layers[name].conv(x)  # type: ignore[operator]
+            return instance_norm(x, rows[f"{name}.scale"], rows[f"{name}.shift"], 1e-5, activation, residual)
+
+        x = images.pad_to(content, self.stride, self.least_side)
+        x = layer("down2", layer("down1", layer("begin", x)))
+        for n in range(BLOCKS):
+            x = layer(f"block{n}b", layer(f"block{n}a", x), "none", residual=x)
+        out: Tensor = torch.sigmoid(self.end(layer("up2", layer("up1", x))))
+        return out[..., :height, :width]
+
+
+def feature_loss(features: Tensor, wanted: Tensor) -> Tensor:
+    """The mean squared difference of features, each channel of each picture brought to mean 0 and std 1 before."""
+    return F.mse_loss(instance_norm(features, eps=1e-3), instance_norm(wanted, eps=1e-3))
+
+
+def style_of(image: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
+    """What of a picture is its style: the Gram matrix of each layer, and the mean and the deviation of its colours."""
+    return [*(gram_matrix(layer) for layer in features.values()), *channel_stats(image)]
+
+
+def name_of(picture: Path | str) -> str:
+    """What a style is called: its picture's file name without the suffix. A name's own name is itself."""
+    path = Path(picture)
+    while path.suffix.lower() in datasets.SUFFIXES:
+        path = path.with_suffix("")
+    return path.name
+
+
+class Perceptual(Method):
+    """A network paints any picture in the styles that it has learnt, each from one picture, under an encoder's eyes.
+
+    The pictures are read when training begins, at the size of the training pictures (their shorter side). A model file
+    needs them no more, and keeps their names.
+
+    Args:
+        styles: pictures whose styles are learnt, named by their files; none: a painting of the data set ``scenes``
+        encoder: network whose features are compared; the Gram matrices of all its layers are the style
+        content_layers: its layers whose features are the content
+        width: channels of the network's first layer
+        content_weight: weight of the feature loss
+        style_weight: weight of the Gram loss
+        color_weight: weight of the differences in the mean and the standard deviation of red, green and blue
+        tv_weight: weight of the total variation; below 1, a network that has not trained for long leaves a weave
+        lr: learning rate (Adam)
+
+    Raises:
+        StylekitError: two pictures have one name, or ``width`` is below 1. When training begins: a picture cannot be
+            read, or the encoder has no such layer.
+    """
+
+    needs = ("content",)
+    ships = ("network",)
+    thread_safe = True
+    described_by = ("network",)  # scales and shifts are of use in their own network only
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {  # minutes on a CPU, and no weights to fetch
+            "encoder": {"name": "random", "width": 32},
+            "content_layers": ["scale2", "scale3", "scale4"],
+            "width": 16,
+        }
+    }
+
+    def __init__(
+        self,
+        styles: Sequence[Path | str] = (),
+        encoder: Part = VGG,
+        content_layers: Sequence[str] = ("relu3_3",),
+        width: int = 32,
+        content_weight: float = 1.0,
+        style_weight: float = 10.0,
+        color_weight: float = 10.0,
+        tv_weight: float = 1.0,
+        lr: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        require_options(width=width)
+        self.pictures = {name_of(picture): Path(picture).expanduser().absolute() for picture in styles}
+        if len(self.pictures) < len(styles):
+            names = [name_of(picture) for picture in styles]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise StylekitError(
+                f"Two of the styles are called {twice!r}, after their pictures. Rename one of the files."
+            )
+        self.names = tuple(self.pictures) or ("painting",)
+        self.arguments["styles"] = list(self.names)  # all that a model file is to say of them
+        self.encoder, self.network = make("encoder", encoder), StyleNetwork(len(self.names), width)
+        self.content_layers = tuple(content_layers)
+        self.content_weight, self.style_weight = content_weight, style_weight
+        self.color_weight, self.tv_weight, self.lr = color_weight, tv_weight, lr
+
+    def players(self) -> dict[str, Player]:
+        return {"network": Player(self.network, lr=self.lr, optimizer=torch.optim.Adam)}
+
+    def forward(self, batch: Batch) -> dict[str, Any]:
+        """Paints each picture in a style drawn for it, and looks up what that style's picture is like."""
+        content = batch["content"]
+        targets = self._targets(content)
+        which = torch.randint(len(self.names), (len(content),), device=content.device)
+        return {
+            "painted": self.network(content, self.network.rows(which)),
+            "targets": [target[which] for target in targets],
+        }
+
+    @torch.no_grad()
+    def _targets(self, like: Tensor) -> list[Tensor]:
+        """What the styles' pictures are like, a row a style, as ``style_of`` gives it; computed at the first call."""
+        if not (targets := list(self.buffers(recurse=False))):
+            pictures = [self._style(name, like) for name in self.names]
+            seen = [style_of(picture, self.encoder(picture)) for picture in pictures]
+            targets = [torch.cat(rows) for rows in zip(*seen, strict=True)]
+            for index, target in enumerate(targets):  # buffers, to move along; made from the pictures, so not saved
+                self.register_buffer(f"target{index}", target, persistent=False)
+        return targets
+
+    def _style(self, name: str, like: Tensor) -> Tensor:
+        """A style's picture ``(1, 3, h, w)``, its shorter side as long as that of the pictures it is compared with."""
+        if not self.pictures:
+            picture = make("dataset", "scenes", size=256)[0]["style"][None]
+        elif not self.pictures[name].is_file():
+            raise StylekitError(
+                f"The style {name!r} cannot be learnt: there is no picture {self.pictures[name]}. Give its file, as in "
+                f"--set 'styles=[pictures/{name}.jpg]'."
+            )
+        else:
+            read = images.read(self.pictures[name])
+            picture = images.over_white(read.image, read.alpha)
+        factor = min(like.shape[-2:]) / min(picture.shape[-2:])
+        height, width = (round(side * factor) for side in picture.shape[-2:])
+        return images.resize(picture, (height, width)).to(like)
+
+    @turn("network")
+    def paint(self, batch: Batch, made: dict[str, Any]) -> Terms:
+        painted, content = made["painted"], batch["content"]
+        features = self.encoder(painted)
+        with torch.no_grad():
+            wanted = self.encoder(content)
+        require_layers(self.content_layers, features)
+        *grams, mean, std = zip(style_of(painted, features), made["targets"], strict=True)
+        kept = [feature_loss(features[name], wanted[name]) for name in self.content_layers]
+        return {
+            "content": self.content_weight * torch.stack(kept).mean(),
+            "style": self.style_weight * torch.stack([gram_error(*pair).mean() for pair in grams]).mean(),
+            "color": self.color_weight * (F.mse_loss(*mean) + F.mse_loss(*std)),
+            "tv": self.tv_weight * total_variation(painted, power=1.0).mean(),
+        }
+
+    def styles(self) -> dict[str, Statistics]:
+        return {name: self.network.rows(slice(index, index + 1)) for index, name in enumerate(self.names)}
+
+    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        return content.lerp(self.network(content, style), strength)
+
+    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Paints in the first style that it has learnt; ``transfer`` takes any of ``styles``, and what lies between."""
+        return self.transfer(content, self.network.rows(slice(0, 1)))
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        content = batch["content"]
+        return {"content": content, **{name: self.transfer(content, style) for name, style in self.styles().items()}}
+
+
+@hookimpl
+def stylekit_methods() -> dict[str, Callable[..., Method]]:
+    return {"perceptual": Perceptual}

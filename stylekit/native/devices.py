@@ -1,0 +1,71 @@
+"""The devices of this machine, and how much of their memory is free."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from stylekit.errors import StylekitError, suggest
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of that name; ``auto`` is the best there is, of cuda, mps and cpu.
+
+    Raises:
+        StylekitError: it is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(name for name, available in there.items() if available))
+    if device not in there:
+        raise StylekitError(f"There is no device {device!r}. {suggest(device, ['auto', *there])}")
+    if not there[device]:
+        why = (
+            "this build of torch has no CUDA" if device == "cuda" and torch.version.cuda is None else "torch finds none"
+        )
+        raise StylekitError(f"The device {device!r} was asked for, but {why}. Leave --device out, or say --device cpu.")
+    return torch.device(device)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on the device, or on this machine for a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return min(int(lines["MemAvailable"].split()[0]) * 1024, *_left_by_cgroups(), 2**62)
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 2**62  # unknown: no reason to refuse
+
+
+def _left_by_cgroups(root: Path = Path("/")) -> Iterator[int]:
+    """What each memory limit on this process still leaves: a container's, a job's, and those around it."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+        files = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+        inner = mount / group.strip("/")
+        for folder in (folder for folder in (inner, *inner.parents) if folder.is_relative_to(mount)):
+            limit, usage = (_read(folder / file).strip() for file in files)
+            if limit.isdecimal() and usage.isdecimal():
+                yield max(0, int(limit) - int(usage) + _reclaimable(folder))
+
+
+def _reclaimable(folder: Path) -> int:
+    """Bytes of files read long ago, which count as used and are given up when memory is wanted."""
+    stat = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
+    return int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

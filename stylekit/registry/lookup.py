@@ -1,0 +1,308 @@
+"""Finding, loading and naming plugins. Nothing here imports torch, and no plugin is imported before it is asked for.
+
+A name is looked up in files that the user gave and in what is built in, then in the installed plugin of that name, and
+only then in all the others: so no installed package can take a built-in name, or slow down what uses built-in ones. A
+plugin that cannot be imported is passed over with one warning, and everything else goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from stylekit.errors import StylekitError, in_one_line, suggest, warn
+from stylekit.registry.entrypoints import Entry, entries
+from stylekit.registry.loading import Plugin, manager
+
+GROUP = "stylekit"
+KINDS = {
+    "method": "stylekit_methods",
+    "generator": "stylekit_generators",
+    "discriminator": "stylekit_discriminators",
+    "loss": "stylekit_losses",
+    "dataset": "stylekit_datasets",
+    "encoder": "stylekit_encoders",
+    "model": "stylekit_models",
+}
+"""The kinds of parts, and the hook that offers each."""
+
+PRESETS = "stylekit_presets"
+
+
+_files: dict[str, Plugin] = {}
+
+
+def installed() -> list[Plugin]:
+    """Every visible plugin of every installed package, by name, and the files that :func:`add_file` added.
+
+    Imports none. ``STYLEKIT_PLUGINS=a,b`` in the environment leaves only those plugins or packages visible, beside what
+    is built in.
+    """
+    found = [plugin for plugin, visible in everything() if visible]
+    return sorted([*found, *_files.values()], key=lambda plugin: (plugin.name, plugin.package))
+
+
+def everything() -> list[tuple[Plugin, bool]]:
+    """Every plugin of every installed package, and whether it is visible."""
+    return [(_of(entry), entry.visible) for entry in entries(GROUP)]
+
+
+def _of(entry: Entry) -> Plugin:
+    return Plugin(entry.name, entry.module, entry.package, entry.version, entry.attribute)
+
+
+def add_file(path: Path) -> Plugin:
+    """Makes the parts in one Python file known in this process, and returns it as a plugin named after the file.
+
+    Raises:
+        StylekitError: there is no such file, or it is no Python file.
+    """
+    if not path.exists():
+        raise StylekitError(f"There is no file {path}.")
+    path = path.resolve()
+    if path.suffix != ".py" or not path.is_file():
+        raise StylekitError(f"{path} is not a Python file. A plugin file ends in .py and offers parts with @hookimpl.")
+    plugin = Plugin(path.stem, f"stylekit_file_{path.stem}", "file", "", "", path, path.stat().st_mtime_ns)
+    _files[path.stem] = plugin
+    return plugin
+
+
+def imported_files() -> list[Path]:
+    """The plugin files that were imported in this process."""
+    return [plugin.file for plugin in _files.values() if plugin.file and plugin.module in sys.modules]
+
+
+def import_files(paths: Iterable[Path]) -> None:
+    """Imports plugin files, so that what is pickled in another process can be unpickled here.
+
+    Raises:
+        StylekitError: a file is gone, or cannot be imported.
+    """
+    for path in paths:
+        manager(add_file(path))
+
+
+@cache
+def _load(plugin: Plugin) -> pluggy.PluginManager | str:
+    """The plugin's hooks, or why it has none; cached, so that a broken plugin is imported and reported once."""
+    try:
+        return manager(plugin)
+    except StylekitError as error:
+        return str(error)
+
+
+def state(plugin: Plugin) -> tuple[str, str]:
+    """``loads`` and what the plugin offers, in words, or ``broken`` and why; imports it."""
+    try:
+        offered = {kind: _ask(plugin, hook) for kind, hook in KINDS.items()}
+        offered["preset for"] = _ask(plugin, PRESETS)
+    except StylekitError as error:
+        return "broken", str(error)
+    told = [f"{kind} {', '.join(found)}" for kind, found in offered.items() if found]
+    return "loads", "; ".join(told) or "follows runs"
+
+
+def offers(plugin: Plugin, kind: str) -> dict[str, Callable[..., Any]]:
+    """What one plugin offers of one kind, by name; empty, after one warning, if the plugin is broken."""
+    return _ask_quietly(plugin, KINDS[kind])
+
+
+def _ask_quietly(plugin: Plugin, hook: str) -> dict[str, Any]:
+    try:
+        return _ask(plugin, hook)
+    except StylekitError as error:
+        _report(str(error))
+        return {}
+
+
+def _ask(plugin: Plugin, hook: str) -> dict[str, Any]:
+    hooks = _load(plugin)
+    if isinstance(hooks, str):
+        raise StylekitError(hooks)
+    try:
+        given = getattr(hooks.hook, hook)()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # such as SystemExit
+        reason = in_one_line(error)
+        raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) failed in {hook}: {reason}") from error
+    fits, form = (
+        (_are_presets, "{method: {preset: {argument: value}}}") if hook == PRESETS else (_are_parts, "{name: class}")
+    )
+    if not all(map(fits, given)):
+        raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) must return {form} from {hook}.")
+    return {name: offered for each in given for name, offered in each.items()}
+
+
+def _are_parts(given: Any) -> bool:
+    return isinstance(given, Mapping) and all(isinstance(name, str) and callable(part) for name, part in given.items())
+
+
+def _are_presets(given: Any) -> bool:
+    if not isinstance(given, Mapping) or not all(isinstance(each, Mapping) for each in given.values()):
+        return False
+    return all(isinstance(arguments, Mapping) for presets in given.values() for arguments in presets.values())
+
+
+def parts(plugin: Plugin) -> list[tuple[str, str, Callable[..., Any]]]:
+    """Everything that one plugin offers: kind, name, and the callable that builds it."""
+    return [(kind, name, part) for kind in KINDS for name, part in offers(plugin, kind).items()]
+
+
+def rivals(plugin: Plugin, kind: str, name: str) -> list[Plugin]:
+    """Other plugins that are asked for a part of this one, before it or beside it; none, if all is well."""
+    return [other for other in owners(kind, name) if _source(other) != _source(plugin)]
+
+
+def _source(plugin: Plugin) -> tuple[str, str, str]:
+    """What tells plugins apart; a package may name one module several times, once for each of its parts."""
+    return plugin.package, plugin.module, plugin.attribute
+
+
+def parts_named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
+    """The parts of that name, one of each kind that has it.
+
+    Raises:
+        StylekitError: two plugins offer one.
+    """
+    found: dict[str, list[Plugin]] = {}
+    for circle in _circles(name):
+        if found and all(plugin.name != name for plugin in circle):
+            break  # not worth importing every plugin
+        for kind in KINDS.keys() - found.keys():
+            if offering := [plugin for plugin in circle if name in offers(plugin, kind)]:
+                found[kind] = offering
+    only = {kind: _only(found[kind], f"{kind} {name!r}") for kind in KINDS if kind in found}
+    return [(kind, name, offers(plugin, kind)[name]) for kind, plugin in only.items()]
+
+
+@cache
+def _report(message: str) -> None:
+    """Warns once in a process, wherever it is asked from."""
+    warn(message)
+
+
+def find_plugin(name: str) -> Plugin:
+    """The plugin of that name, or the one in that ``.py`` file.
+
+    Raises:
+        StylekitError: there is none, or two packages have one of that name.
+    """
+    if name.endswith(".py"):
+        return add_file(Path(name))
+    known = installed()
+    found = [plugin for plugin in known if plugin.name == name]
+    if not found:
+        raise StylekitError(f"There is no plugin {name!r}. {suggest(name, [plugin.name for plugin in known])}")
+    return _only([plugin for plugin in found if plugin.own] or found, f"plugin {name!r}")
+
+
+def find_method(name: str) -> tuple[str, Callable[..., Any]]:
+    """The method of that name, or the one that a ``.py`` file offers: its name, and the callable that builds it.
+
+    Raises:
+        StylekitError: there is none, or it cannot be told which.
+    """
+    if not name.endswith(".py"):
+        return name, find("method", name)
+    methods = _ask(add_file(Path(name)), KINDS["method"])
+    if len(methods) != 1:
+        found = f"offers {len(methods)} methods ({', '.join(methods)})" if methods else "offers no method"
+        raise StylekitError(f"{name} {found}; --plugin takes a file with one, from a hook stylekit_methods.")
+    (method,) = methods
+    return method, find("method", method)
+
+
+def find(kind: str, name: str) -> Callable[..., Any]:
+    """The part of that kind and name, as the callable that builds it.
+
+    Raises:
+        StylekitError: no plugin offers it, or two do.
+    """
+    return offers(owner(kind, name), kind)[name]
+
+
+def owner(kind: str, name: str) -> Plugin:
+    """The plugin that offers the part of that kind and name.
+
+    Raises:
+        StylekitError: no plugin offers it, or two do.
+    """
+    found = owners(kind, name)
+    if not found:
+        raise StylekitError(f"There is no {kind} {name!r}. {why_not(name)}{suggest(name, names(kind))}")
+    return _only(found, f"{kind} {name!r}")
+
+
+def why_not(name: str) -> str:
+    """Why the plugin of that name does not offer what was looked for; empty if there is no such plugin."""
+    for plugin, visible in everything():
+        if plugin.name == name:
+            if not visible:
+                return f"STYLEKIT_PLUGINS leaves out the plugin of that name, of {plugin.origin}. "
+            word, told = state(plugin)
+            return f"The plugin of that name offers: {told}. " if word == "loads" else f"The {told.rstrip('.')}. "
+    return ""
+
+
+def owners(kind: str, name: str) -> list[Plugin]:
+    """The plugins that offer the part of that kind and name, of those who go first; more than one is a conflict."""
+    for circle in _circles(name):
+        if found := [plugin for plugin in circle if name in offers(plugin, kind)]:
+            return found
+    return []
+
+
+def _circles(name: str) -> Iterator[list[Plugin]]:
+    """Who is asked for a name, in turn: nobody is imported whose name was found before."""
+    known = installed()
+    own = [plugin for plugin in known if plugin.own]
+    others = [plugin for plugin in known if not plugin.own and plugin.file is None]
+    if _files:
+        yield [*_files.values(), *own]
+    for plugins in (own, others):
+        yield [plugin for plugin in plugins if plugin.name == name]
+        rest = {_source(plugin): plugin for plugin in plugins if plugin.name != name}
+        yield list(rest.values())
+
+
+def names(kind: str) -> list[str]:
+    """The names of every part of a kind; imports every plugin."""
+    return sorted({name for plugin in installed() for name in offers(plugin, kind)})
+
+
+def presets(method: str) -> dict[str, list[tuple[Plugin, Mapping[str, Any]]]]:
+    """The presets that plugins add to a method: each with who offers it. Imports every plugin."""
+    found: dict[str, list[tuple[Plugin, Mapping[str, Any]]]] = {}
+    for plugin in installed():
+        for name, arguments in dict(_ask_quietly(plugin, PRESETS).get(method, {})).items():
+            found.setdefault(name, []).append((plugin, arguments))
+    return found
+
+
+def preset(method: str, name: str) -> tuple[Plugin, Mapping[str, Any]] | None:
+    """The preset of that name that a plugin adds to a method, and who does; None if none does.
+
+    Raises:
+        StylekitError: two do.
+    """
+    offered = presets(method).get(name)
+    if offered is None:
+        return None
+    _only([plugin for plugin, _ in offered], f"preset {name!r} of {method!r}")
+    return offered[0]
+
+
+def _only(found: list[Plugin], what: str) -> Plugin:
+    if len(found) > 1:
+        owners = " and ".join(plugin.origin for plugin in found)
+        cure = "Uninstall one of them, or set STYLEKIT_PLUGINS to the package that you mean."
+        if any(plugin.file for plugin in found):
+            cure = "Give yours another name."
+        raise StylekitError(f"The {what} is offered twice, by {owners}. {cure}")
+    return found[0]

@@ -1,0 +1,125 @@
+"""Checkpoints: everything that changes in training, in safetensors and JSON, whole or not there.
+
+A checkpoint is a folder ``checkpoints/STEP`` with ``method.safetensors`` (all weights and buffers; also a model file),
+``players.safetensors`` (optimisers and averages) and ``state.json``. Learning rates, random numbers and the position in
+the data are functions of the step and the seed, so the step is all that has to be stored of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylekit._files import remove, whole_folder, write_whole
+from stylekit.errors import NotFinite, StylekitError
+from stylekit.weights.tensors import fit, read_tensors, write_tensors
+
+
+def pack(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
+    """A JSON value for nested dicts and lists; their tensors go to ``tensors``, by path."""
+    if isinstance(value, Tensor):
+        while path in tensors:  # keys such as 1 and "1" lead to one path
+            path += "'"
+        tensors[path] = value
+        return {"tensor": path}
+    if isinstance(value, Mapping):
+        return {"pairs": [[key, pack(item, tensors, f"{path}/{key}")] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        items = [pack(item, tensors, f"{path}/{index}") for index, item in enumerate(value)]
+        return {"tuple": items} if isinstance(value, tuple) else items
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise StylekitError(
+        f"An optimiser's state holds a {type(value).__name__} at {path!r}, which a checkpoint cannot keep."
+    )
+
+
+def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The inverse of :func:`pack`."""
+    if isinstance(value, list):
+        return [unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    (kind, content) = next(iter(value.items()))
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "tuple":
+        return tuple(unpack(item, tensors) for item in content)
+    return {key: unpack(item, tensors) for key, item in content}
+
+
+def save(folder: Path, step: int, method: nn.Module, players: Mapping[str, Any], header: Mapping[str, str]) -> Path:
+    """Writes the checkpoint of a step and returns its folder.
+
+    Args:
+        folder: the run's ``checkpoints``
+        step: steps made
+        method: the method
+        players: nested dicts and lists of each player's state
+        header: header of ``method.safetensors``
+
+    Raises:
+        StylekitError: no space is left, or the folder cannot be written; earlier checkpoints are untouched.
+    """
+    tensors: dict[str, Tensor] = {}
+    state = {"step": step, "players": pack(players, tensors)}
+    with whole_folder(folder / str(step)) as temporary:
+        write_tensors(temporary / "method.safetensors", method.state_dict(), header)
+        write_tensors(temporary / "players.safetensors", tensors)
+        write_whole(temporary / "state.json", json.dumps(state))
+    return folder / str(step)
+
+
+def load(path: Path, method: nn.Module) -> tuple[int, dict[str, Any]]:
+    """Restores a method from a checkpoint's folder; gives the steps made and the players' state.
+
+    Raises:
+        StylekitError: a file is missing, truncated or damaged, or a tensor is missing or does not fit.
+    """
+    try:
+        state = json.loads((path / "state.json").read_text())
+        step, packed = int(state["step"]), state["players"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StylekitError(f"{path / 'state.json'} is missing or damaged ({error}). {_cure(path)}") from None
+    try:
+        tensors, _ = read_tensors(path / "method.safetensors")
+        extra, _ = read_tensors(path / "players.safetensors")
+        fit(method, tensors, path / "method.safetensors")
+        return step, unpack(packed, extra)
+    except StylekitError as error:
+        raise StylekitError(f"{error} {_cure(path)}") from None
+    except KeyError as error:
+        raise StylekitError(f"{path / 'players.safetensors'} lacks the tensor {error}. {_cure(path)}") from None
+
+
+def _cure(path: Path) -> str:
+    return f"Remove {path} to go on from the checkpoint before it."
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps whose checkpoints lie in a run's ``checkpoints``, in order."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit() and path.is_dir())
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Removes all but the newest checkpoints."""
+    for step in steps(folder)[:-keep]:
+        remove(folder / str(step))
+
+
+def require_finite(method: nn.Module, step: int) -> None:
+    """Refuses weights that are not numbers any more.
+
+    Raises:
+        NotFinite: naming the first such tensor.
+    """
+    for name, tensor in method.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise NotFinite(f"After step {step} the tensor {name!r} holds NaN or infinity; it was not saved.")

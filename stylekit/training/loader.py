@@ -1,0 +1,108 @@
+"""From a map-style data set to batches in an order that depends on nothing but the seed and the step."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from stylekit.errors import StylekitError
+from stylekit.registry import lookup
+from stylekit.seeding import derive, seeded
+
+
+class SeededItems(Dataset[dict[str, Tensor]]):
+    """Goes round a data set epoch by epoch; what is random in an item is drawn from (seed, epoch, index).
+
+    Item ``epoch * len(dataset) + index`` is item ``index`` in that epoch.
+    """
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __getitem__(self, draw: int) -> dict[str, Tensor]:
+        epoch, index = divmod(draw, len(self.dataset))
+        with seeded(self.seed, "item", epoch, index):
+            item: dict[str, Tensor] = self.dataset[index]
+        return item
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"files": _PluginFiles(), **vars(self)}
+
+
+class _PluginFiles:
+    """Is unpickled before the data set, and makes plugin files known to a process that was spawned."""
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[list[Path]]]:
+        return lookup.import_files, (lookup.imported_files(),)
+
+
+class Order(Sampler[list[int]]):
+    """The draws of each step's batch, in a new order every epoch; of several processes each gets its share.
+
+    Args:
+        items: length of the data set
+        batch_size: items a step, over all processes
+        seed: seed of the orders
+        steps: the first step, and the one after the last
+        share: (rank, number of processes)
+    """
+
+    def __init__(self, items: int, batch_size: int, seed: int, steps: range, share: tuple[int, int] = (0, 1)) -> None:
+        self.items, self.batch_size, self.seed, self.steps = items, batch_size, seed, steps
+        self.rank, self.world = share
+
+    def __iter__(self) -> Iterator[list[int]]:
+        mine = self.batch_size // self.world
+        epoch, order = -1, []
+        for step in self.steps:
+            first = step * self.batch_size + self.rank * mine
+            draws = []
+            for position in range(first, first + mine):
+                if position // self.items != epoch:
+                    epoch = position // self.items
+                    generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
+                    order = torch.randperm(self.items, generator=generator).tolist()
+                draws.append(epoch * self.items + order[position % self.items])
+            yield draws
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def batches(
+    dataset: Any, batch_size: int, seed: int, steps: range, share: tuple[int, int] = (0, 1), workers: int = 0
+) -> DataLoader[dict[str, Tensor]]:
+    """A loader of the batches of the given steps, ``{key: (N, C, H, W)}``.
+
+    Raises:
+        StylekitError: the data set is empty, or the batch cannot be shared evenly.
+    """
+    if len(dataset) == 0:
+        raise StylekitError("The data set is empty: there is nothing to train on.")
+    if batch_size % share[1]:
+        raise StylekitError(
+            f"A batch of {batch_size} cannot be shared evenly by {share[1]} processes. Choose a multiple of {share[1]}."
+        )
+    order = Order(len(dataset), batch_size, seed, steps, share)
+    # A generator of its own: else the loader draws from the caller's random numbers.
+    own = torch.Generator().manual_seed(derive(seed, "workers"))
+    items = SeededItems(dataset, seed)
+    return DataLoader(
+        items,
+        batch_sampler=order,
+        num_workers=workers,
+        generator=own,
+        worker_init_fn=_leave_signals_to_the_main_process,
+    )
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Ctrl-C, or a scheduler, reaches every process of a run, and a worker that it ends takes the run with it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,81 @@
+"""What a run shows while it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+PATIENCE = 10.0
+"""Seconds at least between two lines where there is no terminal to draw a bar on."""
+
+
+class _Rate(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
+class Display:
+    """A progress bar with losses, steps a second and the time left, and lines above it.
+
+    Where there is no terminal, a plain line after about every tenth of the run takes the bar's place.
+
+    Args:
+        done: steps made already
+        total: steps of the whole run
+        visible: show anything at all
+    """
+
+    def __init__(self, done: int, total: int, visible: bool) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[losses]}"),
+        )
+        self.console = Console(stderr=True, quiet=not visible, highlight=False)
+        self._bar = Progress(*columns, console=self.console, disable=not visible or not self.console.is_terminal)
+        self._done, self._total = done, total
+        self._told = (done, time.monotonic())
+        self._task = self._bar.add_task("training", completed=done, total=total, losses="")
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, losses: Mapping[str, float]) -> None:
+        """One more step was made, with these loss terms by ``turn/term``."""
+        sums: dict[str, float] = {}
+        for key, value in losses.items():
+            turn = key.partition("/")[0]
+            sums[turn] = sums.get(turn, 0.0) + value
+        told = "  ".join(f"{turn} {value:.3f}" for turn, value in sums.items())
+        self._done += 1
+        if not self.console.is_terminal:
+            self._tell(told)
+        self._bar.update(self._task, advance=1, losses=told)
+
+    def _tell(self, losses: str) -> None:
+        """Says how far the run is, if that was not said lately."""
+        (before, then), now = self._told, time.monotonic()
+        steps, seconds = self._done - before, now - then
+        if steps >= self._total / 10 and seconds >= PATIENCE:
+            self.say(f"step {self._done}/{self._total}: {losses}  {steps / seconds:.1f}/s")
+            self._told = (self._done, now)
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        self.console.print(line, markup=False, soft_wrap=True)  # so that a path or a command can be copied whole

@@ -1,0 +1,239 @@
+"""Weights that others published and networks here can use: where they are, and what they must be. Needs no torch.
+
+They are fetched when the user asks for it, verified, and kept in one folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import secrets
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylekit._files import explained
+from stylekit.errors import StylekitError, suggest
+
+_CHUNK = 2**20
+_PATIENCE = 30.0
+"""Seconds without a byte after which a server counts as gone."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published file of weights.
+
+    Attributes:
+        name: what it is called here
+        url: where it lies
+        sha256: of its content, in hexadecimal digits
+        size: in bytes; None where it was not published
+        licence: under which terms
+        what: what it holds
+    """
+
+    name: str
+    url: str
+    sha256: str
+    size: int | None
+    licence: str
+    what: str
+
+    @property
+    def file(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    @property
+    def told_size(self) -> str:
+        return f"{self.size / 1e6:.0f} MB" if self.size else "size unknown"
+
+
+# The addresses and the first 8 digits of the hash, which are part of the name: torchvision/models/vgg.py. torchvision's
+# code is under BSD-3-Clause; of the weights its README says that terms of the data they were trained on may apply.
+_TORCHVISION = "https://download.pytorch.org/models"
+_IMAGENET = "BSD-3-Clause, as torchvision; trained on ImageNet, whose terms may apply"
+# Linked from the README of naoto0804/pytorch-AdaIN (MIT), which converted the files of xunhuang1995/AdaIN-style (MIT). The
+# hashes are those that several projects state independently of each other, who fetched them from there.
+_ADAIN = "https://github.com/naoto0804/pytorch-AdaIN/releases/download/v0.0.0"
+
+PUBLISHED = {
+    each.name: each
+    for each in (
+        Published(
+            "vgg16",
+            f"{_TORCHVISION}/vgg16-397923af.pth",
+            "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            553_433_881,
+            _IMAGENET,
+            "VGG-16 trained to classify ImageNet, for the encoder vgg16",
+        ),
+        Published(
+            "vgg19",
+            f"{_TORCHVISION}/vgg19-dcbb9e9d.pth",
+            "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+            574_673_361,
+            _IMAGENET,
+            "VGG-19 trained to classify ImageNet, for the encoder vgg19",
+        ),
+        Published(
+            "vgg19-normalised",
+            f"{_ADAIN}/vgg_normalised.pth",
+            "804ca2835ecf7539f0cd2a7ac3c18ce81e6f8468969ae7117ac0c148d286bb4a",
+            80_102_481,
+            "MIT, as its repository; a VGG-19 trained on ImageNet, whose terms may apply",
+            "VGG-19 with filters of mean activation 1, for the encoder vgg19-normalised",
+        ),
+        Published(
+            "adain-decoder",
+            f"{_ADAIN}/decoder.pth",
+            "379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472",
+            None,
+            "MIT, as its repository",
+            "the decoder of AdaIN, for stylekit import together with vgg19-normalised",
+        ),
+    )
+}
+"""Every file that is known, by name."""
+
+
+def folder() -> Path:
+    """Where fetched files are kept: ``STYLEKIT_WEIGHTS``, or ``weights`` below ``stylekit`` in the user's cache."""
+    if chosen := os.environ.get("STYLEKIT_WEIGHTS"):
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "stylekit" / "weights"
+
+
+def find(name: str) -> Path | None:
+    """The file of that name, if it was fetched.
+
+    Raises:
+        StylekitError: no weights of that name are known, or the file is of another size than what was published.
+    """
+    known = _known(name)
+    path = folder() / known.file
+    if not path.is_file():
+        return None
+    if known.size and path.stat().st_size != known.size:
+        raise StylekitError(
+            f"{path} has {path.stat().st_size:,} bytes, and {known.size:,} were published: it is damaged. Remove it, and "
+            f"fetch it anew with `stylekit weights fetch {name}`."
+        )
+    return path
+
+
+def verify(path: Path) -> None:
+    """Compares a file whose name is known with what was published under it; one of another name is passed over.
+
+    Raises:
+        StylekitError: its content is another one.
+    """
+    for known in PUBLISHED.values():
+        if path.name == known.file:
+            digest = hashlib.sha256()
+            for chunk in _read(path):
+                digest.update(chunk)
+            _require_same(known, digest.hexdigest(), path.stat().st_size, str(path))
+
+
+def advice(name: str) -> str:
+    """How to get weights that are not here, in a sentence or two.
+
+    Raises:
+        StylekitError: no weights of that name are known.
+    """
+    known = _known(name)
+    return (
+        f"Fetch them once with `stylekit weights fetch {name}` ({known.told_size}; licence: {known.licence}), or name a "
+        "file that you have: weights=FILE."
+    )
+
+
+def fetch(
+    name: str, offline: bool = False, source: Path | None = None, progress: Callable[[int], None] = lambda size: None
+) -> Path:
+    """Brings a published file into the folder, unless it is there, and gives its path.
+
+    It is written beside, verified and renamed, so it is either whole or not there. What is there is verified as well.
+
+    Args:
+        name: what it is called here
+        offline: whether to refuse to use the network
+        source: a file to take instead, in place of what is there too
+        progress: is told how many bytes came, again and again
+
+    Raises:
+        StylekitError: there are no such weights, no network or no space, or the content is not what was published.
+    """
+    known, path = _known(name), folder() / _known(name).file
+    if source is None and find(name):
+        verify(path)
+        return path
+    if offline and source is None:
+        raise StylekitError(
+            f"{known.file} is not in {path.parent}, and is not fetched offline. Leave out --offline, or give a file that "
+            "you have with --from FILE."
+        )
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            chunks = _download(known) if source is None else _read(source)
+            _write(chunks, temporary, known, str(source or known.url), progress)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _known(name: str) -> Published:
+    if name not in PUBLISHED:
+        raise StylekitError(f"There are no weights {name!r}. {suggest(name, PUBLISHED)}")
+    return PUBLISHED[name]
+
+
+def _write(chunks: Iterator[bytes], path: Path, known: Published, source: str, progress: Callable[[int], None]) -> None:
+    digest, size = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            progress(len(chunk))
+        file.flush()
+        os.fsync(file.fileno())
+    _require_same(known, digest.hexdigest(), size, source)
+
+
+def _require_same(known: Published, sha256: str, size: int, source: str) -> None:
+    if sha256 == known.sha256:
+        return
+    short = f"It has {size:,} bytes of {known.size:,}. " if known.size and size < known.size else ""
+    raise StylekitError(
+        f"{source} is not the published {known.file}. {short}Its SHA-256 is {sha256}, and must be {known.sha256}. It is not "
+        f"used: remove it, or give it another name; the published one is at {known.url}."
+    )
+
+
+def _download(known: Published) -> Iterator[bytes]:
+    try:
+        with urllib.request.urlopen(known.url, timeout=_PATIENCE) as response:
+            while chunk := response.read(_CHUNK):
+                yield chunk
+    except (OSError, http.client.HTTPException) as error:
+        raise StylekitError(
+            f"{known.url} was not fetched: {error}. Try again with a network, or fetch it by other means and give it with "
+            f"`stylekit weights fetch {known.name} --from FILE`."
+        ) from error
+
+
+def _read(source: Path) -> Iterator[bytes]:
+    try:
+        with source.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise StylekitError(f"{source} cannot be read: {error.strerror or error}.") from error

@@ -1,0 +1,334 @@
+"""What can be asked of any method: strength, colours, masks, scales and seeds, held against computations by hand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylekit import Method, StylekitError, images, make
+from stylekit.inference import controls
+from stylekit.inference.model import Model, load
+from stylekit.inference.styles import Style, condense, write_style
+from stylekit.method import Statistics
+from stylekit.registry import lookup
+
+NAN = float("nan")
+
+
+class Paint(Method):
+    """The content on its way to the style's mean colour, and noise if it is asked for."""
+
+    described_by = ()
+
+    def __init__(self, noise: float = 0.0) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def describe(self, style: Tensor) -> Statistics:
+        return {"mean": style.mean((2, 3))}
+
+    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        painted = style["mean"][..., None, None].expand_as(content) + self.noise * torch.randn_like(content)
+        return torch.lerp(content, painted, strength)
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model(Paint(), "paint")
+
+
+@pytest.fixture(scope="module")
+def pca() -> Model:
+    return load("color-pca", "cpu")
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def plain(red: float, green: float, blue: float, height: int = 3, width: int = 4) -> Tensor:
+    return (
+        torch.tensor([float(red), float(green), float(blue)])[None, :, None, None].expand(1, 3, height, width).clone()
+    )
+
+
+RED, BLUE, CONTENT = plain(1, 0, 0), plain(0, 0, 1), noise(1, 3, 10, 12)
+
+
+def test_weights_are_shares_of_the_styles_statistics(model: Model) -> None:
+    styled = model.stylize(CONTENT, [(RED, 0.7), (BLUE, 0.3)])
+    torch.testing.assert_close(styled, plain(0.7, 0, 0.3, 10, 12))
+    assert torch.equal(styled, model.stylize(CONTENT, [(RED, 7), (BLUE, 3)]))
+    torch.testing.assert_close(model.stylize(CONTENT, [RED, BLUE]), plain(0.5, 0, 0.5, 10, 12))
+    assert torch.equal(model.stylize(CONTENT, (RED, 2.0)), plain(1, 0, 0, 10, 12))  # one style with a weight
+
+
+def test_blended_statistics_are_averages_not_averaged_pictures(pca: Model) -> None:
+    one, two, content = noise(1, 3, 20, 20, seed=1) ** 3, 0.3 * noise(1, 3, 20, 20, seed=2), noise(1, 3, 16, 18)
+    described = [pca.method.describe(each) for each in (one, two)]
+    average = {name: 0.25 * described[0][name] + 0.75 * described[1][name] for name in described[0]}
+    by_hand = pca.method.transfer(content, average)
+    torch.testing.assert_close(pca.stylize(content, [(one, 1), (two, 3)]), by_hand)
+
+
+def test_strength_goes_from_the_picture_itself_to_the_style(model: Model) -> None:
+    assert torch.equal(model.stylize(CONTENT, RED, strength=0), CONTENT)
+    full = model.stylize(CONTENT, RED)
+    for strength in (0.25, 0.5, 1):
+        torch.testing.assert_close(
+            model.stylize(CONTENT, RED, strength=strength), CONTENT + strength * (full - CONTENT)
+        )
+
+
+def test_strength_has_no_jumps(pca: Model) -> None:
+    styled = [pca.stylize(CONTENT, noise(1, 3, 9, 9, seed=3), strength=step / 50) for step in range(51)]
+    jumps = [float((after - before).abs().max()) for before, after in pairwise(styled)]
+    assert max(jumps) < 0.05
+    assert torch.equal(styled[0], CONTENT)
+
+
+def test_a_little_strength_leaves_the_picture_whatever_the_method_makes_of_it() -> None:
+    class Black(Paint):
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+            return torch.zeros_like(content)
+
+    black = Model(Black(), "black")
+    for strength, left in {1e-6: 1.0, 0.05: 0.75, 0.1: 0.5, 0.2: 0.0, 0.3: 0.0}.items():
+        styled = black.stylize(CONTENT, RED, strength=strength)
+        torch.testing.assert_close(styled, left * CONTENT, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["adain", "wct", "gatys"])
+def test_no_method_jumps_away_from_the_picture(method: str) -> None:
+    tiny = Model(make("method", method, **lookup.find("method", method).presets["tiny"]), method)
+    content = noise(1, 3, 40, 40)
+    styled = tiny.stylize(content, noise(1, 3, 40, 40, seed=1), strength=1e-4)
+    assert float((styled - content).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("half", [np.float32(0.5), np.float64(0.5), torch.tensor(0.5)], ids=repr)
+def test_numbers_are_those_of_any_library(model: Model, half: Any) -> None:
+    assert torch.equal(model.stylize(CONTENT, RED, strength=half), model.stylize(CONTENT, RED, strength=0.5))
+    wanted = plain(0.5, 0, 0.5, 10, 12)
+    for styles in ([(RED, half), (BLUE, half)], ([RED, half], [BLUE, half]), [[RED, half], (BLUE, 0.5)]):
+        torch.testing.assert_close(model.stylize(CONTENT, styles), wanted)
+    assert torch.equal(model.stylize(CONTENT, [RED, half]), plain(1, 0, 0, 10, 12))  # one with a weight
+    assert torch.equal(
+        model.style(CONTENT, scale=half).statistics["mean"], model.style(CONTENT, scale=0.5).statistics["mean"]
+    )
+
+
+@pytest.mark.parametrize(
+    "style",
+    [np.zeros((4, 5, 3), np.uint8), {"a.png": 0.5}, zip([RED], [0.5], strict=True), {"a.png": 0.5}.items(), 3,
+     [(RED, 1.0, 2.0)], [(RED, "0.5")], b"a.png"],
+    ids=lambda style: type(style).__name__,
+)  # fmt: skip
+def test_what_is_no_style_is_refused_in_a_sentence(model: Model, style: Any) -> None:
+    with pytest.raises(
+        StylekitError, match=r"^A style is a tensor .* several are a list, of pairs .* This is a \w+\.$"
+    ):
+        model.stylize(CONTENT, style)
+
+
+def test_other_things_that_are_not_what_they_should_be(model: Model) -> None:
+    with pytest.raises(
+        StylekitError, match=r"An image to stylise is .* or a PIL picture, and this one is a str\. PIL\.I"
+    ):
+        model.stylize("photo.jpg", RED)  # type: ignore[type-var]
+    with pytest.raises(StylekitError, match=r"A mask is a float tensor .* this one is a ndarray"):
+        model.stylize(CONTENT, RED, mask=np.ones((10, 12)))
+    with pytest.raises(StylekitError, match=r"^A style is a float tensor .* this one is torch.float32 \(3, 4, 4\)"):
+        model.stylize(CONTENT, torch.ones(3, 4, 4))
+    with pytest.raises(StylekitError, match=r"There is no style ''\. Give a picture"):
+        model.stylize(CONTENT, "")
+    with pytest.raises(StylekitError, match=r"The strength is a number .* and not '0.5'"):
+        model.stylize(CONTENT, RED, strength="0.5")
+    with pytest.raises(StylekitError, match="The style's scale is a number above 0, and not '2'"):
+        model.stylize(CONTENT, RED, style_scale="2")
+
+
+@pytest.mark.parametrize("value", [NAN, float("inf")])
+def test_values_that_are_no_numbers_are_told(model: Model, value: float) -> None:
+    bad = CONTENT.clone()
+    bad[0, 1, 2, 3] = value
+    with pytest.raises(StylekitError, match="An image to stylise has NaN or infinity"):
+        model.stylize(bad, RED)
+    with pytest.raises(StylekitError, match="A style has NaN or infinity"):
+        model.stylize(CONTENT, bad)
+    with pytest.raises(StylekitError, match="The mask has NaN or infinity"):
+        model.stylize(CONTENT, RED, mask=bad[:, 1:2])
+
+    class Broken(Paint):
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+            return bad
+
+    with pytest.raises(StylekitError, match="The method 'broken' made NaN or infinity of the picture"):
+        Model(Broken(), "broken").stylize(CONTENT, RED)
+
+
+def test_what_stays_as_it_was_keeps_the_values_of_a_finer_type(model: Model) -> None:
+    content = CONTENT.double() / 3
+    assert not torch.equal(content.float().double(), content)
+    assert torch.equal(model.stylize(content, RED, strength=0), content)
+    assert torch.equal(model.stylize(content, RED, mask=torch.zeros(1, 1, 10, 12)), content)
+    assert torch.equal(model.stylize(content, RED, mask=left())[..., 5:], content[..., 5:])
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, NAN, float("inf")])
+def test_other_strengths_are_refused(model: Model, strength: float) -> None:
+    with pytest.raises(StylekitError, match="The strength is a number from 0"):
+        model.stylize(CONTENT, RED, strength=strength)
+
+
+def test_a_method_without_strength_is_mixed_with_the_picture() -> None:
+    class Invert(Method):
+        def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+            return 1 - content
+
+    styled = Model(Invert(), "invert").stylize(CONTENT, strength=0.25)
+    torch.testing.assert_close(styled, 0.75 * CONTENT + 0.25 * (1 - CONTENT))
+
+
+def test_luminance_is_the_styles_and_chroma_the_contents(model: Model) -> None:
+    content = 0.3 + 0.4 * CONTENT  # so that nothing is clamped
+    kept = model.stylize(content, plain(0.5, 0.5, 0.5), keep_color="luminance")
+    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+    before, after = (torch.einsum("ij,njhw->nihw", yiq, each) for each in (content, kept))
+    torch.testing.assert_close(after[:, 1:], before[:, 1:], rtol=0, atol=1e-4)
+    torch.testing.assert_close(after[:, :1], torch.full_like(after[:, :1], 0.5), rtol=0, atol=1e-4)
+
+
+def test_histogram_keeps_the_mean_and_the_covariance_of_the_contents_colours() -> None:
+    content = 0.4 + 0.2 * noise(1, 3, 30, 30, seed=4) * torch.tensor([1.0, 0.6, 0.3])[None, :, None, None]
+
+    class Twist(Paint):
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+            return content.roll(1, 1).square()
+
+    kept = Model(Twist(), "twist").stylize(content, RED, keep_color="histogram")
+    for statistic in (lambda x: x.mean((0, 2, 3)), lambda x: torch.cov(x[0].flatten(1).double(), correction=0)):
+        torch.testing.assert_close(statistic(kept), statistic(content), rtol=1e-3, atol=1e-6)
+
+
+def test_other_ways_to_keep_colours_are_refused(model: Model) -> None:
+    with pytest.raises(StylekitError, match=r"not kept by 'luminence'. Did you mean 'luminance'"):
+        model.stylize(CONTENT, RED, keep_color="luminence")
+
+
+def left() -> Tensor:
+    mask = torch.zeros(1, 1, 10, 12)
+    mask[..., :5] = 1
+    return mask
+
+
+@pytest.mark.parametrize("keep_color", [None, "luminance", "histogram"])
+def test_a_mask_leaves_the_rest_bit_for_bit(model: Model, keep_color: controls.KeepColor | None) -> None:
+    styled = model.stylize(CONTENT, RED, mask=left(), keep_color=keep_color)
+    assert torch.equal(styled[..., 5:], CONTENT[..., 5:])
+    whole = model.stylize(CONTENT, RED, keep_color=keep_color)
+    torch.testing.assert_close(styled[..., :5], whole[..., :5], rtol=0, atol=1e-6)
+    assert (styled[..., :5] != CONTENT[..., :5]).any()
+
+
+def test_each_mask_has_its_style_and_one_more_fills_the_rest(model: Model) -> None:
+    styled = model.stylize(CONTENT, [RED, BLUE], mask=[left()])
+    torch.testing.assert_close(styled[..., :5], plain(1, 0, 0, 10, 5), rtol=0, atol=1e-6)
+    torch.testing.assert_close(styled[..., 5:], plain(0, 0, 1, 10, 7), rtol=0, atol=1e-6)
+    middle = torch.zeros(1, 1, 10, 12)
+    middle[..., 3:8] = 1
+    styled = model.stylize(CONTENT, [RED, BLUE], mask=[left(), middle])
+    torch.testing.assert_close(styled[..., 3:5], plain(0.5, 0, 0.5, 10, 2), rtol=0, atol=1e-6)  # they share
+    assert torch.equal(styled[..., 8:], CONTENT[..., 8:])
+
+
+def test_a_grey_mask_mixes(model: Model) -> None:
+    styled = model.stylize(CONTENT, RED, mask=torch.full((1, 1, 10, 12), 0.25))
+    torch.testing.assert_close(styled, 0.75 * CONTENT + 0.25 * plain(1, 0, 0, 10, 12))
+
+
+def test_masks_are_tensors_pictures_or_files(model: Model, tmp_path: Path) -> None:
+    picture = Image.fromarray((left()[0, 0].numpy() * 255).astype(np.uint8))
+    picture.save(tmp_path / "mask.png")
+    wanted = model.stylize(CONTENT, RED, mask=left())
+    for mask in (picture, tmp_path / "mask.png", str(tmp_path / "mask.png"), [picture]):
+        assert torch.equal(model.stylize(CONTENT, RED, mask=mask), wanted)
+
+
+@pytest.mark.parametrize(
+    ("styles", "masks", "told"),
+    [
+        ([RED], [torch.ones(1, 1, 10, 11)], "The mask has 11x10 pixels and the picture 12x10"),
+        ([RED, BLUE], [left(), torch.ones(1, 1, 9, 12)], "Mask 2 has 12x9 pixels"),
+        ([RED], [left(), left()], "there are 2 and 1"),
+        ([RED, BLUE, RED], [left()], "there are 1 and 3"),
+        ([(RED, 0.5), (BLUE, 0.5)], [left()], "no weight"),
+        ([RED], [torch.ones(10, 12)], r"float tensor \(1, 1, H, W\)"),
+        ([RED], [torch.ones(1, 1, 10, 12, dtype=torch.bool)], r"float tensor \(1, 1, H, W\)"),
+    ],
+)
+def test_masks_that_do_not_fit(model: Model, styles: list[Tensor], masks: list[Tensor], told: str) -> None:
+    with pytest.raises(StylekitError, match=told):
+        model.stylize(CONTENT, styles, mask=masks)
+
+
+def test_style_pictures_are_made_smaller_and_scaled() -> None:
+    sizes = {(100, 50): 1.0, (1024, 2048): 1.0, (40, 80): 0.5, (1024, 1024): 2.0}
+    fitted = [tuple(controls.fit_style(torch.zeros(1, 3, *size), scale).shape[2:]) for size, scale in sizes.items()]
+    assert fitted == [(100, 50), (512, 1024), (20, 40), (1024, 1024)]
+    for scale in (0.0, -1.0, NAN, float("inf")):
+        with pytest.raises(StylekitError, match="The style's scale is a number above 0"):
+            controls.fit_style(torch.zeros(1, 3, 40, 40), scale)
+
+
+def test_style_pictures_are_not_made_larger_than_memory(model: Model, tmp_path: Path) -> None:
+    for scale in (73.0, 1e6, 1e308):  # 40 * 73 squared is just above 8 million
+        with pytest.raises(
+            StylekitError, match=r"^The style has 40x40 pixels, and with the style's scale .* 8,388,608"
+        ):
+            controls.fit_style(torch.zeros(1, 3, 40, 40), scale)
+    assert controls.fit_style(torch.zeros(1, 3, 40, 40), 72.4).shape[2:] == (2896, 2896)
+    images.write(tmp_path / "it.png", RED)
+    with pytest.raises(StylekitError, match=r"it\.png has 4x3 pixels, and with the style's scale 1000\.0"):
+        model.style(tmp_path / "it.png", 1000.0)
+    with pytest.raises(StylekitError, match=r"scale 1\.0 .* Choose a smaller scale, or cut it"):
+        model.style(torch.zeros(1, 3, 1, 2**24))
+
+
+def test_what_is_no_picture_cannot_be_scaled(model: Model) -> None:
+    with pytest.raises(StylekitError, match="cannot be scaled"):
+        model.stylize(CONTENT, model.style(RED), style_scale=2)
+    with pytest.raises(StylekitError, match="above 0"):
+        model.stylize(CONTENT, model.style(RED), style_scale=0)
+
+
+def test_transparent_styles_are_laid_over_white(model: Model) -> None:
+    picture = Image.new("RGBA", (6, 5), (255, 0, 0, 51))  # a fifth of red
+    torch.testing.assert_close(model.stylize(CONTENT, picture), plain(1, 0.8, 0.8, 10, 12))
+
+
+def test_seeds_repeat() -> None:
+    noisy = Model(Paint(noise=0.1), "paint")
+    styled = [noisy.stylize(CONTENT, plain(0.5, 0.5, 0.5), seed=seed) for seed in (0, 1, 0)]
+    assert torch.equal(styled[0], styled[2])
+    assert not torch.equal(styled[0], styled[1])
+    state = torch.get_rng_state()
+    noisy.stylize(CONTENT, RED)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_style_file_of_one_picture_gives_what_the_picture_gives(tmp_path: Path) -> None:
+    adain = Model(make("method", "adain", **lookup.find("method", "adain").presets["tiny"]), "adain")
+    images.write(tmp_path / "style.png", noise(1, 3, 70, 90, seed=5))
+    look = adain.style(tmp_path / "style.png")
+    write_style(tmp_path / "it.style", Style(*condense([look.statistics], 3), look.key, look.method))
+    by_picture, by_file = (adain.stylize(CONTENT, tmp_path / name) for name in ("style.png", "it.style"))
+    assert torch.equal(by_picture, by_file)
+    assert torch.equal(by_picture, adain.stylize(CONTENT, str(tmp_path / "it.style#1")))

@@ -1,0 +1,188 @@
+"""The drawn scenes: the same bits again, the same scene in every manner and size, and something to learn."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from stylekit import StylekitError
+from stylekit_plugins.datasets.scenes import KINDS, MANNERS, Scenes, render, stylekit_datasets
+from stylekit_plugins.datasets.scenes.canvas import Canvas
+
+PAINTINGS = sorted(set(MANNERS) - {"photo"})
+
+
+def psnr(one: Tensor, other: Tensor) -> float:
+    return float(-10 * (one - other).square().mean().log10())
+
+
+def polynomial(image: Tensor) -> Tensor:
+    """(pixels, 20): the products of up to three of a pixel's colours."""
+    red, green, blue = image.flatten(1)
+    powers = [(i, j, k) for i in range(4) for j in range(4 - i) for k in range(4 - i - j)]
+    return torch.stack([red**i * green**j * blue**k for i, j, k in powers], 1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small pictures are drawn faster by one thread than by several that wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_same_bits_whatever_the_global_state() -> None:
+    first = [Scenes(seed=3)[index] for index in range(4)]
+    torch.manual_seed(77)
+    random.seed(77)
+    scenes = Scenes(seed=3)
+    again = [scenes[index] for index in (3, 2, 1, 0)][::-1]
+    for one, other in zip(first, again, strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in Scenes.gives)
+
+
+def test_leaves_the_global_random_state_alone() -> None:
+    torch.manual_seed(5)
+    before, plain = torch.get_rng_state(), random.getstate()
+    for manner in MANNERS:
+        render(1, manner)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert random.getstate() == plain
+
+
+def test_the_same_bits_in_workers() -> None:
+    scenes = Scenes(size=64, length=8)
+    here = [scenes[index] for index in range(8)]
+    loader = DataLoader(scenes, batch_size=4, num_workers=2)
+    there = torch.cat([batch["style"] for batch in loader])
+    assert torch.equal(there, torch.stack([item["style"] for item in here]))
+
+
+def test_the_same_bits_with_any_number_of_threads() -> None:
+    single = render(1, "strokes", 128)
+    torch.set_num_threads(2)
+    assert torch.equal(render(1, "strokes", 128), single)
+
+
+def test_seeds_streams_and_indices_give_other_scenes() -> None:
+    shown = [render(0), render(0, seed=1), render(0, stream="content"), render(0, stream="style"), render(1)]
+    assert all(psnr(one, other) < 25 for n, one in enumerate(shown) for other in shown[:n])
+
+
+def test_pairs_match_in_the_test_split_only() -> None:
+    def mean(split: str) -> float:
+        items = [Scenes(split=split, length=24)[index] for index in range(24)]
+        return sum(psnr(item["content"], item["style"]) for item in items) / 24
+
+    assert mean("test") > mean("train") + 3
+
+
+def test_the_test_split_shows_what_render_draws() -> None:
+    item = Scenes(size=48, seed=2, split="test", style="dots")[5]
+    assert torch.equal(item["content"], render(5, "photo", 48, 2))
+    assert torch.equal(item["style"], render(5, "dots", 48, 2))
+
+
+def test_every_kind_occurs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def noting(kind: str, draw: Callable[[Canvas], None]) -> Callable[[Canvas], None]:
+        def noted(canvas: Canvas) -> None:
+            seen.append(kind)
+            draw(canvas)
+
+        return noted
+
+    for kind, draw in KINDS.items():
+        monkeypatch.setitem(KINDS, kind, noting(kind, draw))
+    for index in range(60):
+        render(index, size=32)
+    assert len(seen) == 60
+    assert set(seen) == set(KINDS)
+    assert len(KINDS) >= 6
+
+
+@pytest.mark.parametrize("size", [32, 65, 256])
+def test_shape_type_and_range(size: int) -> None:
+    for index, manner in enumerate(MANNERS):
+        image = render(index, manner, size)
+        assert image.shape == (3, size, size)
+        assert image.dtype == torch.float32
+        assert 0 <= image.min() < 0.35
+        assert 0.65 < image.max() <= 1
+        assert not image.is_inference()
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_the_same_scene_at_every_size(manner: str) -> None:
+    for index in range(6):
+        small, large = render(index, manner, 64), F.avg_pool2d(render(index, manner, 256), 4)
+        others = max(psnr(render(other, manner, 64), large) for other in range(6) if other != index)
+        assert psnr(small, large) > max(16, others + 3)
+
+
+@pytest.mark.parametrize("manner", PAINTINGS)
+def test_every_painting_differs_from_the_photo(manner: str) -> None:
+    figures = [psnr(render(index, "photo"), render(index, manner)) for index in range(8)]
+    assert 11 < sum(figures) / 8 < 18
+
+
+def test_the_default_painting_can_be_learned() -> None:
+    items = [Scenes(split="test", length=32)[index] for index in range(32)]
+    inputs = torch.cat([polynomial(item["content"]) for item in items[:16]]).double()
+    outputs = torch.cat([item["style"].flatten(1).T for item in items[:16]]).double()
+    weights = torch.linalg.lstsq(inputs, outputs).solution.float()
+    untouched = mapped = 0.0
+    for item in items[16:]:
+        guess = (polynomial(item["content"]) @ weights).T.view(3, 64, 64).clamp(0, 1)
+        untouched += psnr(item["content"], item["style"]) / 16
+        mapped += psnr(guess, item["style"]) / 16
+    assert 13 < untouched < 17
+    assert mapped > max(21, untouched + 4)
+
+
+def test_names_what_it_does_not_know() -> None:
+    with pytest.raises(StylekitError, match=r"'stroke'.*Did you mean 'strokes'.*watercolour"):
+        Scenes(style="stroke")
+    with pytest.raises(StylekitError, match=r"'foto'.*'photo'"):
+        render(0, "foto")
+    with pytest.raises(StylekitError, match=r"'valid'.*test, train"):
+        Scenes(split="valid")
+    for size in (31, 1025):
+        with pytest.raises(StylekitError, match=rf"{size}.*32 to 1024"):
+            Scenes(size=size)
+
+
+def test_length_and_name() -> None:
+    scenes = stylekit_datasets()["scenes"](size=32, length=3)
+    assert len(scenes) == 3
+    assert torch.equal(scenes[-1]["content"], scenes[2]["content"])
+    with pytest.raises(IndexError):
+        scenes[3]
+
+
+def test_every_size_can_be_drawn() -> None:
+    """Water begins at a row of pixels, whose place is not always the same number when it is computed back."""
+    for size in range(32, 160):
+        for kind in ("lake", "seaside", "harbour"):
+            canvas = Canvas(size, random.Random(0))
+            KINDS[kind](canvas)
+            assert bool(torch.isfinite(canvas.rgb).all())
+
+
+def test_draws_quickly() -> None:
+    best = 0.0
+    for _ in range(4):
+        start = time.perf_counter()
+        for index in range(16):
+            render(index, "strokes", 128)
+        best = max(best, 16 / (time.perf_counter() - start))
+    assert best >= 60

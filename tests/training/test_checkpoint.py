@@ -1,0 +1,160 @@
+"""Checkpoints: state of any shape comes back, folders are whole or not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stylekit import StylekitError
+from stylekit.errors import NotFinite
+from stylekit.training import checkpoint
+
+
+def back(value: Any, tmp_path: Path) -> Any:
+    """The value after a way through a checkpoint's files."""
+    checkpoint.save(tmp_path, 1, nn.Identity(), {"it": value}, {})
+    return checkpoint.load(tmp_path / "1", nn.Identity())[1]["it"]
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return isinstance(other, Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(equal(item, other[key]) for key, item in one.items())
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and len(one) == len(other) and all(map(equal, one, other))
+    return type(one) is type(other) and one == other
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": 1, "b": [1.5, None, True, "text"], "c": (1, (2, [3]))},
+        {0: {"step": torch.tensor(3.0)}, 1: {}, "0": "another key"},
+        {"tensor": 1, "pairs": 2, "tuple": {"tensor": torch.ones(2)}},
+        [],
+        {},
+        (),
+        {"a/b": torch.ones(1), "a": {"b": torch.zeros(1)}},
+        {1: torch.ones(1), "1": torch.zeros(1)},
+        torch.arange(3),
+        1e-300,
+        2**62,
+    ],
+)
+def test_nested_state_comes_back_as_it_was(value: Any, tmp_path: Path) -> None:
+    assert equal(back(value, tmp_path), value)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda p: torch.optim.Adam(p, 0.01, amsgrad=True),
+        lambda p: torch.optim.SGD(p, 0.01, momentum=0.9),
+        lambda p: torch.optim.LBFGS(p, 0.1, max_iter=3),
+        lambda p: torch.optim.RMSprop(p, 0.01, centered=True),
+        lambda p: torch.optim.Adafactor(p, 0.01),
+    ],
+)
+def test_an_optimisers_state_comes_back_and_it_goes_on_the_same(optimizer: Any, tmp_path: Path) -> None:
+    def built() -> tuple[nn.Parameter, torch.optim.Optimizer]:
+        parameter = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
+        return parameter, optimizer([parameter])
+
+    def move(parameter: nn.Parameter, mover: torch.optim.Optimizer) -> None:
+        def loss() -> Tensor:
+            mover.zero_grad()
+            value = (parameter**4).sum()
+            value.backward()
+            return value
+
+        mover.step(loss)
+
+    whole, mover = built()
+    for _ in range(3):
+        move(whole, mover)
+    kept, state = whole.detach().clone(), back(mover.state_dict(), tmp_path)
+    again, fresh = built()
+    again.data.copy_(kept)
+    fresh.load_state_dict(state)
+    for _ in range(3):
+        move(whole, mover)
+        move(again, fresh)
+    assert torch.equal(whole, again)
+
+
+def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StylekitError, match="An optimiser's state holds a set at '/it/a/0', which a checkpoint cannot"):
+        back({"a": [{1}]}, tmp_path)
+    assert checkpoint.steps(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unfinished_and_other_folders_are_no_checkpoints(tmp_path: Path) -> None:
+    for name in (".3.abcd.part", "3.part", "notes", "-1", "2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "9").write_text("a file")
+    assert checkpoint.steps(tmp_path) == [2]
+    assert checkpoint.steps(tmp_path / "nowhere") == []
+
+
+def test_steps_are_ordered_as_numbers_and_the_newest_are_kept(tmp_path: Path) -> None:
+    for step in (9, 10, 100, 1):
+        checkpoint.save(tmp_path, step, nn.Linear(1, 1), {}, {})
+    assert checkpoint.steps(tmp_path) == [1, 9, 10, 100]
+    checkpoint.prune(tmp_path, 2)
+    assert checkpoint.steps(tmp_path) == [10, 100]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "100"]
+    checkpoint.prune(tmp_path, 5)
+    assert checkpoint.steps(tmp_path) == [10, 100]
+
+
+def test_a_checkpoint_takes_the_place_of_one_for_the_same_step(tmp_path: Path) -> None:
+    module = nn.Linear(1, 1)
+    checkpoint.save(tmp_path, 1, module, {"note": "old"}, {})
+    nn.init.constant_(module.weight, 7.0)
+    checkpoint.save(tmp_path, 1, module, {"note": "new"}, {})
+    other = nn.Linear(1, 1)
+    assert checkpoint.load(tmp_path / "1", other) == (1, {"note": "new"})
+    assert float(other.weight.detach()) == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "state", ["", "{", "[]", "{}", '{"step": "x", "players": {}}', '{"step": 1}', '{"step": null, "players": {}}']
+)
+def test_damaged_state_is_named_with_the_cure(tmp_path: Path, state: str) -> None:
+    path = checkpoint.save(tmp_path, 1, nn.Linear(1, 1), {}, {})
+    (path / "state.json").write_text(state)
+    with pytest.raises(
+        StylekitError, match=r"1/state.json is missing or damaged .* Remove .*/1 to go on from the checkp"
+    ):
+        checkpoint.load(path, nn.Linear(1, 1))
+
+
+def test_a_missing_tensor_of_a_player_is_named(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, 1, nn.Linear(1, 1), {"it": {"average": [torch.ones(1)]}}, {})
+    told = (path / "state.json").read_text().replace("/it/average/0", "/it/average/1")
+    (path / "state.json").write_text(told)
+    with pytest.raises(StylekitError, match=r"players.safetensors lacks the tensor '/it/average/1'. Remove"):
+        checkpoint.load(path, nn.Linear(1, 1))
+
+
+def test_a_checkpoint_is_json_and_safetensors(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, 4, nn.Linear(1, 1), {"it": torch.ones(1)}, {"method": "mine"})
+    assert {file.name for file in path.iterdir()} == {"method.safetensors", "players.safetensors", "state.json"}
+    assert json.loads((path / "state.json").read_text())["step"] == 4
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_named(bad: float) -> None:
+    module = nn.Linear(2, 2)
+    checkpoint.require_finite(module, 1)
+    module.weight.data[1, 1] = bad
+    with pytest.raises(NotFinite, match="After step 8 the tensor 'weight' holds NaN or infinity; it was not saved"):
+        checkpoint.require_finite(module, 8)
