@@ -13,6 +13,6 @@ from stylekit.native import building, installing  # which import nothing that ma
 
 MAKES = [building.LIBRARY, "_build*.so"]
 KERNELS = installing.Compiled(
-    "stylekit.native._kernels", lambda folder, work, cuda: building.build(folder, cuda), MAKES, any_python=False
+    "stylekit.native._kernels", lambda folder, work, cuda: building.build_kernels(folder, cuda), MAKES, any_python=False
 )
-setup(**installing.arguments(KERNELS))
+setup(**installing.setup_arguments_for(KERNELS))

@@ -24,9 +24,9 @@ from stylekit.inference.memory import PeakBytes
 from stylekit.training.distributed import launch
 from stylekit.training.engine import compile_networks, step
 from stylekit.training.loader import batches
-from stylekit.training.player_state import seat_players
+from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
-from stylekit.training.settings import check
+from stylekit.training.settings import validate_settings
 from stylekit_plugins.datasets.folders import Folders
 from stylekit_plugins.datasets.scenes import Scenes
 from stylekit_plugins.methods.cyclegan import CycleGAN
@@ -51,12 +51,12 @@ def stepper(method: CycleGAN, batch: dict[str, Tensor], compiled: bool) -> Calla
 
     def work(runtime: Any, settings: Any) -> None:
         rehearse(method, batch)
-        seats = seat_players(method)
+        seats = player_states(method)
         if compiled:
             compile_networks(seats)
         made.append(lambda: step(method, seats, batch, 0, 10**9, runtime))
 
-    launch(work, check({"plugin": "cyclegan", "device": "cpu"}))
+    launch(work, validate_settings({"plugin": "cyclegan", "device": "cpu"}))
     return made[0]
 
 

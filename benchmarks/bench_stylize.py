@@ -138,7 +138,9 @@ def test_descent(benchmark: Any, record: Any, size: int) -> None:
         "with_style_ms": milliseconds(times["with_style"]),
         "style_known_ms": milliseconds(times["style_known"]),
         "with_style_peak_tensor_mb": peak_tensors(made["with_style"]),
-        "parameters": sum(p.numel() for part in model.method.ships for p in getattr(model.method, part).parameters()),
+        "parameters": sum(
+            p.numel() for part in model.method.inference_modules for p in getattr(model.method, part).parameters()
+        ),
     }
     benchmark.extra_info.update(figures)
     record(f"stylize_descent_{size}", figures)

@@ -41,9 +41,9 @@ from torch import Tensor
 
 import stylekit
 from stylekit import images, make
-from stylekit.datasets.files import find
+from stylekit.datasets.files import find_images
 from stylekit.errors import StylekitError
-from stylekit.inference.model_files import find as find_model
+from stylekit.inference.model_files import resolve_model_file as find_model
 from stylekit.ops import gram_matrix, instance_norm
 from stylekit.training.sample_grid import grid
 from stylekit.training.settings import read_assignments
@@ -225,7 +225,7 @@ def read_folder(folder: Path, size: int, count: int) -> Pictures:
     Raises:
         StylekitError: there is no picture.
     """
-    files = find(folder)
+    files = find_images(folder)
     if not files:
         raise StylekitError(f"There is no picture in {folder}.")
     chosen = [files[index * len(files) // count] for index in range(min(count, len(files)))] if count else files

@@ -15,7 +15,7 @@ from stylekit.errors import StylekitError
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | str) -> None:
     """Writes a file; a reader sees the old one or the new one, also after a crash.
 
     Raises:
@@ -23,7 +23,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     data = content.encode() if isinstance(content, str) else content
-    with explained(path):
+    with explain_os_errors(path):
         try:
             with temporary.open("wb") as file:
                 file.write(data)
@@ -35,14 +35,14 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder to fill with :func:`write_whole`, which becomes ``path`` at the end, replacing it.
 
     Raises:
         StylekitError: no space is left, or the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    with explained(path):
+    with explain_os_errors(path):
         try:
             temporary.mkdir(parents=True)
             yield temporary
@@ -80,7 +80,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explain_os_errors(path: Path) -> Iterator[None]:
     """Says of an operating system's error in the block what it means for ``path``.
 
     Raises:

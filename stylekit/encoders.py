@@ -10,7 +10,7 @@ from torch import nn
 from stylekit.errors import StylekitError, suggest
 from stylekit.layers import NarrowConv2d
 
-__all__ = ["mirror", "require_layers", "shapes"]
+__all__ = ["layer_shapes", "mirror_decoder", "require_layers"]
 
 _SIDE = 256
 """Of the picture that is looked at: a power of two, and no smaller than any stride."""
@@ -18,7 +18,7 @@ _ALIKE = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
 """How many convolutions without a change of width VGG-19 has at a stride, and so its mirror image."""
 
 
-def shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:
+def layer_shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:
     """Channels and stride of each layer of an encoder, in the encoder's order.
 
     The stride says how often smaller than the picture a layer is. The encoder looks at a picture on the meta device,
@@ -58,7 +58,7 @@ def require_layers(wanted: Iterable[str], given: Iterable[str]) -> None:
             raise StylekitError(f"The encoder gives no layer {layer!r}. {suggest(layer, given)}")
 
 
-def mirror(layers: Sequence[tuple[int, int]]) -> nn.Sequential:
+def mirror_decoder(layers: Sequence[tuple[int, int]]) -> nn.Sequential:
     """A decoder of an encoder's deepest layer to a picture, which goes the encoder's way back.
 
     For VGG-19 its layout, and that of its weights, is the decoder's of Huang and Belongie 2017 (section 6.1, to relu4_1)

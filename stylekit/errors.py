@@ -31,7 +31,7 @@ def warn(message: str) -> None:
     warnings.warn(message, StylekitWarning, stacklevel=3)
 
 
-def in_one_line(error: BaseException) -> str:
+def one_line_error(error: BaseException) -> str:
     """The kind of an error and what it says, however many lines that are."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 

@@ -35,8 +35,8 @@ hookimpl = pluggy.HookimplMarker("stylekit")
 def stylekit_generators() -> Mapping[str, Callable[..., nn.Module]]:
     """Networks with ``forward(content, style=None) -> image`` of the content's size.
 
-    Here and for discriminators, an attribute ``least_side`` is the smallest side of pictures to train on, and
-    ``independent`` says that pictures in a batch do not see each other, so that several may share one pass."""
+    Here and for discriminators, an attribute ``min_size`` is the smallest side of pictures to train on, and
+    ``sample_independent`` says that pictures in a batch do not see each other, so that several may share one pass."""
 
 
 @hookspec
@@ -52,7 +52,7 @@ def stylekit_losses() -> Mapping[str, Callable[..., nn.Module]]:
 
 @hookspec
 def stylekit_datasets() -> Mapping[str, Callable[..., Dataset[Any]]]:
-    """Map-style data sets. Built with ``size``, ``seed`` and ``split`` ("train" or "test"); ``gives`` names the keys of
+    """Map-style data sets. Built with ``size``, ``seed`` and ``split`` ("train" or "test"); ``item_keys`` names the keys of
     an item, a dict of image tensors ``(C, H, W)``. Random calls inside an item are seeded by the engine."""
 
 

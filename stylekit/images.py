@@ -17,8 +17,8 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from stylekit._files import write_whole
-from stylekit.datasets import opened
+from stylekit._files import write_atomic
+from stylekit.datasets import open_image
 from stylekit.errors import StylekitError
 
 __all__ = [
@@ -90,7 +90,7 @@ def read(path: Path | str, least: int | None = None) -> Picture:
     Raises:
         StylekitError: the file is missing, damaged, truncated, too large or no picture
     """
-    with opened(path) as file:
+    with open_image(path) as file:
         if least is not None:
             file.draft(None, (least, least))
         file.load()
@@ -215,7 +215,7 @@ def write(
     if path.suffix.lower() not in FORMATS:
         known = ", ".join(FORMATS)
         raise StylekitError(f"{path} does not name a picture format: end it with one of {known}.")
-    write_whole(path, _encode(path, image, alpha, {"icc_profile": icc_profile, "exif": exif}))
+    write_atomic(path, _encode(path, image, alpha, {"icc_profile": icc_profile, "exif": exif}))
 
 
 def _encode(path: Path, image: Tensor, alpha: Tensor | None, notes: dict[str, bytes | None]) -> bytes:

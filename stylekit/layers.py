@@ -17,10 +17,10 @@ __all__ = [
     "NarrowConv2d",
     "Norm",
     "Upsample",
-    "freeze_idle_biases",
+    "freeze_redundant_biases",
     "init_normal",
     "narrow_conv2d",
-    "norm_and",
+    "norm_activation",
     "norm_layer",
     "require_options",
     "resize_conv",
@@ -116,7 +116,7 @@ def norm_layer(norm: Norm, width: int) -> nn.Module:
     return nn.BatchNorm2d(width) if norm == "batch" else nn.Identity()
 
 
-def norm_and(activation: Activation, norm: Norm, width: int) -> list[nn.Module]:
+def norm_activation(activation: Activation, norm: Norm, width: int) -> list[nn.Module]:
     """Two layers, normalisation and activation; an instance norm does both, and leaves the second one idle.
 
     There are always two, so that the layers behind them keep their numbers.
@@ -127,7 +127,7 @@ def norm_and(activation: Activation, norm: Norm, width: int) -> list[nn.Module]:
     return [norm_layer(norm, width), act[activation]]
 
 
-def freeze_idle_biases(network: nn.Module) -> None:
+def freeze_redundant_biases(network: nn.Module) -> None:
     """Stops the learning of biases that an instance norm takes out again, right after their convolution.
 
     The gradient of such a bias is nothing but rounding error, which Adam blows up to steps of the whole learning rate.

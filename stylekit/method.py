@@ -27,11 +27,11 @@ class Turn:
 
     name: str
     player: str
-    lazy: int
+    interval: int
     play: Callable[..., Terms]
 
 
-def turn(player: str, lazy: int = 1) -> Callable[[_Function], _Function]:
+def turn(player: str, interval: int = 1) -> Callable[[_Function], _Function]:
     """Marks a method's function ``(self, batch, made) -> {term: scalar}`` as a turn; ``made`` is what ``forward`` gave.
 
     All terms of all due turns of a player are summed into one update. Turns may share images that ``forward`` made, but
@@ -39,17 +39,17 @@ def turn(player: str, lazy: int = 1) -> Callable[[_Function], _Function]:
 
     Args:
         player: whose weights the loss moves
-        lazy: play only at every so-many-th update of the player, scaled by that number (lazy regularisation,
+        interval: play only at every n-th update of the player, scaled by n (lazy regularisation,
             Karras et al. 2020, appendix B)
     """
 
-    if not isinstance(player, str) or lazy < 1:
+    if not isinstance(player, str) or interval < 1:
         raise TypeError(
-            "A turn is marked with its player's name and a period from 1 on, as in @turn('generator', lazy=16)."
+            "A turn is marked with its player's name and a period from 1 on, as in @turn('generator', interval=16)."
         )
 
     def mark(function: _Function) -> _Function:
-        function._turn = (player, lazy)  # type: ignore[attr-defined]
+        function._turn = (player, interval)  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -112,13 +112,13 @@ class Method(nn.Module):
     define ``players``, ``forward``, one function per turn, and ``stylize``.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("content", "style")
+    batch_keys: ClassVar[tuple[str, ...]] = ("content", "style")
     """The keys of a training batch."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named sets of constructor arguments."""
     directions: ClassVar[tuple[str, ...]] = ()
     """The values that ``stylize`` takes as ``direction``, the usual one first; empty: it takes none."""
-    ships: ClassVar[tuple[str, ...]] = ()
+    inference_modules: ClassVar[tuple[str, ...]] = ()
     """The submodules that ``stylize`` needs, and all that a model file holds; empty: every one."""
 
     exportable: ClassVar[bool] = True
@@ -128,11 +128,11 @@ class Method(nn.Module):
     """Whether threads may stylise different pictures at once: no call leaves anything on the method or its parts that another
     one finds, and none draws random numbers. So folders take less time on a CPU."""
 
-    described_by: ClassVar[tuple[str, ...]] = ("encoder",)
+    style_modules: ClassVar[tuple[str, ...]] = ("encoder",)
     """The submodules whose weights ``describe`` uses: a style that was described with other weights does not fit."""
-    tuning: ClassVar[Mapping[str, Any]] = {}
+    fine_tuning: ClassVar[Mapping[str, Any]] = {}
     """The constructor arguments with which a finished model learns on for one style; empty: it cannot."""
-    watch: Callable[[int, int, Tensor], None] | None = None
+    on_step: Callable[[int, int, Tensor], None] | None = None
     """Called by a method that optimises the picture, after a step: its number from 1, of how many, and the picture."""
 
     arguments: dict[str, Any]
@@ -205,7 +205,7 @@ class Method(nn.Module):
         return {}
 
     @classmethod
-    def describes(cls) -> bool:
+    def takes_styles(cls) -> bool:
         """Whether it takes any style picture."""
         return cls.describe is not Method.describe
 
@@ -214,7 +214,7 @@ class Method(nn.Module):
         return {"content": batch["content"], "translated": self.stylize(batch["content"], batch.get("style"))}
 
     @classmethod
-    def read_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Understands weights of another program: ``{file name: state}`` to (constructor arguments, own state).
 
         Raises:
@@ -230,6 +230,6 @@ class Method(nn.Module):
         for name in defined:
             function: Any = getattr(cls, name, None)
             if hasattr(function, "_turn"):
-                player, lazy = function._turn
-                found.append(Turn(name, player, lazy, function))
+                player, interval = function._turn
+                found.append(Turn(name, player, interval, function))
         return found

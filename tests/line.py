@@ -12,7 +12,7 @@ from stylekit.method import Batch, Terms
 class Line(Method):
     """The smallest game: one number learns the mean of the pictures."""
 
-    needs = ("content",)
+    batch_keys = ("content",)
 
     def __init__(self, fail_at: int = -1) -> None:
         super().__init__()

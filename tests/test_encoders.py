@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import StylekitError, make
-from stylekit.encoders import mirror, require_layers, shapes
+from stylekit.encoders import layer_shapes, mirror_decoder, require_layers
 from stylekit.layers import NarrowConv2d
 
 Maps = dict[str, Tensor]
@@ -38,7 +38,7 @@ def test_vggs_layers_are_those_of_the_paper_and_need_no_weights() -> None:
     """Simonyan and Zisserman 2015, table 1: the width doubles up to 512, and each pooling halves the sides."""
     layers = {"relu1_2": (64, 1), "relu2_1": (128, 2), "relu3_3": (256, 4), "relu4_1": (512, 8), "relu5_3": (512, 16)}
     for name in ("vgg16", "vgg19", "vgg19-normalised"):
-        assert shapes(make("encoder", {"name": name, "layers": list(layers)})) == layers
+        assert layer_shapes(make("encoder", {"name": name, "layers": list(layers)})) == layers
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_vggs_layers_are_those_of_the_paper_and_need_no_weights() -> None:
 def test_they_are_those_of_real_features(encoder: Any) -> None:
     network = make("encoder", encoder)
     features = network(torch.rand(1, 3, 128, 128))
-    assert shapes(network) == {layer: (each.shape[1], 128 // each.shape[3]) for layer, each in features.items()}
+    assert layer_shapes(network) == {layer: (each.shape[1], 128 // each.shape[3]) for layer, each in features.items()}
 
 
 def test_the_order_is_the_encoders() -> None:
-    assert list(shapes(Stack()).items()) == [("far", (10, 8)), ("near", (5, 1))]
+    assert list(layer_shapes(Stack()).items()) == [("far", (10, 8)), ("near", (5, 1))]
 
 
 def test_a_stride_may_be_as_large_as_the_picture_that_is_looked_at() -> None:
@@ -59,18 +59,18 @@ def test_a_stride_may_be_as_large_as_the_picture_that_is_looked_at() -> None:
         def forward(self, image: Tensor) -> Maps:
             return {"block": F.avg_pool2d(image, 256), "picture": image}
 
-    assert shapes(Whole()) == {"block": (3, 256), "picture": (3, 1)}
+    assert layer_shapes(Whole()) == {"block": (3, 256), "picture": (3, 1)}
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_weights_of_any_type_will_do(dtype: torch.dtype) -> None:
-    assert shapes(Stack().to(dtype)) == {"near": (5, 1), "far": (10, 8)}
+    assert layer_shapes(Stack().to(dtype)) == {"near": (5, 1), "far": (10, 8)}
 
 
 def test_looking_leaves_the_encoder_and_the_random_numbers_as_they_were() -> None:
     encoder, random = Stack().train(), torch.get_rng_state()
     before = {key: tensor.clone() for key, tensor in encoder.state_dict().items()}
-    shapes(encoder)
+    layer_shapes(encoder)
     after = encoder.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(tensor, before[key]) and not tensor.is_meta for key, tensor in after.items())
@@ -94,7 +94,7 @@ def test_what_is_no_feature_map_of_a_whole_stride_is_refused(layer: Any, shape: 
             return {"good": image, "odd": layer(image)}
 
     with pytest.raises(StylekitError) as raised:
-        shapes(Odd())
+        layer_shapes(Odd())
     assert str(raised.value) == (
         f"The layer 'odd' of the encoder is {shape} for a picture of 256 pixels, and must be a feature map (N, C, H, W) "
         "whose sides divide the picture's. Leave it out of the encoder's layers, or take another encoder."
@@ -143,7 +143,7 @@ def way(decoder: nn.Sequential) -> str:
 @pytest.mark.parametrize("depth", WAYS)
 def test_the_mirror_of_vgg_19_is_the_papers_decoder(depth: int) -> None:
     with torch.device("meta"):  # the shapes alone
-        assert way(mirror(VGG[:depth])) == WAYS[depth]
+        assert way(mirror_decoder(VGG[:depth])) == WAYS[depth]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,6 @@ def test_the_mirror_of_vgg_19_is_the_papers_decoder(depth: int) -> None:
     ],
 )
 def test_the_mirror_of_any_layers_makes_pictures(layers: list[tuple[int, int]], widths: list[tuple[int, int]]) -> None:
-    decoder, (width, stride) = mirror(layers), layers[-1]
+    decoder, (width, stride) = mirror_decoder(layers), layers[-1]
     assert [(each.in_channels, each.out_channels) for each in decoder if isinstance(each, nn.Conv2d)] == widths
     assert decoder(torch.rand(2, width, 2, 3)).shape == (2, 3, 2 * stride, 3 * stride)

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from stylekit import StylekitError, _files
-from stylekit._files import remove, remove_leftovers, whole_folder, write_whole
+from stylekit._files import atomic_folder, remove, remove_leftovers, write_atomic
 from stylekit.training.runs import Run, next_free
-from stylekit.training.settings import Settings, check, read_assignments
+from stylekit.training.settings import Settings, read_assignments, validate_settings
 
 
 def names(folder: Path) -> list[str]:
@@ -21,7 +21,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     for content in ("old", "new ä", b"\x00\xff"):
-        write_whole(tmp_path / "it", content)
+        write_atomic(tmp_path / "it", content)
         assert (tmp_path / "it").read_bytes() == (content.encode() if isinstance(content, str) else content)
     assert names(tmp_path) == ["it"]
 
@@ -38,25 +38,25 @@ def test_a_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, number: int, told: str
 ) -> None:
-    write_whole(tmp_path / "it", "old")
+    write_atomic(tmp_path / "it", "old")
 
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(*((os, "fsync", fail) if when == "fsync" else (Path, "replace", fail)))
     with pytest.raises(StylekitError, match=told):
-        write_whole(tmp_path / "it", "new")
+        write_atomic(tmp_path / "it", "new")
     assert names(tmp_path) == ["it"]
     assert (tmp_path / "it").read_text() == "old"
 
 
 def test_a_folder_that_fails_on_the_way_leaves_the_old_one(tmp_path: Path) -> None:
-    with whole_folder(tmp_path / "it") as folder:
-        write_whole(folder / "a", "old")
+    with atomic_folder(tmp_path / "it") as folder:
+        write_atomic(folder / "a", "old")
 
     def fail() -> None:
-        with whole_folder(tmp_path / "it") as folder:
-            write_whole(folder / "a", "new")
+        with atomic_folder(tmp_path / "it") as folder:
+            write_atomic(folder / "a", "new")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -67,8 +67,8 @@ def test_a_folder_that_fails_on_the_way_leaves_the_old_one(tmp_path: Path) -> No
 
 def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
     for name in ("old", "new"):
-        with whole_folder(tmp_path / "it") as folder:
-            write_whole(folder / name, name)
+        with atomic_folder(tmp_path / "it") as folder:
+            write_atomic(folder / name, name)
     assert names(tmp_path) == ["it"]
     assert names(tmp_path / "it") == ["new"]
 
@@ -78,8 +78,8 @@ def test_no_space_in_a_folder_names_the_file(tmp_path: Path, monkeypatch: pytest
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(StylekitError, match=r"no space left to write .*/a\."), whole_folder(tmp_path / "it") as folder:
-        write_whole(folder / "a", "new")
+    with pytest.raises(StylekitError, match=r"no space left to write .*/a\."), atomic_folder(tmp_path / "it") as folder:
+        write_atomic(folder / "a", "new")
     assert names(tmp_path) == []
 
 
@@ -128,14 +128,16 @@ def test_the_command_to_go_on_is_quoted_for_a_shell(folder: str) -> None:
 
 
 def test_settings_come_back_from_json() -> None:
-    settings = check({"plugin": "cyclegan", "content": "a", "style": "b", "log": ["x"], "set": {"a": {"b": [1]}}})
-    assert check(settings.as_json()) == settings
+    settings = validate_settings(
+        {"plugin": "cyclegan", "content": "a", "style": "b", "log": ["x"], "set": {"a": {"b": [1]}}}
+    )
+    assert validate_settings(settings.as_json()) == settings
 
 
 def test_settings_are_described_and_cannot_be_changed() -> None:
     assert all(field.description for field in Settings.model_fields.values())
     with pytest.raises(ValueError, match="frozen"):
-        check({"plugin": "x"}).steps = 3
+        validate_settings({"plugin": "x"}).steps = 3
 
 
 @pytest.mark.parametrize(

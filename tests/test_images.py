@@ -54,7 +54,7 @@ def test_find_lists_nested_pictures_in_order_and_nothing_else(tmp_path: Path) ->
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in datasets.find(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in datasets.find_images(tmp_path)]
     assert found == ["a/b/c.TiFf", "a/z.png", "a.webp", "b.JPG"]
 
 
@@ -63,15 +63,15 @@ def test_find_survives_links_in_circles(tmp_path: Path) -> None:
     (tmp_path / "a/one.png").touch()
     (tmp_path / "a/up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "b").symlink_to(tmp_path / "a", target_is_directory=True)
-    assert datasets.find(tmp_path) == [tmp_path / "a/one.png"]
+    assert datasets.find_images(tmp_path) == [tmp_path / "a/one.png"]
 
 
 def test_find_says_what_is_wrong_with_the_folder(tmp_path: Path) -> None:
     with pytest.raises(StylekitError, match=r"There is no folder .*nowhere"):
-        datasets.find(tmp_path / "nowhere")
+        datasets.find_images(tmp_path / "nowhere")
     (tmp_path / "file").touch()
     with pytest.raises(StylekitError, match="file is a file, not a folder"):
-        datasets.find(tmp_path / "file")
+        datasets.find_images(tmp_path / "file")
 
 
 # Reading: kinds of pixels
@@ -494,7 +494,7 @@ def test_sheet_labels_make_room_and_leave_the_images_alone() -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real pictures is not here")
 def test_real_pictures() -> None:
-    files = datasets.find(REAL / "content") + datasets.find(REAL / "style")
+    files = datasets.find_images(REAL / "content") + datasets.find_images(REAL / "style")
     assert len(files) > 50
     for file in files[::3]:
         with Image.open(file) as image:

@@ -28,7 +28,7 @@ class Plain(Method):
     def first(self, batch: Batch, made: Tensor) -> Terms:
         return {"one": torch.ones(())}
 
-    @turn("critic", lazy=16)
+    @turn("critic", interval=16)
     def second(self, batch: Batch, made: Tensor) -> Terms:
         return {"two": torch.ones(())}
 
@@ -84,7 +84,10 @@ def test_wrong_arguments_are_refused_as_by_any_constructor() -> None:
 
 
 def test_turns_are_in_the_order_of_their_definition() -> None:
-    assert [(t.name, t.player, t.lazy) for t in Plain.turns()] == [("first", "generator", 1), ("second", "critic", 16)]
+    assert [(t.name, t.player, t.interval) for t in Plain.turns()] == [
+        ("first", "generator", 1),
+        ("second", "critic", 16),
+    ]
 
 
 def test_turn_is_played_as_a_function_of_the_method() -> None:
@@ -102,12 +105,12 @@ def test_turns_of_a_subclass_follow_those_of_its_parent() -> None:
 
 def test_turn_defined_again_takes_its_parents_place_with_its_own_player_and_pace() -> None:
     class Other(Plain):
-        @turn("critic", lazy=4)
+        @turn("critic", interval=4)
         def first(self, batch: Batch, made: Tensor) -> Terms:
             return {"three": torch.full((), 3.0)}
 
     turns = Other.turns()
-    assert [(t.name, t.player, t.lazy) for t in turns] == [("first", "critic", 4), ("second", "critic", 16)]
+    assert [(t.name, t.player, t.interval) for t in turns] == [("first", "critic", 4), ("second", "critic", 16)]
     assert float(turns[0].play(Other(1), {}, None)["three"]) == 3
     assert Plain.turns()[0].player == "generator"
 
@@ -175,7 +178,7 @@ def test_what_a_method_does_not_define_is_told_by_its_name() -> None:
     with pytest.raises(StylekitError, match="Plain does not define transfer"):
         Plain(1).transfer(torch.rand(1, 3, 2, 2), {})
     with pytest.raises(StylekitError, match="Plain has no importer"):
-        Plain.read_weights({})
+        Plain.import_weights({})
 
 
 def test_method_without_players_only_stylises() -> None:
@@ -192,8 +195,8 @@ def test_stylize_is_made_of_describe_and_transfer() -> None:
         def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
             return content + strength * style["mean"]
 
-    assert Shade.describes()
-    assert not Plain.describes()
+    assert Shade.takes_styles()
+    assert not Plain.takes_styles()
     styled = Shade().stylize(torch.zeros(2, 3, 4, 4), torch.full((1, 3, 2, 5), 0.5))
     assert torch.equal(styled, torch.full((2, 3, 4, 4), 0.5))
 

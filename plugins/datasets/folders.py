@@ -37,7 +37,7 @@ class Folders(Dataset[dict[str, Tensor]]):
         StylekitError: a folder is missing, or has no readable picture; or arguments do not go together
     """
 
-    gives: tuple[str, ...] = ("content", "style")
+    item_keys: tuple[str, ...] = ("content", "style")
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Folders(Dataset[dict[str, Tensor]]):
         self.flip = flip and self.training
         self.content, *rest = _readable(*_sides(content, style, data, split))
         self.style = rest[0] if rest else []
-        self.gives = self.gives if rest else ("content",)
+        self.item_keys = self.item_keys if rest else ("content",)
         self._damaged: set[Path] = set()
 
     def __len__(self) -> int:
@@ -129,7 +129,7 @@ def _readable(*folders: Path) -> tuple[list[Path], ...]:
     sides: list[list[Path]] = []
     problems: list[str] = []
     for folder in folders:
-        files = datasets.find(folder)
+        files = datasets.find_images(folder)
         good = [file for file in files if _opens(file, problems)]
         if not good:
             reason = "can be read" if files else f"are there ({', '.join(datasets.SUFFIXES)})"
@@ -151,7 +151,7 @@ TAILS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 def _opens(file: Path, problems: list[str]) -> bool:
     """Whether the header can be read, and the file is whole by its end; if that looks odd, the pixels are decoded."""
     try:
-        with datasets.opened(file) as image:
+        with datasets.open_image(file) as image:
             if TAILS.get(image.format or "", b"") not in _tail(file):
                 image.load()
             return True

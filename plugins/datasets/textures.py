@@ -228,7 +228,7 @@ class Textures(Dataset[dict[str, Tensor]]):
         length: how many items there are
     """
 
-    gives = ("content", "style")
+    item_keys = ("content", "style")
 
     def __init__(
         self, size: int = 128, seed: int = 0, split: str = "train", kinds: Sequence[str] = (), length: int = 20_000
@@ -249,7 +249,7 @@ class Textures(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not -self.length <= index < self.length:
             raise IndexError(index)
-        return {key: self._draw(key, index % self.length) for key in self.gives}
+        return {key: self._draw(key, index % self.length) for key in self.item_keys}
 
     def _draw(self, key: str, index: int) -> Tensor:
         address = (self.seed, self.split, key, index)

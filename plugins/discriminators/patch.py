@@ -10,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from stylekit import hookimpl
-from stylekit.layers import Norm, freeze_idle_biases, init_normal, norm_and, require_options
+from stylekit.layers import Norm, freeze_redundant_biases, init_normal, norm_activation, require_options
 
 
 class Patch(nn.Module):
@@ -25,20 +25,20 @@ class Patch(nn.Module):
 
     def __init__(self, layers: int = 3, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
         super().__init__()
-        self.independent = norm != "batch"
+        self.sample_independent = norm != "batch"
         require_options(layers=layers, width=width, channels=channels)
         bias = norm == "instance"
-        self.least_side = 3 * 2**layers
+        self.min_size = 3 * 2**layers
         stack: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         widths = [width * min(2**step, 8) for step in range(layers + 1)]
         for step in range(1, layers + 1):
             stride = 2 if step < layers else 1
             stack += [nn.Conv2d(widths[step - 1], widths[step], 4, stride=stride, padding=1, bias=bias)]
-            stack += norm_and("leaky_relu", norm, widths[step])
+            stack += norm_activation("leaky_relu", norm, widths[step])
         stack += [nn.Conv2d(widths[-1], 1, 4, padding=1)]
         self.model = nn.Sequential(*stack)
         init_normal(self)
-        freeze_idle_biases(self)
+        freeze_redundant_biases(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``."""
@@ -57,18 +57,18 @@ class Pixel(nn.Module):
 
     def __init__(self, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
         super().__init__()
-        self.independent = norm != "batch"
+        self.sample_independent = norm != "batch"
         require_options(width=width, channels=channels)
         bias = norm == "instance"
         self.net = nn.Sequential(
             nn.Conv2d(channels, width, 1),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(width, width * 2, 1, bias=bias),
-            *norm_and("leaky_relu", norm, width * 2),
+            *norm_activation("leaky_relu", norm, width * 2),
             nn.Conv2d(width * 2, 1, 1, bias=bias),
         )
         init_normal(self)
-        freeze_idle_biases(self)
+        freeze_redundant_biases(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H, W)``."""

@@ -28,9 +28,9 @@ class PatchSN(nn.Module):
 
     def __init__(self, layers: int = 3, width: int = 64, channels: int = 3) -> None:
         super().__init__()
-        self.independent = True
+        self.sample_independent = True
         require_options(layers=layers, width=width, channels=channels)
-        self.least_side = 3 * 2**layers
+        self.min_size = 3 * 2**layers
         widths = [channels, *(width * min(2**step, 8) for step in range(layers + 1))]
         stack: list[nn.Module] = []
         for step, (before, after) in enumerate(pairwise(widths)):
@@ -56,10 +56,10 @@ class MultiscaleSN(nn.Module):
 
     def __init__(self, scales: int = 2, layers: int = 3, width: int = 64, channels: int = 3) -> None:
         super().__init__()
-        self.independent = True
+        self.sample_independent = True
         require_options(scales=scales)
         self.judges = nn.ModuleList(PatchSN(layers, width, channels) for _ in range(scales))
-        self.least_side = 3 * 2 ** (layers + scales - 1)
+        self.min_size = 3 * 2 ** (layers + scales - 1)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Scores ``(N, C, H, W)`` in [0, 1] as one map ``(N, 1, H', W')`` a scale, the finest first."""
@@ -96,9 +96,9 @@ class ResNetSN(nn.Module):
 
     def __init__(self, blocks: int = 4, width: int = 64, channels: int = 3) -> None:
         super().__init__()
-        self.independent = True
+        self.sample_independent = True
         require_options(blocks=blocks, width=width, channels=channels)
-        self.least_side = 2**blocks
+        self.min_size = 2**blocks
         widths = [width * min(2**step, 8) for step in range(blocks)]
         self.first = spectral_norm(nn.Conv2d(channels, width, 3, padding=1))
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in pairwise([width, *widths])))

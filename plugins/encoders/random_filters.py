@@ -36,7 +36,7 @@ class RandomFilters(nn.Module):
         StylekitError: an option is below 1, or ``side`` is even or below 3.
     """
 
-    independent = True
+    sample_independent = True
     filters: Tensor
     bias: Tensor
 

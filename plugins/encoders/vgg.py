@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stylekit import StylekitError, hookimpl
 from stylekit.errors import MissingWeights, suggest
 from stylekit.images import pad_to
-from stylekit.weights import advice, fill, find
+from stylekit.weights import fetch_hint, load_weights, pretrained_file
 
 __all__ = ["VGG16", "VGG19", "VGG19Normalised"]
 
@@ -28,7 +28,7 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 class VGG(nn.Module):
     """What the encoders share: a chain of layers up to the deepest one asked for, and where its weights come from."""
 
-    independent = True
+    sample_independent = True
     counts: tuple[int, ...]
     """Convolutions of each block."""
     published: str
@@ -99,9 +99,9 @@ class VGG(nn.Module):
 
     @torch.no_grad()
     def _fill(self, weights: str | Path | None) -> None:
-        path = find(self.published) if weights is None else Path(weights)
+        path = pretrained_file(self.published) if weights is None else Path(weights)
         named = "" if path is None else f"There is no file {path}. "
-        self.missing = f"The encoder {self.published!r} has no weights. {named}{advice(self.published)}"
+        self.missing = f"The encoder {self.published!r} has no weights. {named}{fetch_hint(self.published)}"
         if weights == "random":
             generator = torch.Generator().manual_seed(0)
             for convolution in _convolutions(self):
@@ -109,7 +109,7 @@ class VGG(nn.Module):
                 convolution.weight.normal_(0, spread, generator=generator)
             self.missing = ""
         elif path is not None and path.is_file():
-            fill(self, path)
+            load_weights(self, path)
         # A file that is not here is no error yet: the weights may come from a model file, made where it was.
 
     def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:

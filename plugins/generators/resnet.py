@@ -17,9 +17,9 @@ from stylekit.layers import (
     NarrowConv2d,
     Norm,
     Upsample,
-    freeze_idle_biases,
+    freeze_redundant_biases,
     init_normal,
-    norm_and,
+    norm_activation,
     norm_layer,
     require_options,
     resize_conv,
@@ -35,7 +35,7 @@ class ResBlock(nn.Module):
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=bias),
-            *norm_and("relu", norm, width),
+            *norm_activation("relu", norm, width),
             *([nn.Dropout(dropout)] if dropout else []),
             nn.ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=bias),
@@ -66,7 +66,7 @@ class ResNet(nn.Module):
     """
 
     stride = 4
-    least_side = 8
+    min_size = 8
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class ResNet(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
-        self.independent = norm != "batch"
+        self.sample_independent = norm != "batch"
         require_options(dropout, blocks=blocks, width=width, channels=channels)
         bias = norm == "instance"
 
@@ -88,17 +88,17 @@ class ResNet(nn.Module):
             return resize_conv(before, after, bias)
 
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7, bias=bias)]
-        layers += norm_and("relu", norm, width)
+        layers += norm_activation("relu", norm, width)
         for scale in (1, 2):
             layers += [nn.Conv2d(width * scale, width * scale * 2, 3, stride=2, padding=1, bias=bias)]
-            layers += norm_and("relu", norm, width * scale * 2)
+            layers += norm_activation("relu", norm, width * scale * 2)
         layers += [ResBlock(width * 4, norm, dropout) for _ in range(blocks)]
         for scale in (2, 1):
-            layers += [up(width * scale * 2, width * scale), *norm_and("relu", norm, width * scale)]
+            layers += [up(width * scale * 2, width * scale), *norm_activation("relu", norm, width * scale)]
         layers += [nn.ReflectionPad2d(3), NarrowConv2d(width, channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         init_normal(self)
-        freeze_idle_biases(self)
+        freeze_redundant_biases(self)
 
     @staticmethod
     def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
@@ -122,7 +122,7 @@ class ResNet(nn.Module):
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         """Translates ``(N, C, H, W)`` in [0, 1] of any size to the same shape and range."""
         height, width = content.shape[-2:]
-        padded = pad_to(content, self.stride, self.least_side)
+        padded = pad_to(content, self.stride, self.min_size)
         out: Tensor = self.model(padded * 2 - 1)[..., :height, :width]
         return (out + 1) / 2
 

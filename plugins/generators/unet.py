@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import Norm, Upsample, freeze_idle_biases, init_normal, norm_layer, require_options, resize_conv
+from stylekit.layers import (
+    Norm,
+    Upsample,
+    freeze_redundant_biases,
+    init_normal,
+    norm_layer,
+    require_options,
+    resize_conv,
+)
 
 
 class Level(nn.Module):
@@ -76,11 +84,11 @@ class UNet(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
-        self.independent = norm != "batch"
+        self.sample_independent = norm != "batch"
         require_options(dropout, width=width, channels=channels)
         if downs < 5:
             raise StylekitError(f"A U-Net has at least 5 steps down, and downs={downs} was asked for.")
-        self.least_side = 2**downs
+        self.min_size = 2**downs
         level = Level(width * 8, width * 8, None, norm, upsample)
         for _ in range(downs - 5):
             level = Level(width * 8, width * 8, level, norm, upsample, dropout)
@@ -88,7 +96,7 @@ class UNet(nn.Module):
             level = Level(width * scale, width * scale * 2, level, norm, upsample)
         self.model = Level(channels, width, level, norm, upsample, image=channels)
         init_normal(self)
-        freeze_idle_biases(self)
+        freeze_redundant_biases(self)
 
     @staticmethod
     def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
@@ -110,7 +118,7 @@ class UNet(nn.Module):
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         """Translates ``(N, C, H, W)`` in [0, 1] of any size to the same shape and range."""
         height, width = content.shape[-2:]
-        out: Tensor = self.model(pad_to(content, self.least_side) * 2 - 1)[..., :height, :width]
+        out: Tensor = self.model(pad_to(content, self.min_size) * 2 - 1)[..., :height, :width]
         return (out + 1) / 2
 
 

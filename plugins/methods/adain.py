@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
-from stylekit.encoders import mirror, require_layers, shapes
+from stylekit.encoders import layer_shapes, mirror_decoder, require_layers
 from stylekit.images import pad_to
 from stylekit.losses import total_variation
 from stylekit.method import Batch, Statistics, Terms
@@ -52,7 +52,7 @@ class AdaIN(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"encoder": {"name": "random", "width": 64, "side": 5, "scales": 2}, "lr": 1e-3},  # needs no weights
     }
-    ships = ("encoder", "decoder")
+    inference_modules = ("encoder", "decoder")
 
     def __init__(
         self,
@@ -66,11 +66,11 @@ class AdaIN(Method):
     ) -> None:
         super().__init__()
         self.encoder = make("encoder", encoder)
-        known = shapes(self.encoder)
+        known = layer_shapes(self.encoder)
         self.layers = layers or tuple(known)
         require_layers(self.layers, known)
         self.stride = known[self.layers[-1]][1]
-        self.decoder = mirror([known[layer] for layer in self.layers])
+        self.decoder = mirror_decoder([known[layer] for layer in self.layers])
         self.style, self.content, self.total_variation, self.lr = style, content, total_variation, lr
         self.unbiased = unbiased
 
@@ -139,7 +139,7 @@ class AdaIN(Method):
         return pixels / max(pixels - 1, 1) if self.unbiased else 1.0
 
     @classmethod
-    def read_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Reads ``decoder.pth`` and ``vgg_normalised.pth`` of pytorch-AdaIN, told apart by their first convolution."""
         first = {"encoder": ("0.weight", (3, 3, 1, 1)), "decoder": ("1.weight", (256, 512, 3, 3))}
         found: dict[str, Mapping[str, Tensor]] = {}

@@ -18,9 +18,9 @@ from stylekit.method import Statistics
 class ColorPCA(Method):
     """Gives the content the mean colour and the colour covariance of the style, by the map that moves colours least."""
 
-    needs = ()
+    batch_keys = ()
     thread_safe = True
-    described_by = ()
+    style_modules = ()
 
     def describe(self, style: Tensor) -> Statistics:
         """The mean ``(N, 3)`` of the style's colours, and the symmetric root ``(N, 3, 3)`` of their covariance."""

@@ -25,7 +25,7 @@ def l1(image: Tensor, target: Tensor) -> Tensor:
 
 def together(network: nn.Module, *images: Tensor) -> list[Any]:
     """Passes several images through a network: as one batch, which is quicker, where they do not see each other in it."""
-    if not getattr(network, "independent", False) or len({image.shape[1:] for image in images}) > 1:
+    if not getattr(network, "sample_independent", False) or len({image.shape[1:] for image in images}) > 1:
         return [network(image) for image in images]
     out, sizes = network(torch.cat(images)), [len(image) for image in images]
     if isinstance(out, Tensor):
@@ -57,7 +57,7 @@ class CycleGAN(Method):
         },
     }
     directions = ("a-to-b", "b-to-a")
-    ships = ("generator_ab", "generator_ba")
+    inference_modules = ("generator_ab", "generator_ba")
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class CycleGAN(Method):
         return {"content": a, "a to b": fake_b, "back": back_a, "style": b, "b to a": fake_a, "back ": back_b}
 
     @classmethod
-    def read_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Reads ``*_net_G_A.pth`` (a to b), ``*_net_G_B.pth`` (b to a), or both, of the paper's PyTorch code."""
         generator, states = read_generators(files, {"G_A": "generator_ab", "G_B": "generator_ba"})
         return {"generator": generator}, states

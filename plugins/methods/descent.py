@@ -202,9 +202,9 @@ class Descent(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"plan": (1, 1, 0), "widths": (8, 8, 8), "encoder": {"name": "random", "scales": 1, "width": 16}}
     }
-    ships = ("encoder", "updater")
+    inference_modules = ("encoder", "updater")
     thread_safe = True
-    tuning: ClassVar[Mapping[str, Any]] = {"lr": 5e-4}
+    fine_tuning: ClassVar[Mapping[str, Any]] = {"lr": 5e-4}
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ class Gatys(Method):
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
         """Optimises pictures of the content's shape; ``strength`` moves the wanted Gram matrices towards the content's.
 
-        :attr:`watch` is given the pictures at the size of their level.
+        :attr:`on_step` is given the pictures at the size of their level.
 
         Raises:
             NotFinite: the loss became NaN or infinite.
@@ -166,7 +166,7 @@ class Gatys(Method):
         )
 
     def _features(self, image: Tensor) -> Maps:
-        features: Maps = self.encoder(pad_to(image, 1, getattr(self.encoder, "least_side", 1)))
+        features: Maps = self.encoder(pad_to(image, 1, getattr(self.encoder, "min_size", 1)))
         require_layers((*self.content_layers, *self.style_layers), features)
         return features
 
@@ -196,8 +196,8 @@ class Gatys(Method):
             if not value.isfinite():
                 raise NotFinite("The loss of gatys is not finite. Try optimizer=adam, or smaller weights.")
             value.backward()
-            if self.watch is not None and count <= steps:  # L-BFGS goes a few beyond, to end a line search
-                self.watch(done + count, self.steps, image.detach())
+            if self.on_step is not None and count <= steps:  # L-BFGS goes a few beyond, to end a line search
+                self.on_step(done + count, self.steps, image.detach())
             return float(value.detach())
 
         while count < steps:

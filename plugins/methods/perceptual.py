@@ -59,7 +59,7 @@ class StyleNetwork(nn.Module):
     """
 
     stride = 4
-    least_side = 8
+    min_size = 8
 
     def __init__(self, styles: int, width: int) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class StyleNetwork(nn.Module):
             x = self.layers[name].conv(x)  # type: ignore[operator]
             return instance_norm(x, rows[f"{name}.scale"], rows[f"{name}.shift"], 1e-5, activation, residual)
 
-        x = images.pad_to(content, self.stride, self.least_side)
+        x = images.pad_to(content, self.stride, self.min_size)
         x = layer("down2", layer("down1", layer("begin", x)))
         for n in range(BLOCKS):
             x = layer(f"block{n}b", layer(f"block{n}a", x), "none", residual=x)
@@ -136,10 +136,10 @@ class Perceptual(Method):
             read, or the encoder has no such layer.
     """
 
-    needs = ("content",)
-    ships = ("network",)
+    batch_keys = ("content",)
+    inference_modules = ("network",)
     thread_safe = True
-    described_by = ("network",)  # scales and shifts are of use in their own network only
+    style_modules = ("network",)  # scales and shifts are of use in their own network only
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {  # minutes on a CPU, and no weights to fetch
             "encoder": {"name": "random", "width": 32},

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, hookimpl, make, turn
-from stylekit.encoders import mirror, require_layers, shapes
+from stylekit.encoders import layer_shapes, mirror_decoder, require_layers
 from stylekit.images import pad_to
 from stylekit.method import Batch, Statistics, Terms, linear_decay
 from stylekit.ops import gram_matrix
@@ -82,7 +82,7 @@ class WCT(Method):
         lr: learning rate of the decoders (Adam), constant for half of the run, then linearly to zero
     """
 
-    needs = ("content",)
+    batch_keys = ("content",)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"encoder": {"name": "random", "scales": 2}, "lr": 2e-3},  # needs no weights
     }
@@ -96,12 +96,12 @@ class WCT(Method):
     ) -> None:
         super().__init__()
         self.encoder = make("encoder", encoder)
-        layers = dict(sorted(shapes(self.encoder).items(), key=lambda layer: layer[1][1]))  # largest first
+        layers = dict(sorted(layer_shapes(self.encoder).items(), key=lambda layer: layer[1][1]))  # largest first
         require_layers(levels, layers)
         names, sizes = list(layers), list(layers.values())
         self.stride = sizes[-1][1]
         self.decoders = nn.ModuleDict(
-            {name: mirror(sizes[: names.index(name) + 1]) for name in names if not levels or name in levels}
+            {name: mirror_decoder(sizes[: names.index(name) + 1]) for name in names if not levels or name in levels}
         )
         self.feature, self.lr = feature, lr
 

@@ -17,15 +17,15 @@ import typer
 import stylekit
 from stylekit.cli import check, doctor, import_, new, plugins, show, stylize, train
 from stylekit.cli.data import data
-from stylekit.cli.error_origin import place
+from stylekit.cli.error_origin import error_location
 from stylekit.cli.external_commands import add_commands
 from stylekit.cli.kernels import kernels
-from stylekit.cli.output import say
+from stylekit.cli.output import echo
 from stylekit.cli.process import prepare
 from stylekit.cli.style import style
 from stylekit.cli.weights import weights
-from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, in_one_line
-from stylekit.native.kernels import asked
+from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, one_line_error
+from stylekit.native.kernels import requested_kernels
 
 
 def program() -> typer.Typer:
@@ -78,13 +78,16 @@ def main() -> None:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
-        asked()  # before a plugin meets the wrong word, and is blamed
+        requested_kernels()  # before a plugin meets the wrong word, and is blamed
         program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except StylekitError as error:
         _tell(str(error), debug)
         sys.exit(2)
     except Exception as error:
-        _tell(f"{in_one_line(error)}{place(error)}. The same command with --debug shows all that led there.", debug)
+        _tell(
+            f"{one_line_error(error)}{error_location(error)}. The same command with --debug shows all that led there.",
+            debug,
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         if debug:
@@ -96,4 +99,4 @@ def _tell(message: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
     else:
-        say(f"Error: {message}", stderr=True)
+        echo(f"Error: {message}", stderr=True)

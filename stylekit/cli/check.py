@@ -24,12 +24,12 @@ def command(
     there are any.
     """
     from stylekit.testing.catalogue import examine
-    from stylekit.testing.subjects import find
+    from stylekit.testing.subjects import find_subjects
 
     console = Console(highlight=False)
     debug = "--debug" in sys.argv  # which stands anywhere in the line, and is taken out of it before
     faults = 0
-    for subject in find(name):
+    for subject in find_subjects(name):
         found = examine(subject)
         for line in _lines(subject, found):
             console.print(line, markup=False, soft_wrap=True)

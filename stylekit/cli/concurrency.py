@@ -15,7 +15,7 @@ LARGE = 2**20
 """Pixels of a picture that is made alone: it keeps all cores busy by itself, and is long to wait for."""
 
 
-class Crew:
+class Concurrency:
     """How many pictures threads make at once: on a CPU a picture of usual size leaves cores idle.
 
     Args:

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from stylekit._files import explained
-from stylekit.cli.output import say
+from stylekit._files import explain_os_errors
+from stylekit.cli.output import echo
 from stylekit.datasets import survey
 from stylekit.errors import StylekitError, suggest
 from stylekit.training.settings import read_assignments
@@ -37,16 +37,16 @@ def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of
     """Read every picture of a data set, and say what is there, what is wrong and what to type next."""
     console = Console()
     with console.status("reading the pictures"):
-        report = survey.check(path)
-    say(f"{report.path}: {report.layout or 'a folder of pictures'}")
+        report = survey.survey(path)
+    echo(f"{report.path}: {report.layout or 'a folder of pictures'}")
     console.print(_table(report))
     for side in report.sides:
         _list(f"Unreadable in {side.folder}", list(side.unreadable.values()))
         _list(f"Smaller than {survey.SMALL} in {side.folder}", [str(file) for file in side.small])
     _list("The same file more than once", [" = ".join(map(str, same)) for same in report.duplicates])
     for problem in report.problems:
-        say(f"Problem: {problem}")
-    say(f"{'After that' if report.problems else 'Next'}: {report.advice}")
+        echo(f"Problem: {problem}")
+    echo(f"{'After that' if report.problems else 'Next'}: {report.advice}")
     raise typer.Exit(1 if report.problems else 0)
 
 
@@ -72,10 +72,10 @@ def draw(
 
     spec = {"name": dataset, **read_assignments(assignments or [])}
     items = make("dataset", spec, size=size, seed=seed, split=split)
-    key = key or items.gives[0]
-    if key not in items.gives:
-        raise StylekitError(f"The items of {dataset!r} have no {key!r}. {suggest(key, items.gives)}")
-    with explained(folder):
+    key = key or items.item_keys[0]
+    if key not in items.item_keys:
+        raise StylekitError(f"The items of {dataset!r} have no {key!r}. {suggest(key, items.item_keys)}")
+    with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise StylekitError(
@@ -91,9 +91,9 @@ def draw(
     except KeyboardInterrupt:
         there = sum(1 for _ in folder.glob("*.png"))
         told = f"{there} of {count} pictures are in {folder}. Empty it before drawing into it anew."
-        say(f"Interrupted: {told}", stderr=True)
+        echo(f"Interrupted: {told}", stderr=True)
         raise
-    say(f"{count} pictures are in {folder}")
+    echo(f"{count} pictures are in {folder}")
 
 
 def _drawn(write: Callable[[int], None], count: int) -> Iterator[None]:
@@ -152,8 +152,8 @@ def _counts(counts: Counter[str]) -> str:
 def _list(title: str, lines: list[str]) -> None:
     if not lines:
         return
-    say(f"{title}:")
+    echo(f"{title}:")
     for line in lines[:LISTED]:
-        say(f"  {line}")
+        echo(f"  {line}")
     if len(lines) > LISTED:
-        say(f"  and {len(lines) - LISTED} more")
+        echo(f"  and {len(lines) - LISTED} more")

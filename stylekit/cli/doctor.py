@@ -40,8 +40,8 @@ def command() -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, fact in facts.items():
         table.add_row(f"[bold]{name}[/bold]", escape(fact))
-    for plugin in lookup.installed():
-        table.add_row(f"[bold]plugin[/bold] {plugin.name}", escape(": ".join(lookup.state(plugin))))
+    for plugin in lookup.visible_plugins():
+        table.add_row(f"[bold]plugin[/bold] {plugin.name}", escape(": ".join(lookup.loaded_state(plugin))))
     Console(highlight=False).print(table)
 
 
@@ -59,7 +59,7 @@ def _kernels(device: Any) -> str:
     if not KERNELS.live:
         return f"reference, torch's own operations ({KERNELS.why})"
     on = device if KERNELS.cuda and device.type == "cuda" else "cpu"
-    return "; ".join([f"live ({KERNELS.why})", *_cuda(kernels.report()), _gain(on)])
+    return "; ".join([f"live ({KERNELS.why})", *_cuda(kernels.build_report()), _gain(on)])
 
 
 def _cuda(told: dict[str, Any]) -> list[str]:

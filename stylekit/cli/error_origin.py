@@ -9,7 +9,7 @@ from pathlib import Path
 import stylekit
 
 
-def place(error: Exception) -> str:
+def error_location(error: Exception) -> str:
     """The innermost line that is neither stylekit's own nor of a library below: where a plugin's writer looks first."""
     passed_over = (str(Path(stylekit.__file__).parent), f"{os.sep}torch{os.sep}", f"{os.sep}typer{os.sep}")
     frames = traceback.extract_tb(error.__traceback__)

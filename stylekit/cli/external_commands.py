@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from stylekit.errors import StylekitError, in_one_line
+from stylekit.errors import StylekitError, one_line_error
 from stylekit.registry.entrypoints import Entry, entries
 
 GROUP = "stylekit.commands"
@@ -48,7 +48,7 @@ def _load(entry: Entry) -> typer.Typer:
         raise
     except BaseException as error:  # such as SystemExit
         told = f"The command {entry.name!r} of {entry.package} {entry.version} could not be imported"
-        raise StylekitError(f"{told}: {in_one_line(error)}") from error
+        raise StylekitError(f"{told}: {one_line_error(error)}") from error
     if isinstance(target, typer.Typer):
         return target
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stylekit.cli.output import say
+from stylekit.cli.output import echo
 
 
 def command(
@@ -19,4 +19,4 @@ def command(
     from stylekit.inference.model_files import import_model
 
     told = import_model(files, plugin, out)
-    say(f"{out}: {told}", stderr=True)
+    echo(f"{out}: {told}", stderr=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stylekit.cli.output import say
+from stylekit.cli.output import echo
 from stylekit.native import building
 from stylekit.native import kernels as compiled
 
@@ -31,9 +31,9 @@ def build(
     """
     began = time.perf_counter()
     with Console().status("compiling the kernels"):
-        files = building.build(cuda=cuda)
-    told = compiled.report()
+        files = building.build_kernels(cuda=cuda)
+    told = compiled.build_report()
     with_cuda = f", for CUDA {told['cuda']}: {told['architectures']}" if told.get("cuda") else ""
     what = f" for {', '.join(told['isas'])}{with_cuda}, with {told['compiler']}" if told else ""
     seconds = time.perf_counter() - began
-    say(f"Built {files[0]}{what}, in {seconds:.0f} s.")
+    echo(f"Built {files[0]}{what}, in {seconds:.0f} s.")

@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 
-from stylekit._files import explained
+from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError, suggest
 from stylekit.registry import lookup
-from stylekit.registry.entrypoints import same, version
+from stylekit.registry.entrypoints import installed_version, normalized_name
 
 TAKEN = {"build", "conftest", "dist", "docs", "setup", "src", "test", "tests"}
 """Names that tools for packages and tests give a meaning of their own."""
@@ -30,7 +30,7 @@ def command(
     """Write a package with a plugin that works, into a new folder of that name."""
     check_name(name, kind)
     folder = Path(name)
-    with explained(folder):
+    with explain_os_errors(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise StylekitError(
                 f"{folder} is there already and is not overwritten. Choose another name, or move it away."
@@ -67,14 +67,14 @@ def check_free(name: str, kind: str) -> None:
     Raises:
         StylekitError: there is a plugin, a package, a module or a built-in part of that name.
     """
-    for plugin, _ in lookup.everything():
-        if same(name) in (same(plugin.name), same(plugin.package)):
+    for plugin, _ in lookup.all_plugins():
+        if normalized_name(name) in (normalized_name(plugin.name), normalized_name(plugin.package)):
             raise StylekitError(f"The name {name!r} is taken by the plugin {plugin.name!r} ({plugin.origin}).")
-    if installed := version(name):
+    if installed := installed_version(name):
         raise StylekitError(f"There is a package {name!r} already, of version {installed}. Choose another name.")
     if _module(name) in sys.stdlib_module_names or importlib.util.find_spec(_module(name)):
         raise StylekitError(f"There is a module {_module(name)!r} already, which the package would hide. Rename yours.")
-    if any(name in lookup.offers(plugin, kind) for plugin in lookup.installed() if plugin.own):
+    if any(name in lookup.parts_of_kind(plugin, kind) for plugin in lookup.visible_plugins() if plugin.own):
         raise StylekitError(f"There is a built-in {kind} {name!r}, which goes first. Choose another name.")
 
 

@@ -5,6 +5,6 @@ from __future__ import annotations
 from rich.console import Console
 
 
-def say(text: str, stderr: bool = False) -> None:
+def echo(text: str, stderr: bool = False) -> None:
     """Prints text as it is: names of files are no markup, and a command is not broken into lines, so it can be copied."""
     Console(stderr=stderr).print(text, markup=False, highlight=False, soft_wrap=True)

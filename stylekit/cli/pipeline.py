@@ -15,7 +15,7 @@ AHEAD = 2
 """Items read ahead, and items done or being written beside those being made, at the most: so few are in memory at once."""
 
 
-def overlapped(
+def run_pipeline(
     items: Iterable[Item],
     read: Callable[[Item], Any],
     make: Callable[[Item, Any], Any],

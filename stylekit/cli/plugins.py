@@ -14,9 +14,9 @@ from rich.table import Table
 
 from stylekit.errors import StylekitWarning
 from stylekit.registry import lookup
-from stylekit.registry.entrypoints import chosen, same
+from stylekit.registry.entrypoints import allowed_plugins, normalized_name
 from stylekit.registry.loading import Plugin
-from stylekit.registry.status import standing
+from stylekit.registry.status import plugin_status
 
 COLOURS = {"loads": "green", "broken": "red", "taken": "red", "outdated": "red", "hidden": "dim"}
 
@@ -35,9 +35,9 @@ def command(
     load: Annotated[bool, typer.Option("--load", help="Import each, and tell what it offers and the seconds.")] = False,
 ) -> None:
     """List the installed plugins, and how each stands."""
-    every = lookup.everything()
+    every = lookup.all_plugins()
     seen = [plugin for plugin, visible in every if visible]
-    rows = [Row(plugin, *standing(plugin, visible, seen)) for plugin, visible in every]
+    rows = [Row(plugin, *plugin_status(plugin, visible, seen)) for plugin, visible in every]
     if load:
         _load(rows)
     table = Table("plugin", "package", "version", "state", *(["seconds"] if load else []), box=None, pad_edge=False)
@@ -51,8 +51,8 @@ def command(
         )
     console = Console(highlight=False)
     console.print(table)
-    names = {same(name) for plugin, _ in every for name in (plugin.name, plugin.package)}
-    for name in sorted((chosen() or frozenset()) - names):
+    names = {normalized_name(name) for plugin, _ in every for name in (plugin.name, plugin.package)}
+    for name in sorted((allowed_plugins() or frozenset()) - names):
         console.print(f"STYLEKIT_PLUGINS names {name}, which is not installed.", markup=False)
 
 
@@ -64,7 +64,7 @@ def _load(rows: list[Row]) -> None:
     offered = []
     for row in tried:
         began = time.perf_counter()
-        offered.append(lookup.state(row.plugin))
+        offered.append(lookup.loaded_state(row.plugin))
         row.seconds = f"{time.perf_counter() - began:.2f}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StylekitWarning)  # the table tells of each
@@ -75,7 +75,7 @@ def _load(rows: list[Row]) -> None:
 
 def _taken(plugin: Plugin) -> list[str]:
     """Of which parts the plugin is not who is asked, or not alone, in words."""
-    found = [(kind, name, lookup.rivals(plugin, kind, name)) for kind, name, _ in lookup.parts(plugin)]
+    found = [(kind, name, lookup.rivals(plugin, kind, name)) for kind, name, _ in lookup.plugin_parts(plugin)]
     return [
         f"the {kind} {name!r} is also that of {' and '.join(other.origin for other in others)}"
         for kind, name, others in found

@@ -50,14 +50,14 @@ def _named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
     """The parts of that name, or all parts of the plugin of that name."""
     if found := lookup.parts_named(name):
         return found
-    if not name.endswith(".py") and all(plugin.name != name for plugin in lookup.installed()):
-        every = {part for kind in lookup.KINDS for part in lookup.names(kind)}
+    if not name.endswith(".py") and all(plugin.name != name for plugin in lookup.visible_plugins()):
+        every = {part for kind in lookup.KINDS for part in lookup.part_names(kind)}
         raise StylekitError(f"There is no part {name!r} of any kind. {suggest(name, every)}")
     plugin = lookup.find_plugin(name)
-    word, told = lookup.state(plugin)
+    word, told = lookup.loaded_state(plugin)
     if word == "broken":
         raise StylekitError(f"The {told}")
-    if found := lookup.parts(plugin):
+    if found := lookup.plugin_parts(plugin):
         return found
     raise StylekitError(f"The plugin {name!r} offers no parts: {told}.")
 
@@ -74,7 +74,11 @@ def _model(load: Callable[..., Any]) -> str:
     count = sum(parameter.numel() for parameter in model.method.parameters())
     known = ", ".join(model.method.styles())
     takes = (
-        "It takes any style picture." if model.method.describes() else f"It knows the styles {known}." if known else ""
+        "It takes any style picture."
+        if model.method.takes_styles()
+        else f"It knows the styles {known}."
+        if known
+        else ""
     )
     return f"A finished model of the method {model.name}, with {count:,} parameters. {takes}".strip()
 

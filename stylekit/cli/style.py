@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from stylekit.cli.output import say
-from stylekit.cli.stylize import USUAL, failure, keep_inputs
-from stylekit.datasets.files import SUFFIXES, find
+from stylekit.cli.output import echo
+from stylekit.cli.stylize import DEFAULT_MODEL, failure, keep_inputs
+from stylekit.datasets.files import SUFFIXES, find_images
 from stylekit.errors import StylekitError, warn
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Named = Annotated[
 def learn(
     folder: Annotated[Path, typer.Argument(help="folder of pictures in that style")],
     out: Annotated[Path, typer.Option("--out", "-o", help="style file to write (.style)")],
-    model: Named = USUAL,
+    model: Named = DEFAULT_MODEL,
     looks: Annotated[int, typer.Option(min=1, help="kinds of pictures to tell apart, at most")] = 3,
     style_scale: Annotated[float, typer.Option(help="factor on the pictures' sides: above 1, larger strokes")] = 1.0,
     tune: Annotated[
@@ -55,10 +55,10 @@ def learn(
     """
     from stylekit.inference import controls
     from stylekit.inference.model import load
-    from stylekit.inference.styles import Style, check_name, condense, write_style
+    from stylekit.inference.styles import Style, check_style_name, cluster_styles, write_style
 
     pictures = _pictures(folder)
-    check_name(out)
+    check_style_name(out)
     _check_place(out)
     controls.check_scale(style_scale)
     loaded = load(model, device)
@@ -68,13 +68,13 @@ def learn(
     described = _described(loaded, pictures, style_scale)
     if not described:
         raise StylekitError(f"None of the {len(pictures)} pictures in {folder} could be looked at.")
-    statistics, shares = condense(described, looks)
+    statistics, shares = cluster_styles(described, looks)
     write_style(out, Style(statistics, shares, loaded.style_key, loaded.name))
     told = (
         f"{out}: {_count(len(described), 'picture')}, {_count(len(shares), 'look')} ({_shares(shares)}), {_size(out)}"
     )
-    named = "" if model == USUAL else f" --model {shlex.quote(model)}"
-    say(f"{told}\nUse it: stylekit stylize PICTURE{named} --style {shlex.quote(str(out))} -o OUT")
+    named = "" if model == DEFAULT_MODEL else f" --model {shlex.quote(model)}"
+    echo(f"{told}\nUse it: stylekit stylize PICTURE{named} --style {shlex.quote(str(out))} -o OUT")
 
 
 def _check_place(out: Path) -> None:
@@ -90,7 +90,7 @@ def _check_place(out: Path) -> None:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    pictures = find(folder) if folder.is_dir() else []
+    pictures = find_images(folder) if folder.is_dir() else []
     if not pictures:
         raise StylekitError(f"{folder} is no folder with pictures ({', '.join(sorted(SUFFIXES))}).")
     return pictures
@@ -111,11 +111,11 @@ def _described(model: Model, pictures: Sequence[Path], scale: float) -> list[Sta
 def _tuned(model: Model, source: str, style: Path, photos: Path, steps: int, out: Path) -> Model:
     """Trains a model on, for one style, and writes it beside the style file; the run's folder lies there too."""
     from stylekit.inference.model import load
-    from stylekit.inference.model_files import plain, save
+    from stylekit.inference.model_files import json_arguments, save_model
     from stylekit.training.engine import train
     from stylekit.training.runs import Run
 
-    if not model.method.tuning:
+    if not model.method.fine_tuning:
         raise StylekitError(f"A model of the method {model.name!r} cannot be tuned. Leave --tune out.")
     _pictures(photos)
     written, folder = out.with_suffix(".safetensors"), out.with_name(f"{out.stem}-tuning")
@@ -125,7 +125,7 @@ def _tuned(model: Model, source: str, style: Path, photos: Path, steps: int, out
     run = train(
         model.name,
         progress=True,
-        set=plain({**model.method.arguments, **model.method.tuning}),
+        set=json_arguments({**model.method.arguments, **model.method.fine_tuning}),
         init=source,
         data={"name": "folders", "content": str(photos), "style": str(style), "crop": TUNED_CROP},
         steps=steps,
@@ -135,7 +135,7 @@ def _tuned(model: Model, source: str, style: Path, photos: Path, steps: int, out
     if Run(run).interrupted:
         raise typer.Exit(130)
     tuned = load(run, model.device.type)
-    save(tuned.method, tuned.name, written)
+    save_model(tuned.method, tuned.name, written)
     return tuned
 
 
@@ -145,7 +145,7 @@ def show(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="picture to write: a scene in each of the looks")
     ] = None,
-    model: Named = USUAL,
+    model: Named = DEFAULT_MODEL,
     content: Annotated[
         Path | None, typer.Option("--content", help="picture to show the looks on; a drawn scene")
     ] = None,
@@ -153,26 +153,26 @@ def show(
 ) -> None:
     """Tell what is in a style file, and whether a model can use it; with [bold]-o[/bold], picture it."""
     from stylekit.inference.model import load
-    from stylekit.inference.styles import read_style, shapes
+    from stylekit.inference.styles import read_style, statistics_shapes
 
     if out:
         keep_inputs([out], [file, content] if content else [file])
         _check_place(out)
     read, loaded = read_style(file), load(model, device)
-    say(f"{file}: a style of {_count(len(read.shares), 'look')}, {_size(file)}")
-    say(f"described by the method {read.method}, key {read.key}")
+    echo(f"{file}: a style of {_count(len(read.shares), 'look')}, {_size(file)}")
+    echo(f"described by the method {read.method}, key {read.key}")
     for number, share in enumerate(read.shares.tolist(), 1):
-        say(f"look {number}: {share:.0%} of the pictures")
-    for name, shape in shapes(read.statistics).items():
-        say(f"statistics {name}: {' x '.join(map(str, shape)) or 'a number'}")
+        echo(f"look {number}: {share:.0%} of the pictures")
+    for name, shape in statistics_shapes(read.statistics).items():
+        echo(f"statistics {name}: {' x '.join(map(str, shape)) or 'a number'}")
     try:
         loaded.style(read)
     except StylekitError as error:
         if out:
             raise
-        say(f"{model} cannot use it: {error}")
+        echo(f"{model} cannot use it: {error}")
         return
-    say(f"{model} can use it")
+    echo(f"{model} can use it")
     if out:
         _picture(loaded, read, content, out)
 

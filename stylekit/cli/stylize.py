@@ -16,13 +16,13 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from stylekit._files import explained
-from stylekit.cli.concurrency import Crew
-from stylekit.cli.error_origin import place
-from stylekit.cli.output import say
-from stylekit.cli.pipeline import MAKERS, overlapped
-from stylekit.datasets.files import SUFFIXES, find
-from stylekit.errors import StylekitError, in_one_line
+from stylekit._files import explain_os_errors
+from stylekit.cli.concurrency import Concurrency
+from stylekit.cli.error_origin import error_location
+from stylekit.cli.output import echo
+from stylekit.cli.pipeline import MAKERS, run_pipeline
+from stylekit.datasets.files import SUFFIXES, find_images
+from stylekit.errors import StylekitError, one_line_error
 from stylekit.registry import lookup
 from stylekit.training.settings import read_assignments
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from stylekit.images import Picture
     from stylekit.inference.model import Model
 
-USUAL = "stylekit-small"
+DEFAULT_MODEL = "stylekit-small"
 """The model that is taken if none is named."""
 PREVIEWS = 10
 """About how many pictures are kept of one that is optimised."""
-FORESEEN = (StylekitError, OSError, RuntimeError, MemoryError)
+EXPECTED_ERRORS = (StylekitError, OSError, RuntimeError, MemoryError)
 """Errors that say enough by themselves."""
-OTHERWISE = {"device": "--device", "method": "--model", "run_or_file": "--model"}
+LOAD_OPTIONS = {"device": "--device", "method": "--model", "run_or_file": "--model"}
 """What is asked of the loading, and not of the method, by its options."""
 
 
@@ -47,7 +47,7 @@ def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to, or the file for a single picture")],
     model: Annotated[
         str, typer.Option("--model", help="a shipped model, a run's folder, a model file, or a method without training")
-    ] = USUAL,
+    ] = DEFAULT_MODEL,
     style: Annotated[
         list[str] | None,
         typer.Option(
@@ -99,29 +99,31 @@ def command(
 
     loaded = load(model, device, **chosen)
     loaded.check_direction(direction)
-    controls.check(strength, keep_color)
+    controls.check_controls(strength, keep_color)
     controls.check_scale(style_scale)
     masks = [controls.read_mask(each) for each in mask or []]
     styles = [(loaded.style(name, style_scale), weight) for name, weight in named]
-    regions = loaded.looks(styles, masks=len(masks))  # what does not go together is told before anything is stylised
+    regions = loaded.resolve_styles(
+        styles, masks=len(masks)
+    )  # what does not go together is told before anything is stylised
     if preview and loaded.method.exportable:
         raise StylekitError(
             f"The method {loaded.name!r} does not optimise, so it has no pictures along the way for --preview."
         )
     if preview:
-        with explained(preview):
+        with explain_os_errors(preview):
             preview.mkdir(parents=True, exist_ok=True)
-    crew = Crew(loaded, direction, len(targets))
+    concurrency = Concurrency(loaded, direction, len(targets))
 
     def stylised(picture: Picture) -> Picture:
-        if not crew.together(picture):
+        if not concurrency.together(picture):
             height, width = picture.image.shape[-2:]
             loaded.require_memory(height, width, direction)
         return loaded.stylize_picture(
             picture, styles, direction, mask=masks, strength=strength, keep_color=keep_color, seed=seed
         )
 
-    _all(loaded, targets, out, ways, len(regions), stylised, crew)
+    _all(loaded, targets, out, ways, len(regions), stylised, concurrency)
 
 
 def _weighted(text: str) -> tuple[str, float]:
@@ -146,8 +148,8 @@ def _arguments(assignments: list[str], **short: Any) -> dict[str, Any]:
     """
     chosen = read_assignments(assignments)
     for key in chosen:
-        if key in OTHERWISE:
-            raise StylekitError(f"--set takes arguments of the method, and {key!r} is none: give {OTHERWISE[key]}.")
+        if key in LOAD_OPTIONS:
+            raise StylekitError(f"--set takes arguments of the method, and {key!r} is none: give {LOAD_OPTIONS[key]}.")
         if short.get(key) is not None:
             raise StylekitError(f"--{key} is short for --set {key}=..., and both are given. Leave one of them out.")
     return {**chosen, **{key: value for key, value in short.items() if value is not None}}
@@ -160,7 +162,7 @@ def _all(
     ways: Mapping[Path, Path],
     regions: int,
     stylize: Callable[[Picture], Picture],
-    crew: Crew,
+    concurrency: Concurrency,
 ) -> None:
     """Stylises every picture, shows how far that is, and says at the end, or when it is interrupted, how many are done."""
     from stylekit import images
@@ -179,14 +181,14 @@ def _all(
         written.append(source)
 
     def tell(before: str) -> None:
-        say(f"{before}{len(written)} of {len(targets)} pictures are in {out}", stderr=True)
+        echo(f"{before}{len(written)} of {len(targets)} pictures are in {out}", stderr=True)
 
     try:
         with Progress(console=console, disable=not console.is_terminal) as bar:
             done = bar.add_task("stylising", total=len(targets))
-            model.method.watch = watched = _Watched(bar, regions)
-            for source, error in overlapped(
-                targets, images.read, make, write, crew.at_once, crew.prepare, crew.together
+            model.method.on_step = watched = _Watched(bar, regions)
+            for source, error in run_pipeline(
+                targets, images.read, make, write, concurrency.at_once, concurrency.prepare, concurrency.together
             ):
                 bar.advance(done)
                 failures += [failure(source, error)] if error else []
@@ -196,10 +198,10 @@ def _all(
             os._exit(130)  # it was the second time, so nobody wants to wait for them
         raise
     finally:
-        model.method.watch = None
+        model.method.on_step = None
     tell("")
     if failures:
-        say("These failed:\n" + "\n".join(failures), stderr=True)
+        echo("These failed:\n" + "\n".join(failures), stderr=True)
         raise typer.Exit(1)
 
 
@@ -238,10 +240,10 @@ def failure(source: Path, error: Exception) -> str:
     """What went wrong with a picture, in one line that names it."""
     if "--debug" in sys.argv:  # which stands anywhere in the line, and is taken out of it before
         traceback.print_exception(error)
-    if isinstance(error, FORESEEN):
+    if isinstance(error, EXPECTED_ERRORS):
         reason = (str(error) or type(error).__name__).splitlines()[0]
     else:
-        reason = f"{in_one_line(error)}{place(error)}"
+        reason = f"{one_line_error(error)}{error_location(error)}"
     return reason if str(source) in reason else f"{source}: {reason}"
 
 
@@ -259,7 +261,7 @@ def plan(pictures: list[Path], out: Path, others: Iterable[Path] = ()) -> dict[P
     sources: dict[Path, Path] = {}  # a picture that is named twice is one
     for path in pictures:
         if path.is_dir():
-            sources |= {picture: picture.relative_to(path) for picture in find(path)}
+            sources |= {picture: picture.relative_to(path) for picture in find_images(path)}
         elif path.exists():
             sources[path] = Path(path.name)
         else:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from stylekit.cli.output import say
+from stylekit.cli.output import echo
 from stylekit.errors import StylekitError
 from stylekit.weights import pretrained
 
@@ -20,10 +20,10 @@ weights = typer.Typer(help="List and fetch weights that others published.", no_a
 def list_() -> None:
     """List the published weights that are known: whether they are here (verified), their size, licence and address."""
     for known in pretrained.PUBLISHED.values():
-        state, wrong = _state(pretrained.folder() / known.file)
+        state, wrong = _state(pretrained.cache_folder() / known.file)
         lines = (f"{known.name}: {known.what}", f"  {state}, {known.told_size}; {known.licence}", f"  {known.url}")
-        say("\n".join((*lines, *wrong)))
-    say(f"They are kept in {pretrained.folder()}.")
+        echo("\n".join((*lines, *wrong)))
+    echo(f"They are kept in {pretrained.cache_folder()}.")
 
 
 def _state(path: Path) -> tuple[str, list[str]]:
@@ -49,4 +49,4 @@ def fetch(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=known.size if known else None)
         path = pretrained.fetch(name, offline, source, lambda size: bar.advance(task, size))
-    say(str(path))
+    echo(str(path))

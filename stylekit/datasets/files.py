@@ -16,7 +16,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 """The file names that count as pictures, in any case."""
 
 
-def find(folder: Path | str) -> list[Path]:
+def find_images(folder: Path | str) -> list[Path]:
     """All pictures below a folder, nested ones too, in an order that is the same on every machine.
 
     Hidden files and folders are passed over. Links to folders are followed, but every real folder is entered
@@ -25,7 +25,7 @@ def find(folder: Path | str) -> list[Path]:
     Raises:
         StylekitError: there is no such folder, or it (or a folder in it) cannot be listed
     """
-    folder = existing(folder)
+    folder = existing_folder(folder)
     seen: set[str] = set()
     found: list[Path] = []
     for root, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
@@ -39,7 +39,7 @@ def find(folder: Path | str) -> list[Path]:
     return sorted(found, key=lambda path: path.parts)
 
 
-def existing(folder: Path | str) -> Path:
+def existing_folder(folder: Path | str) -> Path:
     folder = Path(folder)
     if not folder.exists():
         raise StylekitError(f"There is no folder {folder}.")
@@ -57,7 +57,7 @@ def _cannot_list(problem: OSError) -> None:
 
 
 @contextmanager
-def opened(path: Path | str) -> Iterator[ImageFile.ImageFile]:
+def open_image(path: Path | str) -> Iterator[ImageFile.ImageFile]:
     """Pillow's picture, its header read and its pixels not yet; closed afterwards.
 
     What pillow reads after grumbling (a very large picture, damaged EXIF) is read in silence.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylekit.datasets.files import existing
+from stylekit.datasets.files import existing_folder
 from stylekit.errors import StylekitError
 
 SPLITS = ("train", "test")
@@ -30,7 +30,7 @@ def find_layout(path: Path | str, split: str = "train") -> Layout:
     Raises:
         StylekitError: there is no such folder, or it has none of these layouts for the split
     """
-    path = existing(path)
+    path = existing_folder(path)
     for content, style in layout_names(split):
         if (path / content).is_dir() and (path / style).is_dir():
             pair = split_of(path / content, split), split_of(path / style, split)
@@ -49,7 +49,7 @@ def split_of(folder: Path | str, split: str = "train") -> Path:
     Raises:
         StylekitError: there is no such folder, or it is divided and has none for this split
     """
-    folder = existing(folder)
+    folder = existing_folder(folder)
     if (folder / split).is_dir():
         return folder / split
     for other in SPLITS:

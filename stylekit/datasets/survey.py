@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
-from stylekit.datasets.files import SUFFIXES, existing, find, opened
+from stylekit.datasets.files import SUFFIXES, existing_folder, find_images, open_image
 from stylekit.datasets.layouts import SPLITS, Layout, find_layout, layout_names, subfolders
 from stylekit.errors import StylekitError
 
@@ -80,13 +80,13 @@ class Report:
     advice: str
 
 
-def check(path: Path | str) -> Report:
+def survey(path: Path | str) -> Report:
     """Reads every picture of a data set, or of a plain folder, in full, and reports what is there.
 
     Raises:
         StylekitError: there is no such folder
     """
-    path = existing(path)
+    path = existing_folder(path)
     problems: list[str] = []
     try:
         layout = find_layout(path)
@@ -117,10 +117,10 @@ def _sides(path: Path, layout: Layout | None) -> dict[str, Path]:
 
 
 def _survey(name: str, folder: Path) -> Side:
-    side = Side(name, folder, find(folder))
+    side = Side(name, folder, find_images(folder))
     for file in side.files:
         try:
-            with opened(file) as image:
+            with open_image(file) as image:
                 kind, turned = _kind(image), _orientation(image) in range(2, 9)
                 image.load()
                 if turned:
@@ -166,7 +166,7 @@ def _advice(path: Path, layout: Layout | None) -> str:
     train = "stylekit train --plugin cyclegan"
     if layout:
         return f"{train} --data {shlex.quote(str(path))}"
-    folders = [path / name for name in subfolders(path) if name not in SPLITS and find(path / name)]
+    folders = [path / name for name in subfolders(path) if name not in SPLITS and find_images(path / name)]
     if len(folders) > 1:
         content, style = (shlex.quote(str(folder)) for folder in folders[:2])
         return f"{train} --content {content} --style {style}"

@@ -24,7 +24,7 @@ STYLE_PIXELS = 2**23
 """No style picture is looked at with more: an encoder's features take a hundred times their memory and more."""
 
 
-def real(value: Any) -> float:
+def to_float(value: Any) -> float:
     """Any real number as a float, those of NumPy and torch too; NaN for what is none."""
     try:
         return float("nan") if isinstance(value, str | bytes) else float(value)
@@ -32,13 +32,13 @@ def real(value: Any) -> float:
         return float("nan")
 
 
-def check(strength: float, keep_color: str | None) -> None:
+def check_controls(strength: float, keep_color: str | None) -> None:
     """Refuses what no method can do.
 
     Raises:
         StylekitError: the strength is outside [0, 1], or colours are to be kept in a way that there is not.
     """
-    if not 0 <= real(strength) <= 1:
+    if not 0 <= to_float(strength) <= 1:
         raise StylekitError(f"The strength is a number from 0 (the picture as it is) to 1, and not {strength!r}.")
     ways = get_args(KeepColor)
     if keep_color is not None and keep_color not in ways:
@@ -69,7 +69,7 @@ def check_scale(scale: float) -> None:
     Raises:
         StylekitError: it is not.
     """
-    if not 0 < real(scale) < float("inf"):
+    if not 0 < to_float(scale) < float("inf"):
         raise StylekitError(f"The style's scale is a number above 0, and not {scale!r}.")
 
 
@@ -86,7 +86,7 @@ def fit_style(image: Tensor, scale: float, what: str = "The style") -> Tensor:
     """
     check_scale(scale)
     height, width = image.shape[-2:]
-    factor = real(scale) * min(1.0, STYLE_SIDE / min(height, width))
+    factor = to_float(scale) * min(1.0, STYLE_SIDE / min(height, width))
     if (height * factor) * (width * factor) > STYLE_PIXELS:
         raise StylekitError(
             f"{what} has {width}x{height} pixels, and with the style's scale {scale} would be looked at with more than "

@@ -18,8 +18,17 @@ from stylekit.images import Picture
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
 from stylekit.inference.memory import PROBE, bytes_per_pixel
-from stylekit.inference.model_files import find, held, read, shipped
-from stylekit.inference.styles import SUFFIX, Style, blend, key_of, read_style, same_key, sample, shapes
+from stylekit.inference.model_files import find_model_file, inference_state, read_model, resolve_model_file
+from stylekit.inference.styles import (
+    SUFFIX,
+    Style,
+    blend,
+    keys_match,
+    probe_statistics,
+    read_style,
+    statistics_shapes,
+    style_key,
+)
 from stylekit.method import Method, Statistics
 from stylekit.native import malloc
 from stylekit.native.devices import free_memory, pick_device
@@ -51,19 +60,21 @@ def load(
         StylekitError: no such file, a file of another kind or of a plugin that is not installed, or a missing, unknown
             or wrong-shaped tensor.
     """
-    if isinstance(run_or_file, str) and not held(Path(run_or_file)):  # a folder of pictures does not hide a name
-        if lookup.owners("model", run_or_file):
-            model: Model = lookup.find("model", run_or_file)(device=device, **arguments)
+    if isinstance(run_or_file, str) and not find_model_file(
+        Path(run_or_file)
+    ):  # a folder of pictures does not hide a name
+        if lookup.part_owners("model", run_or_file):
+            model: Model = lookup.find_part("model", run_or_file)(device=device, **arguments)
             return model
-        if lookup.owners("method", run_or_file):
+        if lookup.part_owners("method", run_or_file):
             return _untrained(run_or_file, device, arguments)
-    built, name = read(find(Path(run_or_file)), method, arguments)
+    built, name = read_model(resolve_model_file(Path(run_or_file)), method, arguments)
     return Model(built.to(pick_device(device)), name)
 
 
 def _untrained(name: str, device: str, arguments: Mapping[str, Any]) -> Model:
     """A method by its name alone, which will do if it has nothing to learn."""
-    chosen = override(lookup.find("method", name), {}, arguments, f"method {name!r}")
+    chosen = override(lookup.find_part("method", name), {}, arguments, f"method {name!r}")
     method: Method = make("method", {**chosen, "name": name})
     if method.players():
         raise StylekitError(
@@ -72,7 +83,7 @@ def _untrained(name: str, device: str, arguments: Mapping[str, Any]) -> Model:
     return Model(method.to(pick_device(device)), name)
 
 
-def begin(method: Method, source: Path | str) -> None:
+def init_from_model(method: Method, source: Path | str) -> None:
     """Gives a method that is to be trained the weights of a finished model; what that does not ship stays as it is.
 
     Raises:
@@ -87,7 +98,7 @@ def begin(method: Method, source: Path | str) -> None:
             raise StylekitError(
                 f"{source} is a model of {type(finished).__name__}, and {type(method).__name__} is to be trained."
             )
-        weights = shipped(finished)
+        weights = inference_state(finished)
         absent = {key.split(".")[0] for key in method.state_dict()} - {key.split(".")[0] for key in weights}
         fit(method, weights, Path(source), absent)
     except StylekitError as error:
@@ -122,8 +133,8 @@ class Model:
         weights = self.method.state_dict(keep_vars=True).values()
         now = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in weights]
         if self._seen is None or self._seen[0] != now:
-            known = sample(self.method, self.device)
-            self._seen = now, key_of(self.method, self.name, known), shapes(known)
+            known = probe_statistics(self.method, self.device)
+            self._seen = now, style_key(self.method, self.name, known), statistics_shapes(known)
         return self._seen[1:]
 
     @torch.no_grad()
@@ -196,12 +207,12 @@ class Model:
                 f"{what} is no picture, so it cannot be scaled: leave the style's scale out, or learn it anew."
             )
         key, known = self._known()
-        if not same_key(style.key, key):
+        if not keys_match(style.key, key):
             raise StylekitError(
                 f"{what} was described by another model, one of the method {style.method!r}, and does not fit this one of "
                 f"{self.name!r}. Use that model, or learn the style anew with this one."
             )
-        if (given := shapes(style.statistics)) != known:
+        if (given := statistics_shapes(style.statistics)) != known:
             name = next(name for name in {**known, **given} if known.get(name) != given.get(name))
             raise StylekitError(
                 f"{what} is damaged: its statistics {name!r} are missing, or not as the method {self.name!r} gives them. "
@@ -216,7 +227,7 @@ class Model:
         Raises:
             StylekitError: it takes none.
         """
-        if not self.method.describes():
+        if not self.method.takes_styles():
             known = self.method.styles()
             which = f"It has learnt these by heart: {', '.join(known)}." if known else "Leave the style out."
             raise StylekitError(f"The method {self.name!r} takes no style pictures. {which}")
@@ -267,10 +278,10 @@ class Model:
             )
             return images.to_pil(styled.image, styled.alpha)
         self.check_direction(direction)
-        controls.check(strength, keep_color)
-        strength, content = controls.real(strength), self._ready(image, "An image to stylise")
+        controls.check_controls(strength, keep_color)
+        strength, content = controls.to_float(strength), self._ready(image, "An image to stylise")
         masks = controls.fit_masks([controls.read_mask(each) for each in _several(mask)], content)
-        looks = self.looks(style, style_scale, len(masks))
+        looks = self.resolve_styles(style, style_scale, len(masks))
         with seeded("stylize", seed):
             made = [self._one(content, look, direction, strength, keep_color) for look in looks]
         out = made[0]
@@ -283,7 +294,7 @@ class Model:
             return torch.where((out == content).to(image.device), image, out.to(image))
         return out.to(image)
 
-    def looks(self, style: Any, scale: float = 1.0, masks: int = 0) -> list[Statistics | None]:
+    def resolve_styles(self, style: Any, scale: float = 1.0, masks: int = 0) -> list[Statistics | None]:
         """What to stylise with: one blend of all styles, or with masks one for each region.
 
         Args:
@@ -300,9 +311,9 @@ class Model:
         """
         controls.check_scale(scale)
         several = [style] if _is_weighted(style) else _several(style)
-        given = [(each[0], controls.real(each[1])) if _is_weighted(each) else (each, 1.0) for each in several]
+        given = [(each[0], controls.to_float(each[1])) if _is_weighted(each) else (each, 1.0) for each in several]
         given = given or [(name, 1.0) for name in self.method.styles()][:1]
-        if not given and self.method.describes():
+        if not given and self.method.takes_styles():
             raise StylekitError(
                 f"The method {self.name!r} needs a style, and none is given. On the command line: --style PICTURE."
             )
@@ -374,7 +385,7 @@ class Model:
         """
         needed, free = self.needed_memory(height, width, direction), free_memory(self.device)
         if needed > free:
-            malloc.give_back_freed()
+            malloc.release_freed_memory()
             free = free_memory(self.device)
         if needed > free:
             raise StylekitError(
@@ -387,8 +398,8 @@ class Model:
         if not self.method.exportable:
             return 0.0
         # A network pads what is smaller than its least side, and the padding would be scaled up as well.
-        probe = max(PROBE, *(getattr(part, "least_side", 1) for part in self.method.children()), 1)
-        style = torch.full((1, 3, probe, probe), 0.5) if self.method.describes() else None
+        probe = max(PROBE, *(getattr(part, "min_size", 1) for part in self.method.children()), 1)
+        style = torch.full((1, 3, probe, probe), 0.5) if self.method.takes_styles() else None
         self._known()  # once and before, so that it does not count
         return bytes_per_pixel(partial(self.stylize, style=style, direction=direction), probe)
 

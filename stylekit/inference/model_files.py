@@ -15,13 +15,13 @@ from stylekit.method import Method
 from stylekit.registry import lookup, provenance
 from stylekit.registry.parts import make, override
 from stylekit.weights import pretrained
-from stylekit.weights.foreign import read_state
+from stylekit.weights.foreign import read_state_dict
 from stylekit.weights.tensors import fit, read_tensors, write_tensors
 
 FORMAT = "1"
 
 
-def header(method: Method, name: str) -> dict[str, str]:
+def model_header(method: Method, name: str) -> dict[str, str]:
     """What a file of weights says about itself."""
     return {
         "stylekit": stylekit.__version__,
@@ -29,11 +29,11 @@ def header(method: Method, name: str) -> dict[str, str]:
         "method": name,
         "origin": provenance.origin(method),
         "packages": json.dumps(provenance.packages(method)),
-        "arguments": json.dumps(plain(method.arguments)),
+        "arguments": json.dumps(json_arguments(method.arguments)),
     }
 
 
-def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def json_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments as JSON values; a callable has no name to store, and becomes a note of which it was."""
     values: dict[str, Any] = json.loads(json.dumps(dict(arguments), default=_note))
     return values
@@ -46,7 +46,7 @@ def _note(value: Any) -> Any:
     return {"callable": f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', repr(target))}"}
 
 
-def save(method: Method, name: str, path: Path) -> None:
+def save_model(method: Method, name: str, path: Path) -> None:
     """Writes a model file: what ``stylize`` needs, and how to build the method again.
 
     Args:
@@ -57,45 +57,45 @@ def save(method: Method, name: str, path: Path) -> None:
     Raises:
         StylekitError: no space is left, or the file cannot be written.
     """
-    write_tensors(path, shipped(method), header(method, name))
+    write_tensors(path, inference_state(method), model_header(method, name))
 
 
-def shipped(method: Method) -> dict[str, Tensor]:
+def inference_state(method: Method) -> dict[str, Tensor]:
     """The tensors that a model file holds."""
     return {
         key: tensor
         for key, tensor in method.state_dict().items()
-        if not method.ships or key.split(".")[0] in method.ships
+        if not method.inference_modules or key.split(".")[0] in method.inference_modules
     }
 
 
-def find(path: Path) -> Path:
+def resolve_model_file(path: Path) -> Path:
     """The model file that a path means: itself, a run's model, or what is whole in a checkpoint.
 
     Raises:
         StylekitError: there is none.
     """
-    if found := held(path):
+    if found := find_model_file(path):
         return found
     if path.is_dir():
         raise StylekitError(
             f"The folder {path} holds no model: neither a finished run nor a checkpoint. Give a run's folder, such as "
             "runs/NAME, or a .safetensors file."
         )
-    shipped = "".join(f", {name}" for name in lookup.names("model"))
+    shipped = "".join(f", {name}" for name in lookup.part_names("model"))
     raise StylekitError(
         f"There is no model {path}. Give a run's folder, such as runs/NAME, a .safetensors file, or a name: of a method "
         f"that needs no training, such as gatys, or of a shipped model{shipped and f' ({shipped[2:]})'}."
     )
 
 
-def held(path: Path) -> Path | None:
+def find_model_file(path: Path) -> Path | None:
     """The model file that a path means, if there is one."""
     files = (path, path / "model.safetensors", path / "method.safetensors")
     return next((file for file in files if file.is_file()), None)
 
 
-def read(
+def read_model(
     path: Path, factory: Callable[..., Method] | None = None, arguments: Mapping[str, Any] = {}
 ) -> tuple[Method, str]:
     """Builds the method that a model file holds.
@@ -123,22 +123,22 @@ def read(
             f"{path} has format {told.get('format')!r}; this stylekit reads {FORMAT!r}. Update stylekit."
         )
     method = _build(told, factory, arguments, path)
-    restore(method, path, tensors)
+    restore_weights(method, path, tensors)
     return method, told["method"]
 
 
-def restore(method: Method, path: Path, tensors: Mapping[str, Tensor] | None = None) -> None:
+def restore_weights(method: Method, path: Path, tensors: Mapping[str, Tensor] | None = None) -> None:
     """Loads a model file into a method; submodules that it does not hold say so when they are used.
 
     Raises:
         StylekitError: a tensor is missing, unknown, or of another shape; the first is named.
     """
     tensors = read_tensors(path)[0] if tensors is None else tensors
-    if not method.ships:
+    if not method.inference_modules:
         fit(method, tensors, path)
         return
     heads = {key.split(".")[0] for key in tensors}
-    held = {name for name in method.ships if name in heads} or set(method.ships)
+    held = {name for name in method.inference_modules if name in heads} or set(method.inference_modules)
     absent = {name for name, _ in method.named_children()} - held
     fit(method, {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in held}, path, absent)
     for name in absent:
@@ -156,16 +156,16 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     if out.resolve() in {file.resolve() for file in files}:
         raise StylekitError(f"{out} is one of the files to read, and is not overwritten.")
     for file in files:  # elsewhere a file may have a published name and be the user's own
-        if file.resolve().parent == pretrained.folder().resolve():
+        if file.resolve().parent == pretrained.cache_folder().resolve():
             pretrained.verify(file)
     name, factory = lookup.find_method(plugin)
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
-    arguments, state = reader.read_weights({str(file): read_state(file) for file in files})
+    arguments, state = reader.import_weights({str(file): read_state_dict(file) for file in files})
     method: Method = make("method", name, **arguments)
     absent = {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
     fit(method, state, files[0], absent)
-    write_tensors(out, state, header(method, name))
-    return ", ".join(f"{key}={value}" for key, value in plain(arguments).items())
+    write_tensors(out, state, model_header(method, name))
+    return ", ".join(f"{key}={value}" for key, value in json_arguments(arguments).items())
 
 
 def _build(
@@ -184,15 +184,15 @@ def _build(
             )
     if factory is not None:  # its package may be gone
         needed.pop(told.get("origin", "").rpartition(" ")[0], None)
-    provenance.require(needed, path)
-    if factory is None and not lookup.owners("method", name):
+    provenance.require_packages(needed, path)
+    if factory is None and not lookup.part_owners("method", name):
         raise StylekitError(
             f"{path} belongs to the method {name!r} of {told.get('origin') or 'no plugin'}, which is not here. "
-            f"{lookup.why_not(name)}Install the package that offers it, name its file with --plugin FILE.py, or give its "
+            f"{lookup.why_missing(name)}Install the package that offers it, name its file with --plugin FILE.py, or give its "
             "class: stylekit.load(..., method=...)."
         )
     try:
-        chosen = override(factory or lookup.find("method", name), stored, arguments, f"method {name!r}")
+        chosen = override(factory or lookup.find_part("method", name), stored, arguments, f"method {name!r}")
         method: Method = make("method", factory or name, **chosen)
     except StylekitError as error:
         why = "does not take what is asked of it" if arguments else "holds a model that cannot be built here"

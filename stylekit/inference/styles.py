@@ -72,7 +72,7 @@ def blend(styles: Sequence[tuple[Style, float]]) -> Statistics:
             "The weights of the styles sum to zero, so there is no style. Give one of them a weight above 0."
         )
     first = styles[0][0].statistics
-    if any(shapes(style.statistics) != shapes(first) for style, _ in styles):
+    if any(statistics_shapes(style.statistics) != statistics_shapes(first) for style, _ in styles):
         raise StylekitError("Styles of different methods do not blend: their statistics differ.")
     rows = {name: [style.statistics[name] for style, _ in styles] for name in first}
     shares = torch.cat([style.shares * (weight / total) for style, weight in styles])
@@ -84,14 +84,14 @@ def _average(rows: Tensor, shares: Tensor) -> Tensor:
     return average[None]
 
 
-def shapes(statistics: Statistics) -> dict[str, tuple[int, ...]]:
+def statistics_shapes(statistics: Statistics) -> dict[str, tuple[int, ...]]:
     """The shape of a row of each of the statistics, by name."""
     return {name: tuple(rows.shape[1:]) for name, rows in statistics.items()}
 
 
-def sample(method: Method, device: torch.device) -> Statistics:
+def probe_statistics(method: Method, device: torch.device) -> Statistics:
     """Statistics by which models are told apart: of one small picture, or the first that is known by heart, or none."""
-    if not method.describes():
+    if not method.takes_styles():
         return next(iter(method.styles().values()), {})
     waves = torch.arange(3 * SIDE**2, dtype=torch.float64).square().mul(0.1).sin()
     picture = ((1 + waves) / 2).float().view(1, 3, SIDE, SIDE)
@@ -99,7 +99,7 @@ def sample(method: Method, device: torch.device) -> Statistics:
         return method.describe(picture.to(device))
 
 
-def key_of(method: Method, name: str, known: Statistics) -> str:
+def style_key(method: Method, name: str, known: Statistics) -> str:
     """Tells apart models whose styles do not fit each other.
 
     A digest of the method's name, of the weights that describe, and of the statistics' names and shapes; then, after a
@@ -111,9 +111,9 @@ def key_of(method: Method, name: str, known: Statistics) -> str:
         name: the name that it is registered by
         known: what :func:`sample` gave
     """
-    digest = hashlib.sha256(f"{name} {sorted(shapes(known).items())} ".encode())
+    digest = hashlib.sha256(f"{name} {sorted(statistics_shapes(known).items())} ".encode())
     for key, tensor in sorted(method.state_dict().items()):
-        if key.split(".")[0] in method.described_by:
+        if key.split(".")[0] in method.style_modules:
             digest.update(f"{key} {tuple(tensor.shape)} ".encode())
             digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
     return f"{digest.hexdigest()[:16]}:{sum(map(_magnitude, known.values())):.4f}"
@@ -125,13 +125,13 @@ def _magnitude(rows: Tensor) -> float:
     return math.log(1e-6 + float((row * torch.linspace(1, 2, len(row))).square().mean().sqrt().nan_to_num()))
 
 
-def same_key(one: str, other: str) -> bool:
+def keys_match(one: str, other: str) -> bool:
     """Whether two keys are of models that share their styles."""
     (digest, _, magnitude), (also, _, compared) = one.partition(":"), other.partition(":")
     return digest == also and math.isclose(float(magnitude or 0), float(compared or 0), abs_tol=TOLERANCE)
 
 
-def check_name(path: Path) -> None:
+def check_style_name(path: Path) -> None:
     """Refuses names of style files by which they would not be known again.
 
     Raises:
@@ -147,7 +147,7 @@ def write_style(path: Path, style: Style) -> None:
     Raises:
         StylekitError: the name does not end in ``.style``, no space is left, or the file cannot be written.
     """
-    check_name(path)
+    check_style_name(path)
     about = {"stylekit": stylekit.__version__, "kind": "style", "key": style.key, "method": style.method}
     write_tensors(path, {**style.statistics, SHARES: style.shares}, about)
 
@@ -178,7 +178,7 @@ def read_style(path: Path) -> Style:
     return Style(statistics, shares, about["key"], about["method"])
 
 
-def condense(described: Iterable[Statistics], looks: int) -> tuple[Statistics, Tensor]:
+def cluster_styles(described: Iterable[Statistics], looks: int) -> tuple[Statistics, Tensor]:
     """Gathers the statistics of many pictures into a few looks: clusters, each the average of its pictures.
 
     k-means on the statistics, each divided by its own spread so that all count alike, started from pictures far from each

@@ -41,8 +41,8 @@ def sources() -> Path:
     return found
 
 
-def build(folder: Path | None = None, cuda: bool | None = None) -> list[Path]:
-    """Compiles the kernels into a folder, as :func:`stylekit.native.compiling.build` does, and returns the files.
+def build_kernels(folder: Path | None = None, cuda: bool | None = None) -> list[Path]:
+    """Compiles the kernels into a folder, as :func:`stylekit.native.compiling.compile_libraries` does, and returns the files.
 
     Args:
         folder: by default the installed package's own, where the kernels are looked for
@@ -54,7 +54,9 @@ def build(folder: Path | None = None, cuda: bool | None = None) -> list[Path]:
     folder = folder or PACKAGE
     _check_writable(folder)
     with _workspace() as work:
-        return compiling.build("the kernels", _fill, folder, work, cuda, f"`{BUILD} --debug` shows everything.")
+        return compiling.compile_libraries(
+            "the kernels", _fill, folder, work, cuda, f"`{BUILD} --debug` shows everything."
+        )
 
 
 def _check_writable(folder: Path) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from stylekit._files import write_whole
+from stylekit._files import write_atomic
 from stylekit.errors import StylekitError, warn
 
 CXX_FLAGS = ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
@@ -133,7 +133,7 @@ class Plan:
         self.steps[made] = "link", list(objects), [*linker, "-shared", *more]
 
 
-def build(
+def compile_libraries(
     what: str, fill: Callable[[Plan], None], folder: Path, work: Path, cuda: bool | None = None, more: str = ""
 ) -> list[Path]:
     """Compiles libraries into a folder, where each appears as a whole, and returns the files.
@@ -172,7 +172,7 @@ def build(
         made, failure = compiled(None), error
     folder.mkdir(parents=True, exist_ok=True)
     for name in made:
-        write_whole(folder / name, (work / name).read_bytes())
+        write_atomic(folder / name, (work / name).read_bytes())
     if failure:
         message = f"Compiled without CUDA. {failure}"
         if cuda:

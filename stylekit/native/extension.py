@@ -35,7 +35,7 @@ def setup_arguments(library: str, sources: Sequence[str]) -> dict[str, Any]:
     Raises:
         StylekitError: a source file is missing.
     """
-    from stylekit.native.installing import Compiled, arguments
+    from stylekit.native.installing import Compiled, setup_arguments_for
 
     missing = [source for source in sources if not Path(source).is_file()]
     if missing:
@@ -53,12 +53,12 @@ def setup_arguments(library: str, sources: Sequence[str]) -> dict[str, Any]:
 
     def build(folder: Path, work: Path, cuda: bool | None) -> None:
         more = "`python setup.py build_ext --inplace` shows everything."
-        compiling.build(library, fill, folder, work, cuda if on_cuda else False, more)
+        compiling.compile_libraries(library, fill, folder, work, cuda if on_cuda else False, more)
 
-    return arguments(Compiled(library, build, [file], sources))
+    return setup_arguments_for(Compiled(library, build, [file], sources))
 
 
-def load(library: Path) -> bool:
+def load_library(library: Path) -> bool:
     """Registers the operations in a plugin's library with torch. To be called once, when the plugin is imported::
 
         LIVE = load(Path(__file__).with_name("_grain.so"))
@@ -75,7 +75,7 @@ def load(library: Path) -> bool:
     Raises:
         StylekitError: ``STYLEKIT_KERNELS`` is something else than ``auto`` or ``reference``.
     """
-    if kernels.asked() == "reference" or not library.is_file():
+    if kernels.requested_kernels() == "reference" or not library.is_file():
         return False
     import torch
 

@@ -91,6 +91,6 @@ class Wheel(bdist_wheel):
         return tag
 
 
-def arguments(library: Compiled) -> dict[str, Any]:
+def setup_arguments_for(library: Compiled) -> dict[str, Any]:
     """What ``setuptools.setup`` takes, to compile a library."""
     return {"ext_modules": [library], "cmdclass": {"build_ext": BuildLibraries, "bdist_wheel": Wheel}}

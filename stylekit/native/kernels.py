@@ -30,7 +30,7 @@ class Kernels:
     why: str
 
 
-def asked() -> str:
+def requested_kernels() -> str:
     """What ``STYLEKIT_KERNELS`` asks for: ``auto`` or ``reference``.
 
     Raises:
@@ -44,7 +44,7 @@ def asked() -> str:
     return word
 
 
-def load() -> Kernels:
+def load_kernels() -> Kernels:
     """Registers the compiled kernels with torch, unless ``STYLEKIT_KERNELS=reference``. To be called once.
 
     A library that is there and does not load costs one warning.
@@ -52,7 +52,7 @@ def load() -> Kernels:
     Raises:
         StylekitError: ``STYLEKIT_KERNELS`` is something else than ``auto`` or ``reference``.
     """
-    if asked() == "reference":
+    if requested_kernels() == "reference":
         return Kernels(False, False, "STYLEKIT_KERNELS=reference")
     library = PACKAGE / LIBRARY
     if not library.is_file():
@@ -70,7 +70,7 @@ def load() -> Kernels:
         warn(f"The compiled kernels {why}. Until then torch's own operations do the work.")
         return Kernels(False, False, why)
     cuda = torch.version.cuda is not None and torch._C._dispatch_has_kernel_for_dispatch_key("stylekit::gram", "CUDA")
-    told = report()
+    told = build_report()
     return Kernels(True, cuda, f"built with {told['compiler']}, {told['isa']}" if told else "built")
 
 
@@ -81,7 +81,7 @@ def _arguments(name: str) -> int:
     return len(operation.default._schema.arguments) if operation else -1
 
 
-def report() -> dict[str, Any]:
+def build_report() -> dict[str, Any]:
     """How the kernels were built: ``compiler``, ``isas``, ``isa`` (this machine's), ``cuda`` and ``architectures``
     (empty without), ``torch`` (built against) and ``torch_from`` (the oldest that they load into).
 

@@ -9,7 +9,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of mallopt, from glibc's malloc.h."""
 
 
-def keep_freed() -> None:
+def keep_freed_memory() -> None:
     """Keeps what is freed for the next tensor.
 
     glibc gives large blocks back at once, and the kernel clears every page of the next one anew, which takes longer than
@@ -19,7 +19,7 @@ def keep_freed() -> None:
     _call("mallopt", _TRIM_THRESHOLD, -1)
 
 
-def give_back_freed() -> None:
+def release_freed_memory() -> None:
     """Gives what is kept back to the system, so that it counts as free."""
     _call("malloc_trim", 0)
 

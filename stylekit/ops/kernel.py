@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylekit.native import kernels
 
-KERNELS = kernels.load()
+KERNELS = kernels.load_kernels()
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 

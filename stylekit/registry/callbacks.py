@@ -7,10 +7,10 @@ from typing import Any
 
 from stylekit.errors import StylekitError, warn
 from stylekit.registry import lookup
-from stylekit.registry.loading import manager
+from stylekit.registry.loading import load_hooks
 
 
-class Relay:
+class Callbacks:
     """Calls run hooks. A plugin whose hook fails is left out from then on, with one warning: a log never stops a run.
 
     Only before it starts may a plugin stop it, by a StylekitError that says what is missing.
@@ -23,7 +23,7 @@ class Relay:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._followers = {name: manager(lookup.find_plugin(name)) for name in names}
+        self._followers = {name: load_hooks(lookup.find_plugin(name)) for name in names}
 
     def call(self, event: str, **facts: Any) -> None:
         """Calls the hook ``stylekit_EVENT`` of each plugin.

@@ -28,8 +28,12 @@ class Entry:
     @property
     def visible(self) -> bool:
         """Whether ``STYLEKIT_PLUGINS`` lets it be seen: it lists plugins or packages; what is built in is always there."""
-        wanted = chosen()
-        return self.package == OWN or wanted is None or not wanted.isdisjoint(map(same, (self.name, self.package)))
+        wanted = allowed_plugins()
+        return (
+            self.package == OWN
+            or wanted is None
+            or not wanted.isdisjoint(map(normalized_name, (self.name, self.package)))
+        )
 
 
 def entries(group: str) -> list[Entry]:
@@ -53,7 +57,7 @@ def _read_one_by_one(group: str) -> Iterator[Entry]:
     for package in importlib.metadata.distributions():
         try:
             found = [_entry(point, package) for point in package.entry_points if point.group == group]
-            name = same(package.name or "") if found else ""
+            name = normalized_name(package.name or "") if found else ""
         except Exception as error:
             _pass_over(str(getattr(package, "_path", "a package")), f"{type(error).__name__}: {error}")
             continue
@@ -67,18 +71,18 @@ def _pass_over(place: str, reason: str) -> None:
     warn(f"the metadata in {place} is damaged and passed over ({reason}). Install that package anew.")
 
 
-def chosen() -> frozenset[str] | None:
+def allowed_plugins() -> frozenset[str] | None:
     """The plugins and packages that ``STYLEKIT_PLUGINS`` names; None where it is not set, which means all."""
     told = os.environ.get("STYLEKIT_PLUGINS")
-    return None if told is None else frozenset(same(name) for name in told.split(",") if name.strip())
+    return None if told is None else frozenset(normalized_name(name) for name in told.split(",") if name.strip())
 
 
-def same(name: str) -> str:
+def normalized_name(name: str) -> str:
     """A name as packages are compared: My_Style is my-style."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
-def version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     """The installed version of a package, or None."""
     try:
         return importlib.metadata.version(package)

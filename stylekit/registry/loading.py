@@ -16,7 +16,7 @@ from typing import Any
 import pluggy
 
 from stylekit import hookspecs
-from stylekit.errors import StylekitError, in_one_line, suggest
+from stylekit.errors import StylekitError, one_line_error, suggest
 from stylekit.registry.entrypoints import OWN
 
 
@@ -56,7 +56,7 @@ def _import(plugin: Plugin) -> Any:
     if plugin.file is None:
         module = importlib.import_module(plugin.module)
         if module.__spec__ and module.__spec__.origin is None:
-            raise StylekitError(f"could not be imported: {only_a_folder(plugin.module, module.__path__)}")
+            raise StylekitError(f"could not be imported: {folder_message(plugin.module, module.__path__)}")
         return operator.attrgetter(plugin.attribute)(module) if plugin.attribute else module
     known = sys.modules.get(plugin.module)
     if known is not None and vars(known).get("_stylekit_plugin") == plugin:
@@ -75,7 +75,7 @@ def _import(plugin: Plugin) -> Any:
     return module
 
 
-def manager(*plugins: Plugin) -> pluggy.PluginManager:
+def load_hooks(*plugins: Plugin) -> pluggy.PluginManager:
     """Imports plugins and gives their hooks.
 
     Raises:
@@ -94,7 +94,7 @@ def manager(*plugins: Plugin) -> pluggy.PluginManager:
         except StylekitError as error:
             raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) {error}") from error
         except BaseException as error:  # such as SystemExit, and what test frameworks raise to skip
-            told = f"plugin {plugin.name!r} ({plugin.origin}) could not be imported: {in_one_line(error)}"
+            told = f"plugin {plugin.name!r} ({plugin.origin}) could not be imported: {one_line_error(error)}"
             raise StylekitError(told) from error
     return hooks
 
@@ -105,7 +105,7 @@ def _require_hooks(offering: object) -> None:
     Raises:
         StylekitError: it states another version, or has a hook that is misspelt, unmarked, or takes what there is not.
     """
-    if fault := other_contract(getattr(offering, "STYLEKIT_API", hookspecs.API)):
+    if fault := contract_mismatch(getattr(offering, "STYLEKIT_API", hookspecs.API)):
         raise StylekitError(fault)
     known = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("stylekit_")}
     for name in dir(offering):
@@ -121,7 +121,7 @@ def _require_hooks(offering: object) -> None:
                 raise StylekitError(f"has a hook {name} that takes {unknown[0]!r}. {suggest(unknown[0], takes)}")
 
 
-def only_a_folder(module: str, places: Iterable[str] | None) -> str:
+def folder_message(module: str, places: Iterable[str] | None) -> str:
     """What is wrong where Python finds nothing but a folder of a module's name."""
     where = next(iter(places or ()), "")
     return (
@@ -130,7 +130,7 @@ def only_a_folder(module: str, places: Iterable[str] | None) -> str:
     )
 
 
-def other_contract(stated: object) -> str:
+def contract_mismatch(stated: object) -> str:
     """What is wrong with a plugin that states this version of the contract; empty if nothing is."""
     if stated == hookspecs.API:
         return ""

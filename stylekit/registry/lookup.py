@@ -15,9 +15,9 @@ from typing import Any
 
 import pluggy
 
-from stylekit.errors import StylekitError, in_one_line, suggest, warn
+from stylekit.errors import StylekitError, one_line_error, suggest, warn
 from stylekit.registry.entrypoints import Entry, entries
-from stylekit.registry.loading import Plugin, manager
+from stylekit.registry.loading import Plugin, load_hooks
 
 GROUP = "stylekit"
 KINDS = {
@@ -37,17 +37,17 @@ PRESETS = "stylekit_presets"
 _files: dict[str, Plugin] = {}
 
 
-def installed() -> list[Plugin]:
+def visible_plugins() -> list[Plugin]:
     """Every visible plugin of every installed package, by name, and the files that :func:`add_file` added.
 
     Imports none. ``STYLEKIT_PLUGINS=a,b`` in the environment leaves only those plugins or packages visible, beside what
     is built in.
     """
-    found = [plugin for plugin, visible in everything() if visible]
+    found = [plugin for plugin, visible in all_plugins() if visible]
     return sorted([*found, *_files.values()], key=lambda plugin: (plugin.name, plugin.package))
 
 
-def everything() -> list[tuple[Plugin, bool]]:
+def all_plugins() -> list[tuple[Plugin, bool]]:
     """Every plugin of every installed package, and whether it is visible."""
     return [(_of(entry), entry.visible) for entry in entries(GROUP)]
 
@@ -84,19 +84,19 @@ def import_files(paths: Iterable[Path]) -> None:
         StylekitError: a file is gone, or cannot be imported.
     """
     for path in paths:
-        manager(add_file(path))
+        load_hooks(add_file(path))
 
 
 @cache
 def _load(plugin: Plugin) -> pluggy.PluginManager | str:
     """The plugin's hooks, or why it has none; cached, so that a broken plugin is imported and reported once."""
     try:
-        return manager(plugin)
+        return load_hooks(plugin)
     except StylekitError as error:
         return str(error)
 
 
-def state(plugin: Plugin) -> tuple[str, str]:
+def loaded_state(plugin: Plugin) -> tuple[str, str]:
     """``loads`` and what the plugin offers, in words, or ``broken`` and why; imports it."""
     try:
         offered = {kind: _ask(plugin, hook) for kind, hook in KINDS.items()}
@@ -107,7 +107,7 @@ def state(plugin: Plugin) -> tuple[str, str]:
     return "loads", "; ".join(told) or "follows runs"
 
 
-def offers(plugin: Plugin, kind: str) -> dict[str, Callable[..., Any]]:
+def parts_of_kind(plugin: Plugin, kind: str) -> dict[str, Callable[..., Any]]:
     """What one plugin offers of one kind, by name; empty, after one warning, if the plugin is broken."""
     return _ask_quietly(plugin, KINDS[kind])
 
@@ -129,7 +129,7 @@ def _ask(plugin: Plugin, hook: str) -> dict[str, Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # such as SystemExit
-        reason = in_one_line(error)
+        reason = one_line_error(error)
         raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) failed in {hook}: {reason}") from error
     fits, form = (
         (_are_presets, "{method: {preset: {argument: value}}}") if hook == PRESETS else (_are_parts, "{name: class}")
@@ -149,14 +149,14 @@ def _are_presets(given: Any) -> bool:
     return all(isinstance(arguments, Mapping) for presets in given.values() for arguments in presets.values())
 
 
-def parts(plugin: Plugin) -> list[tuple[str, str, Callable[..., Any]]]:
+def plugin_parts(plugin: Plugin) -> list[tuple[str, str, Callable[..., Any]]]:
     """Everything that one plugin offers: kind, name, and the callable that builds it."""
-    return [(kind, name, part) for kind in KINDS for name, part in offers(plugin, kind).items()]
+    return [(kind, name, part) for kind in KINDS for name, part in parts_of_kind(plugin, kind).items()]
 
 
 def rivals(plugin: Plugin, kind: str, name: str) -> list[Plugin]:
     """Other plugins that are asked for a part of this one, before it or beside it; none, if all is well."""
-    return [other for other in owners(kind, name) if _source(other) != _source(plugin)]
+    return [other for other in part_owners(kind, name) if _source(other) != _source(plugin)]
 
 
 def _source(plugin: Plugin) -> tuple[str, str, str]:
@@ -171,14 +171,14 @@ def parts_named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
         StylekitError: two plugins offer one.
     """
     found: dict[str, list[Plugin]] = {}
-    for circle in _circles(name):
+    for circle in _lookup_order(name):
         if found and all(plugin.name != name for plugin in circle):
             break  # not worth importing every plugin
         for kind in KINDS.keys() - found.keys():
-            if offering := [plugin for plugin in circle if name in offers(plugin, kind)]:
+            if offering := [plugin for plugin in circle if name in parts_of_kind(plugin, kind)]:
                 found[kind] = offering
     only = {kind: _only(found[kind], f"{kind} {name!r}") for kind in KINDS if kind in found}
-    return [(kind, name, offers(plugin, kind)[name]) for kind, plugin in only.items()]
+    return [(kind, name, parts_of_kind(plugin, kind)[name]) for kind, plugin in only.items()]
 
 
 @cache
@@ -195,7 +195,7 @@ def find_plugin(name: str) -> Plugin:
     """
     if name.endswith(".py"):
         return add_file(Path(name))
-    known = installed()
+    known = visible_plugins()
     found = [plugin for plugin in known if plugin.name == name]
     if not found:
         raise StylekitError(f"There is no plugin {name!r}. {suggest(name, [plugin.name for plugin in known])}")
@@ -209,58 +209,58 @@ def find_method(name: str) -> tuple[str, Callable[..., Any]]:
         StylekitError: there is none, or it cannot be told which.
     """
     if not name.endswith(".py"):
-        return name, find("method", name)
+        return name, find_part("method", name)
     methods = _ask(add_file(Path(name)), KINDS["method"])
     if len(methods) != 1:
         found = f"offers {len(methods)} methods ({', '.join(methods)})" if methods else "offers no method"
         raise StylekitError(f"{name} {found}; --plugin takes a file with one, from a hook stylekit_methods.")
     (method,) = methods
-    return method, find("method", method)
+    return method, find_part("method", method)
 
 
-def find(kind: str, name: str) -> Callable[..., Any]:
+def find_part(kind: str, name: str) -> Callable[..., Any]:
     """The part of that kind and name, as the callable that builds it.
 
     Raises:
         StylekitError: no plugin offers it, or two do.
     """
-    return offers(owner(kind, name), kind)[name]
+    return parts_of_kind(part_owner(kind, name), kind)[name]
 
 
-def owner(kind: str, name: str) -> Plugin:
+def part_owner(kind: str, name: str) -> Plugin:
     """The plugin that offers the part of that kind and name.
 
     Raises:
         StylekitError: no plugin offers it, or two do.
     """
-    found = owners(kind, name)
+    found = part_owners(kind, name)
     if not found:
-        raise StylekitError(f"There is no {kind} {name!r}. {why_not(name)}{suggest(name, names(kind))}")
+        raise StylekitError(f"There is no {kind} {name!r}. {why_missing(name)}{suggest(name, part_names(kind))}")
     return _only(found, f"{kind} {name!r}")
 
 
-def why_not(name: str) -> str:
+def why_missing(name: str) -> str:
     """Why the plugin of that name does not offer what was looked for; empty if there is no such plugin."""
-    for plugin, visible in everything():
+    for plugin, visible in all_plugins():
         if plugin.name == name:
             if not visible:
                 return f"STYLEKIT_PLUGINS leaves out the plugin of that name, of {plugin.origin}. "
-            word, told = state(plugin)
+            word, told = loaded_state(plugin)
             return f"The plugin of that name offers: {told}. " if word == "loads" else f"The {told.rstrip('.')}. "
     return ""
 
 
-def owners(kind: str, name: str) -> list[Plugin]:
+def part_owners(kind: str, name: str) -> list[Plugin]:
     """The plugins that offer the part of that kind and name, of those who go first; more than one is a conflict."""
-    for circle in _circles(name):
-        if found := [plugin for plugin in circle if name in offers(plugin, kind)]:
+    for circle in _lookup_order(name):
+        if found := [plugin for plugin in circle if name in parts_of_kind(plugin, kind)]:
             return found
     return []
 
 
-def _circles(name: str) -> Iterator[list[Plugin]]:
+def _lookup_order(name: str) -> Iterator[list[Plugin]]:
     """Who is asked for a name, in turn: nobody is imported whose name was found before."""
-    known = installed()
+    known = visible_plugins()
     own = [plugin for plugin in known if plugin.own]
     others = [plugin for plugin in known if not plugin.own and plugin.file is None]
     if _files:
@@ -271,15 +271,15 @@ def _circles(name: str) -> Iterator[list[Plugin]]:
         yield list(rest.values())
 
 
-def names(kind: str) -> list[str]:
+def part_names(kind: str) -> list[str]:
     """The names of every part of a kind; imports every plugin."""
-    return sorted({name for plugin in installed() for name in offers(plugin, kind)})
+    return sorted({name for plugin in visible_plugins() for name in parts_of_kind(plugin, kind)})
 
 
 def presets(method: str) -> dict[str, list[tuple[Plugin, Mapping[str, Any]]]]:
     """The presets that plugins add to a method: each with who offers it. Imports every plugin."""
     found: dict[str, list[tuple[Plugin, Mapping[str, Any]]]] = {}
-    for plugin in installed():
+    for plugin in visible_plugins():
         for name, arguments in dict(_ask_quietly(plugin, PRESETS).get(method, {})).items():
             found.setdefault(name, []).append((plugin, arguments))
     return found

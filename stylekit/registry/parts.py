@@ -93,17 +93,17 @@ def _convert(argument: Argument, value: Any, what: str) -> Any:
         ) from None
 
 
-def split(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, Any], str, Plugin | None]:
+def resolve_part(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, Any], str, Plugin | None]:
     """What a part's specification means: the callable that builds it, its options, how to call it in a message, and the
     plugin that offers it, if it is named."""
     if isinstance(spec, str):
-        plugin = lookup.owner(kind, spec)
-        return lookup.offers(plugin, kind)[spec], {}, f"{kind} {spec!r}", plugin
+        plugin = lookup.part_owner(kind, spec)
+        return lookup.parts_of_kind(plugin, kind)[spec], {}, f"{kind} {spec!r}", plugin
     if isinstance(spec, Mapping):
         options = {key: value for key, value in spec.items() if key != "name"}
         if not isinstance(spec.get("name"), str):
             raise StylekitError(f"A {kind} with options needs its name: {{'name': ..., {str(options)[1:]}.")
-        factory, _, what, owner = split(kind, spec["name"])
+        factory, _, what, owner = resolve_part(kind, spec["name"])
         return factory, options, what, owner
     if hasattr(spec, "state_dict") and not inspect.isclass(spec):
         raise StylekitError(
@@ -148,10 +148,10 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
     Raises:
         StylekitError: unknown name or option, or a value of the wrong type.
     """
-    factory, own, what, plugin = split(kind, spec)
+    factory, own, what, plugin = resolve_part(kind, spec)
     part = construct(factory, {**options, **own}, what)
     if plugin:
-        provenance.sign(part, plugin)
+        provenance.record_origin(part, plugin)
     return part
 
 

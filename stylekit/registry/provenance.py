@@ -8,11 +8,11 @@ from typing import Any
 
 from stylekit.errors import StylekitError, warn
 from stylekit.registry import lookup
-from stylekit.registry.entrypoints import chosen, version
+from stylekit.registry.entrypoints import allowed_plugins, installed_version
 from stylekit.registry.loading import Plugin
 
 
-def sign(part: object, plugin: Plugin) -> None:
+def record_origin(part: object, plugin: Plugin) -> None:
     """Notes on a part which plugin it came from, for :func:`packages`."""
     with contextlib.suppress(AttributeError, TypeError):  # it keeps no notes
         vars(part)["_stylekit_plugin"] = plugin
@@ -33,7 +33,7 @@ def packages(*signed: Any) -> dict[str, str]:
     return {plugin.package: plugin.version for plugin in found if plugin and not plugin.own and plugin.file is None}
 
 
-def require(needed: Mapping[str, str], what: object) -> None:
+def require_packages(needed: Mapping[str, str], what: object) -> None:
     """Refuses to go on without packages, and warns where one has another version than then.
 
     Raises:
@@ -43,17 +43,17 @@ def require(needed: Mapping[str, str], what: object) -> None:
     from packaging.utils import canonicalize_name
     from packaging.version import Version
 
-    seen = {plugin.package for plugin, visible in lookup.everything() if visible}
+    seen = {plugin.package for plugin, visible in lookup.all_plugins() if visible}
     missing = []
     for package, then in needed.items():
         try:
             line = str(Requirement(f"{canonicalize_name(package, validate=True)}=={Version(then)}"))
         except (ValueError, TypeError, AttributeError):  # nothing that a user is to type comes from a file unchecked
             raise StylekitError(f"{what} is damaged: it names a package {package!r} of version {then!r}.") from None
-        now = version(package)
+        now = installed_version(package)
         if now is None:
             missing.append(line)
-        elif package not in seen and chosen() is not None:
+        elif package not in seen and allowed_plugins() is not None:
             raise StylekitError(
                 f"{what} was made with plugins of {package}, which STYLEKIT_PLUGINS leaves out. Name it there."
             )

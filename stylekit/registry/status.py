@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 
-from stylekit.registry.loading import Plugin, only_a_folder, other_contract
+from stylekit.registry.loading import Plugin, contract_mismatch, folder_message
 
 
-def standing(plugin: Plugin, visible: bool, every: Iterable[Plugin]) -> tuple[str, str]:
+def plugin_status(plugin: Plugin, visible: bool, every: Iterable[Plugin]) -> tuple[str, str]:
     """A plugin's state and its reason: ``hidden``, ``taken``, ``broken``, ``outdated``, or ``installed`` and no reason.
 
     Args:
@@ -30,7 +30,7 @@ def standing(plugin: Plugin, visible: bool, every: Iterable[Plugin]) -> tuple[st
         return "broken", f"line {error.lineno} of {plugin.module}: {error.msg}"
     except (OSError, ValueError, ImportError) as error:
         return "broken", str(error)
-    if stated is not None and (fault := other_contract(stated)):
+    if stated is not None and (fault := contract_mismatch(stated)):
         return "outdated", fault
     return "installed", ""
 
@@ -52,7 +52,7 @@ def _source(module: str) -> str:
             raise ImportError(f"there is no module {path}. Install its package anew.")
         places = spec.submodule_search_locations
     if spec is None or spec.origin is None:
-        raise ImportError(only_a_folder(module, places))
+        raise ImportError(folder_message(module, places))
     loader = spec.loader
     return (loader.get_source(module) or "") if isinstance(loader, InspectLoader) else ""
 

@@ -33,7 +33,7 @@ def side_of(subject: Subject, network: nn.Module) -> int:
     """The side of the pictures that the network is tried on."""
     if subject.kind == "generator":
         return SIDE  # any size must do: it pads
-    return max(SIDE if subject.kind == "encoder" else 2 * SIDE, int(getattr(network, "least_side", 1)))
+    return max(SIDE if subject.kind == "encoder" else 2 * SIDE, int(getattr(network, "min_size", 1)))
 
 
 def require_output(subject: Subject, network: nn.Module, *inputs: Tensor) -> Any:

@@ -26,4 +26,4 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 
 def examine(subject: Subject) -> list[Finding]:
     """Runs every check of the subject's kind. If it cannot even be built or loaded, only that is found."""
-    return list(kit.examine(subject, CHECKS[subject.kind]))
+    return list(kit.run_checks(subject, CHECKS[subject.kind]))

@@ -58,16 +58,16 @@ def _first(dataset: Any) -> dict[str, Tensor]:
 
 def _items(subject: Subject) -> str:
     dataset = _open(subject)
-    gives = getattr(dataset, "gives", ())
+    keys = getattr(dataset, "item_keys", ())
     require(
-        isinstance(gives, tuple | list) and bool(gives),
-        'gives must name the keys of an item, as in gives = ("content",).',
+        isinstance(keys, tuple | list) and bool(keys),
+        'item_keys must name the keys of an item, as in item_keys = ("content",).',
     )
     item = _first(dataset)
-    for key in gives:
-        require(key in item, f"gives names {key!r}, and the items have only {', '.join(item)}.")
+    for key in keys:
+        require(key in item, f"item_keys names {key!r}, and the items have only {', '.join(item)}.")
         require_image(item[key], pictures(2), f"item[{key!r}]")
-    return f"{len(dataset)} items with {', '.join(gives)}"
+    return f"{len(dataset)} items with {', '.join(keys)}"
 
 
 def _seed(subject: Subject) -> str:

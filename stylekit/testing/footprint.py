@@ -65,7 +65,7 @@ def tell() -> None:
     began = time.perf_counter()
     with _outputs() as printed:
         if file:
-            loading.manager(lookup.add_file(Path(file)))
+            loading.load_hooks(lookup.add_file(Path(file)))
         else:
             __import__(module)
     seconds = time.perf_counter() - began

@@ -10,7 +10,7 @@ from pathlib import Path
 HOME = "stylekit"
 
 
-def private(source: Path, closed: Collection[str] = ()) -> list[str]:
+def private_names(source: Path, closed: Collection[str] = ()) -> list[str]:
     """The private names that a file uses, such as ``stylekit.registry.parts.validate``, in their order; none, if all is well.
 
     Public is what a module of stylekit lists in ``__all__``. Of the packages in ``closed`` nothing is.

@@ -39,9 +39,9 @@ class Subject:
             NotTried: an option must be given.
             StylekitError: it cannot be built.
         """
-        tiny = getattr(whole(self.target), "presets", {}).get("tiny", {}) if self.kind == "method" else {}
+        tiny = getattr(unwrap_partial(self.target), "presets", {}).get("tiny", {}) if self.kind == "method" else {}
         given = {**tiny, **options}
-        if inspect.isclass(whole(self.target)) or inspect.isroutine(whole(self.target)):
+        if inspect.isclass(unwrap_partial(self.target)) or inspect.isroutine(unwrap_partial(self.target)):
             for name, argument in arguments(self.target).items():
                 if argument.required and name not in given:
                     raise NotTried(f"needs the option {name!r} ({argument.help or argument.type})")
@@ -53,9 +53,9 @@ class NotTried(StylekitError):
     """Nothing is known to be wrong, and nothing could be tried: it says what that would need."""
 
 
-def whole(target: Any) -> Any:
+def unwrap_partial(target: Any) -> Any:
     """The class or function behind a ``functools.partial``."""
-    return whole(target.func) if isinstance(target, partial) else target
+    return unwrap_partial(target.func) if isinstance(target, partial) else target
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Finding:
     raised: BaseException | None = field(default=None, compare=False, repr=False)
 
 
-def examine(subject: Subject, checks: Sequence[Check]) -> Iterator[Finding]:
+def run_checks(subject: Subject, checks: Sequence[Check]) -> Iterator[Finding]:
     """Runs every check; only if the first fails, which builds or loads, nothing else is tried.
 
     One fault may stop several checks; it is told once.
@@ -104,7 +104,7 @@ def examine(subject: Subject, checks: Sequence[Check]) -> Iterator[Finding]:
             failed.add(check.name)  # and so what comes after it
             continue
         try:
-            yield Finding(check.name, False, run(subject, check))
+            yield Finding(check.name, False, run_check(subject, check))
         except StylekitError as error:
             fault = not isinstance(error, NotTried)
             if str(error) not in told:
@@ -116,7 +116,7 @@ def examine(subject: Subject, checks: Sequence[Check]) -> Iterator[Finding]:
                 return
 
 
-def run(subject: Subject, check: Check) -> str:
+def run_check(subject: Subject, check: Check) -> str:
     """Runs one check and gives what it saw. Random numbers are afterwards as they were before.
 
     Raises:
@@ -170,7 +170,7 @@ def one_line(error: BaseException, longest: int = 300) -> str:
 def _place(error: BaseException, target: Any) -> str:
     """Where in the part's own file the error came from."""
     with contextlib.suppress(TypeError):  # built in, or an object without a file
-        file = inspect.getfile(whole(target))
+        file = inspect.getfile(unwrap_partial(target))
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         return f" in line {lines[-1]} of {file}" if lines else ""
     return ""

@@ -21,7 +21,7 @@ from stylekit.registry.parts import make
 from stylekit.seeding import seeded
 from stylekit.testing.devices import TENSORS, Called, require_float64, require_moves
 from stylekit.testing.graphs import require_exports
-from stylekit.testing.kit import Check, Subject, require, whole
+from stylekit.testing.kit import Check, Subject, require, unwrap_partial
 from stylekit.testing.options import OPTIONS
 from stylekit.testing.pictures import (
     BATCHES,
@@ -31,7 +31,7 @@ from stylekit.testing.pictures import (
     drawn,
     equal,
     first_difference,
-    least_side,
+    min_size,
     parameters_of,
     pictures,
     require_image,
@@ -40,7 +40,7 @@ from stylekit.testing.pictures import (
 from stylekit.training import checkpoint
 from stylekit.training.distributed import Runtime
 from stylekit.training.engine import step
-from stylekit.training.player_state import Seat, seat_players
+from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.rehearsal import rehearse, require_stylize
 
 
@@ -51,8 +51,8 @@ def _builds(subject: Subject) -> str:
 
 
 def _batch(method: Method, count: int = 2, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    side = least_side(method)
-    return {key: pictures(count, side, side, which=key).to(dtype) for key in method.needs}
+    side = min_size(method)
+    return {key: pictures(count, side, side, which=key).to(dtype) for key in method.batch_keys}
 
 
 def _ready(subject: Subject, draw: int = 0) -> Method:
@@ -79,10 +79,10 @@ def _gradients(subject: Subject) -> str:
         with seeded("gradients", count):
             batch = _batch(method, count)
             made = method(batch)
-            for seat in seat_players(method):
-                terms = [term.sum() for turn in seat.turns for term in turn.play(method, batch, made).values()]
-                slopes = torch.autograd.grad(torch.stack(terms).sum(), seat.parameters, allow_unused=True)
-                moved[seat.name] |= any(bool(slope.any()) for slope in slopes if slope is not None)
+            for player in player_states(method):
+                terms = [term.sum() for turn in player.turns for term in turn.play(method, batch, made).values()]
+                slopes = torch.autograd.grad(torch.stack(terms).sum(), player.parameters, allow_unused=True)
+                moved[player.name] |= any(bool(slope.any()) for slope in slopes if slope is not None)
     # One parameter alone may be still for good reason, such as a gate that starts closed.
     still = " and ".join(repr(name) for name, moves in moved.items() if not moves)
     require(
@@ -132,7 +132,7 @@ def _odd(subject: Subject) -> str:
 def _styles(subject: Subject) -> str:
     """A method that describes styles: what it takes from them, and what it makes of their averages."""
     method = subject.build().eval()
-    if not method.describes():
+    if not method.takes_styles():
         return ""
     for count, height, width in ((BATCHES[-1], SIDE, SIDE), (1, *ODD), (1, 1, 1)):
         given = method.describe(pictures(count, height, width, which="style"))
@@ -160,20 +160,20 @@ def _require_statistics(given: Any, count: int, what: str) -> None:
 
 def _require_described_by(method: Method) -> None:
     known = {name.split(".")[0] for name in method.state_dict()} | dict(method.named_children()).keys()
-    for name in method.described_by:
+    for name in method.style_modules:
         require(
             name in known,
-            f"described_by names {name!r}, which it does not have: name the submodules whose weights describe uses, or none, "
-            "described_by = ().",
+            f"style_modules names {name!r}, which it does not have: name the submodules whose weights describe uses, or none, "
+            "style_modules = ().",
         )
     style = pictures(1, which="style")
     before = drawn(method.describe, (style,))
     for name, tensor in method.state_dict().items():
-        if name.split(".")[0] not in method.described_by and tensor.is_floating_point():
+        if name.split(".")[0] not in method.style_modules and tensor.is_floating_point():
             tensor.add_(0.1)
             require(
                 equal(before, drawn(method.describe, (style,))),
-                f"describe uses {name!r}, which described_by leaves out: name its submodule there too.",
+                f"describe uses {name!r}, which style_modules leaves out: name its submodule there too.",
             )
 
 
@@ -222,29 +222,29 @@ def _threads(subject: Subject) -> str:
     return "threads at once"
 
 
-def _seats(subject: Subject, draw: int = 0) -> tuple[Method, list[Seat]]:
+def _seats(subject: Subject, draw: int = 0) -> tuple[Method, list[PlayerState]]:
     method = _ready(subject, draw)
-    return method, seat_players(method)
+    return method, player_states(method)
 
 
-def _play(method: Method, seats: list[Seat], steps: range) -> dict[str, float]:
+def _play(method: Method, players: list[PlayerState], steps: range) -> dict[str, float]:
     """Plays steps of three as a run does, in one process on the CPU; gives the last one's losses."""
     runtime = Runtime(SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1, autocast=nullcontext))
     losses: dict[str, float] = {}
     for index in steps:
         with seeded("step", index):
-            losses = step(method, seats, _batch(method), index, 3, runtime)
+            losses = step(method, players, _batch(method), index, 3, runtime)
     return losses
 
 
 def _seed(subject: Subject) -> str:
-    (method, seats), (again, others) = _seats(subject), _seats(subject)
+    (method, players), (again, others) = _seats(subject), _seats(subject)
     name = first_difference(method.state_dict(), again.state_dict())
     cure = "draw with torch's, NumPy's or random's own functions, which are seeded."
     require(name is None, f"{name!r} differs between two builds of one seed: {cure}")
-    if seats:
+    if players:
         require(
-            _play(method, seats, range(1)) == _play(again, others, range(1)),
+            _play(method, players, range(1)) == _play(again, others, range(1)),
             f"A training step gives other losses when it is repeated with the same seed: {cure}",
         )
         name = first_difference(method.state_dict(), again.state_dict())
@@ -257,13 +257,16 @@ def _saved(subject: Subject) -> str:
     looks = _look(method)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        model_files.save(method, subject.name, path)
+        model_files.save_model(method, subject.name, path)
         try:
             loaded = model.load(path, device="cpu", method=subject.target).method
         except StylekitError as error:
             raise StylekitError(str(error).replace(str(path), "A saved model")) from error
     left = _left_out(method)
-    require(not left, f"stylize needs {' and '.join(map(repr, left))}, which ships leaves out: name it there too.")
+    require(
+        not left,
+        f"stylize needs {' and '.join(map(repr, left))}, which inference_modules leaves out: name it there too.",
+    )
     require(
         _same(looks, _look(loaded)),
         "A saved and loaded method stylises otherwise: keep what it draws or learns in parameters or buffers.",
@@ -272,10 +275,10 @@ def _saved(subject: Subject) -> str:
 
 
 def _left_out(method: Method) -> list[str]:
-    """The submodules that ``stylize`` needs, and ``ships`` does not name."""
+    """The submodules that ``stylize`` needs, and ``inference_modules`` does not name."""
     left = []
     for name, module in dict(method.named_children()).items():
-        if method.ships and name not in method.ships:
+        if method.inference_modules and name not in method.inference_modules:
             setattr(method, name, nn.Module())  # which can do nothing
             try:
                 _look(method)
@@ -286,18 +289,20 @@ def _left_out(method: Method) -> list[str]:
 
 
 def _resumed(subject: Subject) -> str:
-    method, seats = _seats(subject)
-    if not seats:
+    method, players = _seats(subject)
+    if not players:
         return ""
-    _play(method, seats, range(3))
+    _play(method, players, range(3))
     interrupted, before = _seats(subject)
     _play(interrupted, before, range(2))
     again, others = _seats(subject, 1)
     with tempfile.TemporaryDirectory() as folder:
-        path = checkpoint.save(Path(folder), 2, interrupted, {seat.name: seat.state() for seat in before}, {})
-        done, states = checkpoint.load(path, again)
-        for seat in others:
-            seat.restore(states[seat.name], path)
+        path = checkpoint.save_checkpoint(
+            Path(folder), 2, interrupted, {player.name: player.state() for player in before}, {}
+        )
+        done, states = checkpoint.load_checkpoint(path, again)
+        for player in others:
+            player.restore(states[player.name], path)
     _play(again, others, range(done, 3))
     name = first_difference(method.state_dict(), again.state_dict())
     require(
@@ -320,7 +325,7 @@ def _device(subject: Subject) -> str:
     for turn in method.turns():
 
         def play(*images: Tensor, turn: Any = turn) -> Any:
-            batch = dict(zip(method.needs, images, strict=True))
+            batch = dict(zip(method.batch_keys, images, strict=True))
             return turn.play(method, batch, method(batch))
 
         require_moves(Called(method, play), tuple(_batch(method).values()), f"the turn {turn.name!r}")
@@ -343,7 +348,7 @@ def _exported(subject: Subject) -> str:
 
 
 def _presets(subject: Subject) -> str:
-    presets = getattr(whole(subject.target), "presets", {})
+    presets = getattr(unwrap_partial(subject.target), "presets", {})
     for name, arguments in presets.items():
         try_preset(subject.target, name, arguments)
     return f"presets {', '.join(presets)}" if presets else ""

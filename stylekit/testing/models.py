@@ -26,7 +26,7 @@ def _loads(subject: Subject) -> str:
 def _stylises(subject: Subject) -> str:
     model, content = _load(subject), pictures(1, *ODD)
     styles: list[Any] = [*model.method.styles()]
-    if model.method.describes():
+    if model.method.takes_styles():
         styles.append(pictures(1, which="style"))
     for style in styles or [None]:
         what = f"stylize(content, {style!r})" if isinstance(style, str) else "stylize(content, style)"

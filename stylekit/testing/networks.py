@@ -101,7 +101,7 @@ def _grey(subject: Subject) -> str:
 
 def _independent(subject: Subject) -> str:
     network = _shaped(subject)
-    if not getattr(network, "independent", False):
+    if not getattr(network, "sample_independent", False):
         return ""
     batch = inputs_of(subject, network, 3)
     alone = tuple(each[:1] for each in batch)
@@ -120,8 +120,8 @@ def _independent(subject: Subject) -> str:
         mode = "train" if training else "eval"
         require(
             apart < 1e-3,
-            f"independent is true, yet in {mode} mode a picture gives something else in a batch, by {apart:.2g}: say "
-            "independent = False.",
+            f"sample_independent is true, yet in {mode} mode a picture gives something else in a batch, by {apart:.2g}: say "
+            "sample_independent = False.",
         )
     return "pictures of a batch are independent"
 

@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 from stylekit.errors import StylekitError
 from stylekit.registry.parts import arguments, validate
-from stylekit.testing.kit import Check, Subject, require, whole
+from stylekit.testing.kit import Check, Subject, require, unwrap_partial
 
 
 def _options(subject: Subject) -> str:
@@ -18,7 +18,7 @@ def _options(subject: Subject) -> str:
         not untyped,
         f"Give a type to {_list(untyped)}, as in width: int = 64, or Part for a part's name (from stylekit import Part).",
     )
-    made = whole(factory)
+    made = unwrap_partial(factory)
     try:
         get_type_hints(made.__init__ if inspect.isclass(made) else made)
     except NameError as error:

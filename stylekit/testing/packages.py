@@ -16,8 +16,8 @@ from stylekit.registry import loading, lookup
 from stylekit.registry.entrypoints import OWN
 from stylekit.registry.loading import Plugin
 from stylekit.testing.footprint import footprint
-from stylekit.testing.imports import private
-from stylekit.testing.kit import Check, Subject, require, whole
+from stylekit.testing.imports import private_names
+from stylekit.testing.kit import Check, Subject, require, unwrap_partial
 from stylekit.testing.methods import try_preset
 
 BUILT_IN = "stylekit_plugins"
@@ -25,7 +25,7 @@ BUILT_IN = "stylekit_plugins"
 
 
 def _loads(subject: Subject) -> str:
-    state, told = lookup.state(subject.target)
+    state, told = lookup.loaded_state(subject.target)
     require(state == "loads", told)
     return told
 
@@ -42,7 +42,7 @@ def _public(subject: Subject) -> str:
     builtin = () if subject.target.own else (BUILT_IN,)
     for source in sources(subject.target):
         try:
-            closed = private(source, builtin)
+            closed = private_names(source, builtin)
         except (SyntaxError, ValueError):  # a template, or a sample: the plugin's own module was imported
             continue
         cure = "make parts by name" if any(name.startswith(BUILT_IN) for name in closed) else ""
@@ -56,7 +56,7 @@ def _public(subject: Subject) -> str:
 
 def _names(subject: Subject) -> str:
     plugin: Plugin = subject.target
-    for kind, name, _ in lookup.parts(plugin):
+    for kind, name, _ in lookup.plugin_parts(plugin):
         plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("0123456789_-").rstrip("-")
         require(
             name == plain,
@@ -85,15 +85,15 @@ def sources(plugin: Plugin) -> list[Path]:
 
 
 def _presets(subject: Subject) -> str:
-    added = [given for given in loading.manager(subject.target).hook.stylekit_presets() if given]
+    added = [given for given in loading.load_hooks(subject.target).hook.stylekit_presets() if given]
     for method, presets in (pair for given in added for pair in given.items()):
         try:
-            factory = lookup.find("method", method)
+            factory = lookup.find_part("method", method)
         except StylekitError as error:
             raise StylekitError(f"stylekit_presets names a method that is not here. {error}") from error
         for name, arguments in presets.items():
             require(
-                name not in getattr(whole(factory), "presets", {}) or name in _own(subject.target, method),
+                name not in getattr(unwrap_partial(factory), "presets", {}) or name in _own(subject.target, method),
                 f"The preset {name!r} of {method!r} is never seen, as the method has one of that name: give it another.",
             )
             try_preset(factory, name, arguments)
@@ -101,7 +101,7 @@ def _presets(subject: Subject) -> str:
 
 
 def _own(plugin: Plugin, method: str) -> dict[str, object]:
-    return dict(getattr(whole(lookup.offers(plugin, "method").get(method)), "presets", {}))
+    return dict(getattr(unwrap_partial(lookup.parts_of_kind(plugin, "method").get(method)), "presets", {}))
 
 
 def _metadata(subject: Subject) -> str:

@@ -29,9 +29,9 @@ def parameters_of(module: nn.Module) -> str:
     return f"{sum(p.numel() for p in module.parameters() if not is_lazy(p)):,} parameters"
 
 
-def least_side(module: nn.Module) -> int:
+def min_size(module: nn.Module) -> int:
     """The side of pictures that a module can be trained on, and all within it."""
-    return max(SIDE, *(int(getattr(part, "least_side", 1)) for part in module.children()), 1)
+    return max(SIDE, *(int(getattr(part, "min_size", 1)) for part in module.children()), 1)
 
 
 def require_shape(out: Any, like: Tensor, what: str) -> None:

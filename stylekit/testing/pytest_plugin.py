@@ -47,14 +47,14 @@ def _pairs(marker: pytest.Mark | None, test: str, folders: tuple[Path, ...]) -> 
         )
     from stylekit.errors import StylekitError
     from stylekit.testing.catalogue import CHECKS
-    from stylekit.testing.kit import run
-    from stylekit.testing.subjects import find
+    from stylekit.testing.kit import run_check
+    from stylekit.testing.subjects import find_subjects
 
     try:
-        found = find(_place(str(marker.args[0]), folders))
+        found = find_subjects(_place(str(marker.args[0]), folders))
         for subject in found:
             if subject.kind == "plugin":
-                run(subject, CHECKS["plugin"][0])  # one that does not load has no parts to make tests for
+                run_check(subject, CHECKS["plugin"][0])  # one that does not load has no parts to make tests for
     except StylekitError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     return [(subject, check) for subject in found for check in CHECKS[subject.kind]]
@@ -77,12 +77,12 @@ def stylekit_check(request: pytest.FixtureRequest) -> Callable[[], None]:
 
     def run_check() -> None:
         from stylekit.errors import StylekitError
-        from stylekit.testing.kit import NotTried, run
+        from stylekit.testing.kit import NotTried, run_check
 
         subject, check = request.param
         fault = untried = ""
         try:
-            run(subject, check)
+            run_check(subject, check)
         except NotTried as error:
             untried = f"{subject.kind} {subject.name}: {error}"
         except StylekitError as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from stylekit.errors import StylekitError, suggest
 from stylekit.registry import lookup
-from stylekit.registry.entrypoints import same, version
+from stylekit.registry.entrypoints import installed_version, normalized_name
 from stylekit.registry.loading import Plugin
 from stylekit.testing.kit import Subject
 
 
-def find(name: str) -> list[Subject]:
+def find_subjects(name: str) -> list[Subject]:
     """What a name means: a plugin, a ``.py`` file or an installed package, with all their parts, or the parts of that name.
 
     A plugin that cannot be loaded is one subject, without parts.
@@ -21,19 +21,21 @@ def find(name: str) -> list[Subject]:
         raise StylekitError("Say what is to be checked: a plugin, a .py file, an installed package, or a part.")
     if name.endswith(".py"):
         return _whole(lookup.find_plugin(name))
-    known = lookup.installed()
+    known = lookup.visible_plugins()
     named = [lookup.find_plugin(name)] if any(plugin.name == name for plugin in known) else []
-    packaged = [plugin for plugin in known if plugin.file is None and same(plugin.package) == same(name)]
+    packaged = [
+        plugin for plugin in known if plugin.file is None and normalized_name(plugin.package) == normalized_name(name)
+    ]
     if found := dict.fromkeys([*named, *packaged]):
         return [subject for plugin in found for subject in _whole(plugin)]
     if parts := lookup.parts_named(name):
         return [Subject(kind, part, factory) for kind, part, factory in parts]
-    if version(name) is not None:
+    if installed_version(name) is not None:
         raise StylekitError(
             f"The package {name!r} registers no plugin. Name its module in pyproject.toml, in "
             '[project.entry-points.stylekit], as in my-style = "my_style", and install it anew.'
         )
-    every = {part for kind in lookup.KINDS for part in lookup.names(kind)}
+    every = {part for kind in lookup.KINDS for part in lookup.part_names(kind)}
     raise StylekitError(
         f"There is no plugin, no part and no package {name!r}. "
         f"{suggest(name, every.union(plugin.name for plugin in known))}"
@@ -41,6 +43,6 @@ def find(name: str) -> list[Subject]:
 
 
 def _whole(plugin: Plugin) -> list[Subject]:
-    state, _ = lookup.state(plugin)
-    parts = lookup.parts(plugin) if state == "loads" else []
+    state, _ = lookup.loaded_state(plugin)
+    parts = lookup.plugin_parts(plugin) if state == "loads" else []
     return [Subject("plugin", plugin.name, plugin), *(Subject(*part) for part in parts)]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit._files import remove, whole_folder, write_whole
+from stylekit._files import atomic_folder, remove, write_atomic
 from stylekit.errors import NotFinite, StylekitError
 from stylekit.weights.tensors import fit, read_tensors, write_tensors
 
@@ -53,7 +53,9 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     return {key: unpack(item, tensors) for key, item in content}
 
 
-def save(folder: Path, step: int, method: nn.Module, players: Mapping[str, Any], header: Mapping[str, str]) -> Path:
+def save_checkpoint(
+    folder: Path, step: int, method: nn.Module, players: Mapping[str, Any], header: Mapping[str, str]
+) -> Path:
     """Writes the checkpoint of a step and returns its folder.
 
     Args:
@@ -68,14 +70,14 @@ def save(folder: Path, step: int, method: nn.Module, players: Mapping[str, Any],
     """
     tensors: dict[str, Tensor] = {}
     state = {"step": step, "players": pack(players, tensors)}
-    with whole_folder(folder / str(step)) as temporary:
+    with atomic_folder(folder / str(step)) as temporary:
         write_tensors(temporary / "method.safetensors", method.state_dict(), header)
         write_tensors(temporary / "players.safetensors", tensors)
-        write_whole(temporary / "state.json", json.dumps(state))
+        write_atomic(temporary / "state.json", json.dumps(state))
     return folder / str(step)
 
 
-def load(path: Path, method: nn.Module) -> tuple[int, dict[str, Any]]:
+def load_checkpoint(path: Path, method: nn.Module) -> tuple[int, dict[str, Any]]:
     """Restores a method from a checkpoint's folder; gives the steps made and the players' state.
 
     Raises:
@@ -101,7 +103,7 @@ def _cure(path: Path) -> str:
     return f"Remove {path} to go on from the checkpoint before it."
 
 
-def steps(folder: Path) -> list[int]:
+def saved_steps(folder: Path) -> list[int]:
     """The steps whose checkpoints lie in a run's ``checkpoints``, in order."""
     if not folder.is_dir():
         return []
@@ -110,7 +112,7 @@ def steps(folder: Path) -> list[int]:
 
 def prune(folder: Path, keep: int) -> None:
     """Removes all but the newest checkpoints."""
-    for step in steps(folder)[:-keep]:
+    for step in saved_steps(folder)[:-keep]:
         remove(folder / str(step))
 
 

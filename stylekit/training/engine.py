@@ -19,21 +19,21 @@ from stylekit.errors import NotFinite, StylekitError
 from stylekit.inference import model, model_files
 from stylekit.method import Batch, Method, Turn
 from stylekit.native.compiling import find_compiler
-from stylekit.registry.provenance import require
+from stylekit.registry.provenance import require_packages
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint
 from stylekit.training.distributed import Runtime, launch
 from stylekit.training.loader import batches
-from stylekit.training.player_state import Seat, seat_players
+from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.recorder import Recorder
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.runs import Run, next_free
-from stylekit.training.settings import Settings, check
-from stylekit.training.setup import build, check_sides, open_data, open_preview
+from stylekit.training.settings import Settings, validate_settings
+from stylekit.training.setup import build_method, check_sides, open_data, open_preview
 
 
 def step(
-    method: Method, seats: Sequence[Seat], batch: Batch, index: int, total: int, runtime: Runtime
+    method: Method, players: Sequence[PlayerState], batch: Batch, index: int, total: int, runtime: Runtime
 ) -> dict[str, float]:
     """Plays one step and gives its loss terms by ``turn/term``.
 
@@ -43,18 +43,18 @@ def step(
     with runtime.autocast():
         made = method(batch)
     losses: dict[str, float] = {}
-    for seat in seats:
-        turns = seat.due(index)
+    for player in players:
+        turns = player.due(index)
         if not turns:
             continue
         with runtime.autocast():
             played = {turn: turn.play(method, batch, made) for turn in turns}
         losses |= _read_losses(played, index, runtime)
         # The opponent keeps still because only this player's parameters receive gradients.
-        scaled = [turn.lazy * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
-        torch.stack(scaled).sum().backward(inputs=seat.parameters)
-        runtime.average_gradients(seat.parameters)
-        seat.move(index, total)
+        scaled = [turn.interval * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
+        torch.stack(scaled).sum().backward(inputs=player.parameters)
+        runtime.average_gradients(player.parameters)
+        player.move(index, total)
     return losses
 
 
@@ -87,10 +87,10 @@ def train(plugin: str | Method | None = None, /, *, progress: bool = False, **se
         if not given.get("out"):
             raise StylekitError("--resume needs --out, the folder of the run to go on with.")
         run = Run.open(Path(given["out"]).expanduser())
-        require(run.packages(), f"The run in {run.folder}")
+        require_packages(run.packages(), f"The run in {run.folder}")
         final = run.resumed_settings(given)
     else:
-        final = check(given)
+        final = validate_settings(given)
         run = Run(final.out or next_free(Path("runs"), Path(final.plugin).stem))
         run.require_new()
     if final.compile and find_compiler() is None:
@@ -104,37 +104,37 @@ def train(plugin: str | Method | None = None, /, *, progress: bool = False, **se
 def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None, progress: bool) -> None:
     """The whole of a session, in each process."""
     with seeded(settings.seed, "setup"):
-        name, method = ("", built) if built else build(settings)
+        name, method = ("", built) if built else build_method(settings)
         if settings.resume:
-            run.require_same(model_files.plain(method.arguments))
+            run.require_same(model_files.json_arguments(method.arguments))
         dataset = open_data(settings, "train")
         preview = open_preview(settings) or dataset
         if settings.init and not (settings.resume and run.latest()):
-            model.begin(method, settings.init)
+            model.init_from_model(method, settings.init)
     check_sides(method, settings.size)
     share = (runtime.rank, runtime.world)
     (sample,) = batches(dataset, settings.batch_size, settings.seed, range(1), share)
     method.to(runtime.device)
     with seeded(settings.seed, "rehearsal"):
         rehearse(method, _to(sample, runtime.device))
-    seats = seat_players(method)
-    done = _restore(run, method, seats) if settings.resume else 0
+    players = player_states(method)
+    done = _restore(run, method, players) if settings.resume else 0
     runtime.from_main(method.state_dict().values())
     if done >= settings.steps:
         raise StylekitError(f"The run in {run.folder} has made {done} steps already. Ask for more in all with --steps.")
-    recorder = Recorder(run, name or type(method).__name__, method, seats, settings, runtime, preview, done, progress)
+    recorder = Recorder(run, name or type(method).__name__, method, players, settings, runtime, preview, done, progress)
     if settings.compile:
-        compile_networks(seats)
+        compile_networks(players)
     loader = batches(
         dataset, settings.batch_size, settings.seed, range(done, settings.steps), share, _workers(settings)
     )
     with recorder, _interruptible() as interrupted:
-        _play(method, seats, loader, recorder, settings, runtime, interrupted)
+        _play(method, players, loader, recorder, settings, runtime, interrupted)
 
 
 def _play(
     method: Method,
-    seats: Sequence[Seat],
+    players: Sequence[PlayerState],
     loader: Iterable[Batch],
     recorder: Recorder,
     settings: Settings,
@@ -145,7 +145,7 @@ def _play(
     for batch in recorder.timed(loader):
         try:
             with seeded(settings.seed, "step", index, runtime.rank):
-                losses = step(method, seats, _to(batch, runtime.device), index, settings.steps, runtime)
+                losses = step(method, players, _to(batch, runtime.device), index, settings.steps, runtime)
             index += 1
             stop = runtime.any(interrupted())
             recorder.record(index, losses, last=stop or index == settings.steps)
@@ -161,15 +161,17 @@ REMEDY = (
 )
 
 
-def _restore(run: Run, method: Method, seats: Sequence[Seat]) -> int:
+def _restore(run: Run, method: Method, players: Sequence[PlayerState]) -> int:
     latest = run.latest()
     if latest is None:
         return 0
-    done, states = checkpoint.load(latest, method)
-    for seat in seats:
-        if seat.name not in states:
-            raise StylekitError(f"{latest} has no state of the player {seat.name!r}: it was written by another method.")
-        seat.restore(states[seat.name], latest / "players.safetensors")
+    done, states = checkpoint.load_checkpoint(latest, method)
+    for player in players:
+        if player.name not in states:
+            raise StylekitError(
+                f"{latest} has no state of the player {player.name!r}: it was written by another method."
+            )
+        player.restore(states[player.name], latest / "players.safetensors")
     return done
 
 
@@ -177,11 +179,11 @@ def _to(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     return {key: images.to(device, non_blocking=True) for key, images in batch.items()}
 
 
-def compile_networks(seats: Sequence[Seat]) -> None:
+def compile_networks(players: Sequence[PlayerState]) -> None:
     """Compiles the players' modules in place, when they are first called."""
-    for seat in seats:
-        assert isinstance(seat.player.modules, list)
-        for module in seat.player.modules:
+    for player in players:
+        assert isinstance(player.player.modules, list)
+        for module in player.player.modules:
             if isinstance(module, nn.Module):
                 module.compile()
 

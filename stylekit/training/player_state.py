@@ -13,7 +13,7 @@ from stylekit.errors import StylekitError
 from stylekit.method import Method, Player, Turn
 
 
-class Seat:
+class PlayerState:
     """A player in the game: its turns, its optimiser, and the average of its weights."""
 
     def __init__(self, name: str, player: Player, turns: Sequence[Turn]) -> None:
@@ -30,7 +30,7 @@ class Seat:
         """The turns to play at a step, counted from zero."""
         if step % self.player.update_every:
             return []
-        return [turn for turn in self.turns if (step // self.player.update_every) % turn.lazy == 0]
+        return [turn for turn in self.turns if (step // self.player.update_every) % turn.interval == 0]
 
     def move(self, index: int, total: int) -> None:
         """Updates the weights by their gradients, at a step counted from zero."""
@@ -76,7 +76,9 @@ class Seat:
             mine.copy_(value)
 
 
-def seat_players(method: Method) -> list[Seat]:
-    """A seat for each of a method's players, in their order."""
+def player_states(method: Method) -> list[PlayerState]:
+    """A player for each of a method's players, in their order."""
     turns = method.turns()
-    return [Seat(name, player, [t for t in turns if t.player == name]) for name, player in method.players().items()]
+    return [
+        PlayerState(name, player, [t for t in turns if t.player == name]) for name, player in method.players().items()
+    ]

@@ -16,12 +16,12 @@ from stylekit.errors import StylekitError
 from stylekit.inference import model_files
 from stylekit.method import Batch, Method
 from stylekit.registry import lookup, provenance
-from stylekit.registry.callbacks import Relay
+from stylekit.registry.callbacks import Callbacks
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint
 from stylekit.training.distributed import Runtime
 from stylekit.training.loader import SeededItems
-from stylekit.training.player_state import Seat
+from stylekit.training.player_state import PlayerState
 from stylekit.training.progress import Display
 from stylekit.training.runs import Run
 from stylekit.training.settings import Settings
@@ -45,7 +45,7 @@ class Recorder:
         run: the run's folder, made here if the session is its first
         name: the method's name
         method: the method
-        seats: its players
+        players: its players
         settings: the run's settings
         runtime: this process
         preview: data set whose first items are shown on sample sheets
@@ -58,17 +58,17 @@ class Recorder:
         run: Run,
         name: str,
         method: Method,
-        seats: Sequence[Seat],
+        players: Sequence[PlayerState],
         settings: Settings,
         runtime: Runtime,
         preview: Any,
         done: int,
         progress: bool,
     ) -> None:
-        self.run, self.name, self.method, self.seats, self.settings = run, name, method, seats, settings
+        self.run, self.name, self.method, self.players, self.settings = run, name, method, players, settings
         self.runtime, self.done, self.step, self.waited, self.images = runtime, done, done, 0.0, 0
         self.display = Display(done, settings.steps, progress and runtime.main)
-        self.relay = Relay(settings.log if runtime.main else ())
+        self.callbacks = Callbacks(settings.log if runtime.main else ())
         if runtime.main:
             self.preview = self._preview_batch(preview)
             self._begin(_packages(name, method, preview, settings))
@@ -84,9 +84,9 @@ class Recorder:
         else:
             self.run.create(self.settings)
         settings = self.settings.as_json()
-        played = {"name": self.name, "arguments": model_files.plain(self.method.arguments)}
+        played = {"name": self.name, "arguments": model_files.json_arguments(self.method.arguments)}
         self.run.describe(settings=settings, method=played, packages=packages)
-        self.relay.call("run_started", run=self.run.folder, settings=settings)
+        self.callbacks.call("run_started", run=self.run.folder, settings=settings)
 
     def _preview_batch(self, dataset: Any) -> dict[str, Tensor]:
         items = SeededItems(dataset, self.settings.seed)
@@ -121,7 +121,7 @@ class Recorder:
         if not self.runtime.main:
             return
         self.run.log({"step": step, **losses})
-        self.relay.call("step_finished", step=step, metrics=losses)
+        self.callbacks.call("step_finished", step=step, metrics=losses)
         self.display.advance(losses)
         if sample or save:
             checkpoint.require_finite(self.method, step)
@@ -147,7 +147,7 @@ class Recorder:
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
         """Puts the averaged weights into the networks for the block."""
-        pairs = [pair for seat in self.seats for pair in zip(seat.parameters, seat.average, strict=False)]
+        pairs = [pair for player in self.players for pair in zip(player.parameters, player.average, strict=False)]
         kept = [parameter.detach().clone() for parameter, _ in pairs]
         for parameter, average in pairs:
             parameter.data.copy_(average)
@@ -158,15 +158,15 @@ class Recorder:
                 parameter.data.copy_(own)
 
     def _save(self, step: int) -> None:
-        players = {seat.name: seat.state() for seat in self.seats}
-        told = model_files.header(self.method, self.name)
+        players = {player.name: player.state() for player in self.players}
+        told = model_files.model_header(self.method, self.name)
         # The model first: whoever finds the last checkpoint of a run finds its model too.
         with self._averaged():
-            model_files.save(self.method, self.name, self.run.model)
-        path = checkpoint.save(self.run.checkpoints, step, self.method, players, told)
+            model_files.save_model(self.method, self.name, self.run.model)
+        path = checkpoint.save_checkpoint(self.run.checkpoints, step, self.method, players, told)
         checkpoint.prune(self.run.checkpoints, self.settings.keep)
         self.run.plot()
-        self.relay.call("checkpoint_saved", step=step, path=path)
+        self.callbacks.call("checkpoint_saved", step=step, path=path)
 
     def last_good(self) -> str:
         """What is left if the run stops here."""
@@ -181,7 +181,7 @@ class Recorder:
         self.display.__exit__(kind, error, trace)
         if not self.runtime.main:
             return
-        self.relay.call("run_finished", run=self.run.folder, step=self.step)
+        self.callbacks.call("run_finished", run=self.run.folder, step=self.step)
         seconds = time.perf_counter() - self.started
         whole = self.step == self.settings.steps
         facts = {

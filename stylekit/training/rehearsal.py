@@ -23,7 +23,7 @@ def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
             graph, or a player's parameter gets no gradient. Each is named.
     """
     kind = type(method).__name__
-    for key in method.needs:
+    for key in method.batch_keys:
         if key not in batch:
             raise StylekitError(f"{kind} needs {key!r} in a batch, and the data set gives only {', '.join(batch)}.")
     require_stylize(method)
@@ -56,7 +56,7 @@ class _Keys(dict[str, Tensor]):
     def __missing__(self, key: str) -> Tensor:
         raise StylekitError(
             f"{self.kind} asks its batch for {key!r}, which has only {', '.join(self)}. Name what it needs, as in "
-            f"needs = ({', '.join(map(repr, [*self, key]))})."
+            f"batch_keys = ({', '.join(map(repr, [*self, key]))})."
         )
 
 
@@ -80,7 +80,7 @@ def require_stylize(method: Method) -> None:
 def _require_ships(method: Method) -> None:
     kind = type(method).__name__
     known = {name.split(".")[0] for name in method.state_dict()} | dict(method.named_children()).keys()
-    for name in method.ships:
+    for name in method.inference_modules:
         if name not in known:
             raise StylekitError(f"{kind} ships {name!r}, which it does not have. {suggest(name, known)}")
 

@@ -14,11 +14,11 @@ from torch import Tensor
 
 import stylekit
 from stylekit import images
-from stylekit._files import explained, remove_leftovers, write_whole
+from stylekit._files import explain_os_errors, remove_leftovers, write_atomic
 from stylekit.errors import StylekitError
 from stylekit.training import checkpoint
 from stylekit.training.sample_grid import grid
-from stylekit.training.settings import MAY_CHANGE, Settings, check
+from stylekit.training.settings import MAY_CHANGE, Settings, validate_settings
 
 
 class Run:
@@ -51,7 +51,7 @@ class Run:
         Raises:
             StylekitError: it cannot be made.
         """
-        with explained(self.folder):
+        with explain_os_errors(self.folder):
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
         self._write({"settings": settings.as_json(), "versions": _versions(), "sessions": []})
@@ -73,7 +73,7 @@ class Run:
 
     def settings(self) -> Settings:
         """The settings that the run has, as they were given last."""
-        return check(self._read()["settings"])
+        return validate_settings(self._read()["settings"])
 
     def resumed_settings(self, given: Mapping[str, Any]) -> Settings:
         """The run's settings with those given anew.
@@ -82,7 +82,7 @@ class Run:
             StylekitError: one that belongs to the run was given with another value.
         """
         own = self.settings()
-        new = check({**own.model_dump(), **given, "resume": True, "out": self.folder})
+        new = validate_settings({**own.model_dump(), **given, "resume": True, "out": self.folder})
         changed = [name for name in given if name not in MAY_CHANGE and getattr(own, name) != getattr(new, name)]
         if changed:
             before, now = own.as_json(), new.as_json()
@@ -122,7 +122,7 @@ class Run:
 
     def log(self, line: Mapping[str, float]) -> None:
         """Appends a line to ``metrics.jsonl``."""
-        with explained(self._metrics), self._metrics.open("a") as file:
+        with explain_os_errors(self._metrics), self._metrics.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
@@ -139,7 +139,7 @@ class Run:
     def rewind(self, step: int) -> None:
         """Forgets the log after a step: a resumed run makes those steps again."""
         kept = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= step]
-        write_whole(self._metrics, "".join(kept))
+        write_atomic(self._metrics, "".join(kept))
 
     def sample(self, step: int, columns: Mapping[str, Tensor]) -> Path:
         """Writes a sample sheet, one row a picture, from ``{label: (N, 3, H, W)}``."""
@@ -152,7 +152,7 @@ class Run:
         """Draws ``losses.png`` from the log."""
         from stylekit.training.plots import draw_losses
 
-        write_whole(self.folder / "losses.png", draw_losses(self.metrics()))
+        write_atomic(self.folder / "losses.png", draw_losses(self.metrics()))
 
     @property
     def interrupted(self) -> bool:
@@ -165,7 +165,7 @@ class Run:
 
     def latest(self) -> Path | None:
         """The newest checkpoint."""
-        steps = checkpoint.steps(self.checkpoints)
+        steps = checkpoint.saved_steps(self.checkpoints)
         return self.checkpoints / str(steps[-1]) if steps else None
 
     def _read(self) -> dict[str, Any]:
@@ -177,7 +177,7 @@ class Run:
         return told
 
     def _write(self, told: Mapping[str, Any]) -> None:
-        write_whole(self._settings, json.dumps(told, indent=2) + "\n")
+        write_atomic(self._settings, json.dumps(told, indent=2) + "\n")
 
 
 def next_free(parent: Path, name: str) -> Path:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ConfigDict, Field
 
 from stylekit.errors import StylekitError, suggest
-from stylekit.registry.lookup import installed, offers
+from stylekit.registry.lookup import parts_of_kind, visible_plugins
 
 MAY_CHANGE = frozenset(
     ("steps", "device", "workers", "compile", "resume", "out", "log", "sample_every", "checkpoint_every", "keep")
@@ -107,10 +107,10 @@ def _with_absolute_files(value: Any) -> Any:
 
 
 def _is_data_set(name: str) -> bool:
-    return any(name in offers(plugin, "dataset") for plugin in installed() if plugin.name == name)
+    return any(name in parts_of_kind(plugin, "dataset") for plugin in visible_plugins() if plugin.name == name)
 
 
-def check(given: dict[str, Any]) -> Settings:
+def validate_settings(given: dict[str, Any]) -> Settings:
     """Builds settings from raw values.
 
     Raises:

@@ -13,7 +13,7 @@ from stylekit.registry.parts import construct, make, override
 from stylekit.training.settings import Settings
 
 
-def build(settings: Settings) -> tuple[str, Method]:
+def build_method(settings: Settings) -> tuple[str, Method]:
     """Builds the method that the settings name: its registered name, and itself.
 
     Raises:
@@ -23,9 +23,9 @@ def build(settings: Settings) -> tuple[str, Method]:
     base = _preset(name, factory, settings.preset) if settings.preset else {}
     arguments = override(factory, base, settings.set, f"method {name!r}")
     method = construct(factory, arguments, f"method {name!r}")
-    if settings.content and not settings.style and "style" in method.needs:
+    if settings.content and not settings.style and "style" in method.batch_keys:
         raise StylekitError(f"The method {name!r} needs pictures of the style too: --content DIR --style DIR.")
-    provenance.sign(method, lookup.owner("method", name))
+    provenance.record_origin(method, lookup.part_owner("method", name))
     return name, method
 
 
@@ -54,8 +54,8 @@ def open_data(settings: Settings, split: str) -> Any:
         spec = {"name": "folders", "content": settings.content, "style": settings.style}
     elif isinstance(spec, str) and Path(spec).is_absolute():
         spec = {"name": "folders", "data": spec}
-    elif isinstance(spec, str) and not lookup.owners("dataset", spec):
-        known = lookup.names("dataset")
+    elif isinstance(spec, str) and not lookup.part_owners("dataset", spec):
+        known = lookup.part_names("dataset")
         raise StylekitError(f"There is neither a folder nor a data set {spec!r}. {suggest(spec, known)}")
     return make("dataset", spec, size=settings.size, seed=settings.seed, split=split)
 
@@ -75,7 +75,7 @@ def check_sides(method: Method, size: int) -> None:
         StylekitError: they are.
     """
     for name, part in method.named_children():
-        least = getattr(part, "least_side", 1)
+        least = getattr(part, "min_size", 1)
         if size < least:
             raise StylekitError(
                 f"--size {size} is too small for {name} ({type(part).__name__}), which needs pictures of {least} pixels. "

@@ -1,6 +1,15 @@
 """Weights in files: safetensors, those of other programs, and those that others published. Needs no torch by itself."""
 
-from stylekit.weights.foreign import clean, fill, read_generators, recognise
-from stylekit.weights.pretrained import advice, fetch, find, verify
+from stylekit.weights.foreign import clean_state_dict, load_weights, read_generators, recognise
+from stylekit.weights.pretrained import fetch, fetch_hint, pretrained_file, verify
 
-__all__ = ["advice", "clean", "fetch", "fill", "find", "read_generators", "recognise", "verify"]
+__all__ = [
+    "clean_state_dict",
+    "fetch",
+    "fetch_hint",
+    "load_weights",
+    "pretrained_file",
+    "read_generators",
+    "recognise",
+    "verify",
+]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     State = Mapping[str, Tensor]
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Reads the tensors of a ``.pth`` or ``.safetensors`` file. No code in the file is run.
 
     Raises:
@@ -43,10 +43,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
     ):
         raise StylekitError(f"{path} holds more than tensors by name. Save the network's state_dict() alone.")
-    return clean(state)
+    return clean_state_dict(state)
 
 
-def fill(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path) -> None:
     """Loads into a module the tensors of its own in a file; others in it, such as a classifier, are passed over.
 
     A file of a name that :mod:`stylekit.weights.pretrained` knows must have the content that was published under it.
@@ -57,7 +57,7 @@ def fill(module: nn.Module, path: Path) -> None:
     """
     if path.is_file():
         pretrained.verify(path)
-    state = read_state(path)
+    state = read_state_dict(path)
     for name, tensor in module.state_dict().items():
         if name not in state:
             raise StylekitError(f"{path} has no tensor {name!r}, so it holds the weights of another network.")
@@ -80,7 +80,7 @@ def _fault(path: Path) -> str:
     return "it is no file of weights, or holds code, which was not run"
 
 
-def clean(state: State) -> dict[str, Tensor]:
+def clean_state_dict(state: State) -> dict[str, Tensor]:
     """Drops the prefix of ``DataParallel`` and the buffers that old instance norms kept and never used."""
     state = {key.removeprefix("module."): value for key, value in state.items()}
     kept = ("running_mean", "running_var", "num_batches_tracked")
@@ -100,8 +100,8 @@ def recognise(kind: str, state: State, source: str) -> dict[str, Any]:
     Raises:
         StylekitError: no network recognises them.
     """
-    for name in lookup.names(kind):
-        reader = getattr(lookup.find(kind, name), "recognise", None)
+    for name in lookup.part_names(kind):
+        reader = getattr(lookup.find_part(kind, name), "recognise", None)
         options = reader(state) if reader else None
         if options is not None:
             return {"name": name, **options}

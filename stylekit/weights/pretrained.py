@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylekit._files import explained
+from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError, suggest
 
 _CHUNK = 2**20
@@ -99,7 +99,7 @@ PUBLISHED = {
 """Every file that is known, by name."""
 
 
-def folder() -> Path:
+def cache_folder() -> Path:
     """Where fetched files are kept: ``STYLEKIT_WEIGHTS``, or ``weights`` below ``stylekit`` in the user's cache."""
     if chosen := os.environ.get("STYLEKIT_WEIGHTS"):
         return Path(chosen).expanduser()
@@ -107,14 +107,14 @@ def folder() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "stylekit" / "weights"
 
 
-def find(name: str) -> Path | None:
+def pretrained_file(name: str) -> Path | None:
     """The file of that name, if it was fetched.
 
     Raises:
         StylekitError: no weights of that name are known, or the file is of another size than what was published.
     """
     known = _known(name)
-    path = folder() / known.file
+    path = cache_folder() / known.file
     if not path.is_file():
         return None
     if known.size and path.stat().st_size != known.size:
@@ -139,7 +139,7 @@ def verify(path: Path) -> None:
             _require_same(known, digest.hexdigest(), path.stat().st_size, str(path))
 
 
-def advice(name: str) -> str:
+def fetch_hint(name: str) -> str:
     """How to get weights that are not here, in a sentence or two.
 
     Raises:
@@ -168,8 +168,8 @@ def fetch(
     Raises:
         StylekitError: there are no such weights, no network or no space, or the content is not what was published.
     """
-    known, path = _known(name), folder() / _known(name).file
-    if source is None and find(name):
+    known, path = _known(name), cache_folder() / _known(name).file
+    if source is None and pretrained_file(name):
         verify(path)
         return path
     if offline and source is None:
@@ -178,7 +178,7 @@ def fetch(
             "you have with --from FILE."
         )
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    with explained(path):
+    with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             chunks = _download(known) if source is None else _read(source)

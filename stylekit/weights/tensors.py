@@ -10,7 +10,7 @@ import safetensors.torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from stylekit._files import write_whole
+from stylekit._files import write_atomic
 from stylekit.errors import StylekitError
 
 
@@ -24,7 +24,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     # Tensors that share storage are legal here, and safetensors wants each on its own.
     owned = {name: tensor.clone() if _shared(name, contiguous) else tensor for name, tensor in contiguous.items()}
     # An empty header beside no tensors makes a file that safetensors itself cannot read.
-    write_whole(path, safetensors.torch.save(owned, dict(header) if header else None))
+    write_atomic(path, safetensors.torch.save(owned, dict(header) if header else None))
 
 
 def _shared(name: str, tensors: Mapping[str, Tensor]) -> bool:

@@ -19,7 +19,7 @@ import stylekit
 from stylekit import images, make
 from stylekit.cli import main
 from stylekit.inference.model import load
-from stylekit.inference.model_files import save
+from stylekit.inference.model_files import save_model
 from stylekit.inference.styles import write_style
 from stylekit.registry import lookup
 
@@ -154,7 +154,7 @@ def invert(tmp_path: Path) -> tuple[Path, Path]:
     plugin.write_text(INVERT)
     namespace: dict[str, type[stylekit.Method]] = {}
     exec(INVERT, namespace)
-    save(namespace["Invert"](), "invert", model)
+    save_model(namespace["Invert"](), "invert", model)
     return plugin, model
 
 
@@ -163,7 +163,7 @@ def adain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model for any style. Nobody writes there."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("adain") / "adain.safetensors"
-    save(make("method", "adain", **lookup.find("method", "adain").presets["tiny"]), "adain", path)
+    save_model(make("method", "adain", **lookup.find_part("method", "adain").presets["tiny"]), "adain", path)
     return path
 
 

@@ -391,7 +391,7 @@ def test_a_method_that_needs_what_the_data_does_not_give(program: Program, tiny:
 from stylekit import Method, hookimpl
 
 class Deep(Method):
-    needs = ("content", "depth")
+    batch_keys = ("content", "depth")
 
 @hookimpl
 def stylekit_methods():

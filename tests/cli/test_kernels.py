@@ -61,7 +61,7 @@ def test_a_build_says_what_was_built_and_how_long_it_took(
     program: Program, package: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], what: str
 ) -> None:
     false_compiler(package, WRITES)
-    monkeypatch.setattr(kernels, "report", lambda: told)
+    monkeypatch.setattr(kernels, "build_report", lambda: told)
     said = program("kernels", "build")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith(f"Built {package}/_kernels.so{what}, in ")
@@ -84,7 +84,7 @@ def facts(program: Program, monkeypatch: pytest.MonkeyPatch, state: Kernels, tol
     """What doctor says of kernels in this state."""
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setattr(kernel, "KERNELS", state)
-    monkeypatch.setattr(kernels, "report", lambda: told)
+    monkeypatch.setattr(kernels, "build_report", lambda: told)
     monkeypatch.setattr(doctor, "MEASURED", 0.0)
     said = program("doctor")
     assert (said.code, said.err) == (0, "")

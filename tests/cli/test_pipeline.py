@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from stylekit import StylekitError
-from stylekit.cli.pipeline import AHEAD, overlapped
+from stylekit.cli.pipeline import AHEAD, run_pipeline
 
 
 def test_steps_overlap_in_order_and_few_are_held_at_once() -> None:
@@ -39,7 +39,7 @@ def test_steps_overlap_in_order_and_few_are_held_at_once() -> None:
         with lock:
             written.append(item)
 
-    found = list(overlapped(range(1, 31), load_it, make_it, write_it))
+    found = list(run_pipeline(range(1, 31), load_it, make_it, write_it))
     assert [item for item, _ in found] == list(range(1, 31))
     failed = {item: str(error) for item, error in found if error}
     assert failed == {
@@ -61,12 +61,14 @@ def test_what_no_one_expected_fails_alone_and_ctrl_c_ends_it_at_once() -> None:
             raise error(f"at {item}")
         return given
 
-    found = overlapped(range(5), lambda item: item, partial(make_it, error=KeyError), lambda item, made: None)
+    found = run_pipeline(range(5), lambda item: item, partial(make_it, error=KeyError), lambda item, made: None)
     assert [(item, repr(error)) for item, error in found if error] == [(1, "KeyError('at 1')"), (3, "KeyError('at 3')")]
     begun.clear()
     with pytest.raises(KeyboardInterrupt):
         list(
-            overlapped(range(5), lambda item: item, partial(make_it, error=KeyboardInterrupt), lambda item, made: None)
+            run_pipeline(
+                range(5), lambda item: item, partial(make_it, error=KeyboardInterrupt), lambda item, made: None
+            )
         )
     assert begun == [0, 1]
 
@@ -96,7 +98,7 @@ def test_several_are_made_at_once_but_for_those_that_are_made_alone() -> None:
 
     items = [0, 1, 10, 2, 3, 11, 12, 4, 5]
     found = list(
-        overlapped(
+        run_pipeline(
             items,
             lambda item: item,
             make_it,
@@ -127,5 +129,5 @@ def test_few_are_held_while_several_are_made() -> None:
         with lock:
             held -= 1
 
-    assert len(list(overlapped(range(60), load_it, lambda item, given: given, write_it, 3))) == 60
+    assert len(list(run_pipeline(range(60), load_it, lambda item, given: given, write_it, 3))) == 60
     assert most <= 2 * AHEAD + 3 + 1  # read ahead; made, done or being written; and the one in hand

@@ -34,7 +34,7 @@ def test_every_option_is_shown_with_its_default_and_its_meaning(
     rows = program("show", name).out.splitlines()
     assert (told.code, told.err) == (0, "")
     assert f"{name}, a {kind}" in rows
-    for argument in arguments(lookup.find(kind, name)).values():
+    for argument in arguments(lookup.find_part(kind, name)).values():
         (row,) = (row for row in rows if row.startswith(f"{argument.name} "))
         assert argument.help
         assert row.rstrip().endswith(argument.help)

@@ -14,7 +14,7 @@ from PIL import Image
 from stylekit import images, make
 from stylekit.color import color_stats
 from stylekit.inference.model import Model, load
-from stylekit.inference.model_files import save
+from stylekit.inference.model_files import save_model
 from stylekit.inference.styles import Style, read_style
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def descent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("descent") / "tiny.safetensors"
     torch.manual_seed(0)
     tiny = {"plan": (1, 0), "widths": (8, 8), "encoder": {"name": "random", "scales": 1, "width": 8}}
-    save(make("method", {"name": "descent", **tiny}), "descent", path)
+    save_model(make("method", {"name": "descent", **tiny}), "descent", path)
     return path
 
 

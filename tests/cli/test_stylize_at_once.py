@@ -20,7 +20,7 @@ from torch import Tensor
 from stylekit import make
 from stylekit.cli import concurrency
 from stylekit.inference.model import load
-from stylekit.inference.model_files import save
+from stylekit.inference.model_files import save_model
 from stylekit_plugins.methods.descent import Descent
 from tests.cli.pixels import pixels
 
@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model of a method that threads may call at once."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("descent") / "descent.safetensors"
-    save(make("method", "descent", **Descent.presets["tiny"]), "descent", path)
+    save_model(make("method", "descent", **Descent.presets["tiny"]), "descent", path)
     return path
 
 
@@ -110,7 +110,7 @@ def test_cores_are_shared_out(
     cores: int, pictures: int, together: tuple[int, int], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
-    made = concurrency.Crew(load(model, "cpu"), None, pictures)
+    made = concurrency.Concurrency(load(model, "cpu"), None, pictures)
     assert (made.at_once, made.cores) == together
 
 

@@ -72,4 +72,4 @@ def test_a_method_is_watched_only_while_the_program_runs(
     line = ["--model", "gatys", "--style", place / "red.png", "-o", place / "out.png"]
     assert program("stylize", place / "photo.png", *line).code == 0
     assert seen == [1, 2]
-    assert model.method.watch is None
+    assert model.method.on_step is None

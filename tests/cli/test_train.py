@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stylekit.registry import lookup
-from stylekit.training.checkpoint import steps
+from stylekit.training.checkpoint import saved_steps
 from stylekit.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,10 +99,10 @@ def test_a_run_on_two_folders_goes_on(program: Program, tiny: Path, tmp_path: Pa
     assert program("train", "--config", tiny, "--content", folders / "a", "--style", folders / "b").code == 0
     told = program("train", "--resume", "--out", run, "--steps", 2)
     assert told.code == 0, told
-    assert steps(run / "checkpoints") == [1, 2]
+    assert saved_steps(run / "checkpoints") == [1, 2]
     again = ["--config", tiny, "--content", folders / "a", "--style", folders / "b", "--resume", "--steps", 3]
     assert program("train", *again).code == 0
-    assert steps(run / "checkpoints") == [1, 2, 3]
+    assert saved_steps(run / "checkpoints") == [1, 2, 3]
 
 
 def test_pictures_that_cannot_be_read_are_left_out_with_one_warning(
@@ -135,7 +135,7 @@ import torch
 from stylekit import Method, Player, hookimpl, turn
 
 class Tint(Method):
-    needs = ("content",)
+    batch_keys = ("content",)
 
     def __init__(self, strength: float = 1.0):
         super().__init__()
@@ -160,7 +160,7 @@ def stylekit_methods():
     line = ["--size", 32, "--steps", 1, "--workers", 0, "--set", "strength=2", "--out", run]
     assert program("train", "--plugin", plugin, *line).code == 0
     assert program("train", "--resume", "--out", run, "--steps", 2).code == 0
-    assert steps(run / "checkpoints") == [1, 2]
+    assert saved_steps(run / "checkpoints") == [1, 2]
     assert arguments_of(run) == {"strength": 2.0}
 
 
@@ -179,7 +179,7 @@ def test_an_interrupted_run_is_saved_and_the_command_it_prints_goes_on(
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to the loaders of pictures too
         sample, _, farewell = process.stderr.read().splitlines()
     assert process.returncode == 130
-    (saved,) = steps(run / "checkpoints")
+    (saved,) = saved_steps(run / "checkpoints")
     assert sample.startswith(f"step {saved}: ")
     said, _, command = farewell.partition(" To go on: ")
     assert said == "interrupted, and saved."
@@ -193,7 +193,7 @@ def test_an_interrupted_run_is_saved_and_the_command_it_prints_goes_on(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert steps(run / "checkpoints") == [saved, saved + 2]
+    assert saved_steps(run / "checkpoints") == [saved, saved + 2]
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def test_a_scheduler_that_terminates_every_process_of_a_run_leaves_it_saved(
         told = process.stderr.read()
     assert process.returncode == 130, told
     assert "interrupted, and saved. To go on: " in told
-    (saved,) = steps(tmp_path / "run" / "checkpoints")
+    (saved,) = saved_steps(tmp_path / "run" / "checkpoints")
     assert saved < 100_000
 
 

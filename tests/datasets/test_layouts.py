@@ -93,7 +93,7 @@ def test_report_counts_every_kind(tmp_path: Path) -> None:
     (side / "text.png").write_text("text")
     picture(tmp_path / "B/one.png")
 
-    report = survey.check(tmp_path)
+    report = survey.survey(tmp_path)
     assert report.layout == "A + B"
     content, style = report.sides
     assert (content.name, content.folder, len(content.files)) == ("content", side, 9)
@@ -121,7 +121,7 @@ def test_the_same_file_twice_is_found_on_and_between_the_sides(tmp_path: Path) -
         (tmp_path / name).write_bytes(first.read_bytes())
     picture(tmp_path / "trainB/other.png", shade=2)
     picture(tmp_path / "testA/other.png", shade=3)
-    report = survey.check(tmp_path)
+    report = survey.survey(tmp_path)
     assert [side.name for side in report.sides] == ["content", "style", "test content", "test style"]
     assert report.duplicates == [
         [tmp_path / name for name in ("trainA/1.png", "trainA/2.png", "trainB/3.png", "testB/4.png")]
@@ -131,7 +131,7 @@ def test_the_same_file_twice_is_found_on_and_between_the_sides(tmp_path: Path) -
 
 def test_a_plain_folder_is_one_side(tmp_path: Path) -> None:
     picture(tmp_path / "my pictures/train/1.png")
-    report = survey.check(tmp_path / "my pictures")
+    report = survey.survey(tmp_path / "my pictures")
     assert report.layout is None
     assert [side.name for side in report.sides] == ["pictures"]
     assert report.problems == []
@@ -141,18 +141,18 @@ def test_a_plain_folder_is_one_side(tmp_path: Path) -> None:
 def test_two_folders_without_a_known_name_are_suggested(tmp_path: Path) -> None:
     picture(tmp_path / "photo/1.png")
     picture(tmp_path / "monet/1.png", shade=1)
-    report = survey.check(tmp_path)
+    report = survey.survey(tmp_path)
     assert report.advice.endswith(f"--content {tmp_path}/monet --style {tmp_path}/photo")
     assert report.problems == []
 
 
 def test_half_a_layout_and_empty_folders_are_problems(tmp_path: Path) -> None:
     picture(tmp_path / "half/trainA/1.png")
-    report = survey.check(tmp_path / "half")
+    report = survey.survey(tmp_path / "half")
     assert report.layout is None
     assert "trainA and trainB" in report.problems[0]
     folders(tmp_path, "none/A", "none/B")
-    report = survey.check(tmp_path / "none")
+    report = survey.survey(tmp_path / "none")
     assert [problem.split(":")[0] for problem in report.problems] == [
         f"{tmp_path}/none/A has no pictures",
         f"{tmp_path}/none/B has no pictures",
@@ -166,7 +166,7 @@ def test_no_torch_is_needed() -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real pictures is not here")
 def test_real_pictures() -> None:
-    report = survey.check(REAL)
+    report = survey.survey(REAL)
     assert report.layout == "content + style"
     assert [len(side.files) for side in report.sides] == [40, 18]
     assert report.problems == []

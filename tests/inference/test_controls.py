@@ -15,7 +15,7 @@ from torch import Tensor
 from stylekit import Method, StylekitError, images, make
 from stylekit.inference import controls
 from stylekit.inference.model import Model, load
-from stylekit.inference.styles import Style, condense, write_style
+from stylekit.inference.styles import Style, cluster_styles, write_style
 from stylekit.method import Statistics
 from stylekit.registry import lookup
 
@@ -25,7 +25,7 @@ NAN = float("nan")
 class Paint(Method):
     """The content on its way to the style's mean colour, and noise if it is asked for."""
 
-    described_by = ()
+    style_modules = ()
 
     def __init__(self, noise: float = 0.0) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ def test_a_little_strength_leaves_the_picture_whatever_the_method_makes_of_it() 
 
 @pytest.mark.parametrize("method", ["adain", "wct", "gatys"])
 def test_no_method_jumps_away_from_the_picture(method: str) -> None:
-    tiny = Model(make("method", method, **lookup.find("method", method).presets["tiny"]), method)
+    tiny = Model(make("method", method, **lookup.find_part("method", method).presets["tiny"]), method)
     content = noise(1, 3, 40, 40)
     styled = tiny.stylize(content, noise(1, 3, 40, 40, seed=1), strength=1e-4)
     assert float((styled - content).abs().max()) < 1e-3
@@ -325,10 +325,10 @@ def test_seeds_repeat() -> None:
 
 
 def test_a_style_file_of_one_picture_gives_what_the_picture_gives(tmp_path: Path) -> None:
-    adain = Model(make("method", "adain", **lookup.find("method", "adain").presets["tiny"]), "adain")
+    adain = Model(make("method", "adain", **lookup.find_part("method", "adain").presets["tiny"]), "adain")
     images.write(tmp_path / "style.png", noise(1, 3, 70, 90, seed=5))
     look = adain.style(tmp_path / "style.png")
-    write_style(tmp_path / "it.style", Style(*condense([look.statistics], 3), look.key, look.method))
+    write_style(tmp_path / "it.style", Style(*cluster_styles([look.statistics], 3), look.key, look.method))
     by_picture, by_file = (adain.stylize(CONTENT, tmp_path / name) for name in ("style.png", "it.style"))
     assert torch.equal(by_picture, by_file)
     assert torch.equal(by_picture, adain.stylize(CONTENT, str(tmp_path / "it.style#1")))

@@ -73,7 +73,7 @@ GIVEN_BACK = """
 import sys
 from pathlib import Path
 from stylekit.cli.process import prepare
-from stylekit.native.malloc import give_back_freed
+from stylekit.native.malloc import release_freed_memory
 import torch
 
 def resident():
@@ -85,7 +85,7 @@ before = resident()
 tensor = torch.ones(2**26)
 del tensor
 kept = resident() - before
-give_back_freed()
+release_freed_memory()
 print(kept, resident() - before)
 """
 

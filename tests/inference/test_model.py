@@ -17,11 +17,11 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import Method, Part, StylekitError, images, make
 from stylekit.inference.model import Model, load
-from stylekit.inference.model_files import save
+from stylekit.inference.model_files import save_model
 from stylekit.method import Player, Statistics
 from stylekit.registry import lookup
 from stylekit.testing.catalogue import examine
-from stylekit.testing.subjects import find
+from stylekit.testing.subjects import find_subjects
 from stylekit.weights.tensors import read_tensors
 
 NETWORKS: dict[str, Any] = {
@@ -166,7 +166,7 @@ def test_a_model_file_tells_what_it_is(run: Path) -> None:
 
 
 def test_a_saved_and_loaded_model_is_the_same_bit_for_bit(model: Model, tmp_path: Path) -> None:
-    save(model.method, "cyclegan", tmp_path / "again.safetensors")
+    save_model(model.method, "cyclegan", tmp_path / "again.safetensors")
     again = load(tmp_path / "again.safetensors")
     image = noise(1, 3, 40, 40)
     for direction in ("a-to-b", "b-to-a"):
@@ -174,7 +174,7 @@ def test_a_saved_and_loaded_model_is_the_same_bit_for_bit(model: Model, tmp_path
 
 
 def test_what_a_file_does_not_hold_says_so_when_it_is_used(model: Model, tmp_path: Path) -> None:
-    save(model.method, "cyclegan", tmp_path / "it.safetensors")
+    save_model(model.method, "cyclegan", tmp_path / "it.safetensors")
     half = load(tmp_path / "it.safetensors")
     with pytest.raises(StylekitError, match=r"it.safetensors holds no weights for 'discriminator_a', which this needs"):
         half.method.get_submodule("discriminator_a")(noise(1, 3, 32, 32))
@@ -194,7 +194,7 @@ class Net(nn.Module):
 def test_a_part_without_a_name_is_given_again(tmp_path: Path) -> None:
     cyclegan = make("method", "cyclegan", generator=Net, discriminator=NETWORKS["discriminator"])
     path = tmp_path / "mine.safetensors"
-    save(cyclegan, "cyclegan", path)
+    save_model(cyclegan, "cyclegan", path)
     with pytest.raises(
         StylekitError, match=r"was made with generator=.*Net, which has no registered name. Give it again"
     ):
@@ -206,7 +206,7 @@ def test_a_part_without_a_name_is_given_again(tmp_path: Path) -> None:
 class Plain(Method):
     """A method without a constructor, weights or training."""
 
-    described_by = ()
+    style_modules = ()
 
     def describe(self, style: Tensor) -> Statistics:
         return {"mean": style.mean((2, 3))}
@@ -216,7 +216,7 @@ class Plain(Method):
 
 
 def test_a_method_without_weights_comes_back(tmp_path: Path) -> None:
-    save(Plain(), "plain", tmp_path / "plain.safetensors")
+    save_model(Plain(), "plain", tmp_path / "plain.safetensors")
     assert isinstance(load(tmp_path / "plain.safetensors", method=Plain).method, Plain)
 
 
@@ -304,7 +304,10 @@ def test_a_model_that_a_package_ships_is_loaded_by_its_name(run: Path, tmp_path:
     assert torch.equal(load("mine", "cpu").stylize(image), load(run).stylize(image))
     with pytest.raises(StylekitError, match=r"or of a shipped model \(.*mine.*\)"):
         load("mien")
-    assert [(each.check, each.fault) for each in examine(find("mine")[0])] == [("loads", False), ("stylises", False)]
+    assert [(each.check, each.fault) for each in examine(find_subjects("mine")[0])] == [
+        ("loads", False),
+        ("stylises", False),
+    ]
 
 
 def test_values_out_of_range_are_clamped() -> None:
@@ -319,7 +322,7 @@ def test_values_out_of_range_are_clamped() -> None:
 class Sgd(Method):
     """A player whose optimiser has no state of its own."""
 
-    needs = ("content",)
+    batch_keys = ("content",)
 
     def __init__(self, network: Part = Net) -> None:
         super().__init__()
@@ -396,7 +399,7 @@ class Padded(Method):
     def __init__(self) -> None:
         super().__init__()
         self.net = nn.Identity()
-        self.net.least_side = 256
+        self.net.min_size = 256
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         height, width = content.shape[-2:]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stylekit import Method, StylekitError, make
 from stylekit.inference.model import Model, load
-from stylekit.inference.styles import Style, blend, condense, read_style, same_key, write_style
+from stylekit.inference.styles import Style, blend, cluster_styles, keys_match, read_style, write_style
 from stylekit.method import Statistics
 from stylekit.weights.tensors import write_tensors
 
@@ -90,12 +90,12 @@ def test_the_key_is_that_of_the_weights_that_describe() -> None:
     assert model.style_key == before == key(alike()) != key(alike(), "other")
     with torch.no_grad():
         method.encoder.weight[0, 0] += 1e-6  # the same model, changed in place
-    assert not same_key(model.style_key, before)
+    assert not keys_match(model.style_key, before)
 
 
 def test_options_count_if_something_else_is_described() -> None:
     assert key(alike()) == key(alike(lr=0.2))
-    assert not same_key(key(alike()), key(alike(power=2.0)))
+    assert not keys_match(key(alike()), key(alike(power=2.0)))
 
 
 RANDOM = {"name": "random", "width": 8}
@@ -130,9 +130,9 @@ def test_which_models_share_their_styles(one: dict[str, Any], other: dict[str, A
 
 
 def test_keys_may_differ_as_far_as_devices_round_apart() -> None:
-    assert same_key("0f:1.2340", "0f:1.2350")
-    assert not same_key("0f:1.2340", "0f:1.2440")
-    assert not same_key("0f:1.2340", "0e:1.2340")
+    assert keys_match("0f:1.2340", "0f:1.2350")
+    assert not keys_match("0f:1.2340", "0f:1.2440")
+    assert not keys_match("0f:1.2340", "0e:1.2340")
 
 
 def test_a_style_file_holds_everything(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def groups(*sizes: int) -> tuple[list[Statistics], list[int]]:
 @pytest.mark.parametrize("sizes", [(6, 2), (2, 6), (5, 4, 2)])
 def test_groups_of_pictures_become_looks(sizes: tuple[int, ...]) -> None:
     described, whose = groups(*sizes)
-    statistics, shares = condense(described, len(sizes))
+    statistics, shares = cluster_styles(described, len(sizes))
     order = sorted(range(len(sizes)), key=lambda group: -sizes[group])
     torch.testing.assert_close(shares, torch.tensor([sizes[group] / len(whose) for group in order]))
     for look, group in enumerate(order):
@@ -234,11 +234,11 @@ def test_whatever_the_looks_their_blend_is_the_average_of_all_pictures() -> None
     described, _ = groups(5, 3, 4)
     average = sum(each["mean"] for each in described) / len(described)
     for looks in (1, 2, 5, 12, 99):
-        statistics, shares = condense(described, looks)
+        statistics, shares = cluster_styles(described, looks)
         assert len(shares) <= min(looks, 12)
         torch.testing.assert_close(blend([(Style(statistics, shares, "", ""), 1)])["mean"], average)
 
 
 def test_pictures_that_are_all_the_same_make_one_look() -> None:
-    statistics, shares = condense([{"mean": torch.ones(1, 3)}] * 4, 3)
+    statistics, shares = cluster_styles([{"mean": torch.ones(1, 3)}] * 4, 3)
     assert (shares.tolist(), statistics["mean"].tolist()) == ([1.0], [[1.0, 1.0, 1.0]])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stylekit import StylekitError, StylekitWarning
-from stylekit.native import compiling, load, setup_arguments
+from stylekit.native import compiling, load_library, setup_arguments
 from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel, call, copy_sources
 
 ROOT = Path(__file__).parents[2]
@@ -146,7 +146,7 @@ def test_installed_it_equals_the_reference_and_does_what_the_contract_says(
 def test_what_was_never_compiled_is_left_out_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for asked in ("auto", "reference"):
         monkeypatch.setenv("STYLEKIT_KERNELS", asked)
-        assert load(tmp_path / "_gone.so") is False
+        assert load_library(tmp_path / "_gone.so") is False
 
 
 def test_a_damaged_library_costs_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,13 +156,13 @@ def test_a_damaged_library_costs_one_warning(tmp_path: Path, monkeypatch: pytest
     with pytest.warns(
         StylekitWarning, match=r"_damaged\.so fails to load: .*\. Install its plugin anew; until"
     ) as caught:
-        assert load(library) is False
+        assert load_library(library) is False
     assert len(caught) == 1
     monkeypatch.setenv("STYLEKIT_KERNELS", "reference")
-    assert load(library) is False
+    assert load_library(library) is False
     monkeypatch.setenv("STYLEKIT_KERNELS", "fast")
     with pytest.raises(StylekitError, match="STYLEKIT_KERNELS=fast means nothing"):
-        load(library)
+        load_library(library)
 
 
 def test_importing_it_takes_neither_torch_nor_setuptools() -> None:

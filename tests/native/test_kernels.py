@@ -80,7 +80,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_every_file_is_compiled_once_and_inner_loops_once_for_every_instruction_set(checkout: Checkout) -> None:
-    built = building.build()
+    built = building.build_kernels()
     assert [path.name.partition(".")[0] for path in built] == ["_kernels", "_build"]
     assert names(checkout.package) == ["_build", "_kernels"]
     for source in sorted((ROOT / "csrc").glob("*.cpp")) + sorted((ROOT / "csrc" / "cpu").glob("*.cpp")):
@@ -95,18 +95,18 @@ def test_every_file_is_compiled_once_and_inner_loops_once_for_every_instruction_
 
 
 def test_a_second_build_compiles_what_changed(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
-    building.build()
+    building.build_kernels()
     before = len(checkout.calls())
-    building.build()
+    building.build_kernels()
     assert len(checkout.calls()) == before
     monkeypatch.setenv("CXXFLAGS", "-Werror -DNAME='a $b'")
-    building.build()
+    building.build_kernels()
     assert len(checkout.calls()) == 2 * before
     assert checkout.calls("ops.cpp", "-Werror", "$b")
 
 
 def test_two_builds_at_once_take_turns(checkout: Checkout) -> None:
-    threads = [threading.Thread(target=building.build) for _ in range(3)]
+    threads = [threading.Thread(target=building.build_kernels) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -117,12 +117,12 @@ def test_two_builds_at_once_take_turns(checkout: Checkout) -> None:
 
 def test_an_installed_package_has_its_sources_beside_it(checkout: Checkout) -> None:
     (checkout.root / "csrc").rename(checkout.root / "stylekit_csrc")
-    building.build()
+    building.build_kernels()
     assert names(checkout.package) == ["_build", "_kernels"]
     assert not (checkout.root / "build").exists()
     (checkout.root / "stylekit_csrc").unlink()
     with pytest.raises(StylekitError, match=r"sources are not beside .*Install stylekit anew"):
-        building.build()
+        building.build_kernels()
 
 
 def test_cuda_is_compiled_where_it_is_asked_for_or_torch_has_it(
@@ -130,9 +130,9 @@ def test_cuda_is_compiled_where_it_is_asked_for_or_torch_has_it(
 ) -> None:
     nvcc = checkout.install("nvcc")
     monkeypatch.setattr(torch.version, "cuda", None)
-    building.build()
+    building.build_kernels()
     assert not checkout.calls("nvcc")
-    building.build(cuda=True)
+    building.build_kernels(cuda=True)
     assert checkout.calls("ops.cpp", "-DSTYLEKIT_CUDA", "-DUSE_CUDA")
     for source in (ROOT / "csrc" / "cuda").glob("*.cu"):
         [call] = checkout.calls("nvcc", source.name)
@@ -149,7 +149,7 @@ def test_cuda_is_compiled_where_it_is_asked_for_or_torch_has_it(
     for asked, compiled in ((False, False), (None, True)):
         log.write_text("")
         shutil.rmtree(checkout.root / "build")
-        building.build(cuda=asked)
+        building.build_kernels(cuda=asked)
         assert bool(checkout.calls("nvcc")) == compiled
 
 
@@ -175,19 +175,19 @@ def test_without_a_good_cuda_the_rest_is_built(
     told = r"Compiled without CUDA. Compiling the kernels failed: .*\.cu:3: error: no such thing.*build --debug` shows"
     monkeypatch.setattr("torch.version.cuda", "13.0")
     with pytest.raises(StylekitError, match=told) if asked else pytest.warns(StylekitWarning, match=told):
-        building.build(cuda=asked)
+        building.build_kernels(cuda=asked)
     assert names(checkout.package) == ["_build", "_kernels"]
 
 
 def test_an_error_of_the_compiler_is_shown_and_the_old_files_stay(checkout: Checkout) -> None:
-    building.build()
+    building.build_kernels()
     before = {path: path.read_bytes() for path in checkout.package.iterdir()}
     shutil.rmtree(checkout.root / "build")
     checkout.install("c++", broken="gram.cpp")
     with pytest.raises(
         StylekitError, match=r"Compiling the kernels failed: .*gram.cpp:3: error: no such thing"
     ) as raised:
-        building.build()
+        building.build_kernels()
     assert "\n" not in str(raised.value)
     assert "1 error detected" not in str(raised.value)
     assert "1 error detected" in str(raised.value.__cause__)
@@ -203,20 +203,20 @@ def test_what_is_missing_is_named(checkout: Checkout, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(checkout.root / "bin"))
     monkeypatch.setattr(compiling, "find_nvcc", lambda: None)
     with pytest.raises(StylekitError, match=r"asked for, but there is no nvcc. Put it on the PATH, name its toolkit"):
-        building.build(cuda=True)
+        building.build_kernels(cuda=True)
     with pytest.raises(StylekitError, match=r"belong into .*below, which cannot be written: Not a directory. Run this"):
-        building.build(checkout.install("file") / "below")
+        building.build_kernels(checkout.install("file") / "below")
     with monkeypatch.context() as patch:
         without(patch, "ninja")
         with pytest.raises(StylekitError, match=r"There is no ninja, which runs the compiler. Install it: pip install"):
-            building.build()
+            building.build_kernels()
     with monkeypatch.context() as patch:
         without(patch, "torch")
         with pytest.raises(StylekitError, match="compiled against torch, which is not installed"):
-            building.build()
+            building.build_kernels()
     (checkout.root / "bin" / "c++").unlink()
     with pytest.raises(StylekitError, match=r"There is no C\+\+ compiler. Install g\+\+ or clang\+\+, or name yours"):
-        building.build()
+        building.build_kernels()
     assert not list(checkout.package.iterdir())
 
 
@@ -224,7 +224,7 @@ def test_without_pybind11_the_operations_are_built_all_the_same(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without(monkeypatch, "pybind11")
-    assert [path.name for path in building.build()] == [building.LIBRARY]
+    assert [path.name for path in building.build_kernels()] == [building.LIBRARY]
 
 
 # ---- Installing ----
@@ -291,7 +291,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if compiling.find_compiler() is None:
         pytest.skip("there is no C++ compiler")
     folder = tmp_path_factory.mktemp("built")
-    building.build(folder, cuda=False)
+    building.build_kernels(folder, cuda=False)
     return folder
 
 
@@ -316,7 +316,7 @@ def test_the_kernels_load_and_compute(built: Path, monkeypatch: pytest.MonkeyPat
     told = apart(
         built,
         """
-state = kernels.load()
+state = kernels.load_kernels()
 import torch
 gram = torch.ops.stylekit.gram(torch.ones(1, 2, 3, 3), True)
 told = [state.live, state.cuda, state.why, gram.tolist(), torch.ops.stylekit.gram.default._schema.name]
@@ -337,7 +337,7 @@ for change in ({"whirl": 1}, {"gram": 3}):
     kernels.OPS = known | change
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        state = kernels.load()
+        state = kernels.load_kernels()
     told.append([state.live, state.why, [str(it.message) for it in caught]])
 """,
     )
@@ -351,25 +351,25 @@ for change in ({"whirl": 1}, {"gram": 3}):
 
 
 def test_a_damaged_library_costs_one_warning(checkout: Checkout) -> None:
-    building.build()
+    building.build_kernels()
     with pytest.warns(StylekitWarning, match=r"kernels failed to load: .*too short; rebuild with `styl") as caught:
-        state = kernels.load()
+        state = kernels.load_kernels()
     assert len(caught) == 1
     assert (state.live, state.cuda) == (False, False)
 
 
 def test_the_environment_says_whether_they_are_used(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     built_nothing = kernels.Kernels(False, False, "not built: run `stylekit kernels build`")
-    assert kernels.load() == built_nothing
+    assert kernels.load_kernels() == built_nothing
     for asked in ("", "auto"):
         monkeypatch.setenv("STYLEKIT_KERNELS", asked)
-        assert kernels.load() == built_nothing
+        assert kernels.load_kernels() == built_nothing
     (checkout.package / building.LIBRARY).write_text("not looked at")
     monkeypatch.setenv("STYLEKIT_KERNELS", "reference")
-    assert kernels.load() == replace(built_nothing, why="STYLEKIT_KERNELS=reference")
+    assert kernels.load_kernels() == replace(built_nothing, why="STYLEKIT_KERNELS=reference")
     monkeypatch.setenv("STYLEKIT_KERNELS", "fast")
     with pytest.raises(StylekitError, match=r"STYLEKIT_KERNELS=fast means nothing. Say auto, or reference for torch's"):
-        kernels.load()
+        kernels.load_kernels()
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -403,11 +403,11 @@ def test_built_for_cuda_they_load_into_a_torch_without(
     if nvcc is None:
         pytest.skip("there is no nvcc")
     monkeypatch.delenv("STYLEKIT_KERNELS", raising=False)
-    building.build(tmp_path, cuda=True)
+    building.build_kernels(tmp_path, cuda=True)
     told = apart(
         tmp_path,
         """
-state = kernels.load()
+state = kernels.load_kernels()
 import torch
 gram = torch.ops.stylekit.gram(torch.ones(1, 2, 3, 3), False)
 has = torch._C._dispatch_has_kernel_for_dispatch_key("stylekit::gram", "CUDA")

@@ -28,7 +28,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(building, "PACKAGE", checkout / "stylekit" / "native")
         patch.setenv("CXX", "g++")
         patch.setenv("CXXFLAGS", "-g1 -fsanitize=address,undefined -fno-sanitize-recover=all")
-        building.build(cuda=False)
+        building.build_kernels(cuda=False)
     yield checkout / "stylekit" / "native" / building.LIBRARY
     shutil.rmtree(checkout)
 

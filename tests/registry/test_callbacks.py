@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stylekit import StylekitError
-from stylekit.registry.callbacks import Relay
+from stylekit.registry.callbacks import Callbacks
 
 HEAD = "from stylekit import StylekitError, hookimpl\n"
 KEEPER = """
@@ -32,12 +32,12 @@ def written(folder: Path, source: str) -> str:
     return str(path)
 
 
-def start(relay: Relay, run: Path) -> None:
+def start(relay: Callbacks, run: Path) -> None:
     relay.call("run_started", run=run, settings={})
 
 
 def test_what_run_started_returns_follows_the_run_and_nothing_else(tmp_path: Path) -> None:
-    relay = Relay([written(tmp_path, KEEPER)])
+    relay = Callbacks([written(tmp_path, KEEPER)])
     start(relay, tmp_path)
     for step in (1, 2, 3):
         relay.call("step_finished", step=step, metrics={})
@@ -47,14 +47,14 @@ def test_what_run_started_returns_follows_the_run_and_nothing_else(tmp_path: Pat
 def test_a_plugin_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
     path = written(tmp_path, "import nothing_of_this_name\n")
     with pytest.raises(StylekitError, match=r"could not be imported: ModuleNotFoundError: No module named") as told:
-        Relay([path])
+        Callbacks([path])
     assert path in str(told.value)
 
 
 def test_only_before_the_run_starts_may_a_plugin_stop_it(tmp_path: Path) -> None:
     hook = "@hookimpl\ndef stylekit_{}:\n    raise StylekitError('not {}')\n"
     source = hook.format("run_started(run, settings)", "now") + hook.format("step_finished(step)", "so")
-    relay = Relay([written(tmp_path, source)])
+    relay = Callbacks([written(tmp_path, source)])
     with pytest.raises(StylekitError, match="not now"):
         start(relay, tmp_path)
     with pytest.warns(match="no longer follows the run"):
@@ -66,11 +66,11 @@ def test_tensorboard_that_is_not_installed_is_named_before_the_run_starts(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(StylekitError, match=r'pip install "stylekit\[tensorboard\]"'):
-        start(Relay(["tensorboard"]), tmp_path)
+        start(Callbacks(["tensorboard"]), tmp_path)
 
 
 def test_a_plugin_that_exits_ends_no_run(tmp_path: Path) -> None:
-    relay = Relay([written(tmp_path, "@hookimpl\ndef stylekit_step_finished(step):\n    raise SystemExit(3)\n")])
+    relay = Callbacks([written(tmp_path, "@hookimpl\ndef stylekit_step_finished(step):\n    raise SystemExit(3)\n")])
     start(relay, tmp_path)
     with pytest.warns(match=r"failed in stylekit_step_finished and no longer follows the run: SystemExit\(3\)"):
         relay.call("step_finished", step=1, metrics={})

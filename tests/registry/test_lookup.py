@@ -20,10 +20,10 @@ import stylekit_plugins
 from stylekit import StylekitError, StylekitWarning, hookspecs, make
 from stylekit.cli.plugins import _taken
 from stylekit.registry import loading, lookup
-from stylekit.registry.status import standing
-from stylekit.testing.imports import private
-from stylekit.training.settings import check
-from stylekit.training.setup import build
+from stylekit.registry.status import plugin_status
+from stylekit.testing.imports import private_names
+from stylekit.training.settings import validate_settings
+from stylekit.training.setup import build_method
 
 if TYPE_CHECKING:
     from tests.conftest import Install
@@ -54,12 +54,12 @@ def offering(name: str) -> str:
 
 
 def only(name: str) -> loading.Plugin:
-    (plugin,) = [plugin for plugin in lookup.installed() if plugin.name == name]
+    (plugin,) = [plugin for plugin in lookup.visible_plugins() if plugin.name == name]
     return plugin
 
 
 def test_installed_plugins_are_listed_by_name_with_their_package() -> None:
-    found = {plugin.name: plugin for plugin in lookup.installed()}
+    found = {plugin.name: plugin for plugin in lookup.visible_plugins()}
     assert {"cyclegan", "resnet", "unet", "patch", "spectral", "adversarial", "scenes"} <= set(found)
     assert found["cyclegan"].module == "stylekit_plugins.methods.cyclegan"
     assert found["cyclegan"].origin == f"stylekit {stylekit.__version__}"
@@ -70,8 +70,8 @@ def test_plugin_of_another_package_is_found_and_its_part_built(install: Install)
     install("tulips", "tulip", offering("garden"), "2.1")
     assert only("tulip").origin == "tulips 2.1"
     assert isinstance(make("generator", "garden"), torch.nn.Identity)
-    assert "garden" in lookup.names("generator")
-    assert lookup.state(only("tulip")) == ("loads", "generator garden")
+    assert "garden" in lookup.part_names("generator")
+    assert lookup.loaded_state(only("tulip")) == ("loads", "generator garden")
 
 
 def test_no_plugin_is_imported_to_be_listed(install: Install) -> None:
@@ -111,7 +111,7 @@ def test_part_in_a_plugin_of_the_same_name_goes_before_others(install: Install) 
 def test_installed_package_cannot_take_a_built_in_name(install: Install) -> None:
     install("weeds", "resnet", offering("resnet").replace("return", "raise SystemExit;"))
     install("thorns", "thorn", "raise RuntimeError('imported')")
-    assert lookup.owner("generator", "resnet").own
+    assert lookup.part_owner("generator", "resnet").own
     assert lookup.find_plugin("resnet").own
     assert [(kind, part.__name__) for kind, _, part in lookup.parts_named("resnet")] == [("generator", "ResNet")]
 
@@ -120,7 +120,7 @@ def test_built_in_parts_are_found_without_importing_any_package(install: Install
     """Also those whose name is not their plugin's."""
     install("thorns", "thorn", "raise RuntimeError('imported')")
     assert make("loss", "hinge")
-    assert lookup.owners("dataset", "scenes")
+    assert lookup.part_owners("dataset", "scenes")
 
 
 def test_file_that_takes_a_built_in_name_is_told(tmp_path: Path) -> None:
@@ -145,15 +145,15 @@ def test_variable_limits_what_is_visible(
     install("tulips", "tulip", offering("tulip"))
     install("red-roses", "rose", offering("rose"))
     monkeypatch.setenv("STYLEKIT_PLUGINS", wanted)
-    assert {plugin.name for plugin in lookup.installed() if not plugin.own} == seen
-    assert {"cyclegan", "resnet"} <= {plugin.name for plugin in lookup.installed()}
+    assert {plugin.name for plugin in lookup.visible_plugins() if not plugin.own} == seen
+    assert {"cyclegan", "resnet"} <= {plugin.name for plugin in lookup.visible_plugins()}
 
 
 def test_variable_decides_between_two_packages(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("tulips", "flower", offering("flower"))
     install("roses", "flower", offering("flower"), "3.0")
     monkeypatch.setenv("STYLEKIT_PLUGINS", "roses")
-    assert lookup.owner("generator", "flower").origin == "roses 3.0"
+    assert lookup.part_owner("generator", "flower").origin == "roses 3.0"
 
 
 def test_package_with_damaged_metadata_is_passed_over(install: Install, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_package_without_metadata_is_passed_over(install: Install, tmp_path: Pat
     install("weeds", "weed", offering("weed"))
     (tmp_path / "site" / "weeds-1.0.dist-info" / "METADATA").unlink()
     with pytest.warns(StylekitWarning, match=r"weeds-1\.0\.dist-info is damaged and passed over"):
-        assert "weed" not in {plugin.name for plugin in lookup.installed()}
+        assert "weed" not in {plugin.name for plugin in lookup.visible_plugins()}
 
 
 PRESET = """
@@ -188,12 +188,12 @@ def stylekit_presets():
 
 def test_plugin_adds_a_preset_to_a_method(install: Install) -> None:
     install("tulips", "tulip", PRESET)
-    assert lookup.state(only("tulip")) == ("loads", "preset for cyclegan")
-    _, method = build(check({"plugin": "cyclegan", "preset": "huge", "set": {"generator.width": 2}}))
+    assert lookup.loaded_state(only("tulip")) == ("loads", "preset for cyclegan")
+    _, method = build_method(validate_settings({"plugin": "cyclegan", "preset": "huge", "set": {"generator.width": 2}}))
     assert method.arguments["cycle"] == 2.0
     assert method.arguments["generator"] == {"name": "resnet", "blocks": 1, "width": 2}
     with pytest.raises(StylekitError, match=r"no preset 'hug'\. Did you mean 'huge'\? There are: huge, paper, tiny"):
-        build(check({"plugin": "cyclegan", "preset": "hug"}))
+        build_method(validate_settings({"plugin": "cyclegan", "preset": "hug"}))
 
 
 @pytest.mark.parametrize("presets", ["{'cyclegan': ['huge']}", "{'cyclegan': {'huge': ['cycle']}}", "['cyclegan']"])
@@ -212,7 +212,7 @@ def test_preset_that_two_plugins_add_names_both_and_the_methods_own_goes_first(i
     install("roses", "rose", PRESET.replace("2.0", "3.0").replace("}}}}", "}}, 'tiny': {'cycle': 4.0}}}"))
     with pytest.raises(StylekitError, match=r"preset 'huge' of 'cyclegan' is offered twice, by roses 1\.0 and tulips"):
         lookup.preset("cyclegan", "huge")
-    _, method = build(check({"plugin": "cyclegan", "preset": "tiny"}))
+    _, method = build_method(validate_settings({"plugin": "cyclegan", "preset": "tiny"}))
     assert method.arguments["cycle"] == 10.0
 
 
@@ -253,7 +253,7 @@ def test_broken_plugin_is_one_warning_with_its_package_and_all_else_works(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert isinstance(make("generator", "flower"), torch.nn.Identity)
-        assert {"flower", "resnet"} <= set(lookup.names("generator"))
+        assert {"flower", "resnet"} <= set(lookup.part_names("generator"))
         assert make("loss", "hinge")
         with pytest.raises(StylekitError, match="no generator 'weed'"):
             make("generator", "weed")
@@ -266,7 +266,7 @@ def test_broken_plugin_is_one_warning_with_its_package_and_all_else_works(
 
 def test_broken_plugin_says_so_when_it_is_asked_for_its_state(install: Install) -> None:
     install("weeds", "weed", "raise ValueError('out of order')")
-    told = lookup.state(only("weed"))
+    told = lookup.loaded_state(only("weed"))
     assert told == ("broken", "plugin 'weed' (weeds 1.0) could not be imported: ValueError: out of order")
 
 
@@ -275,7 +275,7 @@ def test_broken_plugin_that_is_asked_for_by_name_raises_what_is_wrong(install: I
     with pytest.raises(
         StylekitError, match=r"plugin 'weed' \(weeds 1\.0\) could not be imported: ValueError: out of order"
     ):
-        loading.manager(lookup.find_plugin("weed"))
+        loading.load_hooks(lookup.find_plugin("weed"))
 
 
 def test_plugin_may_state_the_contracts_version(install: Install) -> None:
@@ -293,14 +293,14 @@ def test_every_hook_of_the_contract_may_be_implemented(install: Install) -> None
         source += f"@hookimpl\ndef {name}({taken}):\n    return {given}\n"
     install("all", "everything", source)
     for kind, name in lookup.KINDS.items():
-        assert list(lookup.offers(only("everything"), kind)) == [name]
+        assert list(lookup.parts_of_kind(only("everything"), kind)) == [name]
 
 
 def test_plugin_without_parts_follows_runs(install: Install) -> None:
     install(
         "diary", "diary", "from stylekit import hookimpl\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
     )
-    assert lookup.state(only("diary")) == ("loads", "follows runs")
+    assert lookup.loaded_state(only("diary")) == ("loads", "follows runs")
 
 
 def test_package_may_name_a_module_once_for_each_part_or_an_object_in_it(install: Install, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ class Bush:
 bush = Bush()
 """
     install("roses", "bush", source, target=":bush")
-    assert lookup.state(only("bush")) == ("loads", "generator rose")
+    assert lookup.loaded_state(only("bush")) == ("loads", "generator rose")
 
 
 def test_folder_that_hides_a_package_is_told(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,11 +328,11 @@ def test_folder_that_hides_a_package_is_told(install: Install, tmp_path: Path, m
     (tmp_path / "site" / "sample_tulips.py").unlink()
     (tmp_path / "site" / "sample_tulips").mkdir()
     importlib.invalidate_caches()
-    word, told = lookup.state(only("tulip"))
+    word, told = lookup.loaded_state(only("tulip"))
     assert word == "broken"
     assert f"Python finds only the folder {tmp_path}/site/sample_tulips by the name sample_tulips" in told
-    every = lookup.everything()
-    assert standing(only("tulip"), True, [plugin for plugin, _ in every])[0] == "broken"
+    every = lookup.all_plugins()
+    assert plugin_status(only("tulip"), True, [plugin for plugin, _ in every])[0] == "broken"
 
 
 def test_part_that_is_never_asked_for_is_told(install: Install) -> None:
@@ -361,7 +361,7 @@ def test_part_that_is_never_asked_for_is_told(install: Install) -> None:
 )
 def test_what_does_not_fit_the_contract_is_told_in_words(install: Install, source: str, reason: str) -> None:
     install("weeds", "weed", source)
-    word, told = lookup.state(only("weed"))
+    word, told = lookup.loaded_state(only("weed"))
     assert (word, reason in told) == ("broken", True), told
 
 
@@ -372,7 +372,7 @@ def test_name_of_another_kind_or_of_a_hidden_or_broken_plugin_is_explained(
     with pytest.raises(
         StylekitError, match=r"no method 'tulip'\. The plugin of that name offers: generator tulip\. There"
     ):
-        lookup.find("method", "tulip")
+        lookup.find_part("method", "tulip")
     install("weeds", "weed", "1 / 0")
     with (
         pytest.warns(StylekitWarning),
@@ -380,10 +380,10 @@ def test_name_of_another_kind_or_of_a_hidden_or_broken_plugin_is_explained(
             StylekitError, match=r"no method 'weed'\. The plugin 'weed' \(weeds 1\.0\) could not be imported"
         ),
     ):
-        lookup.find("method", "weed")
+        lookup.find_part("method", "weed")
     monkeypatch.setenv("STYLEKIT_PLUGINS", "")
     with pytest.raises(StylekitError, match=r"STYLEKIT_PLUGINS leaves out the plugin of that name, of tulips 1\.0\."):
-        lookup.find("generator", "tulip")
+        lookup.find_part("generator", "tulip")
 
 
 def test_unknown_plugin_is_answered_with_the_nearest_one() -> None:
@@ -466,7 +466,7 @@ def test_broken_file_is_told_with_its_path(tmp_path: Path) -> None:
 
 QUICK = {
     "import stylekit": ["-c", "import stylekit"],
-    "plugins": ["-c", "from stylekit.registry import lookup; assert lookup.installed()"],
+    "plugins": ["-c", "from stylekit.registry import lookup; assert lookup.visible_plugins()"],
     "stylekit --help": ["-m", "stylekit.cli", "--help"],
     "stylekit plugins": ["-m", "stylekit.cli", "plugins"],
 }
@@ -499,7 +499,7 @@ SOURCES = sorted(BUILT_IN.rglob("*.py"))
 
 def closed(source: Path) -> list[str]:
     """What a built-in plugin imports beyond torch, the standard library, its own package and stylekit's public names."""
-    wrong = private(source)
+    wrong = private_names(source)
     for node in ast.walk(ast.parse(source.read_text())):
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
@@ -533,6 +533,6 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_every_built_in_plugin_is_installed_and_whole() -> None:
-    for plugin in lookup.installed():
+    for plugin in lookup.visible_plugins():
         if plugin.package == "stylekit":
-            assert lookup.state(plugin)[0] == "loads", plugin.name
+            assert lookup.loaded_state(plugin)[0] == "loads", plugin.name

@@ -12,7 +12,7 @@ import pytest
 from torch import nn
 
 from stylekit import Part, StylekitError, make
-from stylekit.registry.parts import arguments, override, split, validate
+from stylekit.registry.parts import arguments, override, resolve_part, validate
 from stylekit_plugins.generators.resnet import ResNet
 
 
@@ -45,7 +45,7 @@ class Settings(pydantic.BaseModel):
 def test_name_builds_the_registered_part_with_its_defaults() -> None:
     network = make("discriminator", "patch")
     assert type(network).__name__ == "Patch"
-    assert network.least_side == 24
+    assert network.min_size == 24
 
 
 def test_mapping_builds_the_part_with_options() -> None:
@@ -283,6 +283,6 @@ def test_dotted_change_of_what_has_no_options_is_refused() -> None:
 
 
 def test_part_is_called_by_its_kind_and_name_in_messages() -> None:
-    assert split("generator", "resnet")[2] == "generator 'resnet'"
-    assert split("generator", {"name": "resnet", "width": 1})[2] == "generator 'resnet'"
-    assert split("generator", ResNet)[2] == "generator 'ResNet'"
+    assert resolve_part("generator", "resnet")[2] == "generator 'resnet'"
+    assert resolve_part("generator", {"name": "resnet", "width": 1})[2] == "generator 'resnet'"
+    assert resolve_part("generator", ResNet)[2] == "generator 'ResNet'"

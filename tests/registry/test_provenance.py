@@ -56,7 +56,7 @@ def flower(install: Install, tmp_path: Path) -> Path:
     install("flowers", "flower", FLOWER, "1.2")
     install("tulips", "tulip", GENERATOR.replace("NAME", "unused"), "2.1")
     method = make("method", "flower", generator="unused")
-    model_files.save(method, "flower", tmp_path / "flower.safetensors")
+    model_files.save_model(method, "flower", tmp_path / "flower.safetensors")
     return tmp_path / "flower.safetensors"
 
 
@@ -88,7 +88,7 @@ def test_model_whose_package_is_left_out_by_the_variable_says_so(flower: Path, m
 
 
 def test_model_with_a_class_given_by_hand_still_needs_the_packages_of_its_parts(flower: Path, tmp_path: Path) -> None:
-    method = lookup.find("method", "flower")
+    method = lookup.find_part("method", "flower")
     uninstall(tmp_path, "flowers")
     assert stylekit.load(flower, method=method).name == "flower"
     uninstall(tmp_path, "tulips")
@@ -114,9 +114,9 @@ def test_part_that_keeps_no_notes_is_built_all_the_same(install: Install) -> Non
 from stylekit import hookimpl
 
 class Few:
-    __slots__ = ("gives", "modules")
+    __slots__ = ("item_keys", "modules")
     def __init__(self, size: int = 8, seed: int = 0, split: str = "train"):
-        self.gives, self.modules = ("content",), []
+        self.item_keys, self.modules = ("content",), []
 
 @hookimpl
 def stylekit_datasets():

@@ -8,7 +8,7 @@ import pytest
 
 from stylekit import hookspecs
 from stylekit.registry import lookup
-from stylekit.registry.status import standing
+from stylekit.registry.status import plugin_status
 
 if TYPE_CHECKING:
     from tests.conftest import Install
@@ -17,9 +17,9 @@ LOUD = "raise RuntimeError('imported')\n"
 
 
 def state(name: str, package: str) -> tuple[str, str]:
-    every = lookup.everything()
+    every = lookup.all_plugins()
     ((plugin, visible),) = [each for each in every if (each[0].name, each[0].package) == (name, package)]
-    return standing(plugin, visible, [other for other, _ in every])
+    return plugin_status(plugin, visible, [other for other, _ in every])
 
 
 @pytest.mark.parametrize(

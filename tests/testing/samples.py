@@ -9,7 +9,7 @@ from stylekit import StylekitError
 from stylekit.testing import catalogue, kit
 from stylekit.testing.catalogue import examine
 from stylekit.testing.kit import Subject
-from stylekit.testing.subjects import find
+from stylekit.testing.subjects import find_subjects
 
 HEAD = """
 import random
@@ -29,7 +29,7 @@ class Tint(Method):
         strength: how strong
     """
 
-    needs = ("content",)
+    batch_keys = ("content",)
 
     def __init__(self, strength: float = 1.0):
         super().__init__()
@@ -213,7 +213,7 @@ class Noise(torch.utils.data.Dataset):
         split: train or test
     """
 
-    gives = ("content",)
+    item_keys = ("content",)
 
     def __init__(self, size: int = 64, seed: int = 0, split: str = "train"):
         self.size = size
@@ -250,7 +250,7 @@ def altered(source: str, changes: Sequence[str]) -> str:
 
 def part(path: Path) -> Subject:
     """The one part that a plugin file offers."""
-    plugin, subject = find(str(path))
+    plugin, subject = find_subjects(str(path))
     assert (plugin.kind, plugin.name) == ("plugin", "mine")
     return subject
 
@@ -272,7 +272,7 @@ def fault(subject: Subject, name: str) -> str:
     """What one check tells, if it fails."""
     (check,) = [check for check in catalogue.CHECKS[subject.kind] if check.name == name]
     try:
-        kit.run(subject, check)
+        kit.run_check(subject, check)
     except StylekitError as error:
         return str(error)
     return ""

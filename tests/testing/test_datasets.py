@@ -16,8 +16,8 @@ ITEM, KEEPS = "torch.rand(3, self.size, self.size)", "self.size = size"
 DATASETS = {
     "arguments": ('split: str = "train"', 'part: str = "train"', {"arguments": "its constructor lacks split."}),
     "broken": (KEEPS, KEEPS + "; int('x')", {"items": "cannot be built with size=64, seed=1, split='train': inv"}),
-    "gives": ('("content",)', '("content", "style")', {"items": "gives names 'style', and the items have only content."}),
-    "gives nothing": ('gives = ("content",)', "", {"items": "gives must name the keys of an item"}),
+    "another key": ('("content",)', '("content", "style")', {"items": "item_keys names 'style', and the items have only"}),
+    "no keys": ('item_keys = ("content",)', "", {"items": "item_keys must name the keys of an item"}),
     "size": ("self.size, self.size)", "self.size, 32)", {"items": "item['content'] gave (2, 3, 64, 32) for (2, 3, 64, 64)"}),
     "range": (ITEM, "255 * " + ITEM, {"items": "images are in [0, 1]."}),
     "drawn": (ITEM, f"{OWN} * torch.ones(3, 64, 64)", {"seed": "item['content'] differs for the same seed, epoch and index",

@@ -10,7 +10,7 @@ import pytest
 from stylekit import StylekitError
 from stylekit.registry import lookup
 from stylekit.testing.footprint import footprint
-from stylekit.testing.subjects import find
+from stylekit.testing.subjects import find_subjects
 from tests.testing.samples import QUIET, faults
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def test_a_plugin_that_ends_a_new_process_is_told(write: Write) -> None:
 
 
 def test_a_side_effect_is_a_fault_of_the_plugin(write: Write) -> None:
-    (plugin,) = find(str(write(QUIET + "print('hello')\n")))
+    (plugin,) = find_subjects(str(write(QUIET + "print('hello')\n")))
     assert faults(plugin) == {
         "import": "Importing it prints 'hello': leave that out, or do it in the function that needs it."
     }

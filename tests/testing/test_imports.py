@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from stylekit.testing.imports import private
-from stylekit.testing.subjects import find
+from stylekit.testing.imports import private_names
+from stylekit.testing.subjects import find_subjects
 from tests.testing.samples import QUIET, fault
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def test_private_names_of_stylekit_are_found(write: Write) -> None:
             from stylekit.seeding import seeded, nothing
     """
     path = write(textwrap.dedent(source))
-    assert private(path) == [
+    assert private_names(path) == [
         "stylekit.training.engine",
         "stylekit.training",
         "stylekit.method._Function",
@@ -43,7 +43,7 @@ def test_private_names_that_are_reached_by_dots_are_found(write: Write) -> None:
         stylekit.__version__, stylekit.make.__name__, stylekit.registry.parts.validate("a"), stylekit.layers.init_normal
         sk.training.engine, layers._hidden, other.parts.validate
     """
-    assert set(private(write(textwrap.dedent(source)))) == {
+    assert set(private_names(write(textwrap.dedent(source)))) == {
         "stylekit.registry",
         "stylekit.layers._hidden",
         "stylekit.training",
@@ -51,7 +51,7 @@ def test_private_names_that_are_reached_by_dots_are_found(write: Write) -> None:
 
 
 def test_a_private_name_is_a_fault_of_the_plugin(write: Write) -> None:
-    (plugin,) = find(str(write(QUIET + "from stylekit.training.engine import step\n")))
+    (plugin,) = find_subjects(str(write(QUIET + "from stylekit.training.engine import step\n")))
     assert "imports stylekit.training.engine.step, which may change without notice" in fault(plugin, "public names")
-    (plugin,) = find(str(write(QUIET + "from stylekit_plugins.generators.resnet import ResNet\n")))
+    (plugin,) = find_subjects(str(write(QUIET + "from stylekit_plugins.generators.resnet import ResNet\n")))
     assert fault(plugin, "public names").endswith("list in __all__, and make parts by name.")

@@ -44,20 +44,21 @@ METHODS = {
     "flat": ("(self.net(batch", "(0 * self.net(batch", {"gradients": "Every gradient of the player 'tinter' is zero"}),
     "no tensor": ('.mean()}', '.mean().item()}', {"rehearsal": "of Tint must be a scalar tensor, and is a float."}),
     "module for a player": ("Player(self.net)}", "self.net}", {"rehearsal": "is of the type Conv2d: give Player(module)."}),
-    "ships a typo": ("    needs = (", '    ships = ("nets",)\n    needs = (',
+    "ships a typo": ("    batch_keys = (", '    inference_modules = ("nets",)\n    batch_keys = (',
                      {"rehearsal": "Tint ships 'nets', which it does not have. Did you mean 'net'?"}),
-    "ships too little": (NET, NET + "; self.last = nn.Identity()", "    needs = (", '    ships = ("last",)\n    needs = (',
-                         {"save and load": "stylize needs 'net', which ships leaves out: name it there too."}),
+    "ships too little": (NET, NET + "; self.last = nn.Identity()", "    batch_keys = (",
+                         '    inference_modules = ("last",)\n    batch_keys = (',
+                         {"save and load": "stylize needs 'net', which inference_modules leaves out: name it there too."}),
     "changes the process": (SHOWN, "torch.backends.cudnn.benchmark = True; " + SHOWN,
                             {"size and range": "It changes torch's cudnn.benchmark for the whole process: leave that"}),
     "kept between lines": (
         SHOWN, f"self.kept = content; import time; time.sleep(0.02); content = self.kept; {SHOWN}",
-        "    needs = (", "    thread_safe = True\n    needs = (",
+        "    batch_keys = (", "    thread_safe = True\n    batch_keys = (",
         {"threads": "gives other pictures when threads call it at once"},
     ),
     "draws in threads": (
         SHOWN, f"return {SHOWN[7:]}.lerp(torch.rand_like(content), 0.1)",
-        "    needs = (", "    thread_safe = True\n    needs = (",
+        "    batch_keys = (", "    thread_safe = True\n    batch_keys = (",
         {"threads": "draws random numbers, whose generators threads share"},
     ),
     "seeds of its own": ("(self.net(batch", f"({OWN} * self.net(batch", {"seed": "A training step gives other losses",
@@ -79,7 +80,7 @@ METHODS = {
     "fails in float64": (SHOWN, "return self.net(content.float()).sigmoid()", {"float64": "In float64 stylize(content) fails"}),
     "no graph": (SHOWN, f"return content if content.mean() > 2 else {SHOWN[7:]}",
                  {"export": "torch.export cannot take stylize(content)"}),
-    "preset": ('    needs = (', '    presets = {"grand": {"strenth": 2.0}}\n    needs = (',
+    "preset": ('    batch_keys = (', '    presets = {"grand": {"strenth": 2.0}}\n    batch_keys = (',
                {"presets": "The preset 'grand' does not fit: The method 'Tint' has no option 'strenth'. Did you mean"}),
 }  # fmt: skip
 
@@ -90,9 +91,9 @@ STYLES = {
     "not finite": ("mean((2, 3))}", "std((2, 3))}", "'mean' in describe(style) of 1 x 1 x 1 has NaN or infinity"),
     "rows are not spread": ('style["mean"][..., None, None]', 'style["mean"].view(len(content), -1, 1, 1)', "It fails"),
     "no strength": ("strength * self.shade", "(strength < 0.9) * 50 * self.shade", "values from"),
-    "no such submodule": (SHOWS, f'    described_by = ("coder",)\n\n{SHOWS}', "described_by names 'coder', which it does"),
+    "no such submodule": (SHOWS, f'    style_modules = ("coder",)\n\n{SHOWS}', "style_modules names 'coder', which it does"),
     "described by more": (ENCODED, "(self.encoder(style) * self.net.bias.sum()).mean((2, 3))",
-                          "describe uses 'net.bias', which described_by leaves out"),
+                          "describe uses 'net.bias', which style_modules leaves out"),
 }  # fmt: skip
 
 
@@ -128,6 +129,6 @@ def test_what_is_unusual_and_good_is_no_fault(write: Write, case: tuple[str, ...
 
 def test_what_says_that_it_is_no_graph_is_not_exported(write: Write) -> None:
     source = METHOD.replace(SHOWN, f"return content if content.mean() > 2 else {SHOWN[7:]}")
-    subject = part(write(source.replace("    needs = (", "    exportable = False\n    needs = (")))
+    subject = part(write(source.replace("    batch_keys = (", "    exportable = False\n    batch_keys = (")))
     assert faults(subject) == {}
     assert "not exportable, as it says" in seen(subject)

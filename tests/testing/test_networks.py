@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.testing.conftest import Write
 
 
-INIT, TOLD = "super().__init__()", "super().__init__(); self.independent = True"
+INIT, TOLD = "super().__init__()", "super().__init__(); self.sample_independent = True"
 GENERATORS = {
     "forward without style": ("content, style=None", "content", {"builds": "forward must take (content, style=None)"}),
     "channels": (NET, NET + "; self.channels = 3", {"builds": "channels names the numbers of channels that it takes"}),

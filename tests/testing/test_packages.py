@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stylekit.testing.packages import sources
-from stylekit.testing.subjects import find
+from stylekit.testing.subjects import find_subjects
 from tests.testing.samples import IMAGE_LOSS, METHOD, QUIET, fault, faults
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_a_name_that_cannot_be_used_is_a_fault(write: Write, name: str, told: str) -> None:
-    plugin, _ = find(str(write(IMAGE_LOSS.replace('"mine"', repr(name)))))
+    plugin, _ = find_subjects(str(write(IMAGE_LOSS.replace('"mine"', repr(name)))))
     assert fault(plugin, "names").endswith(told)
 
 
@@ -35,7 +35,7 @@ def stylekit_presets():
 """
 
     def told(method: str, given: str) -> str:
-        plugin, _ = find(str(write(METHOD + hook.replace("METHOD", repr(method)).replace("GIVEN", given))))
+        plugin, _ = find_subjects(str(write(METHOD + hook.replace("METHOD", repr(method)).replace("GIVEN", given))))
         return fault(plugin, "presets")
 
     assert told("tint", "2.0") == ""
@@ -48,7 +48,7 @@ def stylekit_presets():
 def test_all_files_of_a_package_are_looked_through(package: Package, tmp_path: Path) -> None:
     package("tulips", "garden", QUIET, ["stylekit"])
     (tmp_path / "site" / "sample_tulips" / "other.py").write_text("from stylekit.registry import parts\n")
-    (plugin,) = find("tulips")
+    (plugin,) = find_subjects("tulips")
     assert [path.name for path in sources(plugin.target)] == ["__init__.py", "other.py", "parts.py"]
     assert "other.py imports stylekit.registry.parts, which may change" in fault(plugin, "public names")
 
@@ -56,14 +56,14 @@ def test_all_files_of_a_package_are_looked_through(package: Package, tmp_path: P
 def test_a_name_that_another_package_has_is_a_fault(package: Package) -> None:
     package("tulips", "garden", IMAGE_LOSS, ["stylekit"])
     package("roses", "bower", IMAGE_LOSS, ["stylekit"])
-    plugin, _ = find("tulips")
+    plugin, _ = find_subjects("tulips")
     assert faults(plugin) == {"names": "The loss 'mine' is also that of roses 1.0: give yours another name."}
 
 
 def test_a_file_of_a_package_that_is_no_python_is_passed_over(package: Package, tmp_path: Path) -> None:
     package("tulips", "garden", QUIET, ["stylekit"])
     (tmp_path / "site" / "sample_tulips" / "template.py").write_text("class {{ name }}:\n")
-    (plugin,) = find("tulips")
+    (plugin,) = find_subjects("tulips")
     assert faults(plugin) == {}
 
 
@@ -86,7 +86,7 @@ def test_a_file_of_a_package_that_is_no_python_is_passed_over(package: Package, 
 )
 def test_a_package_pins_no_torch_and_requires_stylekit(package: Package, requires: list[str], told: str) -> None:
     package("tulips", "garden", QUIET, requires)
-    (plugin,) = find("tulips")
+    (plugin,) = find_subjects("tulips")
     found = fault(plugin, "metadata")
     assert told in found
     assert bool(told) == bool(found)

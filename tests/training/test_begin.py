@@ -15,9 +15,9 @@ import stylekit
 from stylekit import Method, StylekitError
 from stylekit.inference import model, model_files
 from stylekit.registry import lookup
-from stylekit.training.checkpoint import steps as checkpoint_steps
-from stylekit.training.settings import check
-from stylekit.training.setup import build
+from stylekit.training.checkpoint import saved_steps as checkpoint_steps
+from stylekit.training.settings import validate_settings
+from stylekit.training.setup import build_method
 from stylekit.weights.tensors import read_tensors
 
 TINY: dict[str, Any] = {"preset": "tiny", "size": 32, "steps": 1, "workers": 0, "data": "textures"}
@@ -51,7 +51,7 @@ def recorded(run: Path) -> dict[str, Any]:
 def drawn_anew(**settings: Any) -> Method:
     """The method of the finished run as training builds it, with other weights."""
     torch.manual_seed(0)
-    return build(check({"plugin": "descent", "preset": "tiny", **settings}))[1]
+    return build_method(validate_settings({"plugin": "descent", "preset": "tiny", **settings}))[1]
 
 
 def weights(method: Method) -> dict[str, Tensor]:
@@ -77,11 +77,11 @@ def test_a_model_is_named_by_its_run_file_or_checkpoint_or_as_a_shipped_one(fini
     assert not same(weights(drawn_anew()), held(finished))
     for source in (finished, finished / "model.safetensors", "sample-shipped"):
         method = drawn_anew()
-        model.begin(method, str(source))
+        model.init_from_model(method, str(source))
         assert same(weights(method), held(finished)), source
     checkpoint = finished / "checkpoints" / "1"  # which holds the weights themselves; the model has their average
     method = drawn_anew()
-    model.begin(method, checkpoint)
+    model.init_from_model(method, checkpoint)
     assert same(weights(method), read_tensors(checkpoint / "method.safetensors")[0])
 
 
@@ -91,10 +91,10 @@ def test_what_a_model_does_not_ship_stays_as_it_was_drawn(tmp_path: Path) -> Non
     for tensor in first.state_dict().values():
         tensor += 1
     drawn = {name: tensor.clone() for name, tensor in second.state_dict().items()}
-    model_files.save(first, "cyclegan", tmp_path / "first.safetensors")
-    model.begin(second, tmp_path / "first.safetensors")
+    model_files.save_model(first, "cyclegan", tmp_path / "first.safetensors")
+    model.init_from_model(second, tmp_path / "first.safetensors")
     for name, tensor in second.state_dict().items():
-        learnt = name.split(".")[0] in first.ships
+        learnt = name.split(".")[0] in first.inference_modules
         assert torch.equal(tensor, drawn[name] + 1 if learnt else drawn[name]), name
 
 
@@ -111,13 +111,13 @@ class Tower(Method):
 def tower(tmp_path: Path) -> Path:
     """A model file of a method that no plugin offers, with two layers."""
     torch.manual_seed(1)
-    model_files.save(Tower(2), "tower", tmp_path / "tower.safetensors")
+    model_files.save_model(Tower(2), "tower", tmp_path / "tower.safetensors")
     return tmp_path / "tower.safetensors"
 
 
 def test_a_method_built_by_hand_begins_with_its_own_model(tower: Path) -> None:
     method = Tower(2)
-    model.begin(method, tower)
+    model.init_from_model(method, tower)
     assert same(weights(method), read_tensors(tower)[0])
 
 
@@ -128,7 +128,7 @@ def test_unknown_and_missing_tensors_are_told(tower: Path, layers: int, told: st
     method = Tower(layers)
     before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     with pytest.raises(StylekitError, match=f"cannot begin with --init {tower}: {tower} {told}"):
-        model.begin(method, tower)
+        model.init_from_model(method, tower)
     assert same(weights(method), before)
 
 
@@ -188,7 +188,7 @@ def test_relative_paths_are_those_of_where_it_began(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("HOME", str(tmp_path))
     for given in ("small", "./small", "~/small", "small/model.safetensors"):
         expected = tmp_path / given.removeprefix("~/").removeprefix("./")
-        assert check({"plugin": "descent", "init": given}).init == str(expected)
+        assert validate_settings({"plugin": "descent", "init": given}).init == str(expected)
     assert (
-        check({"plugin": "descent", "init": "stylekit-small"}).init == "stylekit-small"
+        validate_settings({"plugin": "descent", "init": "stylekit-small"}).init == "stylekit-small"
     )  # a name, as nothing is there

@@ -17,8 +17,8 @@ from stylekit.training import checkpoint
 
 def back(value: Any, tmp_path: Path) -> Any:
     """The value after a way through a checkpoint's files."""
-    checkpoint.save(tmp_path, 1, nn.Identity(), {"it": value}, {})
-    return checkpoint.load(tmp_path / "1", nn.Identity())[1]["it"]
+    checkpoint.save_checkpoint(tmp_path, 1, nn.Identity(), {"it": value}, {})
+    return checkpoint.load_checkpoint(tmp_path / "1", nn.Identity())[1]["it"]
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -91,7 +91,7 @@ def test_an_optimisers_state_comes_back_and_it_goes_on_the_same(optimizer: Any, 
 def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
     with pytest.raises(StylekitError, match="An optimiser's state holds a set at '/it/a/0', which a checkpoint cannot"):
         back({"a": [{1}]}, tmp_path)
-    assert checkpoint.steps(tmp_path) == []
+    assert checkpoint.saved_steps(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -99,28 +99,28 @@ def test_unfinished_and_other_folders_are_no_checkpoints(tmp_path: Path) -> None
     for name in (".3.abcd.part", "3.part", "notes", "-1", "2"):
         (tmp_path / name).mkdir()
     (tmp_path / "9").write_text("a file")
-    assert checkpoint.steps(tmp_path) == [2]
-    assert checkpoint.steps(tmp_path / "nowhere") == []
+    assert checkpoint.saved_steps(tmp_path) == [2]
+    assert checkpoint.saved_steps(tmp_path / "nowhere") == []
 
 
 def test_steps_are_ordered_as_numbers_and_the_newest_are_kept(tmp_path: Path) -> None:
     for step in (9, 10, 100, 1):
-        checkpoint.save(tmp_path, step, nn.Linear(1, 1), {}, {})
-    assert checkpoint.steps(tmp_path) == [1, 9, 10, 100]
+        checkpoint.save_checkpoint(tmp_path, step, nn.Linear(1, 1), {}, {})
+    assert checkpoint.saved_steps(tmp_path) == [1, 9, 10, 100]
     checkpoint.prune(tmp_path, 2)
-    assert checkpoint.steps(tmp_path) == [10, 100]
+    assert checkpoint.saved_steps(tmp_path) == [10, 100]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["10", "100"]
     checkpoint.prune(tmp_path, 5)
-    assert checkpoint.steps(tmp_path) == [10, 100]
+    assert checkpoint.saved_steps(tmp_path) == [10, 100]
 
 
 def test_a_checkpoint_takes_the_place_of_one_for_the_same_step(tmp_path: Path) -> None:
     module = nn.Linear(1, 1)
-    checkpoint.save(tmp_path, 1, module, {"note": "old"}, {})
+    checkpoint.save_checkpoint(tmp_path, 1, module, {"note": "old"}, {})
     nn.init.constant_(module.weight, 7.0)
-    checkpoint.save(tmp_path, 1, module, {"note": "new"}, {})
+    checkpoint.save_checkpoint(tmp_path, 1, module, {"note": "new"}, {})
     other = nn.Linear(1, 1)
-    assert checkpoint.load(tmp_path / "1", other) == (1, {"note": "new"})
+    assert checkpoint.load_checkpoint(tmp_path / "1", other) == (1, {"note": "new"})
     assert float(other.weight.detach()) == 7
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
@@ -129,24 +129,24 @@ def test_a_checkpoint_takes_the_place_of_one_for_the_same_step(tmp_path: Path) -
     "state", ["", "{", "[]", "{}", '{"step": "x", "players": {}}', '{"step": 1}', '{"step": null, "players": {}}']
 )
 def test_damaged_state_is_named_with_the_cure(tmp_path: Path, state: str) -> None:
-    path = checkpoint.save(tmp_path, 1, nn.Linear(1, 1), {}, {})
+    path = checkpoint.save_checkpoint(tmp_path, 1, nn.Linear(1, 1), {}, {})
     (path / "state.json").write_text(state)
     with pytest.raises(
         StylekitError, match=r"1/state.json is missing or damaged .* Remove .*/1 to go on from the checkp"
     ):
-        checkpoint.load(path, nn.Linear(1, 1))
+        checkpoint.load_checkpoint(path, nn.Linear(1, 1))
 
 
 def test_a_missing_tensor_of_a_player_is_named(tmp_path: Path) -> None:
-    path = checkpoint.save(tmp_path, 1, nn.Linear(1, 1), {"it": {"average": [torch.ones(1)]}}, {})
+    path = checkpoint.save_checkpoint(tmp_path, 1, nn.Linear(1, 1), {"it": {"average": [torch.ones(1)]}}, {})
     told = (path / "state.json").read_text().replace("/it/average/0", "/it/average/1")
     (path / "state.json").write_text(told)
     with pytest.raises(StylekitError, match=r"players.safetensors lacks the tensor '/it/average/1'. Remove"):
-        checkpoint.load(path, nn.Linear(1, 1))
+        checkpoint.load_checkpoint(path, nn.Linear(1, 1))
 
 
 def test_a_checkpoint_is_json_and_safetensors(tmp_path: Path) -> None:
-    path = checkpoint.save(tmp_path, 4, nn.Linear(1, 1), {"it": torch.ones(1)}, {"method": "mine"})
+    path = checkpoint.save_checkpoint(tmp_path, 4, nn.Linear(1, 1), {"it": torch.ones(1)}, {"method": "mine"})
     assert {file.name for file in path.iterdir()} == {"method.safetensors", "players.safetensors", "state.json"}
     assert json.loads((path / "state.json").read_text())["step"] == 4
 

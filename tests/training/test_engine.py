@@ -22,11 +22,11 @@ import stylekit
 from stylekit import Method, Player, StylekitError, turn
 from stylekit.method import Batch, Terms
 from stylekit.seeding import seeded
-from stylekit.training.checkpoint import steps as checkpoint_steps
+from stylekit.training.checkpoint import saved_steps as checkpoint_steps
 from stylekit.training.distributed import Runtime
-from stylekit.training.player_state import Seat
+from stylekit.training.player_state import PlayerState
 from stylekit.training.runs import Run
-from stylekit.training.setup import build
+from stylekit.training.setup import build_method
 from stylekit.weights.tensors import read_tensors, write_tensors
 from tests.line import Line
 
@@ -301,7 +301,7 @@ from stylekit_plugins.methods.cyclegan import CycleGAN
 class Penalised(CycleGAN):
     """CycleGAN with R1 (Mescheder et al. 2018)."""
 
-    @turn("discriminator", lazy=2)
+    @turn("discriminator", interval=2)
     def penalty(self, batch, made):
         real = batch["style"].detach().requires_grad_()
         (slope,) = torch.autograd.grad(self.discriminator_b(real).sum(), real, create_graph=True)
@@ -345,7 +345,7 @@ def test_an_error_in_a_second_process_is_told_like_one_in_the_first(tmp_path: Pa
 class Counting(Method):
     """Two turns, one of them lazy; plain gradients, so that an update can be computed by hand."""
 
-    needs = ("content",)
+    batch_keys = ("content",)
 
     def __init__(self, lazy: int = 1, update_every: int = 1) -> None:
         super().__init__()
@@ -360,7 +360,7 @@ class Counting(Method):
     def often(self, batch: Batch, made: None) -> Terms:
         return {"one": -self.net.weight.sum()}
 
-    @turn("it", lazy=4)
+    @turn("it", interval=4)
     def seldom(self, batch: Batch, made: None) -> Terms:
         return {"ten": -10 * self.net.weight.sum()}
 
@@ -370,7 +370,7 @@ def weights_after(
 ) -> list[float]:
     from stylekit.training.distributed import launch
     from stylekit.training.engine import step
-    from stylekit.training.settings import check
+    from stylekit.training.settings import validate_settings
 
     seen: list[float] = []
 
@@ -378,12 +378,12 @@ def weights_after(
         player = method.players()["it"]
         if schedule:
             player.schedule = schedule
-        seats = [Seat("it", player, method.turns())]
+        players = [PlayerState("it", player, method.turns())]
         for index in range(steps):
-            step(method, seats, {}, index, total, runtime)
+            step(method, players, {}, index, total, runtime)
             seen.append(float(next(method.parameters()).detach()))
 
-    launch(work, check({"plugin": "counting"}))
+    launch(work, validate_settings({"plugin": "counting"}))
     return seen
 
 
@@ -408,7 +408,7 @@ def test_the_average_follows_the_weights_quickly_at_first_and_is_what_the_model_
     name = "generator_ab.model.1.weight"
     moved = everything(train(tmp_path / "plain", steps=1, set={**SMALL, "ema": None}))[f"method.safetensors:{name}"]
     with seeded(0, "setup"):
-        start = build(Run(tmp_path / "run").settings())[1].state_dict()[name]
+        start = build_method(Run(tmp_path / "run").settings())[1].state_dict()[name]
     # The decay of the first update is 1/10, although 0.9 was asked for.
     torch.testing.assert_close(state[f"model.safetensors:{name}"], 0.1 * start + 0.9 * moved, rtol=0, atol=1e-7)
 

@@ -16,8 +16,8 @@ from stylekit.registry import lookup
 from stylekit.seeding import derive, seeded
 from stylekit.training.loader import Order, SeededItems, batches
 from stylekit.training.rehearsal import rehearse
-from stylekit.training.settings import Settings, check
-from stylekit.training.setup import build, open_data
+from stylekit.training.settings import Settings, validate_settings
+from stylekit.training.setup import build_method, open_data
 from stylekit_plugins.datasets.folders import Folders
 
 
@@ -143,14 +143,14 @@ def test_pictures_from_folders_are_the_same_in_every_order(tmp_path: Path) -> No
 class Copy(Method):
     """Needs only the content."""
 
-    needs = ("content",)
+    batch_keys = ("content",)
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         return content
 
 
 def settings(folder: Path, plugin: str = "cyclegan", **given: object) -> Settings:
-    return check({"plugin": plugin, "preset": "tiny", "size": 16, "content": folder, **given})
+    return validate_settings({"plugin": plugin, "preset": "tiny", "size": 16, "content": folder, **given})
 
 
 def test_a_folder_of_content_alone_is_a_data_set(tmp_path: Path) -> None:
@@ -162,9 +162,9 @@ def test_a_folder_of_content_alone_is_a_data_set(tmp_path: Path) -> None:
 
 def test_a_method_that_needs_a_style_says_so_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(StylekitError, match="'cyclegan' needs pictures of the style too: --content DIR --style DIR"):
-        build(settings(tmp_path / "nowhere"))
-    assert build(settings(tmp_path, style=tmp_path))[0] == "cyclegan"
-    assert build(settings(tmp_path, plugin="wct"))[0] == "wct"
+        build_method(settings(tmp_path / "nowhere"))
+    assert build_method(settings(tmp_path, style=tmp_path))[0] == "cyclegan"
+    assert build_method(settings(tmp_path, plugin="wct"))[0] == "wct"
 
 
 def test_addresses_give_seeds_of_their_own() -> None:
@@ -192,7 +192,7 @@ import torch
 from stylekit import hookimpl
 
 class Noise:
-    gives = ("content",)
+    item_keys = ("content",)
 
     def __init__(self, size=8, seed=0, split="train"):
         self.size = size

@@ -116,7 +116,7 @@ def test_rehearsal_reports_a_key_that_a_turn_asks_for() -> None:
 
 def test_rehearsal_reports_what_the_finished_model_would_lack() -> None:
     class Typo(Line):
-        ships = ("valve",)
+        inference_modules = ("valve",)
 
     class Mute(Method):
         pass
@@ -153,7 +153,7 @@ def test_turns_of_one_player_may_share_a_graph_and_two_players_may_not() -> None
     class Chained(Method):
         """Each player's output goes through the other, whose weights an update changes in place."""
 
-        needs = ("content",)
+        batch_keys = ("content",)
 
         def __init__(self) -> None:
             super().__init__()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stylekit.training.settings import check
+from stylekit.training.settings import validate_settings
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def data(given: Any) -> Any:
-    return check({"plugin": "cyclegan", "data": given}).data
+    return validate_settings({"plugin": "cyclegan", "data": given}).data
 
 
 def test_a_folder_that_is_there_goes_before_a_plugin_but_not_before_a_data_set(here: Path) -> None:
@@ -44,19 +44,19 @@ def test_folders_of_a_data_set_with_options_are_absolute(here: Path) -> None:
 
 def test_folders_and_files_are_absolute_and_the_home_folder_is_known(here: Path) -> None:
     given = {"plugin": "~/mine.py", "content": "~/a", "style": "b", "out": "~/run", "log": ("tensorboard", "log.py")}
-    settings = check(given)
+    settings = validate_settings(given)
     assert settings.plugin == str(here / "home/mine.py")
     assert (settings.content, settings.style, settings.out) == (here / "home/a", here / "b", here / "home/run")
     assert settings.log == ("tensorboard", str(here / "log.py"))
     assert data("~/c") == str(here / "home/c")
-    assert check(settings.as_json()) == settings
+    assert validate_settings(settings.as_json()) == settings
 
 
 def test_files_among_the_methods_arguments_are_absolute(here: Path) -> None:
     for name in ("night.jpg", "vgg.pth", "resnet"):
         (here / name).touch()
     given = {"styles": ["night.jpg", "~/day.jpg"], "encoder": {"name": "vgg16", "weights": Path("vgg.pth")}, "lr": 0.5}
-    assert check({"plugin": "perceptual", "set": {**given, "generator": "resnet"}}).set == {
+    assert validate_settings({"plugin": "perceptual", "set": {**given, "generator": "resnet"}}).set == {
         "styles": [str(here / "night.jpg"), "~/day.jpg"],  # the second one is not there
         "encoder": {"name": "vgg16", "weights": str(here / "vgg.pth")},
         "lr": 0.5,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylekit import StylekitError, make
 from stylekit.inference.model_files import import_model
-from stylekit.weights.foreign import clean, read_generators, read_state, recognise
+from stylekit.weights.foreign import clean_state_dict, read_generators, read_state_dict, recognise
 
 State = dict[str, Tensor]
 
@@ -80,7 +80,7 @@ def paper_unet(downs: int, width: int, norm: str = "instance") -> State:
 def test_every_resnet_of_the_papers_code_is_recognised_and_loads(
     blocks: int, width: int, norm: str, dropout: bool
 ) -> None:
-    state = clean(paper_resnet(blocks, width, norm, dropout))
+    state = clean_state_dict(paper_resnet(blocks, width, norm, dropout))
     spec = recognise("generator", state, "file")
     assert spec == {
         "name": "resnet",
@@ -97,7 +97,7 @@ def test_every_resnet_of_the_papers_code_is_recognised_and_loads(
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
 @pytest.mark.parametrize("downs", [5, 6, 7, 8])
 def test_every_unet_of_the_papers_code_is_recognised_and_loads(downs: int, norm: str) -> None:
-    state = clean(paper_unet(downs, 2, norm))
+    state = clean_state_dict(paper_unet(downs, 2, norm))
     spec = recognise("generator", state, "file")
     layout = {"norm": norm, "upsample": "transpose", "channels": 3}
     assert spec == {"name": "unet", "downs": downs, "width": 2, **layout}
@@ -116,11 +116,11 @@ def test_unused_buffers_of_old_instance_norms_go_and_those_of_batch_norms_stay()
         "2.num_batches_tracked": torch.tensor(1),
     }
     batch = {"5.weight": torch.ones(3), "5.running_mean": torch.ones(3), "5.num_batches_tracked": torch.tensor(1)}
-    assert set(clean({**old, **batch})) == {"1.weight", *batch}
+    assert set(clean_state_dict({**old, **batch})) == {"1.weight", *batch}
 
 
 def test_prefix_of_several_gpus_goes_and_other_names_stay() -> None:
-    assert set(clean({"module.model.1.weight": torch.ones(1), "model.module.bias": torch.ones(1)})) == {
+    assert set(clean_state_dict({"module.model.1.weight": torch.ones(1), "model.module.bias": torch.ones(1)})) == {
         "model.1.weight",
         "model.module.bias",
     }
@@ -133,7 +133,7 @@ def test_tensors_are_read_as_they_were_written(suffix: str, tmp_path: Path) -> N
         torch.save(state, path)
     else:
         save_file(state, path)
-    read = read_state(path)
+    read = read_state_dict(path)
     assert set(read) == set(state)
     assert all(torch.equal(read[key], tensor) for key, tensor in state.items())
 
@@ -142,7 +142,7 @@ def test_tensors_are_read_as_they_were_written(suffix: str, tmp_path: Path) -> N
 def test_files_of_older_and_other_programs_are_read(how: dict[str, Any], tmp_path: Path) -> None:
     state = {"a": torch.arange(3.0)}
     torch.save(state, tmp_path / "net.pth", **how)
-    assert torch.equal(read_state(tmp_path / "net.pth")["a"], state["a"])
+    assert torch.equal(read_state_dict(tmp_path / "net.pth")["a"], state["a"])
 
 
 class Malicious:
@@ -185,7 +185,7 @@ def test_truncated_file_is_refused(share: float, tmp_path: Path) -> None:
     data = whole(path)
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(StylekitError, match=r"net\.pth was not read: it is truncated or damaged\."):
-        read_state(path)
+        read_state_dict(path)
 
 
 def test_damaged_file_is_refused(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_damaged_file_is_refused(tmp_path: Path) -> None:
     data[100:400] = b"x" * 300
     path.write_bytes(data)
     with pytest.raises(StylekitError, match=r"net\.pth was not read: it is damaged"):
-        read_state(path)
+        read_state_dict(path)
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,12 @@ def test_file_of_another_kind_is_refused(content: bytes, tmp_path: Path) -> None
 def test_damaged_safetensors_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.safetensors").write_bytes(b"abc")
     with pytest.raises(StylekitError, match=r"net\.safetensors was not read: it is truncated or damaged"):
-        read_state(tmp_path / "net.safetensors")
+        read_state_dict(tmp_path / "net.safetensors")
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StylekitError, match=r"There is no file .*none\.pth"):
-        read_state(tmp_path / "none.pth")
+        read_state_dict(tmp_path / "none.pth")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_more_than_tensors_by_name_is_refused_with_advice(value: object, tmp_pat
     with pytest.raises(
         StylekitError, match=r"net\.pth holds more than tensors by name\. Save the network's state_dict"
     ):
-        read_state(tmp_path / "net.pth")
+        read_state_dict(tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize(

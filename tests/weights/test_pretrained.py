@@ -18,7 +18,7 @@ import pytest
 from stylekit import StylekitError
 from stylekit.inference.model_files import import_model
 from stylekit.weights import pretrained
-from stylekit.weights.pretrained import PUBLISHED, Published, fetch, find, folder, verify
+from stylekit.weights.pretrained import PUBLISHED, Published, cache_folder, fetch, pretrained_file, verify
 
 CONTENT = bytes(range(256)) * 10_000  # more than two chunks
 
@@ -67,10 +67,10 @@ def cache(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_fetched_once_and_found_from_then_on(cache: Path) -> None:
-    assert find("good") is None
+    assert pretrained_file("good") is None
     came: list[int] = []
     path = fetch("good", progress=came.append)
-    assert path == cache / "good.pth" == find("good")
+    assert path == cache / "good.pth" == pretrained_file("good")
     assert path.read_bytes() == CONTENT
     assert sum(came) == len(CONTENT)
     assert fetch("good") == path
@@ -153,7 +153,7 @@ def test_interrupted_it_leaves_nothing_behind(cache: Path) -> None:
 def test_a_damaged_file_is_not_used(cache: Path) -> None:
     fetch("good").write_bytes(CONTENT[:100])
     with pytest.raises(StylekitError, match=r"good\.pth has 100 bytes, and 2,560,000 were published.* Remove it"):
-        find("good")
+        pretrained_file("good")
 
 
 def test_a_wrong_file_of_the_right_size_is_told_where_it_is_fetched_or_imported(cache: Path, tmp_path: Path) -> None:
@@ -185,20 +185,20 @@ def test_only_files_of_a_published_name_are_verified(tmp_path: Path) -> None:
         verify(tmp_path / "good.pth")
 
 
-@pytest.mark.parametrize("function", [fetch, find, pretrained.advice])
+@pytest.mark.parametrize("function", [fetch, pretrained_file, pretrained.fetch_hint])
 def test_unknown_names(function: object) -> None:
     with pytest.raises(StylekitError, match=r"There are no weights 'vgg91'\. Did you mean 'vgg19'\? There are: adain-"):
         function("vgg91")  # type: ignore[operator]
 
 
 def test_the_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert folder().name == "cache"
+    assert cache_folder().name == "cache"
     monkeypatch.delenv("STYLEKIT_WEIGHTS")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert folder() == Path("/somewhere/stylekit/weights")
+    assert cache_folder() == Path("/somewhere/stylekit/weights")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
-    assert folder() == Path("/home/me/.cache/stylekit/weights")
+    assert cache_folder() == Path("/home/me/.cache/stylekit/weights")
 
 
 def test_what_is_published_is_stated_whole() -> None:

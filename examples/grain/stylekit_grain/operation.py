@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylekit.native import load
+from stylekit.native import load_library
 
-LIVE = load(Path(__file__).with_name("_grain.so"))
+LIVE = load_library(Path(__file__).with_name("_grain.so"))
 
 
 def grain(image: Tensor, strength: Tensor, seed: int) -> Tensor:

@@ -74,7 +74,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
         length: How many items there are.
     """
 
-    gives = ("content", "style")
+    item_keys = ("content", "style")
 
     def __init__(
         self,
@@ -100,12 +100,12 @@ class Scenes(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not -self.length <= index < self.length:
             raise IndexError(index)
-        return {key: self._draw(index % self.length, key) for key in self.gives}
+        return {key: self._draw(index % self.length, key) for key in self.item_keys}
 
     def _draw(self, index: int, key: str) -> Tensor:
         if (index, key) in self._drawn:
             return self._drawn[index, key].float().div_(255)
-        which = self.gives.index(key)
+        which = self.item_keys.index(key)
         image = render(index, self.manners[which], self.size, self.seed, self.streams[which])
         if self._keeps:
             self._drawn[index, key] = image.mul(255).round_().byte()

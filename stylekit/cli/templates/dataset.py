@@ -27,7 +27,7 @@ class MyStyle(Dataset[dict[str, Tensor]]):
         lines: how many lines of the pen fit into a picture
     """
 
-    gives = ("content", "style")
+    item_keys = ("content", "style")
 
     def __init__(
         self, size: int = 64, seed: int = 0, split: str = "train", length: int = 1000, lines: int = 16

@@ -19,12 +19,12 @@ class MyStyle(nn.Module):
         width: channels of a judge's first layer
     """
 
-    independent = True
+    sample_independent = True
 
     def __init__(self, scales: int = 2, width: int = 32) -> None:
         super().__init__()
         require_options(scales=scales, width=width)
-        self.least_side = 8 * 2 ** (scales - 1)
+        self.min_size = 8 * 2 ** (scales - 1)
         self.judges = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(3, width, 4, stride=2, padding=1),

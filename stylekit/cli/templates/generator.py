@@ -20,7 +20,7 @@ class MyStyle(nn.Module):
         width: channels of the network
     """
 
-    independent = True
+    sample_independent = True
 
     def __init__(self, cells: int = 16, width: int = 32) -> None:
         super().__init__()

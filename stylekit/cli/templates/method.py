@@ -25,7 +25,7 @@ class MyStyle(Method):
         lr: learning rate
     """
 
-    ships = ("painter",)
+    inference_modules = ("painter",)
     presets: ClassVar = {"tiny": {"judge": {"name": "patch-sn", "layers": 2, "width": 32}}}
 
     def __init__(

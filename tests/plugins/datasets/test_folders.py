@@ -59,7 +59,7 @@ def spoilt(path: Path) -> Path:
 
 def test_the_hook_offers_it() -> None:
     assert stylekit_datasets() == {"folders": Folders}
-    assert Folders.gives == ("content", "style")
+    assert Folders.item_keys == ("content", "style")
 
 
 def test_items(content: Path, style: Path) -> None:
@@ -87,14 +87,14 @@ def test_the_longer_side_gives_the_length(content: Path, style: Path) -> None:
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_content_folder_alone(content: Path, split: str) -> None:
     folders = Folders(content, size=16, split=split)
-    assert folders.gives == ("content",)
+    assert folders.item_keys == ("content",)
     assert len(folders) == 3
     assert [{key: shade(image) for key, image in folders[index].items()} for index in range(3)] == [
         {"content": 10},
         {"content": 20},
         {"content": 30},
     ]
-    assert Folders.gives == ("content", "style")  # of other folders
+    assert Folders.item_keys == ("content", "style")  # of other folders
     with pytest.raises(IndexError):
         folders[3]
 
@@ -110,7 +110,7 @@ def test_what_is_random_follows_the_global_generator(tmp_path: Path, content: Pa
         torch.manual_seed(seed)
         return folders[0]
 
-    assert all(torch.equal(draw(5)[key], draw(5)[key]) for key in folders.gives)
+    assert all(torch.equal(draw(5)[key], draw(5)[key]) for key in folders.item_keys)
     assert len({round(float(draw(seed)["content"].double().sum()), 6) for seed in range(10)}) > 5
     assert {shade(draw(seed)["style"]) for seed in range(30)} == {10, 20, 30}
 
@@ -259,7 +259,7 @@ def test_real_pictures() -> None:
     folders = Folders(data=REAL, size=64)
     assert len(folders) == 40
     batch = next(iter(DataLoader(folders, batch_size=8)))
-    for key in folders.gives:
+    for key in folders.item_keys:
         assert batch[key].shape == (8, 3, 64, 64)
         assert batch[key].min() >= 0
         assert batch[key].max() <= 1

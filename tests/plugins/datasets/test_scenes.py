@@ -46,7 +46,7 @@ def test_the_same_bits_whatever_the_global_state() -> None:
     scenes = Scenes(seed=3)
     again = [scenes[index] for index in (3, 2, 1, 0)][::-1]
     for one, other in zip(first, again, strict=True):
-        assert all(torch.equal(one[key], other[key]) for key in Scenes.gives)
+        assert all(torch.equal(one[key], other[key]) for key in Scenes.item_keys)
 
 
 def test_leaves_the_global_random_state_alone() -> None:

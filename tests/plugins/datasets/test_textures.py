@@ -49,7 +49,7 @@ def test_textures_of_a_kind_have_contrast_and_differ_in_colour_and_in_grain(kind
 def test_splits_keys_and_seeds_share_no_texture() -> None:
     def all_of(**options: object) -> list[torch.Tensor]:
         textures = Textures(size=32, length=8, **options)
-        return [textures[index][key] for index in range(8) for key in Textures.gives]
+        return [textures[index][key] for index in range(8) for key in Textures.item_keys]
 
     seen = [*all_of(), *all_of(split="test"), *all_of(seed=1)]
     assert len({image.numpy().tobytes() for image in seen}) == len(seen)

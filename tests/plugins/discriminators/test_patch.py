@@ -56,7 +56,7 @@ def test_pixel_discriminator_gives_a_score_a_pixel() -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
 def test_least_side_is_enough_for_a_score(layers: int) -> None:
     network = Patch(layers, width=2)
-    scores = network(torch.rand(1, 3, network.least_side, network.least_side))
+    scores = network(torch.rand(1, 3, network.min_size, network.min_size))
     assert scores.numel() >= 1
     assert torch.isfinite(scores).all()
 

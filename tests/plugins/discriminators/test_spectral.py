@@ -152,7 +152,7 @@ def test_residual_discriminator_gives_one_score_a_picture_of_any_size() -> None:
 @every_kind
 def test_least_side_is_enough_for_a_score(build: Callable[[], nn.Module]) -> None:
     network = build()
-    side = network.least_side
+    side = network.min_size
     assert isinstance(side, int)
     scores = network(torch.rand(1, 3, side, side))
     for scale in [scores] if isinstance(scores, Tensor) else scores:

@@ -167,7 +167,7 @@ def test_is_a_plain_module_that_learns_without_the_plugin_system(monkeypatch: py
     def refuse() -> list[Plugin]:
         raise AssertionError("the plugin system was asked")
 
-    monkeypatch.setattr(lookup, "installed", refuse)
+    monkeypatch.setattr(lookup, "visible_plugins", refuse)
     torch.manual_seed(0)
     network = ResNet(blocks=1, width=4)
     image, target = torch.rand(2, 3, 16, 16), torch.full((2, 3, 16, 16), 0.8)

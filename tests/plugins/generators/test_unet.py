@@ -57,7 +57,7 @@ def test_innermost_features_are_one_pixel_for_the_least_side() -> None:
     for level in network.modules():
         if isinstance(level, Level):
             level.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape[-2:]))
-    network(torch.rand(1, 3, network.least_side, network.least_side))
+    network(torch.rand(1, 3, network.min_size, network.min_size))
     assert [tuple(shape) for shape in shapes] == [(64, 64), (32, 32), (16, 16), (8, 8), (4, 4), (2, 2)]
 
 

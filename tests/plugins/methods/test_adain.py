@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import StylekitError
 from stylekit.errors import MissingWeights
-from stylekit.inference.model_files import import_model, save
+from stylekit.inference.model_files import import_model, save_model
 from stylekit.method import Player
 from stylekit_plugins.datasets.textures import Textures
 from stylekit_plugins.methods.adain import AdaIN, decay
@@ -170,7 +170,7 @@ def test_import_errors(public: Path, tmp_path: Path, names: list[str], told: str
     for name in PUBLIC:
         files[name] = torch.load(public / name, weights_only=True)
     with pytest.raises(StylekitError) as raised:
-        AdaIN.read_weights({str(tmp_path / name): files[name] for name in names})
+        AdaIN.import_weights({str(tmp_path / name): files[name] for name in names})
     assert told in str(raised.value)
 
 
@@ -186,7 +186,7 @@ def test_weights_named_by_a_file_are_in_the_model_file_and_the_file_may_go(publi
     file.write_bytes((public / "vgg_normalised.pth").read_bytes())
     encoder = {"name": "vgg19-normalised", "weights": str(file), "layers": ["relu1_1", "relu2_1"]}
     method = AdaIN(encoder=encoder).eval()
-    save(method, "adain", tmp_path / "m.safetensors")
+    save_model(method, "adain", tmp_path / "m.safetensors")
     file.unlink()
     loaded = stylekit.load(tmp_path / "m.safetensors", device="cpu").method
     with torch.no_grad():
@@ -339,7 +339,7 @@ def test_twenty_steps_lower_the_loss(tmp_path: Path) -> None:
         optimizer.step()
     assert losses[-1] < 0.7 * losses[0]
     # And what was learnt is in the model file.
-    save(method, "adain", tmp_path / "m.safetensors")
+    save_model(method, "adain", tmp_path / "m.safetensors")
     loaded = stylekit.load(tmp_path / "m.safetensors", device="cpu").method
     with torch.no_grad():
         looks = [each.stylize(images["content"], images["style"]) for each in (method, loaded)]

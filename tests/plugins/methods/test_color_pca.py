@@ -55,7 +55,7 @@ def test_it_has_nothing_to_learn_and_no_weights() -> None:
     assert not method.state_dict()
     assert not method.players()
     assert not method.turns()
-    assert method.described_by == method.needs == ()
+    assert method.style_modules == method.batch_keys == ()
 
 
 def test_a_real_photograph_becomes_a_drawings_grey(pictures: Path) -> None:

@@ -27,7 +27,7 @@ from stylekit.inference.model_files import import_model
 from stylekit.method import linear_decay
 from stylekit.training.distributed import Runtime
 from stylekit.training.engine import step
-from stylekit.training.player_state import Seat
+from stylekit.training.player_state import PlayerState
 from stylekit.training.rehearsal import rehearse
 from stylekit_plugins.generators.resnet import ResNet
 from stylekit_plugins.methods.cyclegan import CycleGAN, together
@@ -176,11 +176,12 @@ def alone() -> Runtime:
 
 
 def play(method: CycleGAN, batches: list[Weights], total: int) -> None:
-    seats = [
-        Seat(key, player, [t for t in method.turns() if t.player == key]) for key, player in method.players().items()
+    players = [
+        PlayerState(key, player, [t for t in method.turns() if t.player == key])
+        for key, player in method.players().items()
     ]
     for index, images in enumerate(batches):
-        step(method, seats, images, index, total, alone())
+        step(method, players, images, index, total, alone())
 
 
 def test_hand_written_networks_are_those_of_the_papers_code(states: dict[str, Weights], reference: Weights) -> None:
@@ -264,7 +265,7 @@ def test_pools_give_the_judges_earlier_fakes_and_leave_the_generators_the_new_on
 class Counting(nn.Module):
     """Counts its passes; pictures in a batch do not see each other, unless told otherwise."""
 
-    independent = True
+    sample_independent = True
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -286,7 +287,7 @@ def test_images_pass_together_with_the_results_of_passing_alone() -> None:
 
 def test_images_pass_one_by_one_where_the_batch_shares_statistics_or_sizes_differ() -> None:
     shared, plain, image = Counting(nn.BatchNorm2d(3)), Counting(nn.Conv2d(3, 3, 1)), torch.rand(1, 3, 8, 8)
-    shared.independent = False
+    shared.sample_independent = False
     alone, _ = together(shared, image, torch.zeros(1, 3, 8, 8))
     assert shared.passes == 2
     assert torch.allclose(alone.mean((0, 2, 3)), torch.zeros(3), atol=1e-5)

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from stylekit import StylekitError, images, make
 from stylekit.inference.model import load
-from stylekit.inference.model_files import save
+from stylekit.inference.model_files import save_model
 from stylekit.method import Statistics
 from stylekit.training.distributed import Runtime
 from stylekit.training.engine import step
-from stylekit.training.player_state import seat_players
+from stylekit.training.player_state import player_states
 from stylekit.weights.tensors import read_tensors
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import draw
@@ -287,9 +287,9 @@ def test_training_lowers_it_further() -> None:
     content = torch.cat([texture("leaves", number, 32) for number in range(2)])
     style = torch.cat([texture("strokes", number, 32) for number in range(2)])
     batch = {"content": content, "style": style}
-    (seat,) = seat_players(method)
+    (player,) = player_states(method)
     alone = Runtime(SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1, autocast=nullcontext))
-    reached = [step(method, [seat], batch, 0, 1000, alone)["descend/objective"] for _ in range(30)]
+    reached = [step(method, [player], batch, 0, 1000, alone)["descend/objective"] for _ in range(30)]
     assert sum(reached[-5:]) / 5 < reached[0] - 0.1  # a tenth, as these are logarithms
 
 
@@ -409,7 +409,7 @@ def test_a_flat_picture_takes_the_styles_mean_and_a_flat_style_leaves_it_flat(va
 
 def test_a_model_file_holds_the_filters_and_the_updater_alone(tmp_path: Path) -> None:
     method = make("method", {"name": "descent", **SMALL}).eval()
-    save(method, "descent", tmp_path / "small.safetensors")
+    save_model(method, "descent", tmp_path / "small.safetensors")
     tensors, _ = read_tensors(tmp_path / "small.safetensors")
     assert {name.split(".")[0] for name in tensors} == {"encoder", "updater"}
     assert {name for name in tensors if name.startswith("encoder")} == {"encoder.filters", "encoder.bias"}

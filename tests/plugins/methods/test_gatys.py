@@ -114,7 +114,7 @@ def test_the_style_comes_and_the_content_stays(options: dict[str, Any]) -> None:
     losses: list[float] = []
     grams = {name.removeprefix("level0."): value for name, value in method.describe(style).items()}
     shown = method._shown(method.encoder(content))
-    method.watch = lambda step, of, now: losses.append(float(method.loss(now, shown, grams)))
+    method.on_step = lambda step, of, now: losses.append(float(method.loss(now, shown, grams)))
     with torch.no_grad():
         out = method.stylize(content, style)
     quarters = [sum(losses[at : at + 15]) for at in range(0, 60, 15)]
@@ -190,7 +190,7 @@ def test_steps_are_watched_from_the_first_to_the_last(steps: int, sides: list[tu
         seen.append((step, of, tuple(now.shape)))
         assert not now.requires_grad
 
-    method.watch = watch
+    method.on_step = watch
     with torch.inference_mode():
         content = torch.rand(1, 3, 64, 80)
         method.stylize(content, torch.rand(1, 3, 40, 40))

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 import stylekit
 from stylekit import StylekitError, images, make, testing
-from stylekit.inference.model_files import save
+from stylekit.inference.model_files import save_model
 from stylekit.training.distributed import Runtime
 from stylekit.training.engine import step
-from stylekit.training.player_state import seat_players
+from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.settings import read_assignments
 from stylekit.weights.tensors import read_tensors
@@ -195,8 +195,8 @@ def test_the_terms_are_those_of_the_equations(two: list[Path]) -> None:
 
 def play(method: Perceptual, content: Tensor, steps: int) -> list[dict[str, float]]:
     fabric = SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1, autocast=contextlib.nullcontext)
-    seats = seat_players(method)
-    return [step(method, seats, {"content": content}, index, steps, Runtime(fabric)) for index in range(steps)]
+    players = player_states(method)
+    return [step(method, players, {"content": content}, index, steps, Runtime(fabric)) for index in range(steps)]
 
 
 def test_twenty_steps_lower_the_loss(two: list[Path]) -> None:
@@ -315,7 +315,7 @@ def test_a_model_file_needs_no_pictures_and_offers_the_styles_by_name(two: list[
     assert str(tmp_path) not in told["arguments"]
     for style, values in enumerate(model.method.styles().values()):
         assert torch.equal(values["up2.shift"][0], tensors["network.layers.up2.shift"][style])
-    save(model.method, "perceptual", again)
+    save_model(model.method, "perceptual", again)
     assert list(stylekit.load(again, device="cpu").method.styles()) == ["rust", "sea"]
     content, sea = torch.rand(1, 3, 21, 34), model.method.styles()["sea"]
     assert torch.equal(model.stylize(content, style="sea"), model.method.transfer(content, sea))
@@ -326,7 +326,7 @@ def test_styles_of_another_network_do_not_fit(tmp_path: Path) -> None:
     keys = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        save(Perceptual(**SMALL), "perceptual", tmp_path / "m.safetensors")
+        save_model(Perceptual(**SMALL), "perceptual", tmp_path / "m.safetensors")
         keys.append(stylekit.load(tmp_path / "m.safetensors", device="cpu").style_key)
     assert keys[0] == keys[1] != keys[2]
 

@@ -26,7 +26,7 @@ class TulipField(Dataset[dict[str, Tensor]]):
         length: how many items there are
     """
 
-    gives = ("content", "style")
+    item_keys = ("content", "style")
 
     def __init__(self, size: int = 64, seed: int = 0, split: str = "train", length: int = 200) -> None:
         require_options(size=size, length=length)

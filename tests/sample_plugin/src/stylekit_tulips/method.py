@@ -24,7 +24,7 @@ class Tulips(Method):
         keep: weight of the mean absolute difference from the content
     """
 
-    ships = ("recolour",)
+    inference_modules = ("recolour",)
     presets: ClassVar = {"faithful": {"keep": 1.0}}
 
     def __init__(self, width: int = 32, palette: Part = "tulip-palette", keep: float = 0.1) -> None:
