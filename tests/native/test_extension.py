@@ -212,8 +212,8 @@ def test_cuda_files_are_compiled_where_they_can_be(cuda: str, tmp_path: Path) ->
     code = """
 import sys, torch
 from pathlib import Path
-from stylekit.native import load
-live = load(Path(sys.argv[1]))
+from stylekit.native import load_library
+live = load_library(Path(sys.argv[1]))
 on_cuda = torch._C._dispatch_has_kernel_for_dispatch_key("stylekit_twice::twice", "CUDA")
 x = torch.ones(3, device="cuda" if on_cuda and torch.cuda.is_available() else "cpu")
 print(live, on_cuda, torch.ops.stylekit_twice.twice(x).tolist() == [1 + x.is_cuda] * 3)
