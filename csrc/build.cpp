@@ -1,4 +1,4 @@
-// How the kernels were built, for `stylekit doctor`. The operations do not pass through here.
+// Reports how the kernels were built, for `stylekit doctor`. The operations themselves are registered in ops.cpp.
 #include <pybind11/pybind11.h>
 #include <torch/headeronly/version.h>
 
@@ -20,15 +20,15 @@ pybind11::dict report() {
   pybind11::list isas;
   STYLEKIT_EACH_ISA(STYLEKIT_APPEND)
   constexpr unsigned long long oldest = TORCH_TARGET_VERSION;
-  pybind11::dict told;
-  told["compiler"] = STYLEKIT_COMPILER;
-  told["isas"] = isas;
-  told["isa"] = stylekit::cpu::name(stylekit::cpu::best_isa());
-  told["cuda"] = STYLEKIT_CUDA_VERSION;
-  told["architectures"] = STYLEKIT_CUDA_TARGETS;
-  told["torch"] = TORCH_VERSION;
-  told["torch_from"] = std::to_string(oldest >> 56) + "." + std::to_string(oldest >> 48 & 0xff);
-  return told;
+  pybind11::dict result;
+  result["compiler"] = STYLEKIT_COMPILER;
+  result["isas"] = isas;
+  result["isa"] = stylekit::cpu::name(stylekit::cpu::best_isa());
+  result["cuda"] = STYLEKIT_CUDA_VERSION;
+  result["architectures"] = STYLEKIT_CUDA_TARGETS;
+  result["torch"] = TORCH_VERSION;
+  result["torch_from"] = std::to_string(oldest >> 56) + "." + std::to_string(oldest >> 48 & 0xff);
+  return result;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// The operations' schemas, and the way from tensors to kernels. Gradients, shapes for tracing, validation and the
-// references are in stylekit/ops: what arrives here is of four dimensions, on one device, of one of three types.
+// The operations' schemas, and the conversion of tensors to the kernels' tasks. Gradients, shapes for tracing,
+// validation and the reference are in stylekit/ops: what is passed here has four dimensions, is on one device, and has
+// one of three types.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -15,19 +16,19 @@
 #include <sys/mman.h>
 #endif
 
-#include "cpu/kernels.h"
+#include "cpu/run.h"
 
 #if defined(STYLEKIT_CUDA) || defined(STYLEKIT_EMULATED)
-#include "cuda/kernels.h"
+#include "cuda/run.h"
 #endif
 
 #ifdef STYLEKIT_CUDA
 #include <torch/csrc/stable/accelerator.h>
-// Weak, so that one build loads into a torch without CUDA too, which lacks it.
+// Weak, so that one build also loads into a torch without CUDA, which does not define it.
 extern "C" __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t, void**);
 #endif
 
-// The tests register the CUDA kernels once more, run by an emulator on the processor, under a name of their own.
+// The tests run the CUDA kernels in an emulator on the CPU, and register them in a namespace of their own.
 #ifdef STYLEKIT_EMULATED
 #define STYLEKIT_NAMESPACE stylekit_emulated
 constexpr bool EMULATED = true;
@@ -41,9 +42,9 @@ namespace {
 using torch::headeronly::MemoryFormat;
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
-using Maybe = std::optional<Tensor>;
+using OptionalTensor = std::optional<Tensor>;
 
-// ---- Tensors to pointers ----
+// ---- Tensors to tasks ----
 
 bool is_channels_last(const Tensor& x) {
   if (x.is_contiguous()) return false;
@@ -53,15 +54,15 @@ bool is_channels_last(const Tensor& x) {
   return true;
 }
 
-Tensor without_gaps(const Tensor& x) {
+Tensor ensure_contiguous(const Tensor& x) {
   return x.is_contiguous() || is_channels_last(x) ? x : torch::stable::contiguous(x);
 }
 
-// `other` as it is, or copied to lie in memory as `x` does.
-Tensor laid_out_as(const Tensor& x, const Tensor& other) {
-  const bool last = is_channels_last(x);
-  if (last ? is_channels_last(other) : other.is_contiguous()) return other;
-  return torch::stable::contiguous(other, last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous);
+// `other` in the memory layout of `x`; copied only if it has another one.
+Tensor with_layout_of(const Tensor& x, const Tensor& other) {
+  const bool channels_last = is_channels_last(x);
+  if (channels_last ? is_channels_last(other) : other.is_contiguous()) return other;
+  return torch::stable::contiguous(other, channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous);
 }
 
 stylekit::DType dtype_of(const Tensor& x) {
@@ -69,49 +70,51 @@ stylekit::DType dtype_of(const Tensor& x) {
     case ScalarType::Float: return stylekit::DType::float32;
     case ScalarType::BFloat16: return stylekit::DType::bfloat16;
     case ScalarType::Half: return stylekit::DType::float16;
-    default: throw std::invalid_argument("stylekit's kernels take float32, bfloat16 and float16");
+    default: throw std::invalid_argument("stylekit's kernels support only float32, bfloat16 and float16");
   }
 }
 
-stylekit::Maps maps(const Tensor& x) {
+stylekit::FeatureMaps feature_maps(const Tensor& x) {
   return {x.const_data_ptr(), x.size(0), x.size(1), x.size(2) * x.size(3), is_channels_last(x), dtype_of(x)};
 }
 
-// For a result as large as x. A fresh one costs a page fault for every 4 KB, which takes longer than writing them: Linux is
-// asked for pages of 2 MB instead.
-Tensor result_like(const Tensor& x) {
-  Tensor result = torch::stable::empty_like(x);
+// An uninitialised output of x's size. Newly allocated memory costs one page fault per 4 KB, which takes longer than
+// writing the 4 KB, so Linux is asked for pages of 2 MB instead.
+Tensor empty_output_like(const Tensor& x) {
+  Tensor output = torch::stable::empty_like(x);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr std::uintptr_t PAGE = std::uintptr_t{1} << 21;
-  if (result.is_cpu()) {
-    const auto start = reinterpret_cast<std::uintptr_t>(result.mutable_data_ptr());
-    const std::uintptr_t end = start + static_cast<std::uintptr_t>(result.numel()) * result.element_size();
+  if (output.is_cpu()) {
+    const auto start = reinterpret_cast<std::uintptr_t>(output.mutable_data_ptr());
+    const std::uintptr_t end = start + static_cast<std::uintptr_t>(output.numel()) * output.element_size();
     const std::uintptr_t first = (start + PAGE - 1) / PAGE * PAGE, last = end / PAGE * PAGE;
     if (last > first + PAGE) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
   }
 #endif
-  return result;
+  return output;
 }
 
-Tensor per_plane(const Tensor& x) {
+Tensor empty_per_plane(const Tensor& x) {
   return torch::stable::new_empty(x, {x.size(0), x.size(1)}, ScalarType::Float);
 }
 
-Tensor nothing_like(const Tensor& x) { return torch::stable::new_empty(x, {0}); }
+Tensor empty_tensor_like(const Tensor& x) { return torch::stable::new_empty(x, {0}); }
 
-const float* read(const Tensor& x) { return static_cast<const float*>(x.const_data_ptr()); }
-float* write(const Tensor& x) { return static_cast<float*>(x.mutable_data_ptr()); }
+const float* floats(const Tensor& x) { return static_cast<const float*>(x.const_data_ptr()); }
+float* mutable_floats(const Tensor& x) { return static_cast<float*>(x.mutable_data_ptr()); }
 
-// Statistics and modulations: float32 without gaps.
-Tensor plain(const Tensor& x) {
-  const Tensor wide = x.scalar_type() == ScalarType::Float ? x : torch::stable::to(x, ScalarType::Float);
-  return torch::stable::contiguous(wide);
+// For statistics and modulations, which the kernels expect as contiguous float32.
+Tensor to_contiguous_float(const Tensor& x) {
+  const Tensor converted = x.scalar_type() == ScalarType::Float ? x : torch::stable::to(x, ScalarType::Float);
+  return torch::stable::contiguous(converted);
 }
 
-Maybe plain(const Maybe& x) { return x ? Maybe(plain(*x)) : std::nullopt; }
+OptionalTensor to_contiguous_float(const OptionalTensor& x) {
+  return x ? OptionalTensor(to_contiguous_float(*x)) : std::nullopt;
+}
 
-stylekit::Modulation modulation(const Maybe& scale, const Maybe& shift) {
-  return {scale ? read(*scale) : nullptr, shift ? read(*shift) : nullptr,
+stylekit::Modulation make_modulation(const OptionalTensor& scale, const OptionalTensor& shift) {
+  return {scale ? floats(*scale) : nullptr, shift ? floats(*shift) : nullptr,
           scale ? scale->numel() : shift ? shift->numel() : 1};
 }
 
@@ -138,10 +141,11 @@ void run(const Task& task, const Tensor& x) {
 #endif
 }
 
-// ---- What would read beyond a tensor's end ----
+// ---- Checks that prevent reads past a tensor's end ----
 
-void require(bool fits, const char* name) {
-  if (!fits) throw std::invalid_argument(std::string("stylekit's kernels: ") + name + " does not fit the maps");
+void require(bool matches, const char* name) {
+  if (!matches)
+    throw std::invalid_argument(std::string("stylekit's kernels: ") + name + " does not match the feature maps");
 }
 
 void require_like(const Tensor& x, const Tensor& other, const char* name) {
@@ -153,8 +157,8 @@ void require_per_plane(const Tensor& x, const Tensor& values, const char* name) 
   require(values.numel() == x.size(0) * x.size(1) && values.scalar_type() == ScalarType::Float, name);
 }
 
-void require_modulation(const Tensor& x, const Maybe& scale, const Maybe& shift) {
-  for (const Maybe& values : {scale, shift})
+void require_modulation(const Tensor& x, const OptionalTensor& scale, const OptionalTensor& shift) {
+  for (const OptionalTensor& values : {scale, shift})
     require(!values || values->numel() == x.size(1) || values->numel() == x.size(0) * x.size(1), "scale or shift");
   require(!scale || !shift || scale->numel() == shift->numel(), "scale or shift");
 }
@@ -162,33 +166,36 @@ void require_modulation(const Tensor& x, const Maybe& scale, const Maybe& shift)
 // ---- The operations ----
 
 std::tuple<Tensor, Tensor> channel_stats(const Tensor& features, double eps) {
-  const Tensor x = without_gaps(features), mean = per_plane(x), std = per_plane(x);
-  run(stylekit::ChannelStats{maps(x), static_cast<float>(eps), write(mean), write(std)}, x);
+  const Tensor x = ensure_contiguous(features), mean = empty_per_plane(x), std = empty_per_plane(x);
+  run(stylekit::ChannelStats{feature_maps(x), static_cast<float>(eps), mutable_floats(mean), mutable_floats(std)}, x);
   return {mean, std};
 }
 
 Tensor channel_stats_backward(const Tensor& grad_mean, const Tensor& grad_std, const Tensor& features,
                               const Tensor& mean, const Tensor& std) {
-  const Tensor x = without_gaps(features), grad_x = result_like(x);
-  const Tensor to_mean = plain(grad_mean), to_std = plain(grad_std);
-  for (const Tensor& values : {to_mean, to_std, mean, std}) require_per_plane(x, values, "a statistic");
-  run(stylekit::ChannelStatsBackward{maps(x), read(to_mean), read(to_std), read(mean), read(std),
-                                     grad_x.mutable_data_ptr()},
+  const Tensor x = ensure_contiguous(features), grad_x = empty_output_like(x);
+  const Tensor float_grad_mean = to_contiguous_float(grad_mean), float_grad_std = to_contiguous_float(grad_std);
+  for (const Tensor& values : {float_grad_mean, float_grad_std, mean, std})
+    require_per_plane(x, values, "a statistic");
+  run(stylekit::ChannelStatsBackward{feature_maps(x), floats(float_grad_mean), floats(float_grad_std), floats(mean),
+                                     floats(std), grad_x.mutable_data_ptr()},
       x);
   return grad_x;
 }
 
-std::tuple<Tensor, Tensor, Tensor> normalize(const Tensor& features, const Maybe& scale, const Maybe& shift,
-                                             const Maybe& residual, double eps, double alpha, double slope) {
+std::tuple<Tensor, Tensor, Tensor> normalize(const Tensor& features, const OptionalTensor& scale,
+                                             const OptionalTensor& shift, const OptionalTensor& residual, double eps,
+                                             double alpha, double slope) {
   require_modulation(features, scale, shift);
   if (residual) require_like(features, *residual, "residual");
-  const Tensor x = without_gaps(features), y = result_like(x);
-  const Tensor mean = per_plane(x), rstd = per_plane(x);
-  const Maybe by = plain(scale), to = plain(shift);
-  const Maybe added = residual ? Maybe(laid_out_as(x, *residual)) : std::nullopt;
-  run(stylekit::Normalize{maps(x), modulation(by, to), added ? added->const_data_ptr() : nullptr,
-                          static_cast<float>(eps), static_cast<float>(alpha), static_cast<float>(slope),
-                          y.mutable_data_ptr(), write(mean), write(rstd)},
+  const Tensor x = ensure_contiguous(features), y = empty_output_like(x);
+  const Tensor mean = empty_per_plane(x), rstd = empty_per_plane(x);
+  const OptionalTensor float_scale = to_contiguous_float(scale), float_shift = to_contiguous_float(shift);
+  const OptionalTensor dense_residual = residual ? OptionalTensor(with_layout_of(x, *residual)) : std::nullopt;
+  run(stylekit::Normalize{feature_maps(x), make_modulation(float_scale, float_shift),
+                          dense_residual ? dense_residual->const_data_ptr() : nullptr, static_cast<float>(eps),
+                          static_cast<float>(alpha), static_cast<float>(slope), y.mutable_data_ptr(),
+                          mutable_floats(mean), mutable_floats(rstd)},
       x);
   return {y, mean, rstd};
 }
@@ -198,49 +205,52 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> adain(const Tensor& content, 
   require(style.size(1) == content.size(1) && (style.size(0) == 1 || style.size(0) == content.size(0)) &&
               style.scalar_type() == content.scalar_type(),
           "style");
-  const Tensor x = without_gaps(content), by = without_gaps(style), y = result_like(x);
-  const Tensor mean = per_plane(x), rstd = per_plane(x), style_mean = per_plane(by), style_std = per_plane(by);
-  const auto small = static_cast<float>(eps);
-  const stylekit::ChannelStats stats{maps(by), small, write(style_mean), write(style_std)};
-  const stylekit::Normalize normalize{maps(x), modulation(style_std, style_mean), nullptr, small,
-                                      static_cast<float>(alpha), 1.0f, y.mutable_data_ptr(), write(mean), write(rstd)};
+  const Tensor x = ensure_contiguous(content), s = ensure_contiguous(style), y = empty_output_like(x);
+  const Tensor mean = empty_per_plane(x), rstd = empty_per_plane(x);
+  const Tensor style_mean = empty_per_plane(s), style_std = empty_per_plane(s);
+  const auto float_eps = static_cast<float>(eps);
+  const stylekit::ChannelStats stats{feature_maps(s), float_eps, mutable_floats(style_mean), mutable_floats(style_std)};
+  const stylekit::Normalize normalize{feature_maps(x), make_modulation(style_std, style_mean), nullptr, float_eps,
+                                      static_cast<float>(alpha), 1.0f, y.mutable_data_ptr(), mutable_floats(mean),
+                                      mutable_floats(rstd)};
   if (x.is_cpu() && !EMULATED && x.numel()) {
     stylekit::cpu::run(stats, normalize);
   } else {
-    run(stats, by);
+    run(stats, s);
     run(normalize, x);
   }
   return {y, mean, rstd, style_mean, style_std};
 }
 
-// `y`: the forward's result if it had both a residual and an activation. Only then is grad_residual not empty.
+// `y`: the forward's output if it had both a residual and an activation; otherwise grad_residual is empty.
 std::tuple<Tensor, Tensor, Tensor, Tensor> normalize_backward(const Tensor& grad_y, const Tensor& features,
-                                                              const Maybe& y, const Tensor& mean, const Tensor& rstd,
-                                                              const Maybe& scale, const Maybe& shift, double alpha,
+                                                              const OptionalTensor& y, const Tensor& mean,
+                                                              const Tensor& rstd, const OptionalTensor& scale,
+                                                              const OptionalTensor& shift, double alpha,
                                                               double slope) {
   require_modulation(features, scale, shift);
   require_like(features, grad_y, "grad");
   if (y) require_like(features, *y, "y");
   for (const Tensor& values : {mean, rstd}) require_per_plane(features, values, "a statistic");
-  const Tensor x = without_gaps(features), grad = laid_out_as(x, grad_y), grad_x = result_like(x);
-  const Tensor grad_residual = y ? result_like(x) : nothing_like(x);
-  const Tensor grad_scale = per_plane(x), grad_shift = per_plane(x);
-  const Maybe by = plain(scale), to = plain(shift);
-  const Maybe result = y ? Maybe(laid_out_as(x, *y)) : std::nullopt;
-  run(stylekit::NormalizeBackward{maps(x), grad.const_data_ptr(), result ? result->const_data_ptr() : nullptr,
-                                  read(mean), read(rstd), modulation(by, to), static_cast<float>(alpha),
-                                  static_cast<float>(slope), grad_x.mutable_data_ptr(),
-                                  y ? grad_residual.mutable_data_ptr() : nullptr, write(grad_scale),
-                                  write(grad_shift)},
+  const Tensor x = ensure_contiguous(features), grad = with_layout_of(x, grad_y), grad_x = empty_output_like(x);
+  const Tensor grad_residual = y ? empty_output_like(x) : empty_tensor_like(x);
+  const Tensor grad_scale = empty_per_plane(x), grad_shift = empty_per_plane(x);
+  const OptionalTensor float_scale = to_contiguous_float(scale), float_shift = to_contiguous_float(shift);
+  const OptionalTensor dense_y = y ? OptionalTensor(with_layout_of(x, *y)) : std::nullopt;
+  run(stylekit::NormalizeBackward{feature_maps(x), grad.const_data_ptr(), dense_y ? dense_y->const_data_ptr() : nullptr,
+                                  floats(mean), floats(rstd), make_modulation(float_scale, float_shift),
+                                  static_cast<float>(alpha), static_cast<float>(slope), grad_x.mutable_data_ptr(),
+                                  y ? grad_residual.mutable_data_ptr() : nullptr, mutable_floats(grad_scale),
+                                  mutable_floats(grad_shift)},
       x);
   return {grad_x, grad_residual, grad_scale, grad_shift};
 }
 
 Tensor gram(const Tensor& features, bool normalize) {
-  const Tensor x = without_gaps(features);
+  const Tensor x = ensure_contiguous(features);
   const double scale = normalize ? 1.0 / static_cast<double>(x.size(1) * x.size(2) * x.size(3)) : 1.0;
   const Tensor products = torch::stable::new_empty(x, {x.size(0), x.size(1), x.size(1)}, ScalarType::Float);
-  run(stylekit::Gram{maps(x), static_cast<float>(scale), write(products)}, x);
+  run(stylekit::Gram{feature_maps(x), static_cast<float>(scale), mutable_floats(products)}, x);
   return products;
 }
 

@@ -1,59 +1,64 @@
-// The kernels over channels-last maps, in which the values of a pixel lie one after another and a channel is a column.
+// The kernels over channels-last maps, in which the values of a pixel are adjacent and a channel is a column.
 //
-// Rows of few channels are taken several pixels at a time, as a wider row. The rows of a sample are cut into blocks by its
-// shape alone, so that results do not depend on the number of threads. A kernel is a few steps, each over all the blocks or
-// all the planes, with what they tell each other in buffers.
+// With few channels, several pixels form one wider row. The rows of a sample are divided into blocks by its shape
+// alone, so that results do not depend on the number of threads. A kernel is a few steps, each over all the blocks or
+// all the planes, which exchange intermediate results in buffers.
 #pragma once
 
-#include "../kernels.h"
+#include "../tasks.h"
 #include "isa.h"
 
 namespace stylekit::cpu {
 
-struct Columns {
-  std::int64_t repeat, width;      // pixels in a row, values in a row
-  std::int64_t rows, left;         // full rows of a sample, and the values behind them
-  std::int64_t blocks, per_block;  // of rows: 64 blocks at most, and no small ones, which cost more to add up
+struct ColumnPlan {
+  std::int64_t pixels_per_row, width;   // width: values per row
+  std::int64_t rows, remainder;         // full rows of a sample, and the values after them
+  std::int64_t blocks, rows_per_block;  // at most 64 blocks, and no small ones, which cost more to combine
 
-  explicit Columns(const Maps& x)
-      : repeat(x.channels < 64 ? (63 + x.channels) / x.channels : 1),
-        width(repeat * x.channels),
-        rows(x.pixels / repeat),
-        left((x.pixels - rows * repeat) * x.channels),
+  explicit ColumnPlan(const FeatureMaps& x)
+      : pixels_per_row(x.channels < 64 ? (63 + x.channels) / x.channels : 1),
+        width(pixels_per_row * x.channels),
+        rows(x.pixels / pixels_per_row),
+        remainder((x.pixels - rows * pixels_per_row) * x.channels),
         blocks(clamp(width < 1024 ? rows * width / 65536 : rows / 64, 1, 64)),
-        per_block((rows + blocks - 1) / blocks) {}
+        rows_per_block((rows + blocks - 1) / blocks) {}
 
-  [[gnu::always_inline]] static std::int64_t clamp(std::int64_t value, std::int64_t least, std::int64_t most) {
-    return value < least ? least : value > most ? most : value;
+  [[gnu::always_inline]] static std::int64_t clamp(std::int64_t value, std::int64_t low, std::int64_t high) {
+    return value < low ? low : value > high ? high : value;
   }
 
   [[gnu::always_inline]] std::int64_t rows_of(std::int64_t block) const {
-    const std::int64_t behind = rows - block * per_block;
-    return behind < 0 ? 0 : behind < per_block ? behind : per_block;
+    const std::int64_t remaining = rows - block * rows_per_block;
+    return remaining < 0 ? 0 : remaining < rows_per_block ? remaining : rows_per_block;
   }
 };
 
-// The numbers in the columns of a row: (samples, width) each.
-struct Numbers {
-  float *center, *factor, *offset, *by_h;
+// The coefficients of every column of a row: (samples, width) each.
+struct ColumnCoefficients {
+  float *center, *factor, *offset, *h_factor;
 };
 
-// What the steps write for each other.
+// Intermediate results, which later steps read.
 struct Buffers {
-  double* sums;               // (samples, blocks, 2, width)
-  float* room;                // (samples, blocks, 3, width): of one step only
-  Numbers forward, backward;  // the map of the forward, and that of the gradient
+  double* sums;                          // (samples, blocks, 2, width)
+  float* scratch;                        // (samples, blocks, 3, width): used within one step only
+  ColumnCoefficients forward, backward;  // of the forward's map, and of the gradient
 };
 
-// `prepare` and `combine` work over planes, `read` and `write` over the blocks of all samples.
+// `prepare` and `combine` run over planes, `read` and `write` over the blocks of all samples.
 enum class Step { prepare, read, combine, write };
 
+// Runs a step over planes or blocks begin ... end - 1.
 #define STYLEKIT_DECLARE(isa)                                                                                         \
   namespace isa {                                                                                                     \
-  void columns(const ChannelStats&, const Columns&, const Buffers&, Step, std::int64_t begin, std::int64_t end);      \
-  void columns(const ChannelStatsBackward&, const Columns&, const Buffers&, Step, std::int64_t, std::int64_t);        \
-  void columns(const Normalize&, const Columns&, const Buffers&, Step, std::int64_t begin, std::int64_t end);         \
-  void columns(const NormalizeBackward&, const Columns&, const Buffers&, Step, std::int64_t begin, std::int64_t end); \
+  void process_columns(const ChannelStats&, const ColumnPlan&, const Buffers&, Step, std::int64_t begin,              \
+                       std::int64_t end);                                                                             \
+  void process_columns(const ChannelStatsBackward&, const ColumnPlan&, const Buffers&, Step, std::int64_t begin,      \
+                       std::int64_t end);                                                                             \
+  void process_columns(const Normalize&, const ColumnPlan&, const Buffers&, Step, std::int64_t begin,                 \
+                       std::int64_t end);                                                                             \
+  void process_columns(const NormalizeBackward&, const ColumnPlan&, const Buffers&, Step, std::int64_t begin,         \
+                       std::int64_t end);                                                                             \
   }
 STYLEKIT_EACH_ISA(STYLEKIT_DECLARE)
 #undef STYLEKIT_DECLARE

@@ -1,8 +1,8 @@
 // The Gram matrix, one block at a time; see gram.h. Compiled once per instruction set.
 //
-// A block's channels are packed into panels: LANES channels by DEPTH pixels, the channels of a pixel side by side. The
-// same panels serve as the left factor, of which one channel is broadcast, and as the right one, of which a vector of
-// channels is loaded. Lanes without a channel or a pixel are zero.
+// A block's channels are packed into panels of LANES channels by DEPTH pixels, in which the channels of a pixel are
+// adjacent. The same panels serve as the left factor, of which one channel is broadcast, and as the right factor, of
+// which a vector of channels is loaded. Lanes without a channel or a pixel are zero.
 #include "gram.h"
 
 #include "vector.h"
@@ -10,7 +10,7 @@
 namespace stylekit::cpu::STYLEKIT_ISA {
 namespace {
 
-// The sums of ROWS channels by VECTORS * LANES channels stay in registers, beside the vectors they are made of.
+// Register tiling: the sums of ROWS channels by VECTORS * LANES channels stay in registers, with their operands.
 #if defined(__AVX512F__)
 constexpr int ROWS = 8, VECTORS = 2;
 #elif defined(__AVX2__)
@@ -24,36 +24,36 @@ constexpr std::int64_t PANEL = GramPlan::DEPTH * LANES;
 
 typedef double Doubles __attribute__((vector_size(LANES * 8)));
 
-// ---- What a lane of a panel holds ----
+// ---- Lane formats: what one 32-bit lane of a panel contains ----
 
 template <class T>
-inline Vec load_up_to(const T* from, std::int64_t count) {
-  return count >= LANES ? load(from) : load_some(from, static_cast<int>(count));
+inline Vec load_at_most(const T* from, std::int64_t count) {
+  return count >= LANES ? load(from) : load_partial(from, static_cast<int>(count));
 }
 
-// One pixel in float32.
-struct Single {
+// One pixel, in float32.
+struct Float32Lane {
   static constexpr int PIXELS = 1;
 
-  // From a plane of which `pixels` remain.
+  // Adjacent pixels of a plane, of which `pixels` remain.
   template <class T>
-  static Vec along(const T* plane, std::int64_t pixels) {
-    return load_up_to(plane, pixels);
+  static Vec load_pixels(const T* plane, std::int64_t pixels) {
+    return load_at_most(plane, pixels);
   }
-  // From a pixel of which `channels` remain; it is followed by others at a distance of `stride`.
+  // Adjacent channels of a pixel, of which `channels` remain; the next pixel is `stride` elements away.
   template <class T>
-  static Vec across(const T* pixel, std::int64_t channels, std::int64_t, std::int64_t) {
-    return load_up_to(pixel, channels);
+  static Vec load_channels(const T* pixel, std::int64_t channels, std::int64_t, std::int64_t) {
+    return load_at_most(pixel, channels);
   }
-  static void add_product(Vec& sum, Vec a, Vec b) { sum += a * b; }
+  static void multiply_add(Vec& sum, Vec a, Vec b) { sum += a * b; }
 };
 
 #if defined(__AVX512F__)
-// Two pixels in bfloat16, for processors that multiply such pairs and add them up in float32: twice the speed.
-struct Pair {
+// Two pixels in bfloat16, for AVX512-BF16, which multiplies such pairs and accumulates in float32: twice the speed.
+struct BFloat16PairLane {
   static constexpr int PIXELS = 2;
 
-  static Vec along(const BFloat16* plane, std::int64_t pixels) {
+  static Vec load_pixels(const BFloat16* plane, std::int64_t pixels) {
     Vec pairs = {};
     if (pixels >= 2 * LANES)
       std::memcpy(&pairs, plane, sizeof pairs);
@@ -61,143 +61,147 @@ struct Pair {
       std::memcpy(&pairs, plane, static_cast<std::size_t>(pixels) * sizeof(BFloat16));
     return pairs;
   }
-  static Vec across(const BFloat16* pixel, std::int64_t channels, std::int64_t stride, std::int64_t pixels) {
-    const Vec first = load_up_to(pixel, channels), second = pixels > 1 ? load_up_to(pixel + stride, channels) : Vec{};
+  static Vec load_channels(const BFloat16* pixel, std::int64_t channels, std::int64_t stride, std::int64_t pixels) {
+    const Vec first = load_at_most(pixel, channels);
+    const Vec second = pixels > 1 ? load_at_most(pixel + stride, channels) : Vec{};
     return reinterpret_cast<Vec>(reinterpret_cast<Bits>(first) >> 16 | reinterpret_cast<Bits>(second));
   }
-  // Not the intrinsic, which only functions compiled for such processors may use.
-  static void add_product(Vec& sum, Vec a, Vec b) { asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
+  // Inline assembly, because the intrinsic is available only to functions compiled for AVX512-BF16.
+  static void multiply_add(Vec& sum, Vec a, Vec b) { asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
 };
 #endif
 
 // ---- Packing ----
 
-inline Four low(Four a, Four b) { return Four{a[0], b[0], a[1], b[1]}; }
-inline Four high(Four a, Four b) { return Four{a[2], b[2], a[3], b[3]}; }
+inline Vec4 interleave_low(Vec4 a, Vec4 b) { return Vec4{a[0], b[0], a[1], b[1]}; }
+inline Vec4 interleave_high(Vec4 a, Vec4 b) { return Vec4{a[2], b[2], a[3], b[3]}; }
 
-// Four rows of four floats become the four columns of `to`.
-inline void transpose(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
-  Four row[4];
-  for (int r = 0; r < 4; ++r) std::memcpy(&row[r], from + r * from_stride, sizeof(Four));
-  const Four even[2] = {low(row[0], row[2]), high(row[0], row[2])};
-  const Four odd[2] = {low(row[1], row[3]), high(row[1], row[3])};
-  const Four column[4] = {low(even[0], odd[0]), high(even[0], odd[0]), low(even[1], odd[1]), high(even[1], odd[1])};
-  for (int c = 0; c < 4; ++c) std::memcpy(to + c * to_stride, &column[c], sizeof(Four));
+// Writes the four rows of four floats at `from` as the four columns of `to`.
+inline void transpose_4x4(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
+  Vec4 row[4];
+  for (int r = 0; r < 4; ++r) std::memcpy(&row[r], from + r * from_stride, sizeof(Vec4));
+  const Vec4 even[2] = {interleave_low(row[0], row[2]), interleave_high(row[0], row[2])};
+  const Vec4 odd[2] = {interleave_low(row[1], row[3]), interleave_high(row[1], row[3])};
+  const Vec4 column[4] = {interleave_low(even[0], odd[0]), interleave_high(even[0], odd[0]),
+                          interleave_low(even[1], odd[1]), interleave_high(even[1], odd[1])};
+  for (int c = 0; c < 4; ++c) std::memcpy(to + c * to_stride, &column[c], sizeof(Vec4));
 }
 
-// Planes one after another; four at a time, so that few streams are read at once. Lanes beyond those four stay as is.
-template <class Held, class T>
+// Contiguous maps: four planes at a time, so that few streams are read at once. Lanes of other channels are kept.
+template <class LaneFormat, class T>
 void pack_planes(const T* from, std::int64_t stride, std::int64_t channels, std::int64_t pixels, float* panels) {
   for (std::int64_t c = 0; c < channels; c += 4) {
     float* to = panels + c / LANES * PANEL + c % LANES;
-    for (std::int64_t pixel = 0; pixel < pixels; pixel += LANES * Held::PIXELS, to += LANES * LANES) {
+    for (std::int64_t pixel = 0; pixel < pixels; pixel += LANES * LaneFormat::PIXELS, to += LANES * LANES) {
       alignas(sizeof(Vec)) float rows[4][LANES];
       for (int r = 0; r < 4; ++r)
-        store(rows[r], c + r < channels ? Held::along(from + (c + r) * stride + pixel, pixels - pixel) : Vec{});
-      for (int part = 0; part < LANES; part += 4) transpose(rows[0] + part, LANES, to + part * LANES, LANES);
+        store(rows[r],
+              c + r < channels ? LaneFormat::load_pixels(from + (c + r) * stride + pixel, pixels - pixel) : Vec{});
+      for (int part = 0; part < LANES; part += 4) transpose_4x4(rows[0] + part, LANES, to + part * LANES, LANES);
     }
   }
 }
 
-// Channels last: they are side by side already.
-template <class Held, class T>
+// Channels-last maps: the channels of a pixel are adjacent already.
+template <class LaneFormat, class T>
 void pack_pixels(const T* from, std::int64_t stride, std::int64_t channels, std::int64_t pixels, float* panels) {
-  for (std::int64_t pixel = 0; pixel < pixels; pixel += Held::PIXELS, panels += LANES)
+  for (std::int64_t pixel = 0; pixel < pixels; pixel += LaneFormat::PIXELS, panels += LANES)
     for (std::int64_t c = 0; c < channels; c += LANES)
-      store(panels + c / LANES * PANEL, Held::across(from + pixel * stride + c, channels - c, stride, pixels - pixel));
+      store(panels + c / LANES * PANEL,
+            LaneFormat::load_channels(from + pixel * stride + c, channels - c, stride, pixels - pixel));
 }
 
-// From element `at` of x on.
-template <class Held, class T>
-void pack(const Maps& x, std::int64_t at, std::int64_t channels, std::int64_t pixels, float* panels) {
+// Packs channels and pixels of x from element `at` on.
+template <class LaneFormat, class T>
+void pack(const FeatureMaps& x, std::int64_t at, std::int64_t channels, std::int64_t pixels, float* panels) {
   const T* from = static_cast<const T*>(x.data) + at;
   if (x.channels_last)
-    pack_pixels<Held>(from, x.channels, channels, pixels, panels);
+    pack_pixels<LaneFormat>(from, x.channels, channels, pixels, panels);
   else
-    pack_planes<Held>(from, x.pixels, channels, pixels, panels);
+    pack_planes<LaneFormat>(from, x.pixels, channels, pixels, panels);
 }
 
 // ---- Multiplying ----
 
-// The features to be packed next. Tiles ask the cache for them while they multiply, or packing would wait for memory.
-// Addresses are integers, because those of the last pixels and channels lead past the end: fetching there is harmless.
-struct Ahead {
+// Prefetches the features that are packed next while tiles are multiplied; otherwise packing would wait for memory.
+// Addresses are integers, because the last ones are past the end of the maps, where a prefetch is harmless.
+struct Prefetch {
   std::uintptr_t first;
-  std::uint64_t channel, near, far;  // distances in bytes
+  std::uint64_t channel_stride, inner_stride, outer_stride;  // in bytes
 
-  Ahead(const Maps& x, std::int64_t at) {
+  Prefetch(const FeatureMaps& x, std::int64_t at) {
     const std::uint64_t size = x.dtype == DType::float32 ? 4 : 2;
     const std::uint64_t pixel = size * static_cast<std::uint64_t>(x.channels_last ? x.channels : 1);
-    channel = size * static_cast<std::uint64_t>(x.channels_last ? 1 : x.pixels);
+    channel_stride = size * static_cast<std::uint64_t>(x.channels_last ? 1 : x.pixels);
     first = reinterpret_cast<std::uintptr_t>(x.data) + size * static_cast<std::uint64_t>(at);
-    near = x.channels_last ? pixel : channel;
-    far = ROWS * pixel;
+    inner_stride = x.channels_last ? pixel : channel_stride;
+    outer_stride = ROWS * pixel;
   }
 
-  // For k = 0 ... DEPTH - 1: ROWS channels of DEPTH pixels.
-  void fetch(std::int64_t skipped, std::int64_t k) const {
-    const std::uint64_t step = static_cast<std::uint64_t>(k), c = static_cast<std::uint64_t>(skipped);
-    const std::uintptr_t address = first + c * channel + step % ROWS * near + step / ROWS * far;
+  // Called for k = 0 ... DEPTH - 1, it covers ROWS channels, from `channel` on, of DEPTH pixels.
+  void fetch(std::int64_t channel, std::int64_t k) const {
+    const std::uint64_t step = static_cast<std::uint64_t>(k), c = static_cast<std::uint64_t>(channel);
+    const std::uintptr_t address = first + c * channel_stride + step % ROWS * inner_stride + step / ROWS * outer_stride;
     __builtin_prefetch(reinterpret_cast<const void*>(address), 0, 2);
   }
 };
 
-// Two packed sets of channels, the same one on the diagonal, and where scale * left * right^T is added.
+// A product of packed channels: sums += scale * left * right^T. On the diagonal, left and right are the same.
 struct Product {
   const float* left;
   const float* right;
-  std::int64_t rows, columns, depth;  // depth: how many lanes of a channel
-  Ahead left_ahead, right_ahead;
+  std::int64_t rows, columns, depth;  // depth: lanes per channel
+  Prefetch left_prefetch, right_prefetch;
   float scale;
   float* sums;
   std::int64_t stride;
 };
 
-// Moved as bits, because a pair is not to be treated as the float that it looks like.
-inline Vec in_all_lanes(const float* from) {
+// Copied as bits, because a pair of bfloat16 must not pass through float operations.
+inline Vec broadcast_bits(const float* from) {
   std::uint32_t bits;
   std::memcpy(&bits, from, sizeof bits);
   return reinterpret_cast<Vec>(bits - Bits{});
 }
 
-// ROWS rows by `V` whole panels.
-template <class Held, int V>
+// One register tile: ROWS rows by `V` whole panels.
+template <class LaneFormat, int V>
 void multiply_tile(const Product& p, std::int64_t row, std::int64_t column) {
   const float* left = p.left + row / LANES * PANEL + row % LANES;
   const float* right = p.right + column / LANES * PANEL;
-  const Ahead ahead = column == 0 ? p.left_ahead : p.right_ahead;
+  const Prefetch prefetch = column == 0 ? p.left_prefetch : p.right_prefetch;
   const std::int64_t depth = p.depth;
   Vec tile[ROWS][V] = {};
   for (std::int64_t k = 0; k < depth; ++k) {
-    for (int i = 0; i < Held::PIXELS; ++i) ahead.fetch(row, k * Held::PIXELS + i);
+    for (int i = 0; i < LaneFormat::PIXELS; ++i) prefetch.fetch(row, k * LaneFormat::PIXELS + i);
     Vec by[V];
     for (int v = 0; v < V; ++v) by[v] = load(right + v * PANEL + k * LANES);
     for (int r = 0; r < ROWS; ++r) {
-      const Vec value = in_all_lanes(left + k * LANES + r);
-      for (int v = 0; v < V; ++v) Held::add_product(tile[r][v], value, by[v]);
+      const Vec value = broadcast_bits(left + k * LANES + r);
+      for (int v = 0; v < V; ++v) LaneFormat::multiply_add(tile[r][v], value, by[v]);
     }
   }
   for (int r = 0; r < ROWS; ++r)
     for (int v = 0; v < V; ++v) {
       float* sum = p.sums + (row + r) * p.stride + column + v * LANES;
-      store(sum, load(sum) + tile[r][v] * all(p.scale));
+      store(sum, load(sum) + tile[r][v] * broadcast(p.scale));
     }
 }
 
-// The left panels pass by VECTORS of the right ones, which stay in the nearest cache.
-template <class Held>
+// All the left panels are multiplied by VECTORS of the right ones, which stay in the L1 cache, then by the next ones.
+template <class LaneFormat>
 void multiply(const Product& p) {
   const bool on_diagonal = p.left == p.right;
   for (std::int64_t column = 0; column < p.columns; column += VECTORS * LANES)
     for (std::int64_t row = on_diagonal ? column : 0; row < p.rows; row += ROWS) {
-      const std::int64_t end = on_diagonal ? smaller(p.columns, row + ROWS) : p.columns;
-      const std::int64_t vectors = divide_up(end - column, LANES);
+      const std::int64_t end = on_diagonal ? min(p.columns, row + ROWS) : p.columns;
+      const std::int64_t vectors = ceil_div(end - column, LANES);
       if (vectors >= VECTORS)
-        multiply_tile<Held, VECTORS>(p, row, column);
+        multiply_tile<LaneFormat, VECTORS>(p, row, column);
       else if (vectors == 2)
-        multiply_tile<Held, 2>(p, row, column);
+        multiply_tile<LaneFormat, 2>(p, row, column);
       else
-        multiply_tile<Held, 1>(p, row, column);
+        multiply_tile<LaneFormat, 1>(p, row, column);
     }
 }
 
@@ -206,20 +210,20 @@ void multiply(const Product& p) {
 struct Block {
   std::int64_t row, column, rows, columns;  // in channels
 
-  // The blocks below the diagonal come first: they are twice the work of those on it.
-  Block(const Maps& x, const GramPlan& plan, std::int64_t pair) {
+  // The blocks below the diagonal come first: they take twice the work of those on it.
+  Block(const FeatureMaps& x, const GramPlan& plan, std::int64_t pair) {
     std::int64_t i = 1, j = pair;
     while (i < plan.blocks && j >= i) j -= i++;
     if (i == plan.blocks) i = j;
     row = i * plan.edge;
     column = j * plan.edge;
-    rows = smaller(plan.edge, x.channels - row);
-    columns = smaller(plan.edge, x.channels - column);
+    rows = min(plan.edge, x.channels - row);
+    columns = min(plan.edge, x.channels - column);
   }
   bool on_diagonal() const { return row == column; }
 };
 
-// sums[0 ... size) += those of the other slices, in order.
+// Adds the other slices' sums to the first `size` ones, in order.
 void add_slices(float* sums, std::int64_t slices, std::int64_t size) {
   for (std::int64_t i = 0; i < size; i += LANES) {
     Doubles total = {};
@@ -232,17 +236,17 @@ void add_slices(float* sums, std::int64_t slices, std::int64_t size) {
 void transpose_square(float* square, std::int64_t edge) {
   for (std::int64_t i = 0; i < edge; i += 4)
     for (std::int64_t j = 0; j <= i; j += 4) {
-      float *below = square + i * edge + j, *above = square + j * edge + i, turned[16];
-      transpose(below, edge, turned, 4);
-      transpose(above, edge, below, edge);
-      for (int r = 0; r < 4; ++r) std::memcpy(above + r * edge, turned + 4 * r, sizeof(Four));
+      float *below = square + i * edge + j, *above = square + j * edge + i, transposed[16];
+      transpose_4x4(below, edge, transposed, 4);
+      transpose_4x4(above, edge, below, edge);
+      for (int r = 0; r < 4; ++r) std::memcpy(above + r * edge, transposed + 4 * r, sizeof(Vec4));
     }
 }
 
-template <class Held, class T>
-void add_pixels(const Gram& task, const GramPlan& plan, std::int64_t sample, const Block& block, std::int64_t begin,
-                std::int64_t end, float* packed, float* sums) {
-  const Maps& x = task.x;
+template <class LaneFormat, class T>
+void accumulate_pixels(const Gram& task, const GramPlan& plan, std::int64_t sample, const Block& block,
+                       std::int64_t begin, std::int64_t end, float* packed, float* sums) {
+  const FeatureMaps& x = task.x;
   const auto element = [&](std::int64_t channel, std::int64_t pixel) {
     const std::int64_t within = x.channels_last ? pixel * x.channels + channel : channel * x.pixels + pixel;
     return sample * x.channels * x.pixels + within;
@@ -251,12 +255,12 @@ void add_pixels(const Gram& task, const GramPlan& plan, std::int64_t sample, con
   float* right = block.on_diagonal() ? left : packed + plan.edge * GramPlan::DEPTH;
   if (block.rows % LANES) std::memset(left + block.rows / LANES * PANEL, 0, PANEL * sizeof(float));
   for (std::int64_t pixel = begin; pixel < end; pixel += GramPlan::DEPTH) {
-    const std::int64_t pixels = smaller(GramPlan::DEPTH, end - pixel), next = pixel + pixels;
-    pack<Held, T>(x, element(block.row, pixel), block.rows, pixels, left);
-    if (!block.on_diagonal()) pack<Held, T>(x, element(block.column, pixel), block.columns, pixels, right);
-    multiply<Held>({left, right, block.rows, block.columns, divide_up(pixels, Held::PIXELS),
-                    Ahead(x, element(block.row, next)), Ahead(x, element(block.column, next)), task.scale, sums,
-                    plan.edge});
+    const std::int64_t pixels = min(GramPlan::DEPTH, end - pixel), next = pixel + pixels;
+    pack<LaneFormat, T>(x, element(block.row, pixel), block.rows, pixels, left);
+    if (!block.on_diagonal()) pack<LaneFormat, T>(x, element(block.column, pixel), block.columns, pixels, right);
+    multiply<LaneFormat>({left, right, block.rows, block.columns, ceil_div(pixels, LaneFormat::PIXELS),
+                          Prefetch(x, element(block.row, next)), Prefetch(x, element(block.column, next)), task.scale,
+                          sums, plan.edge});
   }
 }
 
@@ -265,14 +269,15 @@ void add_pixels(const Gram& task, const GramPlan& plan, std::int64_t sample, con
 void gram_slice(const Gram& task, const GramPlan& plan, std::int64_t sample, std::int64_t pair, std::int64_t slice,
                 float* packed, float* sums) {
   const Block block(task.x, plan, pair);
-  const std::int64_t begin = slice * plan.slice_pixels, end = smaller(begin + plan.slice_pixels, task.x.pixels);
+  const std::int64_t begin = slice * plan.slice_pixels, end = min(begin + plan.slice_pixels, task.x.pixels);
   std::memset(sums, 0, static_cast<std::size_t>(plan.sums_floats()) * sizeof(float));
 #if defined(__AVX512F__)
   if (task.x.dtype == DType::bfloat16 && __builtin_cpu_supports("avx512bf16"))
-    return add_pixels<Pair, BFloat16>(task, plan, sample, block, begin, end, packed, sums);
+    return accumulate_pixels<BFloat16PairLane, BFloat16>(task, plan, sample, block, begin, end, packed, sums);
 #endif
-  with_type(task.x.dtype, [&](auto* type) {
-    add_pixels<Single, std::remove_pointer_t<decltype(type)>>(task, plan, sample, block, begin, end, packed, sums);
+  dispatch_dtype(task.x.dtype, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    accumulate_pixels<Float32Lane, T>(task, plan, sample, block, begin, end, packed, sums);
   });
 }
 

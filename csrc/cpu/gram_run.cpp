@@ -1,26 +1,26 @@
-// The Gram matrix: its plan, and the items handed out to torch's threads.
+// The Gram matrix: its plan, and the division of its work items among torch's threads.
 #include <algorithm>
 #include <atomic>
 #include <memory>
 #include <vector>
 
 #include "gram.h"
-#include "hand_out.h"
-#include "kernels.h"
+#include "parallel.h"
+#include "run.h"
 
 namespace stylekit::cpu {
 namespace {
 
-constexpr std::int64_t ENOUGH_ITEMS = 32;
-constexpr std::int64_t SHORTEST_SLICE = 4 * GramPlan::DEPTH;   // else adding up the slices shows
-constexpr std::int64_t LONGEST_SLICE = 128 * GramPlan::DEPTH;  // else the error of float32 sums does
-constexpr double WORTH_A_THREAD = 1e6;                         // multiplications, in the time of waking a thread
+constexpr std::int64_t MIN_ITEMS = 32;
+constexpr std::int64_t MIN_SLICE = 4 * GramPlan::DEPTH;    // shorter slices: adding them up takes noticeable time
+constexpr std::int64_t MAX_SLICE = 128 * GramPlan::DEPTH;  // longer slices: the error of float32 sums grows
+constexpr double MIN_PRODUCTS_PER_THREAD = 1e6;            // they take about as long as waking a thread
 
-// `count` arrays of floats, each beginning a cache line. They are not initialized: a thread touches what it uses.
-class Arrays {
+// `count` arrays of floats, each aligned to a cache line. They are not initialised: a thread touches only what it uses.
+class AlignedArrays {
  public:
-  Arrays(std::int64_t count, std::int64_t floats)
-      : lines_(divide_up(floats, 16)), memory_(new Line[static_cast<std::size_t>(count * lines_)]) {}
+  AlignedArrays(std::int64_t count, std::int64_t floats)
+      : lines_(ceil_div(floats, 16)), memory_(new Line[static_cast<std::size_t>(count * lines_)]) {}
   float* operator[](std::int64_t i) const { return memory_[static_cast<std::size_t>(i * lines_)].floats; }
 
  private:
@@ -31,32 +31,33 @@ class Arrays {
   std::unique_ptr<Line[]> memory_;
 };
 
-std::int64_t workers(const Maps& x, std::int64_t items) {
-  const double work = 0.5 * static_cast<double>(x.planes()) * static_cast<double>(x.channels * x.pixels);
+std::int64_t thread_count(const FeatureMaps& x, std::int64_t items) {
+  const double products = 0.5 * static_cast<double>(x.planes()) * static_cast<double>(x.channels * x.pixels);
   const std::int64_t threads = torch::stable::get_num_threads();
-  return std::min({threads, items, 1 + static_cast<std::int64_t>(work / WORTH_A_THREAD)});
+  return std::min({threads, items, 1 + static_cast<std::int64_t>(products / MIN_PRODUCTS_PER_THREAD)});
 }
 
 }  // namespace
 
-GramPlan::GramPlan(const Maps& x) {
-  edge = std::min(divide_up(x.channels, 16) * 16, EDGE);
-  blocks = divide_up(x.channels, edge);
+GramPlan::GramPlan(const FeatureMaps& x) {
+  edge = std::min(ceil_div(x.channels, 16) * 16, EDGE);
+  blocks = ceil_div(x.channels, edge);
   pairs = blocks * (blocks + 1) / 2;
-  const std::int64_t most = divide_up(x.pixels, SHORTEST_SLICE), least = divide_up(x.pixels, LONGEST_SLICE);
-  const std::int64_t wanted = std::clamp(divide_up(ENOUGH_ITEMS, x.samples * pairs), least, most);
-  slice_pixels = divide_up(divide_up(x.pixels, wanted), DEPTH) * DEPTH;
-  slices = divide_up(x.pixels, slice_pixels);
+  const std::int64_t max_slices = ceil_div(x.pixels, MIN_SLICE), min_slices = ceil_div(x.pixels, MAX_SLICE);
+  const std::int64_t target = std::clamp(ceil_div(MIN_ITEMS, x.samples * pairs), min_slices, max_slices);
+  slice_pixels = ceil_div(ceil_div(x.pixels, target), DEPTH) * DEPTH;
+  slices = ceil_div(x.pixels, slice_pixels);
 }
 
 void run(const Gram& task) {
   const GramPlan plan(task.x);
-  const std::int64_t all = task.x.samples * plan.pairs, items = all * plan.slices, threads = workers(task.x, items);
+  const std::int64_t blocks = task.x.samples * plan.pairs, items = blocks * plan.slices;
+  const std::int64_t threads = thread_count(task.x, items);
   const bool sliced = plan.slices > 1;
-  const Arrays packed(threads, plan.packed_floats()), sums(sliced ? items : threads, plan.sums_floats());
-  std::vector<std::atomic<std::int64_t>> done(static_cast<std::size_t>(all));  // slices of each block
+  const AlignedArrays packed(threads, plan.packed_floats()), sums(sliced ? items : threads, plan.sums_floats());
+  std::vector<std::atomic<std::int64_t>> done(static_cast<std::size_t>(blocks));  // slices of each block
 
-  hand_out(threads, items, 1, [&](std::int64_t thread, std::int64_t item, std::int64_t) {
+  parallel_for_dynamic(threads, items, 1, [&](std::int64_t thread, std::int64_t item, std::int64_t) {
     const std::int64_t block = item / plan.slices, slice = item % plan.slices;
     const std::int64_t sample = block / plan.pairs, pair = block % plan.pairs;
     STYLEKIT_ON_BEST_ISA(gram_slice(task, plan, sample, pair, slice, packed[thread], sums[sliced ? item : thread]));

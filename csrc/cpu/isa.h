@@ -1,8 +1,8 @@
-// The instruction sets that the inner loops are compiled for, and the choice among them when the program runs.
+// The instruction sets that the inner loops are compiled for, and the choice among them at run time.
 //
-// planes.cpp, columns.cpp and gram.cpp are compiled once per set, each time into a namespace of that name. They include no header
-// with inline functions of others: the linker keeps one copy of those, and it could be one that this machine lacks the
-// instructions for.
+// planes.cpp, columns.cpp and gram.cpp are compiled once per instruction set, each time into a namespace of that name.
+// They avoid other headers' inline functions: the linker keeps one copy of such a function, which could contain
+// instructions that this machine lacks.
 #pragma once
 
 #if defined(__x86_64__)
@@ -20,7 +20,7 @@ namespace stylekit::cpu {
 
 enum class Isa { portable, avx2, avx512 };
 
-// The best set of this machine; STYLEKIT_ISA=portable|avx2|avx512 in the environment asks for a lesser one.
+// The best instruction set of this machine. STYLEKIT_ISA=portable|avx2|avx512 in the environment selects a lesser one.
 Isa best_isa();
 
 const char* name(Isa);

@@ -1,12 +1,12 @@
-// A vector of floats as wide as the instruction set's registers, and its loads and stores for each element type.
-// For what is compiled once per instruction set only: everything is inside the namespace of the instruction set.
+// A vector of floats as wide as the instruction set's registers, with loads and stores for each element type.
+// Only for the files that are compiled once per instruction set: everything is in the instruction set's namespace.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 
-#include "../kernels.h"
+#include "../tasks.h"
 
 #if defined(__F16C__)
 #include <immintrin.h>
@@ -39,20 +39,20 @@ struct Float16 {
   std::uint16_t bits;
 };
 
-inline Vec all(float value) { return value - Vec{}; }
+inline Vec broadcast(float value) { return value - Vec{}; }
 
-typedef float Four __attribute__((vector_size(16)));
-typedef float Eight __attribute__((vector_size(32)));
+typedef float Vec4 __attribute__((vector_size(16)));
+typedef float Vec8 __attribute__((vector_size(32)));
 
-inline float sum(Four v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+inline float horizontal_sum(Vec4 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 #if defined(__AVX2__)
-inline float sum(Eight v) {
-  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7));
+inline float horizontal_sum(Vec8 v) {
+  return horizontal_sum(__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7));
 }
 #endif
 #if defined(__AVX512F__)
-inline float sum(Vec v) {
-  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+inline float horizontal_sum(Vec v) {
+  return horizontal_sum(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
              __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
 }
 #endif
@@ -86,7 +86,7 @@ inline void store(BFloat16* to, Vec v) {
 // ---- float16 ----
 
 #if defined(__AVX512F__)
-// With a mask, though all lanes are wanted: gcc 12 takes the intrinsics without one for uninitialised.
+// The masked intrinsics with a full mask: gcc 12 warns that the unmasked ones use an uninitialised value.
 inline Vec load(const Float16* from) {
   return reinterpret_cast<Vec>(_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
 }
@@ -105,7 +105,7 @@ inline void store(Float16* to, Vec v) {
 }
 #else
 inline float widen(std::uint16_t half) {
-  // Shifted into a float's fields, the value is too small by 2^112, subnormals included.
+  // With its bits shifted into a float's fields, the value is too small by a factor of 2^112, subnormals included.
   std::uint32_t bits = static_cast<std::uint32_t>(half & 0x7fffu) << 13;
   float magnitude;
   std::memcpy(&magnitude, &bits, 4);
@@ -123,8 +123,8 @@ inline std::uint16_t narrow(float value) {
   const std::uint32_t sign = (bits >> 16) & 0x8000u;
   bits &= 0x7fffffffu;
   if (bits > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);
-  if (bits >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // rounds to 65536 and more
-  if (bits < 0x38800000u) {  // subnormal: adding 0.5 leaves the half's bits, rounded, at the bottom
+  if (bits >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // would round to 65536 or more
+  if (bits < 0x38800000u) {  // subnormal: adding 0.5 leaves the rounded half in the lowest bits
     float magnitude;
     std::memcpy(&magnitude, &bits, 4);
     magnitude += 0.5f;
@@ -145,26 +145,26 @@ inline void store(Float16* to, Vec v) {
 }
 #endif
 
-// ---- The last few of a row ----
+// ---- The end of a row ----
 
-// The first `count` elements; the other lanes are zero.
+// Loads the first `count` elements; the other lanes are zero.
 template <class T>
-inline Vec load_some(const T* from, int count) {
+inline Vec load_partial(const T* from, int count) {
   T padded[LANES] = {};
   std::memcpy(padded, from, static_cast<unsigned>(count) * sizeof(T));
   return load(padded);
 }
 
 template <class T>
-inline void store_some(T* to, Vec v, int count) {
+inline void store_partial(T* to, Vec v, int count) {
   T padded[LANES];
   store(padded, v);
   std::memcpy(to, padded, static_cast<unsigned>(count) * sizeof(T));
 }
 
-// Calls `body` with a null pointer of the C++ type that the element type stands for.
+// Calls `body` with a null pointer to the C++ type of the elements.
 template <class Body>
-inline void with_type(DType dtype, const Body& body) {
+inline void dispatch_dtype(DType dtype, const Body& body) {
   if (dtype == DType::float32) body(static_cast<float*>(nullptr));
   if (dtype == DType::bfloat16) body(static_cast<BFloat16*>(nullptr));
   if (dtype == DType::float16) body(static_cast<Float16*>(nullptr));

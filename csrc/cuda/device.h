@@ -1,4 +1,4 @@
-// What the kernels may use: CUDA's own where nvcc compiles them, an emulation of the same where g++ does.
+// The device functions that the kernels use: CUDA's own when nvcc compiles them, their emulation when g++ does.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,10 @@
 #include <string>
 #include <type_traits>
 
-#include "../kernels.h"
+#include "../tasks.h"
 
 #ifdef STYLEKIT_EMULATED
-#include "emulator.h"
+#include "emulator.h"  // in tests/native
 #else
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -19,7 +19,7 @@
 
 #include <atomic>
 
-// Shared memory: an array of a block, and the block's dynamic part. Macros, as the emulator allocates what they name.
+// Shared memory: a block's array, and the block's dynamic shared memory. Macros, because the emulator allocates it.
 #define STYLEKIT_SHARED(type, name, count) __shared__ type name[count]
 #define STYLEKIT_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 #endif
@@ -53,14 +53,14 @@ __device__ __forceinline__ void narrow(float v, bfloat16& to) {
 __device__ __forceinline__ void narrow(float v, float16& to) { to.bits = __half_as_ushort(__float2half_rn(v)); }
 #endif
 
-// ---- Packs: N elements that move as one, 16 bytes of them or a single one ----
+// ---- Packs: N elements that are loaded and stored at once, 16 bytes of them or a single one ----
 
 template <class T>
-constexpr int FULL = 16 / static_cast<int>(sizeof(T));
+constexpr int PACK_WIDTH = 16 / static_cast<int>(sizeof(T));
 
 template <class T, int N>
 struct Pack {
-  static_assert(N == 1 || N == FULL<T>);
+  static_assert(N == 1 || N == PACK_WIDTH<T>);
   using Raw = std::conditional_t<N == 1, T, uint4>;
   Raw raw;
 
@@ -79,7 +79,7 @@ struct Pack {
   }
 };
 
-// Pack number `index`. What a kernel reads this way no one may write while it runs.
+// Loads pack number `index`. The memory must not be written while the kernel runs.
 template <class T, int N>
 __device__ __forceinline__ Pack<T, N> load(const void* base, std::int64_t index) {
   using Raw = typename Pack<T, N>::Raw;
@@ -101,21 +101,21 @@ __device__ __forceinline__ void store(void* base, std::int64_t index, const Pack
 
 // ---- The activation ----
 
-// What is above zero, or NaN; the rest times slope, of which nothing is left if that is 0, be it infinite.
-__device__ __forceinline__ float let_through(float by, float value, float slope) {
-  return by <= 0.0f ? (slope == 0.0f ? 0.0f : slope * value) : value;
+// `value` where `input` is above zero or NaN, elsewhere slope * value. A slope of 0 gives 0, even for infinities.
+__device__ __forceinline__ float leaky_relu_mask(float input, float value, float slope) {
+  return input <= 0.0f ? (slope == 0.0f ? 0.0f : slope * value) : value;
 }
 
 // ---- Reductions ----
 
 __device__ __forceinline__ float warp_sum(float v) {
 #pragma unroll
-  for (int apart = 16; apart > 0; apart /= 2) v += __shfl_xor_sync(0xffffffffu, v, apart);
+  for (int offset = 16; offset > 0; offset /= 2) v += __shfl_xor_sync(0xffffffffu, v, offset);
   return v;
 }
 
-// The sum over the row of threads that works on one plane: a warp, or else the whole block. `partial` is shared, has 32
-// places for each value, and is not used for anything before or after. Every thread gets the sums.
+// The sum over the row of threads that processes one plane: a warp, or the whole block. `partial` is shared memory,
+// with 32 elements for each value, and must not be used for anything else. Every thread gets the sums.
 template <int VALUES>
 __device__ __forceinline__ void row_sum(float (&v)[VALUES], float* partial) {
 #pragma unroll
@@ -131,19 +131,19 @@ __device__ __forceinline__ void row_sum(float (&v)[VALUES], float* partial) {
   for (int i = 0; i < VALUES; ++i) v[i] = warp_sum(lane < blockDim.x / 32 ? partial[i * 32 + lane] : 0.0f);
 }
 
-// ---- Copies that go on while the thread does other things: 16 bytes from global to shared memory ----
+// ---- Asynchronous copies: 16 bytes from global to shared memory ----
 
-// Zeros instead of what is at `from` unless `wanted`.
-__device__ __forceinline__ void copy_async(void* to, const void* from, bool wanted = true) {
+// Copies from `from` if `valid`, else writes zeros.
+__device__ __forceinline__ void copy_async(void* to, const void* from, bool valid = true) {
 #ifdef STYLEKIT_EMULATED
-  emulator::copy_async(to, from, wanted);
+  emulator::copy_async(to, from, valid);
 #else
   const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(address), "l"(from), "r"(wanted ? 16 : 0));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(address), "l"(from), "r"(valid ? 16 : 0));
 #endif
 }
 
-// Closes a group of copies.
+// Commits the copies so far as a group.
 __device__ __forceinline__ void copy_commit() {
 #ifdef STYLEKIT_EMULATED
   emulator::copy_commit();
@@ -152,7 +152,7 @@ __device__ __forceinline__ void copy_commit() {
 #endif
 }
 
-// Waits for this thread's groups, but for the latest `PENDING`.
+// Waits for this thread's groups, except for the latest `PENDING`.
 template <int PENDING>
 __device__ __forceinline__ void copy_wait() {
 #ifdef STYLEKIT_EMULATED
@@ -162,10 +162,10 @@ __device__ __forceinline__ void copy_wait() {
 #endif
 }
 
-// ---- Tensor cores: fragments as the PTX manual lays them out for m16n8k16 ----
+// ---- Tensor cores: fragments in the PTX manual's layout for m16n8k16 ----
 
-// Four 8x8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8. Each lane gets two
-// neighbours of row lane / 4 of each matrix, or, transposed, of its column lane / 4.
+// Loads four 8x8 matrices of 16-bit elements. Lane l passes the address of row l % 8 of matrix l / 8. Each lane gets
+// two adjacent elements of row lane / 4 of each matrix, or, if transposed, of column lane / 4.
 template <bool TRANSPOSED>
 __device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], const void* row) {
 #ifdef STYLEKIT_EMULATED
@@ -185,7 +185,7 @@ __device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], const void
 #endif
 }
 
-// d += a b, with a of 16 x 16, b of 16 x 8.
+// d += a b, where a is 16 x 16 and b is 16 x 8.
 template <class T>
 __device__ __forceinline__ void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                              std::uint32_t b1) {
@@ -205,28 +205,29 @@ __device__ __forceinline__ void multiply_add(float (&d)[4], const std::uint32_t 
 #endif
 }
 
-// ---- The host's side ----
+// ---- Host code ----
 
 #ifndef STYLEKIT_EMULATED
 inline void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess)
-    throw std::runtime_error(std::string("CUDA could not ") + what + ": " + cudaGetErrorString(error));
+    throw std::runtime_error(std::string("CUDA failed to ") + what + ": " + cudaGetErrorString(error));
 }
 #endif
 
-// The dynamic shared memory that a block may ask for on the current device, besides 1 KB of arrays.
+// The dynamic shared memory in bytes that a block may request on the current device, in addition to 1 KB of arrays.
 inline std::int64_t shared_limit() {
 #ifdef STYLEKIT_EMULATED
   return emulator::SHARED_LIMIT;
 #else
-  constexpr int KNOWN = 64;
-  static std::atomic<int> limits[KNOWN];
+  constexpr int MAX_DEVICES = 64;
+  static std::atomic<int> limits[MAX_DEVICES];
   int device = 0, limit = 0;
-  check(cudaGetDevice(&device), "tell its current device");
-  if (device < KNOWN && (limit = limits[device].load(std::memory_order_relaxed))) return limit;
-  check(cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "tell its shared memory");
+  check(cudaGetDevice(&device), "get the current device");
+  if (device < MAX_DEVICES && (limit = limits[device].load(std::memory_order_relaxed))) return limit;
+  check(cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+        "get the size of the shared memory");
   limit -= 1024;
-  if (device < KNOWN) limits[device].store(limit, std::memory_order_relaxed);
+  if (device < MAX_DEVICES) limits[device].store(limit, std::memory_order_relaxed);
   return limit;
 #endif
 }
@@ -234,25 +235,25 @@ inline std::int64_t shared_limit() {
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), std::int64_t blocks, dim3 threads, std::int64_t shared_bytes, void* stream,
             Arguments... arguments) {
-  if (blocks > 0x7fffffff) throw std::runtime_error("these maps are too many for one launch of a CUDA kernel");
+  if (blocks > 0x7fffffff) throw std::runtime_error("the feature maps are too large for one launch of a CUDA kernel");
   const dim3 grid(static_cast<unsigned>(blocks));
 #ifdef STYLEKIT_EMULATED
   static_cast<void>(stream);
   emulator::launch(grid, threads, static_cast<std::size_t>(shared_bytes), [&] { kernel(arguments...); });
 #else
-  constexpr std::int64_t WITHOUT_ASKING = 48 * 1024;
-  if (shared_bytes > WITHOUT_ASKING)
+  constexpr std::int64_t DEFAULT_SHARED_BYTES = 48 * 1024;
+  if (shared_bytes > DEFAULT_SHARED_BYTES)
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),
-          "set a kernel's shared memory");
+          "set the shared memory of a stylekit kernel");
   kernel<<<grid, threads, static_cast<std::size_t>(shared_bytes), static_cast<cudaStream_t>(stream)>>>(arguments...);
-  check(cudaGetLastError(), "start a kernel of stylekit");
+  check(cudaGetLastError(), "launch a stylekit kernel");
 #endif
 }
 
-// Calls `body` with a null pointer of the C++ type that the element type stands for.
+// Calls `body` with a null pointer to the C++ type of the elements.
 template <class Body>
-void with_type(DType dtype, const Body& body) {
+void dispatch_dtype(DType dtype, const Body& body) {
   if (dtype == DType::float32) body(static_cast<float*>(nullptr));
   if (dtype == DType::bfloat16) body(static_cast<bfloat16*>(nullptr));
   if (dtype == DType::float16) body(static_cast<float16*>(nullptr));

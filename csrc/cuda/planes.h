@@ -1,27 +1,27 @@
-// What the kernels over planes have in common: merging statistics, and the maps that are applied once those are known.
+// What the kernels over planes share: merging statistics, and the elementwise functors that are applied afterwards.
 #pragma once
 
 #include "device.h"
 
 namespace stylekit::cuda {
 
-// ---- Statistics of a part of a plane ----
+// ---- Partial statistics of a plane ----
 
-// `mean` is relative to some value near it (the plane's first, mostly), which keeps its last digits; `squares` sums up
-// the squared differences from the mean.
+// `mean` is relative to a value near it (mostly the plane's first), which keeps its last digits. `m2` is the sum of the
+// squared differences from the mean.
 struct Moments {
-  float count, mean, squares;
+  float count, mean, m2;
 };
 
-// Rounding may leave a little less than none. NaN stays NaN.
-__device__ __forceinline__ float not_negative(float v) { return v < 0.0f ? 0.0f : v; }
+// For a sum of squares, which rounding may make slightly negative. NaN stays NaN.
+__device__ __forceinline__ float clamp_at_zero(float v) { return v < 0.0f ? 0.0f : v; }
 
-// Chan, Golub and LeVeque, 1979.
+// Merges two parts: Chan, Golub and LeVeque, 1979.
 __device__ __forceinline__ Moments merge(const Moments& a, const Moments& b) {
   const float count = a.count + b.count;
   if (count == 0.0f) return a;
-  const float apart = b.mean - a.mean, share = b.count / count;
-  return {count, a.mean + apart * share, a.squares + b.squares + apart * apart * a.count * share};
+  const float delta = b.mean - a.mean, weight = b.count / count;
+  return {count, a.mean + delta * weight, a.m2 + b.m2 + delta * delta * a.count * weight};
 }
 
 // ---- Modulation ----
@@ -34,34 +34,36 @@ __device__ __forceinline__ float shift_of(const Modulation& m, std::int64_t plan
   return m.shift ? m.shift[m.count == 1 ? 0 : plane % m.count] : 0.0f;
 }
 
-// ---- Maps: y of x, with some coefficients for each plane. `at` is a pack's number in the whole tensor, and its
-// elements belong to one plane (one set of coefficients) or to neighbouring ones (a set each). What a map reads is read
-// for AHEAD packs before the first of them is worked on, so that enough is on its way. ----
+// ---- Elementwise functors: y from x, with coefficients for each plane ----
+//
+// `at` is a pack's number in the whole tensor. The pack's elements belong to one plane (one set of coefficients) or to
+// adjacent planes (one set each). A functor's inputs are loaded for PREFETCH packs before the first of them is
+// processed, so that enough loads are in flight.
 
 // (x - center) * factor + offset
-struct Line {
+struct Affine {
   float center, factor, offset;
 
   __device__ __forceinline__ float operator()(float x) const { return (x - center) * factor + offset; }
 };
 
-// What goes through the activation, the residual apart. The backward computes it again and must get the same sign.
-__device__ __forceinline__ Line normalizing(const Modulation& m, float alpha, float mean, float rstd,
-                                            std::int64_t plane) {
+// The activation's input, without the residual. The backward computes it again, and must get the same sign.
+__device__ __forceinline__ Affine forward_affine(const Modulation& m, float alpha, float mean, float rstd,
+                                                 std::int64_t plane) {
   return {mean, alpha * scale_of(m, plane) * rstd + (1.0f - alpha), alpha * shift_of(m, plane) + (1.0f - alpha) * mean};
 }
 
-struct NormalizeMap {
-  using Coefficients = Line;
-  static constexpr int AHEAD = 4;
+struct NormalizeFunctor {
+  using Coefficients = Affine;
+  static constexpr int PREFETCH = 4;
   template <class T, int N>
   struct Inputs {
     Pack<T, N> x, residual;
   };
   Normalize task;
 
-  __device__ __forceinline__ Line coefficients(std::int64_t plane, std::int64_t) const {
-    return normalizing(task.modulation, task.alpha, task.mean[plane], task.rstd[plane], plane);
+  __device__ __forceinline__ Affine coefficients(std::int64_t plane, std::int64_t) const {
+    return forward_affine(task.modulation, task.alpha, task.mean[plane], task.rstd[plane], plane);
   }
 
   template <class T, int N>
@@ -71,17 +73,18 @@ struct NormalizeMap {
   }
 
   template <class T, int N, int SETS>
-  __device__ __forceinline__ void write(const Line (&lines)[SETS], const Inputs<T, N>& inputs, std::int64_t at) const {
-    write(lines, inputs.x, inputs.residual, at);
+  __device__ __forceinline__ void write(const Affine (&affine)[SETS], const Inputs<T, N>& inputs,
+                                        std::int64_t at) const {
+    write(affine, inputs.x, inputs.residual, at);
   }
 
   template <class T, int N, int SETS>
-  __device__ __forceinline__ void write(const Line (&lines)[SETS], const Pack<T, N>& x,
+  __device__ __forceinline__ void write(const Affine (&affine)[SETS], const Pack<T, N>& x,
                                         const Pack<T, N>& residual_pack, std::int64_t at) const {
     float v[N];
     x.unpack(v);
 #pragma unroll
-    for (int e = 0; e < N; ++e) v[e] = lines[SETS == 1 ? 0 : e](v[e]);
+    for (int e = 0; e < N; ++e) v[e] = affine[SETS == 1 ? 0 : e](v[e]);
     if (task.residual) {
       float residual[N];
       residual_pack.unpack(residual);
@@ -89,21 +92,21 @@ struct NormalizeMap {
       for (int e = 0; e < N; ++e) v[e] += residual[e];
     }
 #pragma unroll
-    for (int e = 0; e < N; ++e) v[e] = let_through(v[e], v[e], task.slope);
+    for (int e = 0; e < N; ++e) v[e] = leaky_relu_mask(v[e], v[e], task.slope);
     Pack<T, N> y;
     y.pack(v);
     store<T, N>(task.y, at, y);
   }
 };
 
-struct StatsBackwardMap {
-  using Coefficients = Line;
-  static constexpr int AHEAD = 4;
+struct StatsBackwardFunctor {
+  using Coefficients = Affine;
+  static constexpr int PREFETCH = 4;
   template <class T, int N>
   using Inputs = Pack<T, N>;
   ChannelStatsBackward task;
 
-  __device__ __forceinline__ Line coefficients(std::int64_t plane, std::int64_t) const {
+  __device__ __forceinline__ Affine coefficients(std::int64_t plane, std::int64_t) const {
     const float pixels = static_cast<float>(task.x.pixels);
     return {task.mean[plane], task.grad_std[plane] / (pixels * task.std[plane]), task.grad_mean[plane] / pixels};
   }
@@ -114,18 +117,18 @@ struct StatsBackwardMap {
   }
 
   template <class T, int N, int SETS>
-  __device__ __forceinline__ void write(const Line (&lines)[SETS], const Pack<T, N>& x, std::int64_t at) const {
+  __device__ __forceinline__ void write(const Affine (&affine)[SETS], const Pack<T, N>& x, std::int64_t at) const {
     float v[N];
     x.unpack(v);
 #pragma unroll
-    for (int e = 0; e < N; ++e) v[e] = lines[SETS == 1 ? 0 : e](v[e]);
+    for (int e = 0; e < N; ++e) v[e] = affine[SETS == 1 ? 0 : e](v[e]);
     Pack<T, N> grad;
     grad.pack(v);
     store<T, N>(task.grad_x, at, grad);
   }
 };
 
-// What the backward reads; y where the task has one.
+// The inputs of the backward; y only where the task has one.
 template <class T, int N>
 struct BackwardInputs {
   Pack<T, N> x, grad, y;
@@ -137,9 +140,9 @@ struct BackwardInputs {
   }
 };
 
-// The gradient behind the activation, in place of that before it.
+// Replaces the gradient of the activation's output by that of its input.
 template <class T, int N, int SETS>
-__device__ __forceinline__ void activation_backward(const NormalizeBackward& task, const Line (&lines)[SETS],
+__device__ __forceinline__ void activation_backward(const NormalizeBackward& task, const Affine (&affine)[SETS],
                                                     const float (&x)[N], float (&grad)[N], const Pack<T, N>& y) {
   if (task.slope == 1.0f) return;
   float v[N];
@@ -147,43 +150,43 @@ __device__ __forceinline__ void activation_backward(const NormalizeBackward& tas
     y.unpack(v);
   } else {
 #pragma unroll
-    for (int e = 0; e < N; ++e) v[e] = lines[SETS == 1 ? 0 : e](x[e]);
+    for (int e = 0; e < N; ++e) v[e] = affine[SETS == 1 ? 0 : e](x[e]);
   }
 #pragma unroll
-  for (int e = 0; e < N; ++e) grad[e] = let_through(v[e], grad[e], task.slope);
+  for (int e = 0; e < N; ++e) grad[e] = leaky_relu_mask(v[e], grad[e], task.slope);
 }
 
 struct BackwardCoefficients {
-  Line forward;
-  float of_h, of_x, offset;
+  Affine forward;
+  float h_factor, x_factor, offset;
 
-  // From the plane's sums of h and h * xhat.
-  __device__ __forceinline__ BackwardCoefficients(const NormalizeBackward& task, const Line& line, std::int64_t plane,
-                                                  float sum_h, float sum_hx)
-      : forward(line) {
+  // sum_h and sum_hx: the plane's sums of h and h * xhat.
+  __device__ __forceinline__ BackwardCoefficients(const NormalizeBackward& task, const Affine& affine,
+                                                  std::int64_t plane, float sum_h, float sum_hx)
+      : forward(affine) {
     const float pixels = static_cast<float>(task.x.pixels), rstd = task.rstd[plane];
     const float factor = task.alpha * scale_of(task.modulation, plane) * rstd;
-    of_h = factor + (1.0f - task.alpha);
-    of_x = -factor * (sum_hx / pixels) * rstd;
+    h_factor = factor + (1.0f - task.alpha);
+    x_factor = -factor * (sum_hx / pixels) * rstd;
     offset = -factor * (sum_h / pixels);
   }
 
   __device__ __forceinline__ float operator()(float h, float x) const {
-    return of_h * h + (of_x * (x - forward.center) + offset);
+    return h_factor * h + (x_factor * (x - forward.center) + offset);
   }
 };
 
-struct NormalizeBackwardMap {
+struct NormalizeBackwardFunctor {
   using Coefficients = BackwardCoefficients;
-  static constexpr int AHEAD = 2;
+  static constexpr int PREFETCH = 2;
   template <class T, int N>
   using Inputs = BackwardInputs<T, N>;
   NormalizeBackward task;
-  const float* sums;  // h of all planes, then h * xhat of all planes
+  const float* sums;  // of h for all planes, then of h * xhat for all planes
 
   __device__ __forceinline__ BackwardCoefficients coefficients(std::int64_t plane, std::int64_t planes) const {
-    const Line line = normalizing(task.modulation, task.alpha, task.mean[plane], task.rstd[plane], plane);
-    return {task, line, plane, sums[plane], sums[planes + plane]};
+    const Affine affine = forward_affine(task.modulation, task.alpha, task.mean[plane], task.rstd[plane], plane);
+    return {task, affine, plane, sums[plane], sums[planes + plane]};
   }
 
   template <class T, int N>
@@ -197,10 +200,10 @@ struct NormalizeBackwardMap {
     float x[N], h[N];
     inputs.x.unpack(x);
     inputs.grad.unpack(h);
-    Line lines[SETS];
+    Affine affine[SETS];
 #pragma unroll
-    for (int s = 0; s < SETS; ++s) lines[s] = c[s].forward;
-    activation_backward(task, lines, x, h, inputs.y);
+    for (int s = 0; s < SETS; ++s) affine[s] = c[s].forward;
+    activation_backward(task, affine, x, h, inputs.y);
     Pack<T, N> result;
     if (task.grad_residual) {
       result.pack(h);

@@ -1,12 +1,12 @@
-"""The operations that style transfer spends its time in: statistics, AdaIN, instance norm and Gram matrices.
+"""The operations that take most of the time in style transfer: statistics, AdaIN, instance norm and Gram matrices.
 
-Each takes feature maps ``(N, C, H, W)`` of any floating type, contiguous or channels-last, and returns the same layout.
-float32, bfloat16 and float16 are computed by one fused kernel where the kernels are built (``stylekit doctor`` tells),
-all else, and everything under ``STYLEKIT_KERNELS=reference``, by the plain torch code in :mod:`stylekit.ops.reference`.
-Half precision is computed in float32 on both ways; statistics and Gram matrices are returned in float32.
+Each accepts feature maps ``(N, C, H, W)`` of any floating-point type, contiguous or channels-last, and returns the same
+layout. If the kernels are built (``stylekit doctor`` reports it), float32, bfloat16 and float16 are computed by one
+fused kernel. Everything else, and everything under ``STYLEKIT_KERNELS=reference``, is computed by the plain torch code in
+:mod:`stylekit.ops.reference`. Both compute half precision in float32, and return statistics and Gram matrices in float32.
 
-They may be differentiated twice, compiled with ``torch.compile``, and used under autocast, which leaves their type
-alone as it does for torch's instance norm. Wrong arguments raise ``TypeError`` or ``ValueError`` with their name.
+The operations support second derivatives, ``torch.compile``, and autocast, which does not change their type, as with
+torch's instance norm. Invalid arguments raise ``TypeError`` or ``ValueError``, which name the argument.
 """
 
 from stylekit.ops import reference

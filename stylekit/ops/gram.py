@@ -18,14 +18,14 @@ def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
 
     Args:
         features: feature maps ``(N, C, H, W)``
-        normalize: divide by C H W
+        normalize: whether to divide by C H W
 
     Returns:
         ``(N, C, C)``, symmetric, in float32, or float64 if the features are.
 
     Raises:
-        TypeError: the features are not a tensor of a floating type.
-        ValueError: they are not of that shape.
+        TypeError: the features are not a tensor of a floating-point type.
+        ValueError: they do not have that shape.
     """
     checks.maps("features", features)
     if kernel.takes(features):
@@ -35,19 +35,19 @@ def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
 
 
 def gram_mse(features: Tensor, target_gram: Tensor) -> Tensor:
-    """The style loss of one layer: the mean squared difference between the features' Gram matrix and another one.
+    """The style loss of one layer: the mean squared difference between the features' Gram matrix and a target.
 
     Source: Johnson et al. 2016, equation 5, as a mean instead of a sum.
 
     Args:
         features: feature maps ``(N, C, H, W)``
-        target_gram: from :func:`gram_matrix`, ``(N, C, C)``, or ``(1, C, C)`` or ``(C, C)`` for all samples
+        target_gram: as :func:`gram_matrix` returns it, ``(N, C, C)``, or ``(1, C, C)`` or ``(C, C)`` for all samples
 
     Returns:
         A scalar, in float32, or float64 if the features are.
 
     Raises:
-        TypeError: an argument is not a tensor of a floating type.
+        TypeError: an argument is not a tensor of a floating-point type.
         ValueError: a shape is wrong, or the tensors are on different devices.
     """
     checks.maps("features", features)
@@ -69,13 +69,13 @@ def _setup(ctx: Any, inputs: tuple[Tensor, bool], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     (x,) = ctx.saved_tensors
-    both = (grad + grad.transpose(1, 2)) * reference.gram_scale(x, ctx.normalize)
+    symmetric = (grad + grad.transpose(1, 2)) * reference.gram_scale(x, ctx.normalize)
     with reference.without_autocast(x):
         if x.is_contiguous():
-            grad_x = torch.bmm(both, reference.wide(x).flatten(2)).view(x.shape)
-        else:  # pixels x channels, so that the result is channels-last as well
+            grad_x = torch.bmm(symmetric, reference.wide(x).flatten(2)).view(x.shape)
+        else:  # as pixels x channels, so that the gradient is channels-last as well
             pixels = reference.wide(x).permute(0, 2, 3, 1)
-            grad_x = torch.bmm(pixels.flatten(1, 2), both).view(pixels.shape).permute(0, 3, 1, 2)
+            grad_x = torch.bmm(pixels.flatten(1, 2), symmetric).view(pixels.shape).permute(0, 3, 1, 2)
     return grad_x.to(x.dtype), None
 
 

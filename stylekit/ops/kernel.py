@@ -1,4 +1,4 @@
-"""The way to the compiled kernels: whether they take a tensor, and what every operation of theirs is registered with."""
+"""Access to the compiled kernels: whether they support a tensor, and the registration of their operations with torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def takes(x: Tensor) -> bool:
-    """Whether there is a kernel for this tensor, as it is used here."""
+    """Whether the kernels support this tensor in the current context."""
     if not KERNELS.live or x.dtype not in DTYPES or _is_transformed():
         return False
     # CUDA kernels are compiled for sm_80 and newer.
@@ -25,29 +25,30 @@ def takes(x: Tensor) -> bool:
 
 
 def _is_transformed() -> bool:
-    """Whether forward-mode differentiation or torch.func is at work, which see through torch's own operations only."""
+    """Whether forward-mode differentiation or torch.func is active. These support only torch's own operations."""
     if torch.compiler.is_compiling():
         return False
     level: int = getattr(torch.autograd.forward_ad, "_current_level", -1)
     return level >= 0 or _transforms() is not None
 
 
-# Not public; a torch that drops it has its own way to tell of what it cannot differentiate.
+# Not public API. If a torch version lacks it, torch itself reports what it cannot differentiate.
 _transforms = getattr(torch._C._functorch, "peek_interpreter_stack", lambda: None)
 
 
 def differentiable_gradients(
     function: Callable[..., Tensor], grad: Tensor, *inputs: Tensor | None
 ) -> list[Tensor | None]:
-    """The gradients of ``function(*inputs)`` for the inputs that need one, which may be differentiated again.
+    """The gradients of ``function(*inputs)`` for the inputs that require one, which can be differentiated again.
 
-    The function sees aliases: gradients stop there, though one input may be computed from another.
+    The function is called with aliases of the inputs, at which backpropagation stops. Otherwise the gradient of one input
+    would contain that of another input that is computed from it.
     """
-    aliases = [None if given is None else given.view_as(given) for given in inputs]
-    asked = [alias for alias in aliases if alias is not None and alias.requires_grad]
-    if not asked:
+    aliases = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
+    differentiated = [alias for alias in aliases if alias is not None and alias.requires_grad]
+    if not differentiated:
         return [None] * len(inputs)
-    grads = iter(torch.autograd.grad(function(*aliases), asked, grad, create_graph=True))
+    grads = iter(torch.autograd.grad(function(*aliases), differentiated, grad, create_graph=True))
     return [next(grads) if alias is not None and alias.requires_grad else None for alias in aliases]
 
 
@@ -57,7 +58,7 @@ def register(
     setup: Callable[..., None] | None = None,
     backward: Callable[..., Any] | None = None,
 ) -> None:
-    """Tells torch the shapes that a kernel returns, for tracing, and its gradient."""
+    """Registers with torch the shapes that a kernel returns, for tracing, and its gradient."""
     if not KERNELS.live:
         return
     torch.library.register_fake(f"stylekit::{name}", fake)
@@ -65,6 +66,6 @@ def register(
         torch.library.register_autograd(f"stylekit::{name}", backward, setup_context=setup)
 
 
-def without_gaps(x: Tensor) -> Tensor:
-    """As the kernels read it: as it is if contiguous or channels-last, else copied."""
+def ensure_contiguous(x: Tensor) -> Tensor:
+    """The tensor itself if it is contiguous or channels-last, as the kernels require it, otherwise a contiguous copy."""
     return x if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()

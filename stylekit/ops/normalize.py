@@ -1,4 +1,4 @@
-"""AdaIN and instance normalisation: each channel brought to a mean and a standard deviation, in one pass."""
+"""AdaIN and instance normalisation: every channel gets a given mean and standard deviation, in one fused kernel."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def adain(content: Tensor, style: Tensor, eps: float = 1e-5, alpha: float = 1.0)
 
     Args:
         content: feature maps ``(N, C, H, W)``
-        style: feature maps ``(N, C, H', W')`` of any size, or ``(1, C, H', W')`` for one style for all
+        style: feature maps ``(N, C, H', W')`` of any size, or ``(1, C, H', W')`` for one style for all samples
         eps: added to both variances
-        alpha: 1 for the style's statistics, 0 for the content's own, or between
+        alpha: from 0, which keeps the content's statistics, to 1 for the style's
 
     Returns:
         Feature maps of the content's shape, type and layout.
 
     Raises:
-        TypeError: an argument is not a tensor of a floating type, or the two are of different ones.
-        ValueError: a shape is wrong, or the two are on different devices.
+        TypeError: an argument is not a tensor of a floating-point type, or their types differ.
+        ValueError: a shape is wrong, or the tensors are on different devices.
     """
     checks.maps("content", content)
     checks.maps("style", style)
@@ -36,8 +36,8 @@ def adain(content: Tensor, style: Tensor, eps: float = 1e-5, alpha: float = 1.0)
     content, style = checks.one_dtype("content", content, "style", style)
     if style.shape[1] != content.shape[1] or style.shape[0] not in (1, content.shape[0]):
         raise ValueError(
-            f"style is of the shape {tuple(style.shape)}, and must have the {content.shape[1]} channels of the content, "
-            f"and {content.shape[0]} samples or one."
+            f"style has the shape {tuple(style.shape)}, but must have {content.shape[1]} channels like content, and "
+            f"{content.shape[0]} samples or 1."
         )
     if kernel.takes(content):
         y: Tensor = torch.ops.stylekit.adain.default(content, style, eps, alpha)[0]
@@ -46,20 +46,20 @@ def adain(content: Tensor, style: Tensor, eps: float = 1e-5, alpha: float = 1.0)
 
 
 def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, alpha: float = 1.0) -> Tensor:
-    """AdaIN with statistics that are known already: of a style file, or of a whole picture for one of its tiles.
+    """AdaIN with given statistics, for example of a style file, or of a whole image for one of its tiles.
 
     Args:
         content: feature maps ``(N, C, H, W)``
-        mean: of the style's channels, ``(N, C)``, or ``(1, C)`` or ``(C,)`` for all samples
-        std: their standard deviation, as :func:`channel_stats` returns it, of mean's shape
+        mean: mean of the style's channels, ``(N, C)``, or ``(1, C)`` or ``(C,)`` for all samples
+        std: their standard deviation, as :func:`channel_stats` returns it, with mean's shape
         eps: added to the content's variance
-        alpha: 1 for the style's statistics, 0 for the content's own, or between
+        alpha: from 0, which keeps the content's statistics, to 1 for the style's
 
     Returns:
         Feature maps of the content's shape, type and layout.
 
     Raises:
-        TypeError: an argument is not a tensor, or of a type that does not fit the content's.
+        TypeError: an argument is not a tensor, or its type does not match the content's.
         ValueError: a shape is wrong, or the tensors are on different devices.
     """
     checks.maps("content", content)
@@ -81,23 +81,23 @@ def instance_norm(
 ) -> Tensor:
     """Instance normalisation with what usually follows it: ``activation(weight * xhat + bias + residual)``.
 
-    Source: Ulyanov et al. 2016. Unlike torch's, it takes a single pixel, of which only the bias remains.
+    Source: Ulyanov et al. 2016. Unlike torch's, it accepts maps of a single pixel, for which xhat is 0.
 
     Args:
         x: feature maps ``(N, C, H, W)``
-        weight: factor of each channel, ``(C,)``, or ``(N, C)`` for one of each sample; 1 if left out
-        bias: what is added to each channel, ``(C,)`` or ``(N, C)`` as weight; 0 if left out
+        weight: factor of each channel, ``(C,)``, or ``(N, C)`` for one per sample; 1 if omitted
+        bias: added to each channel, ``(C,)`` or ``(N, C)``, with weight's shape; 0 if omitted
         eps: added to the variance
         activation: ``none``, ``relu`` or ``leaky_relu``
-        residual: added before the activation; of x's shape
-        negative_slope: of ``leaky_relu``, at least 0
+        residual: added before the activation; has x's shape
+        negative_slope: slope of ``leaky_relu`` below 0; at least 0
 
     Returns:
-        Feature maps of x's shape and layout, and its type, or under autocast the wider one of x and residual.
+        Feature maps of x's shape and layout, and its type, or under autocast the wider type of x and residual.
 
     Raises:
-        TypeError: an argument is not a tensor, or of a type that does not fit x's.
-        ValueError: a shape is wrong, the tensors are on different devices, there is no such activation, or the slope is
+        TypeError: an argument is not a tensor, or its type does not match x's.
+        ValueError: a shape is wrong, the tensors are on different devices, the activation is unknown, or the slope is
             negative.
     """
     checks.maps("x", x)
@@ -111,11 +111,11 @@ def instance_norm(
         checks.same_device("x", x, "residual", residual)
         x, residual = checks.one_dtype("x", x, "residual", residual)
         if residual.shape != x.shape:
-            raise ValueError(f"residual is of the shape {tuple(residual.shape)}, and x of {tuple(x.shape)}.")
+            raise ValueError(f"residual must have x's shape {tuple(x.shape)}, not {tuple(residual.shape)}.")
     if negative_slope < 0:
-        raise ValueError(f"negative_slope is {negative_slope}, and must be at least 0.")
+        raise ValueError(f"negative_slope must be at least 0, not {negative_slope}.")
     if activation not in get_args(Activation):
-        raise ValueError(f"activation is {activation!r}, and must be one of {', '.join(get_args(Activation))}.")
+        raise ValueError(f"Unknown activation {activation!r}. Use one of {', '.join(get_args(Activation))}.")
     return _normalize(x, weight, bias, residual, eps, 1.0, reference.slope_of(activation, negative_slope))
 
 
@@ -144,14 +144,14 @@ def _fake(
     slope: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     mean = x.new_empty(x.shape[:2], dtype=torch.float32)
-    return torch.empty_like(kernel.without_gaps(x)), mean, torch.empty_like(mean)
+    return torch.empty_like(kernel.ensure_contiguous(x)), mean, torch.empty_like(mean)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     x, scale, shift, residual, ctx.eps, ctx.alpha, ctx.slope = inputs
     y, mean, rstd = output
     ctx.mark_non_differentiable(mean, rstd)
-    # The sign of the result tells where the activation let through; without a residual, x tells it too.
+    # The activation's mask is the sign of the output. Without a residual it is computed again from x.
     masked = residual is not None and ctx.slope != 1
     ctx.has_residual = residual is not None
     ctx.save_for_backward(x, scale, shift, y if masked else None, mean, rstd)
@@ -160,7 +160,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tens
 def _backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     x, scale, shift, y, mean, rstd = ctx.saved_tensors
     if torch.is_grad_enabled():
-        return _backward_to_be_differentiated(ctx, grad_y)
+        return _differentiable_backward(ctx, grad_y)
     grad_x, grad_residual, grad_scale, grad_shift = torch.ops.stylekit.normalize_backward.default(
         grad_y, x, y, mean, rstd, scale, shift, ctx.alpha, ctx.slope
     )
@@ -173,13 +173,13 @@ def _shaped(grad: Tensor, like: Tensor | None) -> Tensor | None:
     return None if like is None else grad.sum_to_size(like.shape).to(like.dtype)
 
 
-def _backward_to_be_differentiated(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiable_backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
     x, scale, shift, y, _, _ = ctx.saved_tensors
     grad = grad_y
     if ctx.slope != 1:
         with torch.no_grad():
-            before = reference.normalize(x, scale, shift, None, ctx.eps, ctx.alpha, 1.0) if y is None else y
-        grad = torch.where(before > 0, grad_y, grad_y * ctx.slope)
+            mask = (reference.normalize(x, scale, shift, None, ctx.eps, ctx.alpha, 1.0) if y is None else y) > 0
+        grad = torch.where(mask, grad_y, grad_y * ctx.slope)
     grads = kernel.differentiable_gradients(
         lambda x, scale, shift: reference.normalize(x, scale, shift, None, ctx.eps, ctx.alpha, 1.0),
         grad,
@@ -201,14 +201,14 @@ def _backward_fake(
     alpha: float,
     slope: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    dense = kernel.without_gaps(x)
+    dense = kernel.ensure_contiguous(x)
     grad_residual = x.new_empty(0) if y is None else torch.empty_like(dense)
     return torch.empty_like(dense), grad_residual, torch.empty_like(mean), torch.empty_like(mean)
 
 
 def _adain_fake(content: Tensor, style: Tensor, eps: float, alpha: float) -> tuple[Tensor, ...]:
     stats = [x.new_empty(x.shape[:2], dtype=torch.float32) for x in (content, content, style, style)]
-    return torch.empty_like(kernel.without_gaps(content)), *stats
+    return torch.empty_like(kernel.ensure_contiguous(content)), *stats
 
 
 def _adain_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -221,17 +221,17 @@ def _adain_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) 
 def _adain_backward(ctx: Any, grad_y: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     content, style, mean, rstd, style_mean, style_std = ctx.saved_tensors
     if torch.is_grad_enabled():  # a second derivative may follow
-        both = kernel.differentiable_gradients(
+        grads = kernel.differentiable_gradients(
             lambda content, style: reference.adain(content, style, ctx.eps, ctx.alpha), grad_y, content, style
         )
-        return *both, None, None
+        return *grads, None, None
     grad_content, _, grad_std, grad_mean = torch.ops.stylekit.normalize_backward.default(
         grad_y, content, None, mean, rstd, style_std, style_mean, ctx.alpha, 1.0
     )
     if not ctx.needs_input_grad[1]:
         return grad_content, None, None, None
-    of_stats = (grad.sum_to_size(style_mean.shape) for grad in (grad_mean, grad_std))
-    grad_style = torch.ops.stylekit.channel_stats_backward.default(*of_stats, style, style_mean, style_std)
+    grad_stats = (grad.sum_to_size(style_mean.shape) for grad in (grad_mean, grad_std))
+    grad_style = torch.ops.stylekit.channel_stats_backward.default(*grad_stats, style, style_mean, style_std)
     return grad_content, grad_style, None, None
 
 

@@ -1,6 +1,6 @@
-"""The operations in plain torch: what the kernels are tested against, and what runs where they do not.
+"""The operations in plain torch: the reference that the kernels are tested against, and the fallback without them.
 
-The functions have the names and arguments of those in :mod:`stylekit.ops`, which validates.
+The functions have the names and arguments of those in :mod:`stylekit.ops`, which validate the arguments.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from torch import Tensor
 
 
 def wide(x: Tensor) -> Tensor:
-    """In float32 if it was of half precision."""
+    """The tensor in float32 if it has half precision, otherwise unchanged."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def per_plane(values: Tensor) -> Tensor:
-    """``(C,)`` or ``(N, C)`` as ``(1 or N, C, 1, 1)``, to be broadcast over the pixels."""
+    """Reshapes ``(C,)`` or ``(N, C)`` to ``(1 or N, C, 1, 1)``, which broadcasts over the pixels."""
     return (values if values.ndim == 2 else values[None])[:, :, None, None]
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Where the device has autocast, switches it off."""
+    """Disables autocast, if the device supports it."""
     device = x.device.type
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
@@ -45,8 +45,8 @@ def normalize(
 ) -> Tensor:
     """``act(alpha * (scale * xhat + shift) + (1 - alpha) * x + residual)``; act multiplies negative values by slope."""
     with without_autocast(x):
-        # A group norm of one channel a group is an instance norm; torch's own goes through batch norm, and is slower.
-        # Channels-last it subtracts squares, which cancel.
+        # A group norm with one channel per group is an instance norm. torch's instance norm uses batch norm, which is
+        # slower. The channels-last group norm computes the variance from sums of squares, which cancel.
         y = torch.group_norm(wide(x).contiguous(), x.shape[1], None, None, eps)
         if x.stride(1) == 1 and not x.is_contiguous():
             y = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
@@ -84,14 +84,14 @@ def instance_norm(
 
 
 def slope_of(activation: str, negative_slope: float) -> float:
-    """What the activation multiplies negative values with: ``none`` is 1, ``relu`` 0, ``leaky_relu`` the given one."""
+    """The factor of negative values: 1 for ``none``, 0 for ``relu``, ``negative_slope`` for ``leaky_relu``."""
     return {"none": 1.0, "relu": 0.0}.get(activation, negative_slope)
 
 
 def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
     scale = gram_scale(features, normalize)
     with without_autocast(features):
-        # Scaled before they are summed, and summed by parts: a float32 sum over a million pixels loses four digits.
+        # Scaled before summation, and summed in parts: a float32 sum over a million pixels loses four digits.
         parts = wide(features).flatten(2).split(2**14, dim=2)
         return torch.stack([part @ (part * scale).transpose(1, 2) for part in parts]).sum(0)
 

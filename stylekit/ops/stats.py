@@ -13,19 +13,19 @@ from stylekit.ops import checks, kernel, reference
 def channel_stats(x: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
     """The mean and the standard deviation of every channel of every sample, over its pixels.
 
-    The variance is divided by the number of pixels, and ``eps`` is added to it before the root, as in Huang and Belongie
-    2017, equations 5 and 6. It is computed from differences from the mean, so that it does not cancel.
+    The variance is the biased one, divided by the number of pixels, and ``eps`` is added to it before the square root, as
+    in Huang and Belongie 2017, equations 5 and 6. It is computed from differences from the mean, to avoid cancellation.
 
     Args:
-        x: feature maps ``(N, C, H, W)``, at least one pixel each
+        x: feature maps ``(N, C, H, W)`` of at least one pixel
         eps: added to the variance
 
     Returns:
         Mean and standard deviation, ``(N, C)`` each, in float32, or float64 if x is.
 
     Raises:
-        TypeError: x is not a tensor of a floating type.
-        ValueError: x is not of that shape.
+        TypeError: x is not a tensor of a floating-point type.
+        ValueError: x does not have that shape.
     """
     checks.maps("x", x)
     if kernel.takes(x):
@@ -54,7 +54,7 @@ def _backward(ctx: Any, grad_mean: Tensor, grad_std: Tensor) -> tuple[Tensor, No
 
 
 def _backward_fake(grad_mean: Tensor, grad_std: Tensor, x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return torch.empty_like(kernel.without_gaps(x))
+    return torch.empty_like(kernel.ensure_contiguous(x))
 
 
 kernel.register("channel_stats", _fake, _setup, _backward)

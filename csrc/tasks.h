@@ -1,7 +1,7 @@
-// What each kernel is asked to do, in plain pointers and sizes: the same request for every processor.
+// The kernels' tasks: their arguments as plain pointers and sizes, the same for the CPU and for CUDA.
 //
-// A plane is one channel of one sample, `pixels` values; planes are numbered sample * channels + channel.
-// Statistics and modulations are float32, one per plane.
+// A plane is one channel of one sample, with `pixels` values. Planes are numbered sample * channels + channel.
+// Statistics are float32, one value per plane.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@ namespace stylekit {
 
 enum class DType : int { float32, bfloat16, float16 };
 
-// Feature maps (N, C, H, W) without gaps: planes one after another, or, channels last, pixels one after another.
-struct Maps {
+// Feature maps (N, C, H, W) without gaps: contiguous (plane after plane) or channels-last (pixel after pixel).
+struct FeatureMaps {
   const void* data;
   std::int64_t samples, channels, pixels;
   bool channels_last;
@@ -20,9 +20,9 @@ struct Maps {
   [[gnu::always_inline]] std::int64_t planes() const { return samples * channels; }
 };
 
-// mean and std = sqrt(variance + eps) of every plane; the variance is divided by the number of pixels.
+// mean and std = sqrt(variance + eps) of every plane; the variance is the biased one, divided by the number of pixels.
 struct ChannelStats {
-  Maps x;
+  FeatureMaps x;
   float eps;
   float* mean;
   float* std;
@@ -30,7 +30,7 @@ struct ChannelStats {
 
 // grad_x = grad_mean / pixels + grad_std * (x - mean) / (pixels * std)
 struct ChannelStatsBackward {
-  Maps x;
+  FeatureMaps x;
   const float* grad_mean;
   const float* grad_std;
   const float* mean;
@@ -38,8 +38,8 @@ struct ChannelStatsBackward {
   void* grad_x;
 };
 
-// A scale and a shift: none (null), one per channel (count = channels) or one per plane (count = planes).
-// Plane p takes number p % count.
+// A scale and a shift in float32, each null (none), one value per channel (count = channels) or one per plane
+// (count = planes). Plane p uses element p % count.
 struct Modulation {
   const float* scale;
   const float* shift;
@@ -50,10 +50,10 @@ struct Modulation {
 };
 
 // y = act(alpha * (scale * (x - mean) * rstd + shift) + (1 - alpha) * x + residual)
-// with rstd = 1 / sqrt(variance + eps), and act(v) = slope * v where v <= 0, else v (slope 1: no activation; slope 0
-// leaves 0 of everything, infinities too).
+// with rstd = 1 / sqrt(variance + eps), and act(v) = slope * v where v <= 0, else v. A slope of 1 means no activation.
+// A slope of 0 is ReLU, and maps -infinity to 0 as well.
 struct Normalize {
-  Maps x;
+  FeatureMaps x;
   Modulation modulation;
   const void* residual;  // of x's type and layout, or null
   float eps, alpha, slope;
@@ -68,9 +68,9 @@ struct Normalize {
 //   grad_x = alpha * scale * rstd * (h - mean(h) - xhat * mean(h * xhat)) + (1 - alpha) * h
 //   grad_residual = h
 struct NormalizeBackward {
-  Maps x;
+  FeatureMaps x;
   const void* grad;
-  const void* y;  // the forward's result if it had a residual and an activation (its sign is the mask), else null
+  const void* y;  // the forward's output if it had a residual and an activation (its sign is the mask), else null
   const float* mean;
   const float* rstd;
   Modulation modulation;
@@ -83,7 +83,7 @@ struct NormalizeBackward {
 
 // gram[n] = scale * F F^T, with F = x[n] as a matrix of channels x pixels; (samples, channels, channels), float32.
 struct Gram {
-  Maps x;
+  FeatureMaps x;
   float scale;
   float* gram;
 };

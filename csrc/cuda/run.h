@@ -1,9 +1,9 @@
-// The kernels for CUDA. A run needs `scratch(task)` bytes of device memory, and is queued on a stream.
+// Runs the tasks on CUDA. Each needs `scratch(task)` bytes of device memory, and is queued on a stream.
 #pragma once
 
 #include <cstddef>
 
-#include "../kernels.h"
+#include "../tasks.h"
 
 namespace stylekit::cuda {
 

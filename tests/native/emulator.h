@@ -1,11 +1,12 @@
-// Runs CUDA kernels on the processor, for tests under sanitizers: one block after another, every thread a fiber that
-// gives way at barriers and shuffles only. It is strict where a GPU would go on with wrong results, or hang:
+// Runs the CUDA kernels of csrc/cuda on the CPU, for tests under sanitizers: one block after another, with every thread
+// as a fiber that yields only at barriers and shuffles. It is strict where a GPU would continue with wrong results, or
+// hang:
 //
-// - Shared memory starts as NaN, and every array is an allocation of its own, which AddressSanitizer guards.
-// - Between barriers each warp runs alone as far as it gets, in an order that STYLEKIT_EMULATOR_ORDER sets: forward,
-//   reverse or shuffled. What misses a barrier fails in one of them.
+// - Shared memory is initialised to NaN, and every array is a separate allocation, which AddressSanitizer guards.
+// - Between barriers each warp runs alone as far as it can, in the order that STYLEKIT_EMULATOR_ORDER sets: forward,
+//   reverse or shuffled. Code that lacks a barrier fails in one of these orders.
 // - A barrier that not all threads of the block reach, or a shuffle that not all lanes of the warp reach, is an error.
-// - Asynchronous copies take place as late as they may.
+// - Asynchronous copies are done as late as possible.
 #pragma once
 
 #include <sys/mman.h>
@@ -58,49 +59,50 @@ struct alignas(8) float2 {
 
 namespace stylekit::cuda::emulator {
 
-// Little, so that small tensors reach the kernels for what does not fit.
+// Small, so that small tensors already reach the kernels for planes that do not fit.
 inline constexpr std::int64_t SHARED_LIMIT = 8192;
 
-constexpr std::size_t STACK = 64 * 1024, PAGE = 4096, MAIL = 32;
+constexpr std::size_t STACK = 64 * 1024, PAGE = 4096, EXCHANGE_BYTES = 32;
 
-enum class State { ready, at_barrier, at_shuffle, left };
+enum class State { ready, at_barrier, at_shuffle, exited };
 
-// Where a fiber, or the scheduler, goes on: a buffer of __builtin_setjmp.
-struct Place {
+// Where a fiber, or the scheduler, resumes: a buffer for __builtin_setjmp.
+struct JumpBuffer {
   void* words[5];
 };
 
 struct Fiber {
   ucontext_t start;
   bool started = false;
-  Place place;
+  JumpBuffer resume_point;
   unsigned char* stack = nullptr;
-  void* fake_stack = nullptr;  // AddressSanitizer's
-  dim3 index;
-  unsigned number = 0;
+  void* fake_stack = nullptr;  // of AddressSanitizer
+  dim3 thread_index;
+  unsigned index = 0;
   State state = State::ready;
   std::source_location where;
   unsigned shuffles = 0;
-  // What a lane shows its warp, in turn here and there: the next may be written while others still read the last.
-  alignas(16) unsigned char mail[2][MAIL];
+  // What a lane passes to its warp. There are two slots, because the next value may be written while other lanes still
+  // read the last one.
+  alignas(16) unsigned char exchanged[2][EXCHANGE_BYTES];
   struct Copy {
     void* to;
     const void* from;
-    bool wanted;
+    bool valid;
     std::size_t group;
   };
-  std::vector<Copy> copies;  // that have not been waited for
-  std::size_t group = 0;     // that is open
+  std::vector<Copy> copies;  // not yet waited for
+  std::size_t group = 0;     // not yet committed
 };
 
-// The launch that is running: there is one at a time.
+// The running launch: there is only one at a time.
 struct Launch {
   dim3 grid, block, block_index;
   std::size_t dynamic_bytes = 0;
   std::function<void()> kernel;
   std::vector<Fiber> fibers;
   Fiber* running = nullptr;
-  Place scheduler;
+  JumpBuffer scheduler;
   const void* scheduler_stack = nullptr;
   std::size_t scheduler_stack_bytes = 0;
   std::map<const void*, std::pair<std::unique_ptr<unsigned char[]>, std::size_t>> shared;
@@ -109,7 +111,7 @@ struct Launch {
   std::mt19937 random{1};
 };
 
-inline Launch* now = nullptr;
+inline Launch* current = nullptr;
 
 // ---- Switching ----
 
@@ -129,101 +131,103 @@ inline void switched_to(void* fake_stack, const void** stack, std::size_t* bytes
 #endif
 }
 
-#define STYLEKIT_JUMPS __attribute__((noipa, no_sanitize("address", "undefined"))) inline
+#define STYLEKIT_UNSANITIZED __attribute__((noipa, no_sanitize("address", "undefined"))) inline
 
-STYLEKIT_JUMPS void jump_to(Place& to) { __builtin_longjmp(to.words, 1); }
+STYLEKIT_UNSANITIZED void jump_to(JumpBuffer& to) { __builtin_longjmp(to.words, 1); }
 
-// Goes on at `to`, until something goes on at `from`. swapcontext would ask the system for the signal mask each time.
-STYLEKIT_JUMPS void jump(Place& from, Place& to) {
+// Resumes at `to`, and returns when something resumes at `from`. Not swapcontext, which makes a system call for the
+// signal mask each time.
+STYLEKIT_UNSANITIZED void jump(JumpBuffer& from, JumpBuffer& to) {
   if (!__builtin_setjmp(from.words)) jump_to(to);
 }
 
-// The same, into a fiber that has not begun.
-STYLEKIT_JUMPS void start(Place& from, const ucontext_t& to) {
+// The same, for a fiber that has not started.
+STYLEKIT_UNSANITIZED void start(JumpBuffer& from, const ucontext_t& to) {
   if (!__builtin_setjmp(from.words)) setcontext(&to);
 }
 
-// Sets up what start() goes into.
-STYLEKIT_JUMPS void prepare(ucontext_t& context, void* stack) {
+// Prepares a context for start().
+STYLEKIT_UNSANITIZED void prepare(ucontext_t& context, void* stack) {
   getcontext(&context);
   context.uc_stack.ss_sp = stack;
   context.uc_stack.ss_size = STACK;
   context.uc_link = nullptr;
 }
 
-// Back to the scheduler, until it resumes this fiber.
-inline void give_way(State state, const std::source_location& where) {
-  Fiber& fiber = *now->running;
+// Returns to the scheduler, until it resumes this fiber.
+inline void yield(State state, const std::source_location& where) {
+  Fiber& fiber = *current->running;
   fiber.state = state;
   fiber.where = where;
-  switch_from(state == State::left ? nullptr : &fiber.fake_stack, now->scheduler_stack, now->scheduler_stack_bytes);
-  jump(fiber.place, now->scheduler);
+  switch_from(state == State::exited ? nullptr : &fiber.fake_stack, current->scheduler_stack,
+              current->scheduler_stack_bytes);
+  jump(fiber.resume_point, current->scheduler);
   switched_to(fiber.fake_stack, nullptr, nullptr);
 }
 
-// The launch ends with this message.
+// Ends the launch with this message.
 inline void fail(const std::string& message) {
-  now->error = message;
-  give_way(State::left, {});
+  current->error = message;
+  yield(State::exited, {});
 }
 
 inline void enter() {
-  switched_to(nullptr, &now->scheduler_stack, &now->scheduler_stack_bytes);
-  now->kernel();
-  give_way(State::left, {});
+  switched_to(nullptr, &current->scheduler_stack, &current->scheduler_stack_bytes);
+  current->kernel();
+  yield(State::exited, {});
 }
 
 inline void resume(Fiber& fiber) {
-  now->running = &fiber;
+  current->running = &fiber;
   void* fake_stack = nullptr;
   switch_from(&fake_stack, fiber.stack, STACK);
   if (fiber.started)
-    jump(now->scheduler, fiber.place);
+    jump(current->scheduler, fiber.resume_point);
   else
-    fiber.started = true, start(now->scheduler, fiber.start);
+    fiber.started = true, start(current->scheduler, fiber.start);
   switched_to(fake_stack, nullptr, nullptr);
-  if (!now->error.empty()) throw std::runtime_error(now->error);
+  if (!current->error.empty()) throw std::runtime_error(current->error);
 }
 
 // ---- Scheduling ----
 
-// 0 ... count - 1 in the order asked for.
-inline std::vector<unsigned> in_order(unsigned count) {
+// 0 ... count - 1 in the launch's order.
+inline std::vector<unsigned> execution_order(unsigned count) {
   std::vector<unsigned> order(count);
   std::iota(order.begin(), order.end(), 0u);
-  if (now->order == "reverse") std::reverse(order.begin(), order.end());
-  if (now->order == "shuffled") std::shuffle(order.begin(), order.end(), now->random);
+  if (current->order == "reverse") std::reverse(order.begin(), order.end());
+  if (current->order == "shuffled") std::shuffle(order.begin(), order.end(), current->random);
   return order;
 }
 
-// Whether all these threads wait in this state at the same place.
-inline bool together(State state, const Fiber* begin, const Fiber* end) {
+// Whether all these threads wait in this state at the same location.
+inline bool all_waiting(State state, const Fiber* begin, const Fiber* end) {
   return std::all_of(begin, end, [&](const Fiber& f) {
     return f.state == state && f.where.line() == begin->where.line() && f.where.column() == begin->where.column() &&
            !std::strcmp(f.where.file_name(), begin->where.file_name());
   });
 }
 
-// Runs a warp until its lanes have left or wait for the block. Whether any of them moved.
+// Runs a warp until each lane has exited or waits at a barrier. Returns whether any of them ran.
 inline bool advance(unsigned warp) {
-  Fiber *begin = &now->fibers[warp * 32], *end = begin + 32;
-  for (bool moved = false;; moved = true) {
+  Fiber *begin = &current->fibers[warp * 32], *end = begin + 32;
+  for (bool progressed = false;; progressed = true) {
     bool ran = false;
-    for (const unsigned lane : in_order(32))
+    for (const unsigned lane : execution_order(32))
       if (begin[lane].state == State::ready) resume(begin[lane]), ran = true;
-    if (together(State::at_shuffle, begin, end))
+    if (all_waiting(State::at_shuffle, begin, end))
       for (Fiber* f = begin; f < end; ++f) f->state = State::ready;
     else if (!ran)
-      return moved;
+      return progressed;
   }
 }
 
-[[noreturn]] inline void report_stuck() {
-  std::string message = "the threads of a block do not meet:";
-  for (const Fiber& f : now->fibers) {
-    if (f.number && f.state == (&f)[-1].state && f.where.line() == (&f)[-1].where.line()) continue;
-    message += "\n  from thread " + std::to_string(f.number) + " on: ";
-    if (f.state == State::left) message += "left";
+[[noreturn]] inline void report_deadlock() {
+  std::string message = "deadlock: the threads of a block wait at different points:";
+  for (const Fiber& f : current->fibers) {
+    if (f.index && f.state == (&f)[-1].state && f.where.line() == (&f)[-1].where.line()) continue;
+    message += "\n  from thread " + std::to_string(f.index) + " on: ";
+    if (f.state == State::exited) message += "exited";
     else message += (f.state == State::at_barrier ? "at the barrier in line " : "at the shuffle in line ") +
                     std::to_string(f.where.line()) + " of " + f.where.file_name();
   }
@@ -231,8 +235,8 @@ inline bool advance(unsigned warp) {
 }
 
 inline void run_block() {
-  now->shared.clear();
-  for (Fiber& f : now->fibers) {
+  current->shared.clear();
+  for (Fiber& f : current->fibers) {
     f.state = State::ready;
     f.shuffles = 0;
     f.copies.clear();
@@ -243,60 +247,62 @@ inline void run_block() {
 #endif
     makecontext(&f.start, enter, 0);
   }
-  Fiber *begin = now->fibers.data(), *end = begin + now->fibers.size();
+  Fiber *begin = current->fibers.data(), *end = begin + current->fibers.size();
   for (;;) {
-    bool moved = false;
-    for (const unsigned warp : in_order(static_cast<unsigned>(now->fibers.size() / 32))) moved |= advance(warp);
-    if (moved) continue;
-    if (together(State::at_barrier, begin, end))
+    bool progressed = false;
+    for (const unsigned warp : execution_order(static_cast<unsigned>(current->fibers.size() / 32)))
+      progressed |= advance(warp);
+    if (progressed) continue;
+    if (all_waiting(State::at_barrier, begin, end))
       for (Fiber* f = begin; f < end; ++f) f->state = State::ready;
-    else if (std::all_of(begin, end, [](const Fiber& f) { return f.state == State::left; }))
+    else if (std::all_of(begin, end, [](const Fiber& f) { return f.state == State::exited; }))
       return;
     else
-      report_stuck();
+      report_deadlock();
   }
 }
 
 inline void launch(dim3 grid, dim3 block, std::size_t dynamic_bytes, std::function<void()> kernel) {
   const unsigned threads = block.x * block.y * block.z;
   if (threads == 0 || threads % 32 || threads > 1024 || grid.x == 0)
-    throw std::runtime_error("the emulator runs whole warps, 1 to 32 a block");
-  // Stacks are kept from launch to launch; the lowest page of each is a wall.
+    throw std::runtime_error("the emulator runs whole warps only, 1 to 32 per block");
+  // Stacks are reused by later launches. The lowest page of each is a guard page.
   static std::vector<unsigned char*> stacks;
   while (stacks.size() < threads) {
-    constexpr int HOW = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void* memory = mmap(nullptr, PAGE + STACK, PROT_READ | PROT_WRITE, HOW, -1, 0);
-    if (memory == MAP_FAILED || mprotect(memory, PAGE, PROT_NONE)) throw std::runtime_error("no memory for a fiber");
+    constexpr int FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* memory = mmap(nullptr, PAGE + STACK, PROT_READ | PROT_WRITE, FLAGS, -1, 0);
+    if (memory == MAP_FAILED || mprotect(memory, PAGE, PROT_NONE))
+      throw std::runtime_error("out of memory for a fiber's stack");
     stacks.push_back(static_cast<unsigned char*>(memory) + PAGE);
   }
   Launch launch;
   const char* order = std::getenv("STYLEKIT_EMULATOR_ORDER");
   launch.order = order ? order : "forward";
   if (launch.order != "forward" && launch.order != "reverse" && launch.order != "shuffled")
-    throw std::runtime_error("STYLEKIT_EMULATOR_ORDER is forward, reverse or shuffled");
+    throw std::runtime_error("STYLEKIT_EMULATOR_ORDER must be forward, reverse or shuffled");
   launch.grid = grid, launch.block = block, launch.dynamic_bytes = dynamic_bytes, launch.kernel = std::move(kernel);
   launch.fibers = std::vector<Fiber>(threads);
   for (unsigned t = 0; t < threads; ++t) {
     Fiber& f = launch.fibers[t];
     f.stack = stacks[t];
-    f.number = t;
-    f.index = dim3(t % block.x, t / block.x % block.y, t / block.x / block.y);
+    f.index = t;
+    f.thread_index = dim3(t % block.x, t / block.x % block.y, t / block.x / block.y);
     prepare(f.start, f.stack);
   }
   struct Scope {
-    explicit Scope(Launch* to) { now = to; }
-    ~Scope() { now = nullptr; }
+    explicit Scope(Launch* to) { current = to; }
+    ~Scope() { current = nullptr; }
   } scope(&launch);
-  for (const unsigned b : in_order(grid.x)) {
+  for (const unsigned b : execution_order(grid.x)) {
     launch.block_index = dim3(b, 0, 0);
     run_block();
   }
 }
 
-// ---- What kernels call ----
+// ---- Device functions ----
 
 inline void* shared(const void* key, std::size_t bytes) {
-  auto& [memory, size] = now->shared[key];
+  auto& [memory, size] = current->shared[key];
   if (!memory) {
     memory.reset(new unsigned char[bytes]);
     size = bytes;
@@ -306,39 +312,39 @@ inline void* shared(const void* key, std::size_t bytes) {
   return memory.get();
 }
 
-inline void* dynamic_shared() { return shared(&now->dynamic_bytes, now->dynamic_bytes); }
+inline void* dynamic_shared() { return shared(&current->dynamic_bytes, current->dynamic_bytes); }
 
-// Shows `value` to the warp, and returns a function that tells what each lane showed.
+// Passes `value` to the warp, and returns a function that returns the value of a lane.
 template <class T>
 auto exchange(const T& value, const std::source_location& where) {
-  static_assert(sizeof(T) <= MAIL);
-  Fiber& fiber = *now->running;
-  const unsigned turn = fiber.shuffles++ % 2;
-  std::memcpy(fiber.mail[turn], &value, sizeof(T));
-  const Fiber* warp = &fiber - fiber.number % 32;
-  give_way(State::at_shuffle, where);
-  return [warp, turn](unsigned lane) {
-    T shown;
-    std::memcpy(&shown, warp[lane].mail[turn], sizeof(T));
-    return shown;
+  static_assert(sizeof(T) <= EXCHANGE_BYTES);
+  Fiber& fiber = *current->running;
+  const unsigned slot = fiber.shuffles++ % 2;
+  std::memcpy(fiber.exchanged[slot], &value, sizeof(T));
+  const Fiber* warp = &fiber - fiber.index % 32;
+  yield(State::at_shuffle, where);
+  return [warp, slot](unsigned lane) {
+    T received;
+    std::memcpy(&received, warp[lane].exchanged[slot], sizeof(T));
+    return received;
   };
 }
 
-inline void copy_async(void* to, const void* from, bool wanted) {
-  if (reinterpret_cast<std::uintptr_t>(to) % 16 || (wanted && reinterpret_cast<std::uintptr_t>(from) % 16))
+inline void copy_async(void* to, const void* from, bool valid) {
+  if (reinterpret_cast<std::uintptr_t>(to) % 16 || (valid && reinterpret_cast<std::uintptr_t>(from) % 16))
     fail("an asynchronous copy is not aligned");
-  now->running->copies.push_back({to, from, wanted, now->running->group});
+  current->running->copies.push_back({to, from, valid, current->running->group});
 }
 
-inline void copy_commit() { ++now->running->group; }
+inline void copy_commit() { ++current->running->group; }
 
 inline void copy_wait(std::size_t pending) {
-  auto& copies = now->running->copies;
+  auto& copies = current->running->copies;
   const auto end = std::find_if(copies.begin(), copies.end(), [&](const Fiber::Copy& copy) {
-    return copy.group + pending >= now->running->group;
+    return copy.group + pending >= current->running->group;
   });
   for (auto copy = copies.begin(); copy != end; ++copy)
-    copy->wanted ? std::memcpy(copy->to, copy->from, 16) : std::memset(copy->to, 0, 16);
+    copy->valid ? std::memcpy(copy->to, copy->from, 16) : std::memset(copy->to, 0, 16);
   copies.erase(copies.begin(), end);
 }
 
@@ -346,7 +352,7 @@ inline void load_matrices(std::uint32_t (&to)[4], const void* row, bool transpos
                           std::source_location where = std::source_location::current()) {
   if (reinterpret_cast<std::uintptr_t>(row) % 16) fail("a row for a tensor core is not aligned");
   const auto rows = exchange(static_cast<const std::uint16_t*>(row), where);
-  const unsigned lane = now->running->number % 32, major = lane / 4, minor = lane % 4 * 2;
+  const unsigned lane = current->running->index % 32, major = lane / 4, minor = lane % 4 * 2;
   for (unsigned m = 0; m < 4; ++m) {
     const std::uint32_t low = transposed ? rows(m * 8 + minor)[major] : rows(m * 8 + major)[minor];
     const std::uint32_t high = transposed ? rows(m * 8 + minor + 1)[major] : rows(m * 8 + major)[minor + 1];
@@ -360,16 +366,16 @@ void multiply_add(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, 
   struct Fragments {
     std::uint32_t a[4], b[2];
   };
-  const auto shown = exchange(Fragments{{a[0], a[1], a[2], a[3]}, {b0, b1}}, where);
-  const unsigned lane = now->running->number % 32;
+  const auto received = exchange(Fragments{{a[0], a[1], a[2], a[3]}, {b0, b1}}, where);
+  const unsigned lane = current->running->index % 32;
   const auto half = [&](std::uint32_t word, unsigned k) {
     return widen(static_cast<std::uint16_t>(word >> k % 2 * 16));
   };
   float left[2][16], right[2][16];  // this lane's two rows of a, and two columns of b
   for (unsigned t = 0; t < 4; ++t) {
-    const Fragments rows = shown(lane / 4 * 4 + t);
+    const Fragments rows = received(lane / 4 * 4 + t);
     for (unsigned i = 0; i < 2; ++i) {
-      const Fragments column = shown((lane % 4 * 2 + i) * 4 + t);
+      const Fragments column = received((lane % 4 * 2 + i) * 4 + t);
       for (unsigned k = 0; k < 4; ++k) {
         left[i][k / 2 * 8 + t * 2 + k % 2] = half(rows.a[i + k / 2 * 2], k);
         right[i][k / 2 * 8 + t * 2 + k % 2] = half(column.b[k / 2], k);
@@ -405,7 +411,7 @@ inline std::uint16_t narrow_bfloat16(float v) {
 
 inline float widen_half(std::uint16_t half) {
   const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7fff) << 13;
-  // In a float's fields it is too small by 2^112.
+  // With its bits in a float's fields, the value is too small by a factor of 2^112.
   const float v = (half & 0x7c00) == 0x7c00 ? from_bits(magnitude | 0x7f800000u) : from_bits(magnitude) * 0x1p112f;
   return half & 0x8000 ? -v : v;
 }
@@ -416,7 +422,8 @@ inline std::uint16_t narrow_half(float v) {
   if (v != v) return 0x7fff;
   if (magnitude >= 65520.0f) return sign | 0x7c00;
   const int exponent = std::max(magnitude == 0.0f ? -14 : std::ilogb(magnitude), -14);
-  const auto units = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));  // 1024 to 2048, or less
+  // 1024 to 2048, or less if subnormal.
+  const auto units = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
   return static_cast<std::uint16_t>(sign | ((exponent + 14) * 1024 + units));
 }
 
@@ -424,18 +431,18 @@ inline std::uint16_t narrow_half(float v) {
 
 // ---- CUDA's names ----
 
-#define threadIdx (stylekit::cuda::emulator::now->running->index)
-#define blockIdx (stylekit::cuda::emulator::now->block_index)
-#define blockDim (stylekit::cuda::emulator::now->block)
-#define gridDim (stylekit::cuda::emulator::now->grid)
+#define threadIdx (stylekit::cuda::emulator::current->running->thread_index)
+#define blockIdx (stylekit::cuda::emulator::current->block_index)
+#define blockDim (stylekit::cuda::emulator::current->block)
+#define gridDim (stylekit::cuda::emulator::current->grid)
 
 inline void __syncthreads(std::source_location where = std::source_location::current()) {
-  stylekit::cuda::emulator::give_way(stylekit::cuda::emulator::State::at_barrier, where);
+  stylekit::cuda::emulator::yield(stylekit::cuda::emulator::State::at_barrier, where);
 }
 
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int apart, std::source_location where = std::source_location::current()) {
-  if (mask != 0xffffffffu) stylekit::cuda::emulator::fail("the emulator knows shuffles of whole warps only");
-  const auto shown = stylekit::cuda::emulator::exchange(value, where);
-  return shown(stylekit::cuda::emulator::now->running->number % 32 ^ static_cast<unsigned>(apart));
+T __shfl_xor_sync(unsigned mask, T value, int offset, std::source_location where = std::source_location::current()) {
+  if (mask != 0xffffffffu) stylekit::cuda::emulator::fail("the emulator supports only shuffles of whole warps");
+  const auto received = stylekit::cuda::emulator::exchange(value, where);
+  return received(stylekit::cuda::emulator::current->running->index % 32 ^ static_cast<unsigned>(offset));
 }

@@ -1,7 +1,7 @@
-// The kernels for the processor. They use torch's threads, and AVX2 or AVX-512 where the machine has them.
+// Runs the tasks on the CPU, on torch's threads, with AVX2 or AVX-512 where the machine has them.
 #pragma once
 
-#include "../kernels.h"
+#include "../tasks.h"
 
 namespace stylekit::cpu {
 
@@ -11,7 +11,7 @@ void run(const Normalize&);
 void run(const NormalizeBackward&);
 void run(const Gram&);
 
-// One after the other, the second with what the first finds.
+// Runs both in turn: the second task may read the first one's results.
 void run(const ChannelStats&, const Normalize&);
 
 }  // namespace stylekit::cpu
