@@ -1,4 +1,4 @@
-"""Colour statistics and the maps between them, against NumPy in float64: other formulas for the same things."""
+"""Colour statistics and the maps between them, against other formulas for the same quantities in NumPy and float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 
 
 def soft(*shape: int, seed: int = 0, spread: float = 0.05) -> Tensor:
-    """Pictures in float64 around the middle grey, of correlated colours, that no map here drives out of [0, 1]."""
+    """Images in float64 around middle grey, with correlated colours; no map in these tests moves them out of [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.eye(3) + 0.6 * torch.randn(3, 3, generator=generator)
     noise = torch.randn(*shape, generator=generator).clamp(-2, 2)
@@ -27,7 +27,7 @@ def soft(*shape: int, seed: int = 0, spread: float = 0.05) -> Tensor:
 
 
 def pixels(image: Tensor) -> Array:
-    """The colours of a picture, a column each."""
+    """The colours of an image, one column per pixel."""
     return image[0].flatten(1).double().numpy()
 
 
@@ -36,7 +36,7 @@ def covariance(image: Tensor) -> Array:
 
 
 def svd_root(matrix: Array) -> Array:
-    """The symmetric root by singular values, which are not what the module uses."""
+    """The symmetric root by singular values; the module computes it in another way."""
     u, values, _ = np.linalg.svd(matrix)
     return u @ np.diag(np.sqrt(values)) @ u.T
 
@@ -51,8 +51,8 @@ def test_the_statistics_are_those_of_numpy() -> None:
         assert np.allclose(root[index], svd_root(np.cov(colours, bias=True)), atol=1e-10)
 
 
-def test_the_statistics_of_a_picture_by_hand() -> None:
-    """Half of it black and half of it red: a deviation of a half in red, and of nothing else."""
+def test_the_statistics_of_an_image_computed_by_hand() -> None:
+    """Half black and half red: a standard deviation of 0.5 in red and of 0 in the other channels."""
     image = torch.zeros(1, 3, 2, 2)
     image[:, 0, 0] = 1
     mean, root = color_stats(image)
@@ -60,15 +60,15 @@ def test_the_statistics_of_a_picture_by_hand() -> None:
     assert torch.allclose(root, torch.diag(torch.tensor([0.5, 0, 0]))[None], atol=1e-6)
 
 
-def test_a_matched_picture_has_the_other_ones_mean_and_covariance() -> None:
+def test_a_matched_image_has_the_mean_and_covariance_of_the_other() -> None:
     image, other = soft(1, 3, 24, 24), soft(1, 3, 17, 40, seed=1)
     matched = match_color(image, *color_stats(other))
-    assert 0 < matched.min() < matched.max() < 1  # nothing was clamped
+    assert 0 < matched.min() < matched.max() < 1  # no value was clamped
     assert np.allclose(pixels(matched).mean(1), pixels(other).mean(1), atol=1e-12)
     assert np.allclose(covariance(matched), covariance(other), atol=1e-12)
 
 
-def test_the_map_is_that_of_monge_and_kantorovich_in_another_form() -> None:
+def test_the_map_equals_the_monge_kantorovich_map() -> None:
     """With A = cov, B = the other's: T = B (B A)^(-1/2), the root by the eigenvectors of a matrix without symmetry
     (Olkin and Pukelsheim 1982)."""
     image, other = soft(1, 3, 24, 24), soft(1, 3, 24, 24, seed=1)
@@ -84,7 +84,7 @@ def test_the_map_is_that_of_monge_and_kantorovich_in_another_form() -> None:
     assert np.allclose(pixels(matched), by_hand, atol=1e-10)
 
 
-def test_no_other_linear_map_to_these_statistics_moves_the_colours_less() -> None:
+def test_no_other_linear_map_to_the_same_statistics_moves_the_colours_less() -> None:
     """Every such map is R Q C^-1 with a rotation or reflection Q; that of Gatys et al. is Q = 1."""
     image, other = soft(1, 3, 24, 24), soft(1, 3, 24, 24, seed=1)
     own, wanted = svd_root(covariance(image)), svd_root(covariance(other))
@@ -99,26 +99,26 @@ def test_no_other_linear_map_to_these_statistics_moves_the_colours_less() -> Non
         assert distance >= least - 1e-9
 
 
-def test_a_picture_matched_to_itself_stays() -> None:
+def test_an_image_matched_to_itself_does_not_change() -> None:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(2, 3, 19, 23, generator=generator)
     assert torch.allclose(match_color(image, *color_stats(image)), image, atol=1e-5)
 
 
-def test_there_and_back() -> None:
+def test_matching_back_restores_the_image() -> None:
     image, other = soft(1, 3, 24, 24), soft(1, 3, 24, 24, seed=1)
-    there = match_color(image, *color_stats(other))
-    assert torch.allclose(match_color(there, *color_stats(image)), image, atol=1e-10)
+    matched = match_color(image, *color_stats(other))
+    assert torch.allclose(match_color(matched, *color_stats(image)), image, atol=1e-10)
 
 
-def test_strength_goes_straight_from_the_picture_to_the_matched_one() -> None:
+def test_strength_interpolates_linearly_between_the_image_and_the_matched_one() -> None:
     image, other = soft(1, 3, 16, 16), color_stats(soft(1, 3, 16, 16, seed=1))
     whole = match_color(image, *other)
     assert torch.equal(match_color(image, *other, strength=0), image)
     assert torch.allclose(match_color(image, *other, strength=0.25), 0.75 * image + 0.25 * whole, atol=1e-12)
 
 
-def test_rows_are_matched_each_to_its_own_or_all_to_one() -> None:
+def test_rows_are_matched_to_their_own_statistics_or_all_to_the_same() -> None:
     three, others = soft(3, 3, 12, 15), soft(3, 3, 9, 8, seed=1)
     mean, root = color_stats(others)
     batch, to_one = match_color(three, mean, root), match_color(three, mean[1:2], root[1:2])
@@ -131,7 +131,7 @@ def test_rows_are_matched_each_to_its_own_or_all_to_one() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 3, 1, 1), (1, 3, 1, 9), (2, 3, 8, 8)])
 @pytest.mark.parametrize("shade", [0.0, 0.3, 1.0])
-def test_one_colour_becomes_the_mean(shape: tuple[int, ...], shade: float) -> None:
+def test_a_single_colour_becomes_the_mean(shape: tuple[int, ...], shade: float) -> None:
     flat = torch.full(shape, shade)
     mean, root = color_stats(flat)
     assert torch.allclose(mean, torch.full((shape[0], 3), shade))
@@ -144,8 +144,8 @@ def test_one_colour_becomes_the_mean(shape: tuple[int, ...], shade: float) -> No
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_grey_picture_takes_on_the_colours_that_go_with_brightness(dtype: torch.dtype) -> None:
-    """Its colours lie on a line, and come to lie on the other's regression on brightness: ``B u / sqrt(u B u)``."""
+def test_a_grey_image_gets_the_colours_that_correlate_with_brightness(dtype: torch.dtype) -> None:
+    """Its colours lie on a line, which is mapped to the other's regression on brightness: ``B u / sqrt(u B u)``."""
     generator = torch.Generator().manual_seed(0)
     grey = (0.2 + 0.6 * torch.rand(1, 1, 32, 32, generator=generator, dtype=torch.float64)).to(dtype)
     other = soft(1, 3, 32, 32, seed=1).to(dtype)
@@ -156,14 +156,14 @@ def test_a_grey_picture_takes_on_the_colours_that_go_with_brightness(dtype: torc
     assert np.abs(matched - expected).max() < 0.02 * np.ptp(expected)
 
 
-def test_noise_below_a_step_of_eight_bits_is_not_blown_up() -> None:
-    """A grey JPEG has a trace of colour: it must not become as colourful as a painting."""
+def test_noise_below_one_8_bit_level_is_not_amplified() -> None:
+    """A grey JPEG has a trace of colour, which must not become as strong as the colours of a painting."""
     generator = torch.Generator().manual_seed(0)
     grey = torch.rand(1, 1, 32, 32, generator=generator) * 0.5 + 0.25
     trace = grey + 0.0005 * torch.randn(1, 3, 32, 32, generator=generator)
     other = color_stats(torch.rand(1, 3, 32, 32, generator=generator))
     apart = match_color(trace, *other) - match_color(grey.expand(-1, 3, -1, -1), *other)
-    assert apart.std() < 0.2 * 0.289  # of a uniform picture's deviation; without a floor it is about all of it
+    assert apart.std() < 0.2 * 0.289  # of a uniform image's deviation; without a floor the ratio is about 1
 
 
 def test_float32_agrees_with_float64() -> None:
@@ -183,14 +183,14 @@ def test_half_precision_is_computed_in_float32() -> None:
     assert (matched.float() - match_color(image.float(), mean, root)).abs().max() < 1e-3
 
 
-def test_autocast_leaves_the_precision_alone() -> None:
+def test_autocast_does_not_change_the_precision() -> None:
     image, other = soft(1, 3, 16, 16).float(), soft(1, 3, 16, 16, seed=1).float()
     expected = match_color(image, *color_stats(other))
     with torch.autocast("cpu", torch.bfloat16):
         assert (match_color(image, *color_stats(other)) - expected).abs().max() < 1e-5
 
 
-def test_what_leaves_the_range_is_clamped() -> None:
+def test_values_outside_the_range_are_clamped() -> None:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, 16, 16, generator=generator)
     matched = match_color(image, torch.full((1, 3), 0.9), 0.6 * torch.eye(3)[None])
@@ -198,7 +198,7 @@ def test_what_leaves_the_range_is_clamped() -> None:
     assert matched.max() == 1
 
 
-def test_both_can_be_exported() -> None:
+def test_both_functions_can_be_exported() -> None:
     class Both(torch.nn.Module):
         def forward(self, image: Tensor, other: Tensor) -> Tensor:
             return keep_luminance(match_color(image, *color_stats(other)), image)
@@ -208,17 +208,17 @@ def test_both_can_be_exported() -> None:
     assert torch.allclose(exported(image, other), Both()(image, other), atol=1e-5)
 
 
-def test_luminance_is_kept_as_the_standard_librarys_yiq_has_it() -> None:
+def test_luminance_agrees_with_the_yiq_of_the_standard_library() -> None:
     stylized, content = soft(1, 3, 4, 5), soft(1, 3, 4, 5, seed=1)
     kept = keep_luminance(stylized, content)
     for one, other, found in zip(pixels(stylized).T, pixels(content).T, pixels(kept).T, strict=True):
         y, _, _ = colorsys.rgb_to_yiq(*one)
         _, i, q = colorsys.rgb_to_yiq(*other)
-        # its constants are rounded to two digits
+        # the library's constants are rounded to two digits
         assert colorsys.rgb_to_yiq(*found) == pytest.approx((y, i, q), abs=2e-3)
 
 
-def test_luminance_by_the_matrix_of_the_ntsc() -> None:
+def test_luminance_agrees_with_the_ntsc_matrix() -> None:
     """Rows of FCC 1953: Y, I and Q of red, green and blue."""
     matrix = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
     stylized, content = soft(1, 3, 8, 9), soft(1, 3, 8, 9, seed=1)
@@ -227,7 +227,7 @@ def test_luminance_by_the_matrix_of_the_ntsc() -> None:
     assert np.allclose(pixels(keep_luminance(stylized, content)), np.linalg.inv(matrix) @ yiq, atol=2e-4)
 
 
-def test_luminance_alone_decides_and_the_range_is_kept() -> None:
+def test_only_luminance_changes_and_values_stay_in_range() -> None:
     generator = torch.Generator().manual_seed(0)
     content = torch.rand(2, 3, 6, 7, generator=generator)
     assert torch.allclose(keep_luminance(content, content), content)
@@ -236,8 +236,8 @@ def test_luminance_alone_decides_and_the_range_is_kept() -> None:
     assert 0 <= kept.min() <= kept.max() <= 1
 
 
-def test_real_pictures_take_on_each_others_colours(pictures: Path) -> None:
-    """A photograph comes nearer to each painting's statistics by far, though bright ones are clamped."""
+def test_real_images_get_each_others_colours(pictures: Path) -> None:
+    """A photo gets much closer to each painting's statistics, although bright colours are clamped."""
     photo = images.read(pictures / "content/sailboat.jpg", least=200).image
     for name in ("la_muse.jpg", "mondrian.jpg", "sketch.png"):
         mean, root = color_stats(images.read(pictures / "style" / name, least=200).image)

@@ -1,4 +1,4 @@
-"""Pictures in and out of files: every kind of pixels against values worked out by hand."""
+"""Reading and writing image files: every pixel format against values computed by hand."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch.nn import functional
 from stylekit import datasets, images
 from stylekit.errors import StylekitError
 from stylekit.training.sample_grid import grid
+from tests.facts import assert_mentions, raises
 
 REAL = Path(__file__).parents[1] / "../shared/data"
 
@@ -40,7 +41,7 @@ def bytes_of(image: torch.Tensor) -> list[list[list[int]]]:
 # Finding
 
 
-def test_find_lists_nested_pictures_in_order_and_nothing_else(tmp_path: Path) -> None:
+def test_find_lists_nested_images_in_order_and_no_other_files(tmp_path: Path) -> None:
     for name in [
         "b.JPG",
         "a/z.png",
@@ -58,7 +59,7 @@ def test_find_lists_nested_pictures_in_order_and_nothing_else(tmp_path: Path) ->
     assert found == ["a/b/c.TiFf", "a/z.png", "a.webp", "b.JPG"]
 
 
-def test_find_survives_links_in_circles(tmp_path: Path) -> None:
+def test_find_survives_cyclic_links(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/one.png").touch()
     (tmp_path / "a/up").symlink_to(tmp_path, target_is_directory=True)
@@ -66,15 +67,15 @@ def test_find_survives_links_in_circles(tmp_path: Path) -> None:
     assert datasets.find_images(tmp_path) == [tmp_path / "a/one.png"]
 
 
-def test_find_says_what_is_wrong_with_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(StylekitError, match=r"There is no folder .*nowhere"):
+def test_find_refuses_a_missing_folder_and_a_file(tmp_path: Path) -> None:
+    with raises(StylekitError, tmp_path / "nowhere", "folder"):
         datasets.find_images(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    with pytest.raises(StylekitError, match="file is a file, not a folder"):
+    with raises(StylekitError, tmp_path / "file", "folder"):
         datasets.find_images(tmp_path / "file")
 
 
-# Reading: kinds of pixels
+# Reading: pixel formats
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_opaque_modes(tmp_path: Path, mode: str, colour: int, suffix: str, rgb: 
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
-def test_16_bit_grey_is_scaled_and_not_cut(tmp_path: Path, suffix: str) -> None:
+def test_16_bit_grey_is_scaled_and_not_truncated(tmp_path: Path, suffix: str) -> None:
     values = np.array([[0, 255, 256], [32768, 65534, 65535]], np.uint16)
     picture = images.read(save(tmp_path / f"x{suffix}", Image.fromarray(values)))
     expected = torch.tensor([[0, 255 / 65535, 256 / 65535], [32768 / 65535, 65534 / 65535, 1]])
@@ -138,7 +139,7 @@ def test_16_bit_rgb_becomes_8_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 @pytest.mark.parametrize(("mode", "colour"), [("RGBA", (10, 20, 30, 51)), ("LA", (10, 51))])
-def test_alpha_is_kept_apart(tmp_path: Path, mode: str, colour: tuple[int, ...], suffix: str) -> None:
+def test_alpha_is_read_separately(tmp_path: Path, mode: str, colour: tuple[int, ...], suffix: str) -> None:
     picture = images.read(save(tmp_path / f"x{suffix}", Image.new(mode, (2, 2), colour)))
     assert bytes_of(picture.image)[0][0] == ([10, 20, 30] if mode == "RGBA" else [10, 10, 10])
     assert picture.alpha is not None
@@ -176,7 +177,7 @@ def test_one_transparent_grey(tmp_path: Path, image: Image.Image, key: int) -> N
 
 
 def black_only_profile() -> bytes:
-    """A CMYK profile by which only black ink prints: an 8-bit table to Lab with two points per ink."""
+    """A CMYK profile in which only black ink prints: an 8-bit table to Lab with two points per ink."""
     ramps = bytes(range(256))
     nodes = b"".join(bytes([0 if node & 1 else 255, 128, 128]) for node in range(16))  # K varies fastest
     identity = struct.pack(">9i", *(65536 if i % 4 == 0 else 0 for i in range(9)))
@@ -189,17 +190,17 @@ def black_only_profile() -> bytes:
     return header.ljust(128, b"\0") + tags + table
 
 
-def test_cmyk_follows_its_profile_and_plain_rule_where_that_is_damaged(tmp_path: Path) -> None:
+def test_cmyk_follows_its_profile_or_the_plain_formula_if_that_is_damaged(tmp_path: Path) -> None:
     cyan = Image.new("CMYK", (2, 2), (255, 0, 0, 0))
     picture = images.read(save(tmp_path / "x.tiff", cyan, icc_profile=black_only_profile()))
-    assert picture.image.min() > 0.98  # white, as this printer has no cyan
+    assert picture.image.min() > 0.98  # white: this profile prints no cyan
     assert picture.icc_profile is None
     picture = images.read(save(tmp_path / "y.tiff", cyan, icc_profile=b"no profile at all" * 20))
     assert bytes_of(picture.image)[0][0] == [0, 255, 255]
     assert picture.icc_profile is None
 
 
-def test_only_an_rgb_profile_is_handed_on(tmp_path: Path) -> None:
+def test_only_an_rgb_profile_is_kept(tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     path = save(tmp_path / "x.png", Image.new("RGB", (2, 2)), icc_profile=profile)
     assert images.read(path).icc_profile == profile
@@ -219,7 +220,7 @@ UPRIGHT = {
     7: [[6, 3], [5, 2], [4, 1]],
     8: [[3, 6], [2, 5], [1, 4]],
 }
-"""What the stored picture [[1, 2, 3], [4, 5, 6]] is to be seen as, by EXIF orientation."""
+"""How the stored image [[1, 2, 3], [4, 5, 6]] must be shown, by EXIF orientation."""
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".webp"])
@@ -248,14 +249,14 @@ def test_exif_is_kept_without_the_orientation(tmp_path: Path) -> None:
         assert written.size == (2, 4)
 
 
-def test_damaged_exif_does_not_hide_the_picture(tmp_path: Path) -> None:
+def test_an_image_with_damaged_exif_is_read(tmp_path: Path) -> None:
     path = save(tmp_path / "x.jpg", Image.new("RGB", (4, 2), (9, 9, 9)), exif=b"Exif\0\0not a TIFF header")
     picture = images.read(path)
     assert picture.image.shape == (1, 3, 2, 4)
     assert picture.exif is None or picture.exif.startswith(b"Exif")
 
 
-def test_least_reads_a_photograph_at_a_fraction(tmp_path: Path) -> None:
+def test_least_reads_a_jpeg_at_a_fraction_of_its_size(tmp_path: Path) -> None:
     path = save(tmp_path / "x.jpg", Image.new("RGB", (1600, 800), (50, 100, 150)))
     assert images.read(path).image.shape == (1, 3, 800, 1600)
     small = images.read(path, least=101).image
@@ -272,15 +273,17 @@ def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
         assert picture.image.min() > 0.98
 
 
-def test_large_pictures_are_read_in_silence_up_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_read_without_a_warning_up_to_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     images.read(save(tmp_path / "fits.png", Image.new("L", (10, 10))))
     path = save(tmp_path / "large.png", Image.new("L", (11, 10)))
-    with pytest.raises(StylekitError, match=r"large\.png cannot be read: it has more than 100 pixels"):
+    with raises(StylekitError, path, 100, "pixels"):
         images.read(path)
 
 
-def test_what_can_not_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_with_the_reason(tmp_path: Path) -> None:
     whole = io.BytesIO()
     Image.effect_noise((64, 64), 90).save(whole, "JPEG")
     (tmp_path / "truncated.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
@@ -290,24 +293,23 @@ def test_what_can_not_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     Image.new("LAB", (2, 2)).save(tmp_path / "lab.tiff")
     for name, reason in {
-        "truncated.jpg": "image file is truncated",
-        "text.jpg": "it is damaged, or in no format that pillow knows",
-        "empty.png": "it is empty",
-        "folder.png": "it is a folder",
-        "gone.png": "there is no such file",
-        "missing.png": "there is no such file",
-        "lab.tiff": "its colours are LAB",
+        "truncated.jpg": "truncated",
+        "text.jpg": "damaged",
+        "empty.png": "empty",
+        "folder.png": "a folder",
+        "gone.png": "no such file",
+        "missing.png": "no such file",
+        "lab.tiff": "LAB",
     }.items():
-        with pytest.raises(StylekitError) as error:
+        with raises(StylekitError, tmp_path / name) as caught:
             images.read(tmp_path / name)
-        assert str(error.value).startswith(f"{tmp_path / name} cannot be read: {reason}")
-        assert str(error.value).endswith(".")
+        assert_mentions(str(caught.value).replace(str(tmp_path / name), ""), reason)
 
 
 # Converting
 
 
-def test_bytes_survive_the_way_there_and_back() -> None:
+def test_bytes_survive_a_round_trip() -> None:
     pixels = np.arange(256 * 3, dtype=np.uint8).reshape(16, 16, 3)
     back = images.to_pil(images.to_tensor(Image.fromarray(pixels)))
     assert np.array_equal(np.asarray(back), pixels)
@@ -320,18 +322,18 @@ def test_to_pil_clamps_and_rounds_a_half_upwards() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_to_pil_takes_any_float(dtype: torch.dtype) -> None:
+def test_to_pil_accepts_any_float_type(dtype: torch.dtype) -> None:
     image = images.to_pil(torch.full((1, 3, 1, 1), 0.5, dtype=dtype, requires_grad=True))
     assert image.getpixel((0, 0)) == (128, 128, 128)
 
 
-def test_to_pil_refuses_what_is_no_image() -> None:
-    with pytest.raises(TypeError, match=r"torch\.uint8"):
+def test_to_pil_refuses_tensors_that_are_not_images() -> None:
+    with raises(TypeError, torch.uint8):
         images.to_pil(torch.zeros(3, 2, 2, dtype=torch.uint8))
     for shape in [(2, 2), (2, 3, 4, 4), (1, 4, 4), (1, 1, 4, 4), (3, 0, 4)]:
-        with pytest.raises(ValueError, match="this one is"):
+        with raises(ValueError, shape):
             images.to_pil(torch.zeros(shape))
-    with pytest.raises(StylekitError, match="NaN"):
+    with raises(StylekitError, "NaN"):
         images.to_pil(torch.full((3, 2, 2), torch.nan))
 
 
@@ -339,7 +341,7 @@ def test_to_pil_refuses_what_is_no_image() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".bmp", ".PNG"])
-def test_lossless_formats_return_the_image(tmp_path: Path, suffix: str) -> None:
+def test_lossless_formats_keep_the_image(tmp_path: Path, suffix: str) -> None:
     image = torch.randint(0, 256, (1, 3, 5, 7)) / 255
     images.write(tmp_path / f"x{suffix}", image)
     assert torch.equal(images.read(tmp_path / f"x{suffix}").image, image)
@@ -347,7 +349,7 @@ def test_lossless_formats_return_the_image(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
-def test_lossy_formats_return_nearly_the_image(tmp_path: Path, suffix: str) -> None:
+def test_lossy_formats_nearly_keep_the_image(tmp_path: Path, suffix: str) -> None:
     ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
     images.write(tmp_path / f"x{suffix}", ramp)
     assert (images.read(tmp_path / f"x{suffix}").image - ramp).abs().mean() < 0.01
@@ -361,7 +363,7 @@ def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
-def test_alpha_is_written_where_the_format_has_it(tmp_path: Path, suffix: str) -> None:
+def test_alpha_is_written_if_the_format_supports_it(tmp_path: Path, suffix: str) -> None:
     alpha = torch.tensor([[0.2, 1.0]])[None, None]
     images.write(tmp_path / f"x{suffix}", torch.full((1, 3, 1, 2), 0.4), alpha=alpha)
     picture = images.read(tmp_path / f"x{suffix}")
@@ -371,7 +373,7 @@ def test_alpha_is_written_where_the_format_has_it(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
-def test_alpha_is_laid_over_white_where_the_format_has_none(tmp_path: Path, suffix: str) -> None:
+def test_alpha_is_composited_over_white_if_the_format_has_none(tmp_path: Path, suffix: str) -> None:
     images.write(tmp_path / f"x{suffix}", torch.zeros(1, 3, 8, 8), alpha=torch.full((1, 1, 8, 8), 0.4))
     picture = images.read(tmp_path / f"x{suffix}")
     assert picture.alpha is None
@@ -379,7 +381,7 @@ def test_alpha_is_laid_over_white_where_the_format_has_none(tmp_path: Path, suff
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff"])
-def test_profile_and_exif_travel_with_the_image(tmp_path: Path, suffix: str) -> None:
+def test_profile_and_exif_are_written_with_the_image(tmp_path: Path, suffix: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[ExifTags.Base.Model] = "a camera"
@@ -391,16 +393,16 @@ def test_profile_and_exif_travel_with_the_image(tmp_path: Path, suffix: str) -> 
 
 def test_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
     for name in ("x.gif", "x"):
-        with pytest.raises(StylekitError, match=r"end it with one of \.jpg, \.jpeg, \.png, \.webp"):
+        with raises(StylekitError, tmp_path / name, ".jpg, .jpeg, .png, .webp"):
             images.write(tmp_path / name, torch.rand(3, 2, 2))
 
 
 @pytest.mark.parametrize(
-    ("code", "message"),
-    [(errno.ENOSPC, "There is no space left to write {}"), (errno.EACCES, "cannot be written")],
+    ("code", "fact"),
+    [(errno.ENOSPC, "space"), (errno.EACCES, "what the system says")],
 )
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
+def test_a_failed_write_leaves_only_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, fact: str
 ) -> None:
     (tmp_path / "x.png").write_bytes(b"old")
 
@@ -408,19 +410,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         raise OSError(code, "what the system says")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(StylekitError, match=message.format(tmp_path)):
+    with raises(StylekitError, tmp_path / "x.png", fact):
         images.write(tmp_path / "x.png", torch.rand(3, 2, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
     assert (tmp_path / "x.png").read_bytes() == b"old"
 
 
-def test_write_names_what_does_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(StylekitError, match=r"nowhere/x\.png cannot be written: No such file"):
+def test_write_names_a_path_that_cannot_be_written(tmp_path: Path) -> None:
+    with raises(StylekitError, tmp_path / "nowhere/x.png", "no such file"):
         images.write(tmp_path / "nowhere/x.png", torch.rand(3, 2, 2))
-    with pytest.raises(StylekitError, match=r"x\.webp cannot be written as WEBP"):
+    with raises(StylekitError, tmp_path / "x.webp") as caught:
         images.write(tmp_path / "x.webp", torch.zeros(3, 1, 20000))
+    assert "WEBP" in str(caught.value)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(StylekitError, match=r"folder\.png cannot be written"):
+    with raises(StylekitError, tmp_path / "folder.png"):
         images.write(tmp_path / "folder.png", torch.rand(3, 2, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
 
@@ -438,7 +441,7 @@ def test_resize_agrees_with_pillow() -> None:
         assert np.abs(resized[0, 0].numpy() - expected).max() < 1e-5
 
 
-def test_pad_mirrors_and_then_repeats() -> None:
+def test_pad_mirrors_first_and_then_repeats() -> None:
     row = torch.tensor([1.0, 2, 3])[None, None, None]
     assert images.pad_to(row, 1, 8)[0, 0, 0].tolist() == [1, 2, 3, 2, 1, 1, 1, 1]
     assert images.pad_to(row, 4).shape == (1, 1, 4, 4)
@@ -453,7 +456,7 @@ def test_pad_agrees_with_reflection_and_crops_back() -> None:
     assert torch.equal(padded[..., :13, :17], image)
 
 
-def test_pad_copies_nothing_where_nothing_is_missing() -> None:
+def test_pad_does_not_copy_an_image_of_the_right_size() -> None:
     image = torch.rand(1, 3, 16, 32)
     assert images.pad_to(image, 16, least=16) is image
 
@@ -467,7 +470,7 @@ def test_pad_passes_gradients() -> None:
 # Sample sheets
 
 
-def test_sheet_places_each_image() -> None:
+def test_sheet_puts_each_image_in_its_place() -> None:
     black, red = torch.zeros(3, 4, 6), torch.tensor([2.0, -1, 0])[:, None, None].expand(3, 2, 3)
     sheet = grid([[black, red], [red]], gap=1)
     assert sheet.shape == (3, 1 + 4 + 1 + 2 + 1, 1 + 6 + 1 + 3 + 1)
@@ -478,22 +481,22 @@ def test_sheet_places_each_image() -> None:
     assert torch.equal(sheet, expected)
 
 
-def test_sheet_labels_make_room_and_leave_the_images_alone() -> None:
+def test_sheet_labels_get_their_own_space_and_do_not_change_the_images() -> None:
     image = torch.rand(3, 8, 8)
     sheet = grid([[image, image]], labels=["content", "style"])
     assert sheet.shape[1] == 20 + 4 + 8 + 4
-    assert sheet.shape[2] > 3 * 4 + 2 * 8  # wider, for the words
+    assert sheet.shape[2] > 3 * 4 + 2 * 8  # wider, for the labels
     assert sheet[:, :24].min() < 0.5  # letters
     assert torch.equal(sheet[:, 24:32, 4:12], image)
-    with pytest.raises(ValueError, match="needs an image"):
+    with raises(ValueError, "image"):
         grid([[]])
 
 
-# Real pictures
+# Real images
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real pictures is not here")
-def test_real_pictures() -> None:
+@pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real images is not available")
+def test_real_images() -> None:
     files = datasets.find_images(REAL / "content") + datasets.find_images(REAL / "style")
     assert len(files) > 50
     for file in files[::3]:

@@ -1,4 +1,4 @@
-"""``stylekit plugins``, and commands that packages add."""
+"""``stylekit plugins``, and commands added by packages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+import stylekit
+from tests.facts import assert_mentions
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
@@ -42,7 +45,7 @@ def plant() -> None:
 """
 
 
-def test_state_of_each_plugin_is_told_without_importing_it(
+def test_the_state_of_each_plugin_is_listed_without_importing_it(
     program: Program, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -50,32 +53,17 @@ def test_state_of_each_plugin_is_told_without_importing_it(
     install("weeds", "weed", "def broken(:", "2.0")
     install("roses", "rose", "STYLEKIT_API = 0")
     install("thieves", "cyclegan", "")
-    told = program("plugins")
-    assert told.code == 0
-    found = [line.split() for line in told.out.splitlines()]
-    assert ["tulip", "tulips", "1.0", "installed"] in found
-    assert ["cyclegan", "stylekit", "0.1.0", "installed"] in found
-    assert [
-        "cyclegan",
-        "thieves",
-        "1.0",
-        "taken:",
-        "its",
-        "name",
-        "is",
-        "also",
-        "that",
-        "of",
-        "stylekit",
-        "0.1.0",
-    ] in found
-    (weed,) = [line for line in found if line[0] == "weed"]
-    assert weed[1:6] == ["weeds", "2.0", "broken:", "line", "1"]
-    (rose,) = [line for line in found if line[0] == "rose"]
-    assert rose[3] == "outdated:"
+    result = program("plugins")
+    assert result.code == 0
+    rows = {tuple(line.split()[:2]): line for line in result.out.splitlines()}
+    assert rows["tulip", "tulips"].split()[2:] == ["1.0", "installed"]
+    assert rows["cyclegan", "stylekit"].split()[2:] == [stylekit.__version__, "installed"]
+    assert_mentions(rows["cyclegan", "thieves"], "1.0", "taken:", f"stylekit {stylekit.__version__}")
+    assert_mentions(rows["weed", "weeds"], "2.0", "broken:", "line 1")
+    assert_mentions(rows["rose", "roses"], "outdated:", "version 0")
 
 
-def test_load_imports_each_and_tells_what_it_offers_and_the_time(
+def test_load_imports_each_plugin_and_shows_its_parts_and_the_time(
     program: Program, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -83,22 +71,24 @@ def test_load_imports_each_and_tells_what_it_offers_and_the_time(
     install("weeds", "weed", "1 / 0")
     install("thorns", "thorn", "raise SystemExit('and out')")
     install("thieves", "scenes", LOSS.replace("NAME", "other"))
-    told = program("plugins", "--load")
-    assert (told.code, told.err) == (0, "")
-    lines = {tuple(line.split()[:2]): line.split()[3:] for line in told.out.splitlines()}
-    assert lines["tulip", "tulips"][:3] == ["loads:", "loss", "NAME"]
-    assert 0.3 <= float(lines["tulip", "tulips"][-1]) < 2
-    assert " ".join(lines["weed", "weeds"]).startswith(
-        "broken: plugin 'weed' (weeds 1.0) could not be imported: ZeroDivisionError: division by zero"
+    result = program("plugins", "--load")
+    assert (result.code, result.err) == (0, "")
+    rows = {tuple(line.split()[:2]): " ".join(line.split()[3:]) for line in result.out.splitlines()}
+    assert rows["tulip", "tulips"].startswith("loads: loss NAME")
+    assert 0.3 <= float(rows["tulip", "tulips"].split()[-1]) < 2
+    assert_mentions(
+        rows["weed", "weeds"], "broken:", "plugin 'weed' (weeds 1.0)", "ZeroDivisionError: division by zero"
     )
-    assert "SystemExit: and out" in " ".join(lines["thorn", "thorns"])
-    assert " ".join(lines["scenes", "thieves"][:-1]).endswith("is also that of stylekit 0.1.0; loss other")
-    assert lines["cyclegan", "stylekit"][:3] == ["loads:", "method", "cyclegan"]
+    assert_mentions(rows["thorn", "thorns"], "broken:", "SystemExit: and out")
+    assert_mentions(rows["scenes", "thieves"], "taken:", f"stylekit {stylekit.__version__}", "loss other")
+    assert rows["cyclegan", "stylekit"].startswith("loads: method cyclegan")
 
 
-def test_name_in_the_variable_that_is_not_installed_is_told(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_in_the_variable_that_is_not_installed_is_reported(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STYLEKIT_PLUGINS", "cyclegan,tulips")
-    assert "STYLEKIT_PLUGINS names tulips, which is not installed." in program("plugins").out
+    assert_mentions(program("plugins").out.splitlines()[-1], "STYLEKIT_PLUGINS", "tulips", "not installed")
 
 
 def test_preset_of_a_plugin_is_shown_with_its_package(program: Program, install: Install) -> None:
@@ -107,57 +97,56 @@ def test_preset_of_a_plugin_is_shown_with_its_package(program: Program, install:
     assert "preset mild (tulips 1.0): cycle=5" in program("show", "cyclegan").out
 
 
-def test_command_of_a_package_is_listed_unimported_and_called(program: Program, install: Install) -> None:
+def test_a_command_of_a_package_is_listed_without_importing_it_and_runs(program: Program, install: Install) -> None:
     install("tulips", "water", COMMAND, group="stylekit.commands", target=":water")
     install("weeds", "weed", "raise RuntimeError", group="stylekit.commands", target=":weed")
-    told = program("--help").out
-    assert "water" in told
-    assert "Added by tulips 1.0." in told
+    shown = program("--help").out
+    assert "water" in shown
+    assert "tulips 1.0" in shown
     assert program("water", 3, "--name", "rose").out == "3 litres for the rose\n"
     assert "Water the flowers." in program("water", "--help").out
     assert "Missing argument" in program("water").err
-    broken = program("weed").error
-    assert broken == "The command 'weed' of weeds 1.0 could not be imported: RuntimeError:"
+    assert_mentions(program("weed").error, "'weed'", "weeds 1.0", "import", "RuntimeError")
 
 
-def test_command_may_have_commands_of_its_own(program: Program, install: Install) -> None:
+def test_a_command_may_have_subcommands(program: Program, install: Install) -> None:
     install("tulips", "garden", COMMAND, group="stylekit.commands", target=":garden")
     assert program("garden", "dig", "--deep").out == "deep=True\n"
     assert program("garden", "plant").error == "It is winter. Wait for spring."
 
 
-def test_command_of_two_packages_names_both_and_a_built_in_one_goes_first(program: Program, install: Install) -> None:
+def test_a_command_of_two_packages_is_refused_and_a_built_in_one_takes_precedence(
+    program: Program, install: Install
+) -> None:
     for package in ("tulips", "roses"):
         install(package, "water", COMMAND, group="stylekit.commands", target=":water")
     install("weeds", "doctor", COMMAND, group="stylekit.commands", target=":water")
-    told = program("water", 1).error
-    assert told.startswith(
-        "The command 'water' is added by roses 1.0 and tulips 1.0. Uninstall one of them, or set STYL"
-    )
+    error = program("water", 1).error
+    assert_mentions(error, "'water'", "roses 1.0", "tulips 1.0", "uninstall", "STYLEKIT_PLUGINS")
     assert "free memory" in program("doctor").out
 
 
-def test_command_that_the_variable_leaves_out_is_not_there(
+def test_a_command_that_the_variable_excludes_is_not_available(
     program: Program, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("tulips", "water", COMMAND, group="stylekit.commands", target=":water")
     monkeypatch.setenv("STYLEKIT_PLUGINS", "")
     assert program("water", 1).code == 2
-    assert "Added by" not in program("--help").out
+    assert "tulips" not in program("--help").out
 
 
 @pytest.mark.parametrize("text", [b"[stylekit]\njustaword\n", b"[stylekit]\nweed = \xff\xfe\n"])
-def test_damaged_metadata_stops_no_command(tmp_path: Path, install: Install, text: bytes) -> None:
-    """In a process of its own: pydantic and torch look at all metadata too, when they are imported."""
+def test_damaged_metadata_does_not_break_commands(tmp_path: Path, install: Install, text: bytes) -> None:
+    """In a separate process, as pydantic and torch also read all metadata when they are imported."""
     install("weeds", "weed", "")
     (tmp_path / "site" / "weeds-1.0.dist-info" / "entry_points.txt").write_bytes(text)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
     for arguments in (["--help"], ["plugins"], ["show", "cyclegan"]):
         line = [sys.executable, "-m", "stylekit.cli", *arguments]
-        told = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-        assert told.returncode == 0, told.stderr
-        assert "Traceback" not in told.stderr
-        assert "the metadata in" in told.stderr
+        process = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stderr
+        assert "Traceback" not in process.stderr
+        assert_mentions(process.stderr, "metadata", "weeds-1.0.dist-info")
 
 
 def test_names_with_markup_and_modules_in_archives_are_listed(
@@ -171,13 +160,13 @@ def test_names_with_markup_and_modules_in_archives_are_listed(
     with zipfile.ZipFile(tmp_path / "site" / "all.zip", "w") as archive:
         archive.writestr("sample_zipped.py", LOSS)
     monkeypatch.syspath_prepend(str(tmp_path / "site" / "all.zip"))
-    told = program("plugins", "--load").out
-    assert "x[/red]" in told
-    assert "STYLEKIT_PLUGINS names a[/b], which is not installed." in told
-    assert any(line.split()[:5] == ["zip", "zipped", "1.0", "loads:", "loss"] for line in told.splitlines())
+    lines = program("plugins", "--load").out.splitlines()
+    assert any(line.startswith("x[/red]") for line in lines)
+    assert_mentions(lines[-1], "STYLEKIT_PLUGINS", "a[/b]", "not installed")
+    assert any(line.split()[:5] == ["zip", "zipped", "1.0", "loads:", "loss"] for line in lines)
 
 
-def test_rival_that_the_variable_leaves_out_is_none(
+def test_a_plugin_that_the_variable_excludes_causes_no_conflict(
     program: Program, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("tulips", "flower", "")
@@ -188,17 +177,16 @@ def test_rival_that_the_variable_leaves_out_is_none(
     assert any(line[:4] == ["flower", "tulips", "1.0", "hidden:"] for line in lines)
 
 
-def test_error_of_a_plugins_command_is_one_line_with_its_place(program: Program, install: Install) -> None:
+def test_an_error_in_a_plugins_command_is_one_line_with_its_location(program: Program, install: Install) -> None:
     install("tulips", "water", COMMAND + "\ndef dry(): return 1 / 0\n", group="stylekit.commands", target=":dry")
-    told = program("water")
-    assert (told.code, told.err.count("\n")) == (1, 1)
-    assert told.err.startswith("Error: ZeroDivisionError: division by zero, in line 18 of ")
-    assert told.err.endswith("sample_tulips.py. The same command with --debug shows all that led there.\n")
+    result = program("water")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert_mentions(result.err, "Error: ZeroDivisionError: division by zero", "line 18", "sample_tulips.py", "--debug")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plugins"]], ids=["--help", "plugins"])
-def test_two_hundred_plugins_cost_little(tmp_path: Path, install: Install, arguments: list[str]) -> None:
-    """In time of the processor, which does not depend on what else the machine does; the best of three."""
+def test_two_hundred_plugins_take_little_time(tmp_path: Path, install: Install, arguments: list[str]) -> None:
+    """In CPU time, which does not depend on other processes; the best of three."""
     for number in range(200):
         install(f"style-{number}", f"style{number}", "raise RuntimeError('imported')\n" + LOSS)
     for number in range(20):

@@ -1,4 +1,4 @@
-"""The drawn scenes: the same bits again, the same scene in every manner and size, and something to learn."""
+"""The drawn scenes: reproducible bits, the same scene in every manner and size, and a mapping that can be learned."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from stylekit import StylekitError
 from stylekit_plugins.datasets.scenes import KINDS, MANNERS, Scenes, render, stylekit_datasets
 from stylekit_plugins.datasets.scenes.canvas import Canvas
+from tests.facts import raises
 
 PAINTINGS = sorted(set(MANNERS) - {"photo"})
 
@@ -32,14 +33,14 @@ def polynomial(image: Tensor) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Small pictures are drawn faster by one thread than by several that wait for each other."""
+    """One thread draws small images faster than several."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
-def test_the_same_bits_whatever_the_global_state() -> None:
+def test_scenes_do_not_depend_on_the_global_random_state() -> None:
     first = [Scenes(seed=3)[index] for index in range(4)]
     torch.manual_seed(77)
     random.seed(77)
@@ -49,7 +50,7 @@ def test_the_same_bits_whatever_the_global_state() -> None:
         assert all(torch.equal(one[key], other[key]) for key in Scenes.item_keys)
 
 
-def test_leaves_the_global_random_state_alone() -> None:
+def test_drawing_does_not_change_the_global_random_state() -> None:
     torch.manual_seed(5)
     before, plain = torch.get_rng_state(), random.getstate()
     for manner in MANNERS:
@@ -58,26 +59,25 @@ def test_leaves_the_global_random_state_alone() -> None:
     assert random.getstate() == plain
 
 
-def test_the_same_bits_in_workers() -> None:
+def test_workers_draw_the_same_bits() -> None:
     scenes = Scenes(size=64, length=8)
-    here = [scenes[index] for index in range(8)]
+    expected = torch.stack([scenes[index]["style"] for index in range(8)])
     loader = DataLoader(scenes, batch_size=4, num_workers=2)
-    there = torch.cat([batch["style"] for batch in loader])
-    assert torch.equal(there, torch.stack([item["style"] for item in here]))
+    assert torch.equal(torch.cat([batch["style"] for batch in loader]), expected)
 
 
-def test_the_same_bits_with_any_number_of_threads() -> None:
+def test_the_number_of_threads_does_not_change_the_bits() -> None:
     single = render(1, "strokes", 128)
     torch.set_num_threads(2)
     assert torch.equal(render(1, "strokes", 128), single)
 
 
-def test_seeds_streams_and_indices_give_other_scenes() -> None:
+def test_other_seeds_streams_and_indices_give_other_scenes() -> None:
     shown = [render(0), render(0, seed=1), render(0, stream="content"), render(0, stream="style"), render(1)]
     assert all(psnr(one, other) < 25 for n, one in enumerate(shown) for other in shown[:n])
 
 
-def test_pairs_match_in_the_test_split_only() -> None:
+def test_pairs_match_only_in_the_test_split() -> None:
     def mean(split: str) -> float:
         items = [Scenes(split=split, length=24)[index] for index in range(24)]
         return sum(psnr(item["content"], item["style"]) for item in items) / 24
@@ -85,7 +85,7 @@ def test_pairs_match_in_the_test_split_only() -> None:
     assert mean("test") > mean("train") + 3
 
 
-def test_the_test_split_shows_what_render_draws() -> None:
+def test_the_test_split_equals_render() -> None:
     item = Scenes(size=48, seed=2, split="test", style="dots")[5]
     assert torch.equal(item["content"], render(5, "photo", 48, 2))
     assert torch.equal(item["style"], render(5, "dots", 48, 2))
@@ -94,15 +94,15 @@ def test_the_test_split_shows_what_render_draws() -> None:
 def test_every_kind_occurs(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
-    def noting(kind: str, draw: Callable[[Canvas], None]) -> Callable[[Canvas], None]:
-        def noted(canvas: Canvas) -> None:
+    def recording(kind: str, draw: Callable[[Canvas], None]) -> Callable[[Canvas], None]:
+        def recorded(canvas: Canvas) -> None:
             seen.append(kind)
             draw(canvas)
 
-        return noted
+        return recorded
 
     for kind, draw in KINDS.items():
-        monkeypatch.setitem(KINDS, kind, noting(kind, draw))
+        monkeypatch.setitem(KINDS, kind, recording(kind, draw))
     for index in range(60):
         render(index, size=32)
     assert len(seen) == 60
@@ -135,7 +135,7 @@ def test_every_painting_differs_from_the_photo(manner: str) -> None:
     assert 11 < sum(figures) / 8 < 18
 
 
-def test_the_default_painting_can_be_learned() -> None:
+def test_the_default_manner_can_be_learned() -> None:
     items = [Scenes(split="test", length=32)[index] for index in range(32)]
     inputs = torch.cat([polynomial(item["content"]) for item in items[:16]]).double()
     outputs = torch.cat([item["style"].flatten(1).T for item in items[:16]]).double()
@@ -149,15 +149,15 @@ def test_the_default_painting_can_be_learned() -> None:
     assert mapped > max(21, untouched + 4)
 
 
-def test_names_what_it_does_not_know() -> None:
-    with pytest.raises(StylekitError, match=r"'stroke'.*Did you mean 'strokes'.*watercolour"):
+def test_wrong_arguments_are_refused_with_the_possible_values() -> None:
+    with raises(StylekitError, "'stroke'", "did you mean 'strokes'", "watercolour"):
         Scenes(style="stroke")
-    with pytest.raises(StylekitError, match=r"'foto'.*'photo'"):
+    with raises(StylekitError, "'foto'", "did you mean 'photo'"):
         render(0, "foto")
-    with pytest.raises(StylekitError, match=r"'valid'.*test, train"):
+    with raises(StylekitError, "'valid'", "test, train"):
         Scenes(split="valid")
     for size in (31, 1025):
-        with pytest.raises(StylekitError, match=rf"{size}.*32 to 1024"):
+        with raises(StylekitError, size, 32, 1024):
             Scenes(size=size)
 
 
@@ -170,7 +170,7 @@ def test_length_and_name() -> None:
 
 
 def test_every_size_can_be_drawn() -> None:
-    """Water begins at a row of pixels, whose place is not always the same number when it is computed back."""
+    """Water starts at a row of pixels whose position may round to another number."""
     for size in range(32, 160):
         for kind in ("lake", "seaside", "harbour"):
             canvas = Canvas(size, random.Random(0))
@@ -178,7 +178,7 @@ def test_every_size_can_be_drawn() -> None:
             assert bool(torch.isfinite(canvas.rgb).all())
 
 
-def test_draws_quickly() -> None:
+def test_drawing_is_fast() -> None:
     best = 0.0
     for _ in range(4):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Random filters: their properties, their responses against NumPy in float64, and whether they see textures."""
+"""Random filters: their properties, their responses against NumPy in float64, and whether they tell textures apart."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from stylekit import StylekitError
 from stylekit.ops import gram_matrix
 from stylekit_plugins.datasets.textures import KINDS, draw
 from stylekit_plugins.encoders.random_filters import RandomFilters
+from tests.facts import raises
 
 Array = npt.NDArray[np.float64]
 
 
 def responses(encoder: RandomFilters, image: Array) -> Array:
-    """The ReLU of every filter at every place of ``(3, H, W)``, as sums over windows; the margin repeats the rim."""
+    """The ReLU of every filter at every pixel of ``(3, H, W)``, as sums over windows; the border is replicated."""
     side = encoder.filters.shape[-1]
     margin = side // 2
     padded = np.pad(image, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
@@ -27,21 +28,21 @@ def responses(encoder: RandomFilters, image: Array) -> Array:
 
 
 def halved(image: Array) -> Array:
-    """Means of two by two pixels; where a side is odd, the last but one line comes again."""
+    """Means of 2 x 2 pixels; an odd side is padded by reflection."""
     odd = [(0, 0), *((0, side % 2) for side in image.shape[1:])]
     even = np.pad(image, odd, mode="reflect")
     return even.reshape(3, even.shape[1] // 2, 2, even.shape[2] // 2, 2).mean((2, 4))
 
 
 @pytest.mark.parametrize(("side", "size"), [(7, (13, 10)), (5, (9, 8)), (3, (6, 11))])
-def test_responses_are_those_of_a_plain_formulation(side: int, size: tuple[int, int]) -> None:
+def test_responses_match_a_plain_formulation(side: int, size: tuple[int, int]) -> None:
     encoder = RandomFilters(width=10, side=side, scales=3).double()
     image = torch.rand(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    found = encoder(image)
+    features = encoder(image)
     for index in range(2):
         smaller = image[index].numpy() - 0.5
         for scale in ("scale1", "scale2", "scale3"):
-            assert np.allclose(found[scale][index].numpy(), responses(encoder, smaller), atol=1e-12)
+            assert np.allclose(features[scale][index].numpy(), responses(encoder, smaller), atol=1e-12)
             smaller = halved(smaller)
 
 
@@ -51,11 +52,11 @@ def test_filters_have_norm_one(side: int) -> None:
     assert torch.allclose(norms, torch.ones_like(norms), atol=1e-6)
 
 
-def test_one_filter_in_eight_sees_colour_and_the_others_contrasts_only() -> None:
+def test_one_filter_in_eight_responds_to_colour_and_the_others_only_to_contrast() -> None:
     encoder = RandomFilters(width=32, scales=3)
     colours = torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.9, 0.2, 0.1], [0.1, 0.3, 0.8]])
     for features in encoder(colours[:, :, None, None].expand(-1, -1, 20, 17)).values():
-        assert torch.allclose(features, features[:, :, :1, :1].expand_as(features), atol=1e-5)  # the rims too
+        assert torch.allclose(features, features[:, :, :1, :1].expand_as(features), atol=1e-5)  # also at the borders
         apart = (features - features[:1]).abs().amax((0, 2, 3))
         blind = torch.arange(32) % 8 != 0
         assert apart[blind].max() < 1e-5
@@ -65,13 +66,13 @@ def test_one_filter_in_eight_sees_colour_and_the_others_contrasts_only() -> None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (33, 50)])
-def test_every_scale_is_half_of_the_one_before(size: tuple[int, int]) -> None:
-    found = RandomFilters(width=4, scales=5)(torch.rand(2, 3, *size))
+def test_every_scale_is_half_the_size_of_the_previous_one(size: tuple[int, int]) -> None:
+    maps = RandomFilters(width=4, scales=5)(torch.rand(2, 3, *size))
     expected = {f"scale{k + 1}": (2, 4, *(-(-side // 2**k) for side in size)) for k in range(5)}
-    assert {name: tuple(features.shape) for name, features in found.items()} == expected
+    assert {name: tuple(features.shape) for name, features in maps.items()} == expected
 
 
-def test_the_seed_decides_and_nothing_else() -> None:
+def test_the_filters_depend_only_on_the_seed() -> None:
     before = torch.get_rng_state()
     first, other = RandomFilters(seed=3), RandomFilters(seed=4)
     assert torch.equal(torch.get_rng_state(), before)
@@ -80,12 +81,12 @@ def test_the_seed_decides_and_nothing_else() -> None:
     assert set(again) == {"filters", "bias"}
     assert all(torch.equal(tensor, again[key]) for key, tensor in first.state_dict().items())
     assert not any(torch.equal(tensor, again[key]) for key, tensor in other.state_dict().items())
-    # Another seed's filters are unrelated: as vectors of 147 numbers they are nearly at right angles.
+    # The filters of another seed are unrelated: as vectors of 147 numbers they are nearly orthogonal.
     cosines = first.filters.flatten(1) @ other.filters.flatten(1).T
     assert cosines.square().mean() < 3 / 147
 
 
-def test_nothing_in_it_learns_and_the_picture_has_a_gradient() -> None:
+def test_the_encoder_has_no_parameters_and_the_image_gets_a_gradient() -> None:
     encoder = RandomFilters(width=8)
     assert not list(encoder.parameters())
     image = torch.rand(1, 3, 16, 16, requires_grad=True)
@@ -95,18 +96,17 @@ def test_nothing_in_it_learns_and_the_picture_has_a_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "facts"),
     [
-        ({"width": 0}, "The option 'width' is 0, and must be at least 1."),
-        ({"scales": 0}, "The option 'scales' is 0, and must be at least 1."),
-        ({"side": 4}, "The option 'side' of the encoder 'random' is 4, and must be odd and at least 3."),
-        ({"side": 1}, "The option 'side' of the encoder 'random' is 1, and must be odd and at least 3."),
+        ({"width": 0}, ["'width'", 0, 1]),
+        ({"scales": 0}, ["'scales'", 0, 1]),
+        ({"side": 4}, ["'side'", "encoder 'random'", 4, "odd", 3]),
+        ({"side": 1}, ["'side'", "encoder 'random'", 1, "odd", 3]),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, int], told: str) -> None:
-    with pytest.raises(StylekitError) as raised:
+def test_invalid_options_are_refused(options: dict[str, int], facts: list[object]) -> None:
+    with raises(StylekitError, *facts):
         RandomFilters(**options)
-    assert str(raised.value) == told
 
 
 def neighbours_of_their_kind(rows: Tensor, kinds: Tensor) -> float:
@@ -116,7 +116,7 @@ def neighbours_of_their_kind(rows: Tensor, kinds: Tensor) -> float:
 
 
 def test_gram_matrices_tell_kinds_of_textures_apart() -> None:
-    """Of grey pictures with the same mean and contrast, so that palettes, which are not of a kind, tell nothing.
+    """The images are grey, with equal mean and contrast, so that colours do not help.
 
     By chance one in six neighbours is of the same kind; with the Gram matrix of the pixels themselves hardly more.
     """
