@@ -13,6 +13,7 @@ import torch
 
 from stylekit.registry import entrypoints, lookup
 
+FIXTURES = Path(__file__).parent / "fixtures"
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -25,8 +26,8 @@ def _folder(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
-    """Results of the methods' reference implementations."""
-    return _folder("fixtures")
+    """Results of the methods' reference implementations; each folder's README states how they were computed."""
+    return FIXTURES
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from stylekit import StylekitError
@@ -51,6 +53,15 @@ def test_map_of_scores_for_256_pixels_is_30x30() -> None:
 
 def test_pixel_discriminator_gives_a_score_a_pixel() -> None:
     assert Pixel(width=2)(torch.rand(2, 3, 7, 5)).shape == (2, 1, 7, 5)
+
+
+def test_scores_of_pixels_are_those_of_the_papers_code(fixtures: Path) -> None:
+    folder = fixtures / "cyclegan"
+    expected = load_file(folder / "networks.safetensors")
+    network = Pixel(width=4)
+    network.load_state_dict(torch.load(folder / "pixel.pth", weights_only=True))
+    scores = network((expected["pixel.input"] + 1) / 2)
+    assert (scores - expected["pixel.output"]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylekit import StylekitError
@@ -100,6 +102,15 @@ def test_network_is_the_published_one_written_out(downs: int) -> None:
     expected = (written_out(network.state_dict(), image * 2 - 1) + 1) / 2
     assert expected.std() > 0.1
     assert torch.allclose(network(image), expected, atol=1e-10)
+
+
+def test_output_is_that_of_the_papers_code(fixtures: Path) -> None:
+    folder = fixtures / "cyclegan"
+    expected = load_file(folder / "networks.safetensors")
+    network = UNet(7, width=2)
+    network.load_state_dict(torch.load(folder / "unet_128.pth", weights_only=True))
+    output = network((expected["unet_128.input"] + 1) / 2) * 2 - 1
+    assert (output - expected["unet_128.output"]).abs().max() < 1e-5
 
 
 def test_fine_detail_passes_around_the_bottleneck() -> None:
