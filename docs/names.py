@@ -64,7 +64,7 @@ def section(module: ModuleType) -> str:
     for name in module.__all__:
         thing = getattr(module, name)
         lines.append(f"| `{_called(name, thing)}` | {_told(module, name)} |")
-        if inspect.isclass(thing) and (thing.__module__ == module.__name__ or not _public(thing.__module__)):
+        if inspect.isclass(thing):
             lines += [f"| `{member}` | {told} |" for member, told in members(thing)]
     return "\n".join(lines)
 

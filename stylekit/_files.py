@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside, synced, renamed."""
+"""Files: written so that they are complete or not there at all, and named by absolute paths."""
 
 from __future__ import annotations
 
@@ -92,3 +92,8 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         if error.errno in NO_SPACE:
             raise StylekitError(f"There is no space left to write {path}. Nothing that was there is lost.") from error
         raise StylekitError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def absolute_path(path: str | Path) -> Path:
+    """The absolute path, without ``..`` and with the user's home for ``~``: one folder has one name in a run's settings."""
+    return Path(os.path.abspath(Path(path).expanduser()))

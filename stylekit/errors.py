@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["MissingWeights", "NotFinite", "StylekitError", "StylekitWarning", "suggest", "warn"]
+__all__ = ["MissingWeights", "NotFinite", "suggest"]
 
 
 class StylekitError(Exception):

@@ -1,69 +1,178 @@
-"""The whole plugin contract: what a plugin may offer, and what each thing it offers must do.
+"""The plugin contract: the hooks that a plugin may implement, and what the parts that it offers must do.
 
-A plugin is a module with any of these functions, each marked with ``@hookimpl``, that an installed package names in its
-entry-point group ``stylekit``. Hooks that offer parts return ``{name: callable that builds}``. Images are float tensors
-``(N, C, H, W)`` in ``[0, 1]`` wherever they cross from one part to another, with three channels unless a network names
-the numbers that it takes in an attribute ``channels``, such as ``(1, 3)``.
+A plugin is a module with any of these hooks, each marked with ``@hookimpl``. An installed package names its plugins in
+the entry-point group ``stylekit``. Hooks that offer parts return ``{name: factory}``. Images are float tensors
+``(N, C, H, W)`` in ``[0, 1]`` wherever they pass from one part to another, with three channels unless a network lists the
+numbers of channels that it accepts in an attribute ``channels``, such as ``(1, 3)``.
 
 A package adds a command to ``stylekit`` by an entry point in the group ``stylekit.commands``: its name, and a function
 whose parameters become the options, or a ``typer.Typer``.
+
+Everything that differs from one kind of part to another stands in the record of that kind: a new kind is one hook here and
+one file of checks in ``stylekit/testing``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from torch.utils.data import Dataset
 
+    Scores = Tensor | Sequence[Tensor]
 
-__all__ = ["API", "hookimpl"]
+__all__ = ["API", "AdversarialLoss", "Discriminator", "Encoder", "Generator", "ImageLoss"]
 
 API = 1
 """The contract's version. A plugin may state the one it was written for as ``STYLEKIT_API = 1``."""
 
 hookspec = pluggy.HookspecMarker("stylekit")
 hookimpl = pluggy.HookimplMarker("stylekit")
+"""Marks a function of a plugin as a hook: the decorator ``@hookimpl``."""
+_Hook = TypeVar("_Hook", bound=Callable[[], Any])
 
 
-@hookspec
-def stylekit_generators() -> Mapping[str, Callable[..., nn.Module]]:
-    """Networks with ``forward(content, style=None) -> image`` of the content's size.
+@dataclass(frozen=True)
+class Kind:
+    """The record of a kind of part: all that differs between kinds.
 
-    Here and for discriminators, an attribute ``min_size`` is the smallest side of pictures to train on, and
-    ``sample_independent`` says that pictures in a batch do not see each other, so that several may share one pass."""
+    Attributes:
+        name: what it is called in ``make(name, part)`` and in messages
+        hook: the hook by which plugins offer such parts
+        checks: module of ``stylekit.testing`` whose ``CHECKS`` are the conformance checks
+        template: whether ``stylekit new --kind NAME`` writes one
+        presets: whether parts may have presets, of which checks use ``tiny``
+        finished: whether a part is ready to use and has a ``summary()``, rather than options to build it with
+    """
 
-
-@hookspec
-def stylekit_discriminators() -> Mapping[str, Callable[..., nn.Module]]:
-    """Networks with ``forward(image) -> scores``, raw, of any shape, or a list of them (multi-scale)."""
-
-
-@hookspec
-def stylekit_losses() -> Mapping[str, Callable[..., nn.Module]]:
-    """Image losses ``forward(output, reference) -> scalar``, or adversarial losses with three verbs on scores:
-    ``real(scores)`` and ``fake(scores)`` for the discriminator, ``fool(scores)`` for the generator."""
-
-
-@hookspec
-def stylekit_datasets() -> Mapping[str, Callable[..., Dataset[Any]]]:
-    """Map-style data sets. Built with ``size``, ``seed`` and ``split`` ("train" or "test"); ``item_keys`` names the keys of
-    an item, a dict of image tensors ``(C, H, W)``. Random calls inside an item are seeded by the engine."""
+    name: str
+    hook: str
+    checks: str
+    template: bool = True
+    presets: bool = False
+    finished: bool = False
 
 
-@hookspec
-def stylekit_encoders() -> Mapping[str, Callable[..., nn.Module]]:
-    """Frozen networks with ``forward(image) -> {layer: features}``."""
+KINDS: dict[str, Kind] = {}
+"""Every kind of part, by name."""
 
 
-@hookspec
+def part_hook(kind: str, checks: str, **traits: bool) -> Callable[[_Hook], _Hook]:
+    """Marks a hook that offers parts, and registers their kind; ``traits`` are the flags of :class:`Kind`."""
+
+    def register(hook: _Hook) -> _Hook:
+        KINDS[kind] = Kind(kind, hook.__name__, checks, **traits)
+        marked: _Hook = hookspec(hook)
+        return marked
+
+    return register
+
+
+class Generator(Protocol):
+    """A network that makes an image from the content, and perhaps a style image.
+
+    Optional attributes, also of discriminators and encoders: ``channels``, the numbers of channels that it accepts;
+    ``min_size``, the smallest side of images to train on, 1 by default; ``sample_independent``, whether the images of a
+    batch do not affect each other, so that several batches may share one pass.
+    """
+
+    def __call__(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Maps ``(N, C, H, W)`` in [0, 1] to an image of the same size (or ``scale`` times it) and range."""
+        ...
+
+
+class Discriminator(Protocol):
+    """A network that scores images.
+
+    It may take ``condition``, which the score depends on: an image, or labels ``(N,)``, whose number it then states in an
+    attribute ``classes``. It may have ``features(image, condition=None) -> list`` of its intermediate feature maps, for
+    feature matching.
+    """
+
+    def __call__(self, image: Tensor, condition: Tensor | None = None) -> Scores:
+        """Scores ``(N, C, H, W)`` in [0, 1]: raw numbers ``(N, ...)`` of any shape, or a list of such, one per scale."""
+        ...
+
+
+class AdversarialLoss(Protocol):
+    """The two sides' losses, from the raw scores of real and of generated images."""
+
+    relativistic: bool
+    """Whether ``generator`` needs the scores of real images as well; otherwise methods do not compute them."""
+
+    def discriminator(self, real: Scores, fake: Scores) -> Tensor:
+        """The discriminator's loss, a scalar; lower for higher real and lower fake scores."""
+        ...
+
+    def generator(self, fake: Scores, real: Scores | None = None) -> Tensor:
+        """The generator's loss, a scalar; lower for higher fake scores."""
+        ...
+
+
+class ImageLoss(Protocol):
+    """A loss that compares two images."""
+
+    def __call__(self, output: Tensor, reference: Tensor) -> Tensor:
+        """Compares images ``(N, C, H, W)`` in [0, 1]: a scalar, lower for images that are more alike."""
+        ...
+
+
+class Encoder(Protocol):
+    """A frozen network that gives features."""
+
+    def __call__(self, image: Tensor) -> Mapping[str, Tensor]:
+        """The features ``{layer: (N, ...)}`` of images ``(N, 3, H, W)`` in [0, 1]."""
+        ...
+
+
+@part_hook("method", "methods", presets=True)
 def stylekit_methods() -> Mapping[str, Callable[..., nn.Module]]:
     """Subclasses of :class:`stylekit.Method`: what ``stylekit train --plugin NAME`` trains."""
+
+
+@part_hook("generator", "generators")
+def stylekit_generators() -> Mapping[str, Callable[..., Generator]]:
+    """Networks that follow :class:`Generator`."""
+
+
+@part_hook("discriminator", "discriminators")
+def stylekit_discriminators() -> Mapping[str, Callable[..., Discriminator]]:
+    """Networks that follow :class:`Discriminator`."""
+
+
+@part_hook("adversarial", "adversarial")
+def stylekit_adversarial_losses() -> Mapping[str, Callable[..., AdversarialLoss]]:
+    """Modules that follow :class:`AdversarialLoss`."""
+
+
+@part_hook("loss", "losses")
+def stylekit_losses() -> Mapping[str, Callable[..., ImageLoss]]:
+    """Modules that follow :class:`ImageLoss`."""
+
+
+@part_hook("dataset", "datasets")
+def stylekit_datasets() -> Mapping[str, Callable[..., Dataset[Any]]]:
+    """Map-style data sets. They are built with ``size``, ``seed`` and ``split`` ("train" or "test"), and with the paths
+    of ``--content``, ``--style`` and ``--data`` where they have arguments of these names. ``item_keys`` names the keys of
+    an item that are images ``(C, size, size)``; an item may hold more tensors or numbers, such as a label. Random numbers
+    within an item are seeded by the engine."""
+
+
+@part_hook("encoder", "encoders")
+def stylekit_encoders() -> Mapping[str, Callable[..., Encoder]]:
+    """Networks that follow :class:`Encoder`."""
+
+
+@part_hook("model", "models", template=False, finished=True)
+def stylekit_models() -> Mapping[str, Callable[..., object]]:
+    """Finished models that the package ships, ready for ``stylekit stylize --model NAME``: functions that load one, such
+    as ``functools.partial(stylekit.load, FILE)``."""
 
 
 @hookspec
@@ -72,14 +181,8 @@ def stylekit_presets() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
 
 
 @hookspec
-def stylekit_models() -> Mapping[str, Callable[..., object]]:
-    """Finished models that the package ships, ready for ``stylekit stylize --model NAME``: functions that load one, such
-    as ``functools.partial(stylekit.load, FILE)``."""
-
-
-@hookspec
 def stylekit_run_started(run: Path, settings: Mapping[str, Any]) -> object | None:
-    """A run begins, or goes on: its folder and every setting. Run hooks are called for plugins named by ``--log``.
+    """A run starts or resumes: its folder and every setting. Run hooks are called for plugins named by ``--log``.
 
     May return an object with further run hooks, which then follow this run: the place for what a logger keeps open."""
 
@@ -91,7 +194,7 @@ def stylekit_step_finished(step: int, metrics: Mapping[str, float]) -> None:
 
 @hookspec
 def stylekit_checkpoint_saved(step: int, path: Path) -> None:
-    """A checkpoint lies whole in the folder ``path``."""
+    """A checkpoint is complete in the folder ``path``."""
 
 
 @hookspec

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from stylekit._files import write_atomic
-from stylekit.datasets import open_image
-from stylekit.errors import StylekitError
+from stylekit.datasets import SUFFIXES, find_images, open_image
+from stylekit.errors import StylekitError, warn
 
 __all__ = [
+    "ImageFiles",
     "Picture",
     "from_pil",
     "over_white",
     "pad_to",
     "read",
     "resize",
+    "square_crop",
     "to_pil",
     "to_tensor",
     "write",
@@ -256,3 +259,111 @@ def _extend(image: Tensor, dim: int, length: int) -> Tensor:
     mirror = image.narrow(dim, side - 1 - mirrored, mirrored).flip(dim)
     last = image.narrow(dim, side - 1 - mirrored, 1)
     return torch.cat([image, mirror, last.repeat_interleave(length - side - mirrored, dim)], dim)
+
+
+LONGEST = 4
+"""An image longer than this many times its shorter side is cropped before it is resized: whole, it may take gigabytes."""
+
+
+def square_crop(image: Tensor, size: int, resized: int, random: bool = True, flip: bool = False) -> Tensor:
+    """A square ``(C, size, size)`` of the image ``(1, C, H, W)``, never distorted.
+
+    Images that belong together, such as a photo and its mask, are cropped alike if their channels are joined before.
+
+    Args:
+        image: the image
+        size: side of the square
+        resized: the shorter side is made so long first
+        random: crop anywhere, drawn from torch's random numbers; otherwise in the middle
+        flip: mirror half of the images
+    """
+    short = min(image.shape[-2:])
+    image = _window(image, LONGEST * short, random)
+    height, width = (max(resized, round(side * resized / short)) for side in image.shape[-2:])
+    image = _window(resize(image, (height, width)), size, random)
+    if flip and torch.rand(()) < 0.5:
+        image = image.flip(-1)
+    return image[0].contiguous()
+
+
+def _window(image: Tensor, side: int, random: bool) -> Tensor:
+    """A part of the image with sides of at most ``side``."""
+    for dim in (-2, -1):
+        length = min(side, image.shape[dim])
+        room = image.shape[dim] - length
+        start = int(torch.randint(room + 1, ())) if random else room // 2
+        image = image.narrow(dim, start, length)
+    return image
+
+
+class ImageFiles:
+    """The images of a folder, or of a list of files, that can be read; one warning for all the others.
+
+    A file that turns out to be damaged is passed over with a warning, and the next one takes its place.
+
+    Args:
+        source: a folder, or files
+        what: what to call the source in a message
+
+    Raises:
+        StylekitError: there is no such folder, or no image in it can be read.
+    """
+
+    def __init__(self, source: str | Path | Sequence[Path], what: str | None = None) -> None:
+        files = find_images(source) if isinstance(source, str | Path) else list(source)
+        self.what = what or str(source)
+        problems: list[str] = []
+        self.files = [file for file in files if _opens(file, problems)]
+        if not self.files:
+            reason = "can be read" if files else f"are there ({', '.join(SUFFIXES)})"
+            raise StylekitError(f"No images in {self.what} {reason}. See: stylekit data check {self.what}")
+        if problems:
+            more = f" And {len(problems) - 10} more." if len(problems) > 10 else ""
+            warn(
+                f"{len(problems)} images are left out: {' '.join(problems[:10])}{more} See: stylekit data check {self.what}"
+            )
+        self._damaged: set[Path] = set()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, index: int, least: int | None = None) -> Tensor:
+        """Image ``index`` as ``(1, 3, H, W)``, laid over white; ``least`` as in :func:`read`.
+
+        Raises:
+            StylekitError: no image can be decoded.
+        """
+        for step in range(len(self.files)):
+            file = self.files[(index + step) % len(self.files)]
+            if file in self._damaged:
+                continue
+            try:
+                picture = read(file, least=least)
+            except StylekitError as problem:
+                self._damaged.add(file)
+                warn(f"{problem} The next image takes its place; see: stylekit data check {file.parent}")
+                continue
+            return over_white(picture.image, picture.alpha)
+        raise StylekitError(f"No image in {self.what} can be read. See: stylekit data check {self.what}")
+
+
+TAILS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+"""How complete files end, give or take some bytes that a camera appends."""
+
+
+def _opens(file: Path, problems: list[str]) -> bool:
+    """Whether the header can be read, and the file is complete by its end; if that looks odd, the pixels are decoded."""
+    try:
+        with open_image(file) as image:
+            if TAILS.get(image.format or "", b"") not in _tail(file):
+                image.load()
+            return True
+    except StylekitError as problem:
+        problems.append(str(problem))
+        return False
+
+
+def _tail(file: Path) -> bytes:
+    with file.open("rb") as content:
+        content.seek(max(0, file.stat().st_size - 64))
+        return content.read()

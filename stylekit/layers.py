@@ -17,6 +17,7 @@ __all__ = [
     "NarrowConv2d",
     "Norm",
     "Upsample",
+    "activations",
     "freeze_redundant_biases",
     "init_normal",
     "narrow_conv2d",
@@ -24,6 +25,7 @@ __all__ = [
     "norm_layer",
     "require_options",
     "resize_conv",
+    "with_condition",
 ]
 
 Norm = Literal["instance", "batch", "none"]
@@ -142,6 +144,23 @@ def freeze_redundant_biases(network: nn.Module) -> None:
                     and last.bias is not None
                 ):
                     last.bias.requires_grad_(False)
+
+
+def with_condition(image: Tensor, condition: Tensor | None) -> Tensor:
+    """An image, and the channels of an image that it is judged or made by, if there is one: ``(N, C + C', H, W)``."""
+    return image if condition is None else torch.cat([image, condition], 1)
+
+
+def activations(network: nn.Sequential, x: Tensor) -> list[Tensor]:
+    """What each convolution of a sequence but the first is given, from shallow to deep: for feature matching."""
+    found: list[Tensor] = []
+    first = True
+    for layer in network:
+        if isinstance(layer, nn.Conv2d) and not first:
+            found.append(x)
+        first = first and not isinstance(layer, nn.Conv2d)
+        x = layer(x)
+    return found
 
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:

@@ -1,32 +1,120 @@
-"""Losses that methods share, of each picture by itself: a method takes their mean, or sums them."""
+"""The losses of style transfer, on images and on the features of any encoder.
+
+Every loss is per image, ``(N,)``: a method takes the mean, or sums. :class:`ContentLoss` and :class:`StyleLoss` compare
+features ``{layer: (N, C, H, W)}``, of any encoder, over several layers::
+
+    content = ContentLoss({"relu3_1": 0.5, "relu4_1": 1.0}, normalize=True)
+    style = StyleLoss(("relu1_1", "relu2_1", "relu3_1", "relu4_1"))
+
+    features = encoder(output)
+    loss = content(features, content.target(encoder(photo))) + 10 * style(features, style.target(encoder(painting)))
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["gram_error", "total_variation"]
+from stylekit.errors import StylekitError
+from stylekit.ops import channel_stats, gram_matrix, instance_norm
+
+__all__ = [
+    "ContentLoss",
+    "StyleLoss",
+    "color_moments",
+    "feature_loss",
+    "feature_matching",
+    "gram_loss",
+    "moment_loss",
+    "moments",
+    "total_variation",
+]
+
+Features = Mapping[str, Tensor]
+Layers = Sequence[str] | Mapping[str, float]
+"""Layers by name, each with its weight; names alone share a weight of 1. Empty: all layers."""
 
 
-def gram_error(gram: Tensor, wanted: Tensor) -> Tensor:
-    """The squared error of Gram matrices, as a share of the wanted ones' square.
-
-    Source: Gatys et al. 2016, equation 4, which is not relative, and so needs a weight for each layer of each encoder.
+def feature_loss(features: Tensor, target: Tensor) -> Tensor:
+    """The mean squared difference of features (Gatys et al. 2016, equation 1, as a mean).
 
     Args:
-        gram: from :func:`stylekit.ops.gram_matrix`, ``(N, C, C)``
-        wanted: ``(N, C, C)``, or ``(1, C, C)`` for all; the square of one that is all but zero is taken as 1e-12
+        features: ``(N, C, H, W)``
+        target: of that shape, or with one row for all
 
     Returns:
         ``(N,)``, at least 0.
     """
-    return (gram - wanted).square().sum((1, 2)) / wanted.square().sum((1, 2)).clamp(min=1e-12)
+    return (features - target).square().mean((1, 2, 3))
+
+
+def gram_loss(gram: Tensor, target: Tensor, relative: bool = True) -> Tensor:
+    """The squared error of Gram matrices (Gatys et al. 2016, equation 4).
+
+    Args:
+        gram: from :func:`stylekit.ops.gram_matrix`, ``(N, C, C)``
+        target: ``(N, C, C)``, or ``(1, C, C)`` for all
+        relative: the sum of squares as a share of the target's, at least 1e-12, so that one weight fits every layer of
+            every encoder; otherwise the mean of the squares
+
+    Returns:
+        ``(N,)``, at least 0.
+    """
+    error = (gram - target).square()
+    if not relative:
+        return error.mean((1, 2))
+    return error.sum((1, 2)) / target.square().sum((1, 2)).clamp(min=1e-12)
+
+
+def moments(features: Tensor, eps: float = 1e-5, unbiased: bool = False) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation ``(N, C)`` of each channel.
+
+    Args:
+        features: ``(N, C, H, W)``
+        eps: added to the variance
+        unbiased: divide the variance by the number of pixels less one
+    """
+    pixels = features.shape[2] * features.shape[3]
+    factor = pixels / max(pixels - 1, 1) if unbiased else 1.0
+    mean, std = channel_stats(
+        features, eps / factor
+    )  # eps is not multiplied by the factor, so it is divided by it first
+    return mean, std * factor**0.5
+
+
+def moment_loss(found: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
+    """The mean squared differences of means and of standard deviations, summed (Huang and Belongie 2017, equation 13).
+
+    Args:
+        found: from :func:`moments`, each ``(N, C)``
+        target: of that shape, or with one row for all
+
+    Returns:
+        ``(N,)``, at least 0.
+    """
+    mean, std = ((one - other).square().mean(1) for one, other in zip(found, target, strict=True))
+    return mean + std
+
+
+def color_moments(image: Tensor) -> Tensor:
+    """The Gram matrix ``(N, 4, 4)`` of red, green, blue and 1: it holds the means of the colours, and their second moments.
+
+    Args:
+        image: ``(N, 3, H, W)``
+    """
+    return gram_matrix(F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0))
 
 
 def total_variation(image: Tensor, power: float = 2.0) -> Tensor:
-    """The mean difference of neighbours to a power, below plus beside.
+    """The mean difference of vertical neighbours to a power, plus that of horizontal ones.
 
-    Source: Mahendran and Vedaldi 2015, of which the power 2 is that with beta = 2, with means instead of sums; the power
-    1 is the anisotropic form of Rudin et al. 1992.
+    Source: Mahendran and Vedaldi 2015; a power of 2 is their beta = 2, with means instead of sums, and a power of 1 the
+    anisotropic form of Rudin et al. 1992.
 
     Args:
         image: ``(N, C, H, W)``; a side of one pixel has no neighbours, and adds nothing
@@ -40,3 +128,107 @@ def total_variation(image: Tensor, power: float = 2.0) -> Tensor:
         if image.shape[dim] > 1:
             variation = variation + image.diff(dim=dim).abs().pow(power).mean((1, 2, 3))
     return variation
+
+
+def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """The mean absolute difference of a discriminator's feature maps, averaged over maps (Wang et al. 2018, equation 4).
+
+    Args:
+        fake: feature maps of the generated images, each ``(N, ...)``, as ``features`` of a discriminator returns them
+        real: those of the real images, which get no gradient
+
+    Returns:
+        ``(N,)``, at least 0.
+    """
+    pairs = zip(fake, real, strict=True)
+    return torch.stack([(one - other.detach()).abs().flatten(1).mean(1) for one, other in pairs]).mean(0)
+
+
+@dataclass(frozen=True)
+class ContentLoss:
+    """Compares what images show, by their features.
+
+    Args:
+        layers: where
+        normalize: bring each channel of each image to mean 0 and std 1 first: the means and deviations of channels are
+            style (Huang and Belongie 2017), so contrasts and colours are free to change
+        eps: added to the variances then; those of random filters are about 0.01, and noise shall stay below
+    """
+
+    layers: Layers = ()
+    normalize: bool = False
+    eps: float = 1e-3
+
+    def target(self, features: Features) -> dict[str, Tensor]:
+        """What to compare with: the features of the content."""
+        return {name: self._shown(features[name]) for name in _weights(self.layers, features)}
+
+    def __call__(self, features: Features, target: Features) -> Tensor:
+        """Compares features ``{layer: (N, C, H, W)}`` with :meth:`target`: the weighted sum over layers, ``(N,)``."""
+        weights = _weights(self.layers, features)
+        return _total([w * feature_loss(self._shown(features[name]), target[name]) for name, w in weights.items()])
+
+    def _shown(self, features: Tensor) -> Tensor:
+        return instance_norm(features, eps=self.eps) if self.normalize else features
+
+
+@dataclass(frozen=True)
+class StyleLoss:
+    """Compares the style of images, by statistics of their features.
+
+    Args:
+        layers: where
+        statistic: ``gram``, all products of channels (Gatys et al. 2016), or ``moments``, mean and standard deviation of
+            each channel (Huang and Belongie 2017)
+        relative: see :func:`gram_loss`
+        eps: added to the variances of moments
+        unbiased: see :func:`moments`
+
+    Raises:
+        StylekitError: there is no such statistic.
+    """
+
+    layers: Layers = ()
+    statistic: Literal["gram", "moments"] = "gram"
+    relative: bool = True
+    eps: float = 1e-5
+    unbiased: bool = False
+
+    def __post_init__(self) -> None:
+        if self.statistic not in ("gram", "moments"):
+            raise StylekitError(f"There is no statistic {self.statistic!r}: there are gram and moments.")
+
+    def target(self, features: Features) -> dict[str, Tensor]:
+        """What to compare with: the statistics of the style, with one row per image. Averages of them are styles too.
+
+        Gram matrices ``(N, C, C)`` by layer, or ``{layer}.mean`` and ``{layer}.std``, each ``(N, C)``.
+        """
+        found: dict[str, Tensor] = {}
+        for name in _weights(self.layers, features):
+            if self.statistic == "gram":
+                found[name] = gram_matrix(features[name])
+            else:
+                found[f"{name}.mean"], found[f"{name}.std"] = moments(features[name], self.eps, self.unbiased)
+        return found
+
+    def __call__(self, features: Features, target: Features) -> Tensor:
+        """Compares features ``{layer: (N, C, H, W)}`` with :meth:`target`: the weighted sum over layers, ``(N,)``."""
+        weights = _weights(self.layers, features)
+        return _total([weight * self._error(features[name], name, target) for name, weight in weights.items()])
+
+    def _error(self, features: Tensor, name: str, target: Features) -> Tensor:
+        if self.statistic == "gram":
+            return gram_loss(gram_matrix(features), target[name], self.relative)
+        wanted = target[f"{name}.mean"], target[f"{name}.std"]
+        return moment_loss(moments(features, self.eps, self.unbiased), wanted)
+
+
+def _weights(layers: Layers, features: Features) -> dict[str, float]:
+    if isinstance(layers, Mapping) and layers:
+        return dict(layers)
+    names = list(layers or features)
+    return dict.fromkeys(names, 1 / len(names))
+
+
+def _total(losses: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(losses)).sum(0)

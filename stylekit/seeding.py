@@ -8,13 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import random
+import threading
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 __all__ = ["derive", "seeded"]
+
+
+_turn = threading.RLock()
+"""The generators are shared by all threads of the process, so blocks of different threads take turns."""
+
+
+def _fresh_lock() -> None:
+    """In a forked process, where nobody would release a lock that another thread held."""
+    global _turn
+    _turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 def derive(*address: int | str) -> int:
@@ -27,14 +43,15 @@ def derive(*address: int | str) -> int:
 def seeded(*address: int | str) -> Iterator[None]:
     """Seeds torch, NumPy and ``random`` by an address within the block, and leaves them as they were after it."""
     seed = derive(*address)
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):
-        try:
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+    with _turn:
+        python, numpy = random.getstate(), np.random.get_state()
+        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+        with torch.random.fork_rng(devices):
+            try:
+                torch.manual_seed(seed)
+                random.seed(seed)
+                np.random.seed(seed % 2**32)
+                yield
+            finally:
+                random.setstate(python)
+                np.random.set_state(numpy)

@@ -1,4 +1,4 @@
-"""The smallest method that learns: what the tests of the rehearsal and of the engine are about."""
+"""The smallest method that learns, for the tests of the rehearsal and of the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stylekit.method import Batch, Terms
 
 
 class Line(Method):
-    """The smallest game: one number learns the mean of the pictures."""
+    """One convolution learns to return grey."""
 
     batch_keys = ("content",)
 

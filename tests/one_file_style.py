@@ -10,7 +10,7 @@ from stylekit.method import Batch, Terms
 
 
 class Duotone(Method):
-    """Shows dark in one colour and light in another, both learnt.
+    """Shows dark in one colour and light in another, both learned.
 
     Args:
         lr: learning rate
@@ -29,8 +29,8 @@ class Duotone(Method):
 
     @turn("inks")
     def print(self, batch: Batch, made: Tensor) -> Terms:
-        mine, others = (picture.flatten(2).sort().values for picture in (made, batch["style"]))
-        return {"palette": (mine - others).abs().mean()}
+        mine, wanted = (image.flatten(2).sort().values for image in (made, batch["style"]))
+        return {"palette": (mine - wanted).abs().mean()}
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         dark, light = self.ends.sigmoid().view(2, 3, 1, 1)

@@ -40,7 +40,7 @@ class Reader:
     Args:
         folder: where the reader begins
         own: an environment that the reader may install to; without it they use the one that runs the tests
-        wheel: what ``pip install stylekit`` installs
+        wheel: what ``pip install stylekit-torch`` installs
         quickly: shorten every training
     """
 
@@ -69,7 +69,7 @@ class Reader:
                 "if __name__ == '__main__':\n" + "".join(f"    {line}\n" for line in code.splitlines())
             )
             self.run(["python", "block.py"], code)
-        else:
+        elif language != "text":  # a drawing
             raise AssertionError(f"a block of {language or 'no language'}, which no test runs:\n{code}")
 
     def type(self, line: str) -> None:
@@ -89,7 +89,7 @@ class Reader:
             FreshEnvironment(self.folder / words[3]).install(self.wheel)
         elif "pip" in words[0] and words[1] == "install":
             assert self.installs, f"the document installs, and the test has no environment for that: {line}"
-            asked = [str(self.wheel) if word == "stylekit" else word for word in words[2:]]
+            asked = [str(self.wheel) if word == "stylekit-torch" else word for word in words[2:]]
             self.run([words[0], "install", *OFFLINE, *asked], line)
         elif words[:3] == ["python", "-m", "build"]:
             self.run([*words, "--no-isolation"], line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from stylekit import Method, hookspecs, images
-from stylekit.testing.catalogue import CHECKS
+from stylekit.hookspecs import KINDS
+from stylekit.testing.catalogue import PLUGIN, checks_of
 from stylekit.training.runs import Run
 from stylekit_plugins.datasets.scenes import Scenes
 from tests.reader import NOT_RUN, ROOT, Reader, blocks
@@ -35,6 +37,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for place, key in (("photos", "content"), ("paintings", "style"), ("more_photos", "content")):
             (tmp_path / place).mkdir(exist_ok=True)
             images.write(tmp_path / place / f"{index}.png", scenes[index][key])
+    pairs = Scenes(size=64, split="test", paired=True)
+    for side, key in (("A", "content"), ("B", "style")):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        for index in range(3):
+            images.write(tmp_path / "pairs" / side / f"{index}.png", pairs[index][key])
     (tmp_path / "my_paintings").mkdir()
     for index in range(3):
         images.write(tmp_path / "my_paintings" / f"{index}.jpg", scenes[index]["style"])
@@ -83,11 +90,26 @@ def test_the_contract_s_page_tells_of_every_hook_and_of_every_check() -> None:
     hooks = [name for name in vars(hookspecs) if name.startswith("stylekit_")]
     assert {name: page.count(f"`{name}`") for name in hooks} == dict.fromkeys(hooks, 1)
     rows = dict(re.findall(r"^\| (\w+) \| checks: (.*) \|$", page, re.MULTILINE))
-    assert rows == {kind: ", ".join(check.name for check in checks) for kind, checks in CHECKS.items()}
-    demanded = re.findall(r"^\| ([\w ]+) \|", page.partition("| check | what must be |")[2], re.MULTILINE)
-    assert sorted(demanded) == sorted({check.name for checks in CHECKS.values() for check in checks})
+    known = {kind: [check.name for check in checks_of(kind)] for kind in (*KINDS, PLUGIN)}
+    assert rows == {kind: ", ".join(names) for kind, names in known.items()}
+    demanded = re.findall(r"^\| ([\w ]+) \|", page.partition("| check | what it demands |")[2], re.MULTILINE)
+    assert sorted(demanded) == sorted({name for names in known.values() for name in names})
     attributes = [name for name in vars(Method)["__annotations__"] if name != "arguments"]
     assert [name for name in attributes if f"`{name}`" not in page] == []
+
+
+def test_a_public_object_has_one_import_path() -> None:
+    named = re.findall(
+        r"^(?:## `([\w.]+)`|\| `([A-Za-z]\w*)(?:\(.*?\))?` \|)", (ROOT / "docs" / "names.md").read_text(), re.M
+    )
+    paths: dict[int, list[str]] = {}
+    module = ""
+    for section, name in named:
+        module = section or module
+        if name and callable(thing := getattr(importlib.import_module(module), name)):
+            paths.setdefault(id(thing), []).append(f"{module}.{name}")
+    assert len(paths) > 80
+    assert [found for found in paths.values() if len(set(found)) > 1] == []
 
 
 def test_the_page_of_names_is_what_the_modules_say() -> None:

@@ -15,9 +15,9 @@ from PIL import ExifTags, Image, ImageCms
 from torch.nn import functional
 
 from stylekit import datasets, images
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, StylekitWarning
 from stylekit.training.sample_grid import grid
-from tests.facts import assert_mentions, raises
+from tests.facts import assert_mentions, raises, warns
 
 REAL = Path(__file__).parents[1] / "../shared/data"
 
@@ -467,10 +467,204 @@ def test_pad_passes_gradients() -> None:
     assert torch.autograd.gradgradcheck(lambda x: images.pad_to(x, 4, 8) ** 2, image)
 
 
-# Sample sheets
+# Square crops
 
 
-def test_sheet_puts_each_image_in_its_place() -> None:
+def places(height: int, width: int) -> torch.Tensor:
+    """An image (1, 2, H, W) that contains the row and the column of each pixel."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([rows, columns])[None].float() / 255
+
+
+def cropped(image: torch.Tensor, *args: int, **options: bool) -> list[list[list[int]]]:
+    """Rows and columns of the pixels in a crop."""
+    return (images.square_crop(image, *args, **options) * 255).round().int().tolist()
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "columns"), [((4, 10), 0, 3), ((10, 4), 3, 0), ((4, 11), 0, 3), ((4, 4), 0, 0)], ids=str
+)
+def test_a_square_without_randomness_is_the_middle(size: tuple[int, int], rows: int, columns: int) -> None:
+    before = torch.get_rng_state()
+    expected = places(*size)[0, :, rows : rows + 4, columns : columns + 4]
+    square = images.square_crop(places(*size), 4, 4, random=False)
+    torch.testing.assert_close(square, expected, rtol=0, atol=1e-6)
+    assert square.is_contiguous()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_random_squares_are_every_part_of_the_image() -> None:
+    """A square of 4 pixels of an image of 6 x 5: at 3 rows and 2 columns."""
+    seen = set()
+    for seed in range(100):
+        torch.manual_seed(seed)
+        rows, columns = cropped(places(6, 5), 4, 5)
+        top, left = rows[0][0], columns[0][0]
+        assert columns == [list(range(left, left + 4))] * 4
+        assert rows == [[top + step] * 4 for step in range(4)]
+        seen.add((top, left))
+    assert seen == {(top, left) for top in range(3) for left in range(2)}
+
+
+def test_random_squares_use_torchs_generator() -> None:
+    image = torch.rand(1, 3, 40, 50)
+
+    def draw(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return images.square_crop(image, 16, 20, flip=True)
+
+    assert torch.equal(draw(0), draw(0))
+    assert len({draw(seed).numpy().tobytes() for seed in range(8)}) > 1
+
+
+def test_half_of_the_squares_are_mirrored_if_asked_for() -> None:
+    mirrored = 0
+    for seed in range(200):
+        torch.manual_seed(seed)
+        _, columns = cropped(places(4, 4), 4, 4, flip=True)
+        assert columns[0] in ([0, 1, 2, 3], [3, 2, 1, 0])
+        mirrored += columns[0] == [3, 2, 1, 0]
+        torch.manual_seed(seed)
+        assert cropped(places(4, 4), 4, 4)[1][0] == [0, 1, 2, 3]
+    assert 70 < mirrored < 130
+
+
+@pytest.mark.parametrize("size", [(30, 90), (90, 30), (300, 100), (7, 9)], ids=str)
+def test_the_shorter_side_is_resized_and_nothing_is_distorted(size: tuple[int, int]) -> None:
+    """A pixel's neighbours are as far away in rows as in columns."""
+    rows, columns = images.square_crop(places(*size), 12, 24, random=False)
+    step = min(size) / 24 / 255
+    middle = slice(3, 9)  # bicubic interpolation is linear there, away from mirrored borders
+    assert rows.diff(dim=0)[middle, middle].mean() == pytest.approx(step, rel=0.05)
+    assert columns.diff(dim=1)[middle, middle].mean() == pytest.approx(step, rel=0.05)
+
+
+def test_joined_channels_are_cropped_alike() -> None:
+    image = torch.rand(1, 3, 33, 50)
+    joined = torch.cat([image, 1 - image, image[:, :1]], 1)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        content, style, mask = images.square_crop(joined, 16, 18, flip=True).split([3, 3, 1])
+        torch.testing.assert_close(style, 1 - content, rtol=0, atol=1e-5)
+        torch.testing.assert_close(mask, content[:1], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(2, 4000), (4000, 2), (1, 999)], ids=str)
+@pytest.mark.parametrize("random", [True, False])
+def test_a_very_long_image_is_cropped_before_it_is_resized(
+    size: tuple[int, int], random: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, int]] = []
+    resize = images.resize
+
+    def recorded(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        sizes.append(size)
+        return resize(image, size)
+
+    monkeypatch.setattr(images, "resize", recorded)
+    assert images.square_crop(torch.rand(1, 3, *size), 8, 8, random).shape == (3, 8, 8)
+    assert sorted(*sizes) == [8, 32]
+
+
+# Files that can be read
+
+
+def shades(folder: Path, *names: str) -> list[Path]:
+    """Images of 4 x 3 pixels; the first has the shade 10, the second 20, and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [save(folder / name, Image.new("RGB", (4, 3), (10 * number,) * 3)) for number, name in enumerate(names, 1)]
+
+
+def shade(image: torch.Tensor) -> int:
+    assert image.shape == (1, 3, 3, 4)
+    return round(float(image.mean()) * 255)
+
+
+def broken(path: Path, kept: int = 300) -> Path:
+    """A BMP, which has no end marker, so that only decoding it shows that pixels are missing."""
+    Image.effect_noise((20, 20), 90).save(path, "BMP")
+    path.write_bytes(path.read_bytes()[:kept])
+    return path
+
+
+def test_a_folders_images_are_read_in_order_as_tensors(tmp_path: Path) -> None:
+    shades(tmp_path, "b.png", "c.png", "a.png")
+    (tmp_path / "notes.txt").write_text("not an image")
+    files = images.ImageFiles(tmp_path)
+    assert len(files) == 3
+    assert [path.name for path in files.files] == ["a.png", "b.png", "c.png"]
+    assert [shade(files.read(index)) for index in range(3)] == [30, 10, 20]
+    assert files.what == str(tmp_path)
+
+
+def test_a_list_of_files_keeps_its_order(tmp_path: Path) -> None:
+    first, second = shades(tmp_path, "b.png", "a.png")
+    files = images.ImageFiles([first, second, first])
+    assert [shade(files.read(index)) for index in range(3)] == [10, 20, 10]
+
+
+def test_transparent_images_are_laid_over_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 3), (0, 0, 0, 51)).save(tmp_path / "clear.png")
+    assert shade(images.ImageFiles(tmp_path).read(0)) == 204
+
+
+def test_a_large_jpeg_may_be_decoded_at_a_smaller_size(tmp_path: Path) -> None:
+    Image.new("RGB", (400, 320)).save(tmp_path / "large.jpg")
+    files = images.ImageFiles(tmp_path)
+    assert files.read(0).shape == (1, 3, 320, 400)
+    assert files.read(0, least=40).shape == (1, 3, 40, 50)
+
+
+def test_files_that_cannot_be_opened_are_left_out_with_one_warning(tmp_path: Path) -> None:
+    shades(tmp_path, "good.png")
+    for number in range(12):
+        (tmp_path / f"bad{number:02}.png").write_text("text")
+    with warns(StylekitWarning, 12, 2, tmp_path / "bad00.png", f"stylekit data check {tmp_path}") as caught:
+        files = images.ImageFiles(tmp_path)
+    assert len(caught) == 1
+    assert str(caught[0].message).count(".png") == 10
+    assert [path.name for path in files.files] == ["good.png"]
+
+
+def test_a_file_that_turns_out_damaged_is_replaced_by_the_next_with_one_warning(tmp_path: Path) -> None:
+    shades(tmp_path, "a.png", "c.png")
+    files = images.ImageFiles([tmp_path / "a.png", broken(tmp_path / "b.bmp"), tmp_path / "c.png"])
+    assert len(files) == 3
+    with warns(StylekitWarning, tmp_path / "b.bmp", f"stylekit data check {tmp_path}"):
+        assert shade(files.read(1)) == 20
+    assert [shade(files.read(index)) for index in range(3)] == [10, 20, 20]  # warnings are errors in these tests
+
+
+def test_the_last_file_is_replaced_by_the_first(tmp_path: Path) -> None:
+    (good,) = shades(tmp_path, "a.png")
+    files = images.ImageFiles([good, broken(tmp_path / "b.bmp")])
+    with pytest.warns(StylekitWarning):
+        assert shade(files.read(1)) == 10
+
+
+def test_files_none_of_which_can_be_read_are_an_error(tmp_path: Path) -> None:
+    with raises(StylekitError, tmp_path / "nowhere"):
+        images.ImageFiles(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with raises(StylekitError, tmp_path / "empty", ".jpg", ".png", f"stylekit data check {tmp_path / 'empty'}"):
+        images.ImageFiles(tmp_path / "empty")
+    with raises(StylekitError, "the styles"):
+        images.ImageFiles([], "the styles")
+    (tmp_path / "text.png").write_text("text")
+    with raises(StylekitError, "the styles", "read"):
+        images.ImageFiles([tmp_path / "text.png"], "the styles")
+    files = images.ImageFiles([broken(tmp_path / "a.bmp"), broken(tmp_path / "b.bmp")], "the styles")
+    with warns(StylekitWarning, tmp_path / "b.bmp") as caught, raises(StylekitError, "the styles", "read"):
+        files.read(1)
+    assert len(caught) == 2
+    with raises(StylekitError, "the styles"):
+        files.read(0)
+
+
+# Sample grids
+
+
+def test_a_sample_grid_puts_each_image_in_its_place() -> None:
     black, red = torch.zeros(3, 4, 6), torch.tensor([2.0, -1, 0])[:, None, None].expand(3, 2, 3)
     sheet = grid([[black, red], [red]], gap=1)
     assert sheet.shape == (3, 1 + 4 + 1 + 2 + 1, 1 + 6 + 1 + 3 + 1)
@@ -481,7 +675,7 @@ def test_sheet_puts_each_image_in_its_place() -> None:
     assert torch.equal(sheet, expected)
 
 
-def test_sheet_labels_get_their_own_space_and_do_not_change_the_images() -> None:
+def test_labels_of_a_sample_grid_get_their_own_space_and_do_not_change_the_images() -> None:
     image = torch.rand(3, 8, 8)
     sheet = grid([[image, image]], labels=["content", "style"])
     assert sheet.shape[1] == 20 + 4 + 8 + 4
@@ -505,3 +699,10 @@ def test_real_images() -> None:
         picture = images.read(file)
         assert np.array_equal((picture.image[0] * 255).round().byte().permute(1, 2, 0).numpy(), expected)
         assert images.read(file, least=64).image.shape[-1] >= 64
+
+
+def test_image_files_of_a_string(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "w/1.png")
+    monkeypatch.chdir(tmp_path)
+    assert len(images.ImageFiles("w")) == 1

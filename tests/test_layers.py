@@ -1,12 +1,13 @@
-"""Layers that several networks share: the narrow convolution against torch's and by hand."""
+"""Layers that several networks share: the narrow convolution against torch's and by hand, conditions and activations."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from stylekit.layers import NarrowConv2d, narrow_conv2d
+from stylekit.layers import NarrowConv2d, activations, narrow_conv2d, norm_activation, with_condition
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7])
@@ -52,3 +53,50 @@ def test_the_layer_applies_the_function_with_its_weights() -> None:
     layer, x = NarrowConv2d(4, 2, 3), torch.randn(1, 4, 5, 8)
     torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias))
     assert torch.equal(layer(x), narrow_conv2d(x, layer.weight, layer.bias))
+
+
+def test_a_condition_brings_its_channels_behind_those_of_the_image() -> None:
+    image, mask = torch.rand(2, 3, 4, 5), torch.rand(2, 1, 4, 5)
+    joined = with_condition(image, mask)
+    assert joined.shape == (2, 4, 4, 5)
+    assert torch.equal(joined[:, :3], image)
+    assert torch.equal(joined[:, 3:], mask)
+    assert with_condition(image, None) is image
+
+
+def test_a_condition_gets_its_gradient() -> None:
+    image, condition = torch.rand(2, 1, 3, 2, 2, requires_grad=True)
+    (slope,) = torch.autograd.grad(
+        (with_condition(image, condition) * torch.arange(6.0).view(1, 6, 1, 1)).sum(), condition
+    )
+    assert slope[0, :, 0, 0].tolist() == [3.0, 4.0, 5.0]
+
+
+def test_activations_are_the_inputs_of_each_convolution_but_the_first() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.ReflectionPad2d(1), nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Conv2d(2, 4, 1), nn.Tanh(), nn.Dropout(0.0),
+        nn.Conv2d(4, 1, 1), nn.Sigmoid(),
+    )  # fmt: skip
+    x = torch.rand(2, 3, 5, 6)
+    first, second = activations(network, x)
+    assert torch.equal(first, network[:3](x))
+    assert torch.equal(second, network[:6](x))
+    assert torch.equal(network[6:](second), network(x))
+
+
+def test_a_network_of_one_convolution_has_no_activations() -> None:
+    assert activations(nn.Sequential(nn.Conv2d(3, 1, 1)), torch.rand(1, 3, 2, 2)) == []
+    assert activations(nn.Sequential(nn.ReLU()), torch.rand(1, 3, 2, 2)) == []
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+def test_activations_stay_as_they_were_when_later_layers_work_in_place(norm: str) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 4, 3), *norm_activation("leaky_relu", norm, 4), nn.Conv2d(4, 4, 3)]
+    network = nn.Sequential(*layers, *norm_activation("leaky_relu", norm, 4), nn.Conv2d(4, 1, 1)).eval()
+    x = torch.rand(1, 3, 9, 9)
+    before = x.clone()
+    for found, depth in zip(activations(network, x), (3, 6), strict=True):
+        assert torch.equal(found, network[:depth](x.clone()))
+    assert torch.equal(x, before)

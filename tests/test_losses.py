@@ -1,36 +1,92 @@
-"""The shared losses by hand, in float64, and against derivatives by differences."""
+"""The shared losses computed by hand in float64, and their gradients against finite differences."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from stylekit.losses import gram_error, total_variation
+from stylekit.losses import (
+    ContentLoss,
+    StyleLoss,
+    color_moments,
+    feature_loss,
+    feature_matching,
+    gram_loss,
+    moment_loss,
+    moments,
+    total_variation,
+)
+from stylekit.ops import gram_matrix
 
 
 def doubles(*values: object) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def test_the_error_of_gram_matrices_is_relative_to_the_wanted_ones() -> None:
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_feature_loss_is_the_mean_squared_difference() -> None:
+    features = doubles([[[1, 2]], [[3, 4]]], [[[0, 0]], [[0, 2]]])  # two images of two channels and two pixels
+    target = doubles([[[1, 0]], [[0, 4]]])
+    assert feature_loss(features, target).tolist() == pytest.approx([(4 + 9) / 4, (1 + 4) / 4], rel=1e-12)
+
+
+def test_the_gram_loss_is_relative_to_the_target() -> None:
     gram = doubles([[1, 2], [2, 5]], [[0, 0], [0, 0]], [[6, 0], [0, 8]])
     wanted = doubles([[1, 0], [0, 3]], [[7, 1], [1, 2]], [[3, 0], [0, 4]])
-    # (4 + 4 + 4) / (1 + 9); all that there is; twice what is wanted
-    assert gram_error(gram, wanted).tolist() == pytest.approx([1.2, 1, 1], rel=1e-12)
-    assert gram_error(gram, wanted[:1]).tolist() == pytest.approx([1.2, 1, 5], rel=1e-12)  # 25 + 25 of 10
-    assert torch.equal(gram_error(gram, gram), torch.zeros(3).double())
+    # (4 + 4 + 4) / (1 + 9); a Gram matrix of 0; twice the target
+    assert gram_loss(gram, wanted).tolist() == pytest.approx([1.2, 1, 1], rel=1e-12)
+    assert gram_loss(gram, wanted[:1]).tolist() == pytest.approx([1.2, 1, 5], rel=1e-12)  # (25 + 25) / 10
+    assert torch.equal(gram_loss(gram, gram), torch.zeros(3).double())
 
 
-def test_the_error_is_the_same_for_features_of_any_scale() -> None:
-    gram, wanted = torch.rand(2, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(gram_error(1e-3 * gram, 1e-3 * wanted), gram_error(gram, wanted), rtol=1e-12, atol=0)
+def test_the_absolute_gram_loss_is_the_mean_squared_difference() -> None:
+    gram, wanted = doubles([[1, 2], [2, 5]], [[0, 0], [0, 0]]), doubles([[1, 0], [0, 3]])
+    assert gram_loss(gram, wanted, relative=False).tolist() == pytest.approx([12 / 4, 10 / 4], rel=1e-12)
 
 
-def test_what_is_wanted_may_be_nothing() -> None:
-    nothing = torch.zeros(1, 2, 2).double()
-    assert gram_error(nothing, nothing).item() == 0
-    assert gram_error(nothing + 1e-7, nothing).item() == pytest.approx(4e-14 / 1e-12)
+def test_the_gram_loss_does_not_depend_on_the_scale_of_the_features() -> None:
+    gram, wanted = random(2, 3, 4, 4)
+    torch.testing.assert_close(gram_loss(1e-3 * gram, 1e-3 * wanted), gram_loss(gram, wanted), rtol=1e-12, atol=0)
+
+
+def test_the_target_may_be_zero() -> None:
+    zero = torch.zeros(1, 2, 2).double()
+    assert gram_loss(zero, zero).item() == 0
+    assert gram_loss(zero + 1e-7, zero).item() == pytest.approx(4e-14 / 1e-12)
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+@pytest.mark.parametrize("eps", [0.0, 0.25])
+def test_moments_are_the_mean_and_the_standard_deviation_of_each_channel(unbiased: bool, eps: float) -> None:
+    features = random(2, 3, 4, 5)
+    mean, std = moments(features, eps, unbiased)
+    torch.testing.assert_close(mean, features.mean((2, 3)), rtol=1e-9, atol=0)
+    torch.testing.assert_close(std, (features.var((2, 3), unbiased=unbiased) + eps).sqrt(), rtol=1e-9, atol=0)
+    _, std = moments(features[..., :1, :1], eps, unbiased)  # one pixel, which has no unbiased variance
+    torch.testing.assert_close(std, torch.full((2, 3), eps**0.5).double())
+
+
+def test_the_moment_loss_is_the_mean_squared_difference_of_means_and_of_deviations() -> None:
+    found = doubles([1, 2], [0, 0]), doubles([1, 1], [2, 0])
+    target = doubles([1, 0]), doubles([0, 1])
+    assert moment_loss(found, target).tolist() == pytest.approx([4 / 2 + 1 / 2, 1 / 2 + (4 + 1) / 2], rel=1e-12)
+
+
+def test_colour_moments_are_the_products_of_the_colours_and_one() -> None:
+    image = random(2, 3, 4, 5)
+    gram = color_moments(image)
+    assert gram.shape == (2, 4, 4)
+    extended = torch.cat([image, torch.ones_like(image[:, :1])], 1)
+    torch.testing.assert_close(gram, gram_matrix(extended))
+    flat = extended.flatten(2)
+    products = flat @ flat.mT
+    torch.testing.assert_close(gram / gram[:, 3:, 3:], products / products[:, 3:, 3:])
+    torch.testing.assert_close((gram / gram[:, 3:, 3:])[:, 3, :3], image.mean((2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -40,11 +96,11 @@ def test_what_is_wanted_may_be_nothing() -> None:
         (2.0, [(1 + 0.25 + 0) / 3, 0], [(0.25 + 0.0625 + 1 + 0.0625) / 4, (16 + 0 + 16 + 0) / 4]),
     ],
 )
-def test_the_total_variation_is_that_of_neighbours(power: float, below: list[float], beside: list[float]) -> None:
+def test_the_total_variation_compares_neighbours(power: float, below: list[float], beside: list[float]) -> None:
     image = doubles([[[0, 0.5, 0.25], [1, 0, 0.25]]], [[[5, 1, 1], [5, 1, 1]]])
     wanted = [one + other for one, other in zip(below, beside, strict=True)]
     assert total_variation(image, power).tolist() == pytest.approx(wanted, rel=1e-12)
-    of_two_channels = torch.cat([image, torch.zeros_like(image)], 1)  # of which one is flat
+    of_two_channels = torch.cat([image, torch.zeros_like(image)], 1)  # the second is flat
     assert total_variation(of_two_channels, power).tolist() == pytest.approx([each / 2 for each in wanted], rel=1e-12)
 
 
@@ -62,18 +118,79 @@ def test_a_side_of_one_pixel_has_no_variation(power: float) -> None:
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
-def test_flat_ground_has_no_slope(power: float) -> None:
-    """An absolute value has a kink there: its slope must not be NaN."""
+def test_a_flat_image_has_a_zero_gradient(power: float) -> None:
+    """The absolute value is not differentiable there; its gradient must not be NaN."""
     image = torch.full((1, 3, 4, 5), 0.7, requires_grad=True)
     total_variation(image, power).sum().backward()
     assert image.grad is not None
     assert torch.equal(image.grad, torch.zeros_like(image))
 
 
-def test_slopes_are_those_of_differences() -> None:
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(2, 3, 4, 5, dtype=torch.float64, generator=generator).requires_grad_(True)
+def test_feature_matching_is_the_mean_absolute_difference_averaged_over_maps() -> None:
+    fake = [doubles([[[1, 2]]], [[[0, 0]]]), doubles([[[4]]], [[[1]]])]
+    real = [doubles([[[0, 4]]], [[[1, 1]]]).requires_grad_(True), doubles([[[1]]], [[[1]]])]
+    assert feature_matching(fake, real).tolist() == pytest.approx([(1.5 + 3) / 2, (1 + 0) / 2], rel=1e-12)
+    assert not feature_matching(fake, real).requires_grad  # real images get no gradient
+    with pytest.raises(ValueError, match="zip"):
+        feature_matching(fake, real[:1])
+
+
+LAYERS = {"one": random(2, 3, 4, 5), "two": random(2, 4, 2, 2, seed=1)}
+OTHER = {"one": random(1, 3, 6, 7, seed=2), "two": random(1, 4, 3, 3, seed=3)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "weights"),
+    [((), {"one": 0.5, "two": 0.5}), (("two",), {"two": 1.0}), ({"one": 2.0, "two": 0.25}, {"one": 2.0, "two": 0.25})],
+)
+def test_losses_are_weighted_sums_over_layers(layers: object, weights: dict[str, float]) -> None:
+    content, style = ContentLoss(layers), StyleLoss(layers)
+    target = {name: features[:1] for name, features in LAYERS.items()}
+    expected = sum(weight * feature_loss(LAYERS[name], target[name]) for name, weight in weights.items())
+    torch.testing.assert_close(content(LAYERS, content.target(target)), expected)
+    assert content.target(target).keys() == weights.keys()
+    expected = sum(
+        weight * gram_loss(gram_matrix(LAYERS[name]), gram_matrix(OTHER[name])) for name, weight in weights.items()
+    )
+    torch.testing.assert_close(style(LAYERS, style.target(OTHER)), expected)
+    assert style.target(OTHER).keys() == weights.keys()
+
+
+def test_a_normalized_content_loss_ignores_means_and_deviations_of_channels() -> None:
+    content = ContentLoss(normalize=True, eps=0.0)
+    shifted = {name: 3 * features + torch.arange(features.shape[1]).view(-1, 1, 1) for name, features in LAYERS.items()}
+    target = content.target(LAYERS)
+    assert float(content(shifted, target).max()) < 1e-12
+    assert float(content({name: features.flip(-1) for name, features in LAYERS.items()}, target).min()) > 0.1
+    torch.testing.assert_close(target["one"], F.instance_norm(LAYERS["one"], eps=0.0))
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_style_loss_of_gram_matrices(relative: bool) -> None:
+    style = StyleLoss(("one",), relative=relative)
+    expected = gram_loss(gram_matrix(LAYERS["one"]), gram_matrix(OTHER["one"]), relative)
+    torch.testing.assert_close(style(LAYERS, style.target(OTHER)), expected)
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_a_style_loss_of_moments(unbiased: bool) -> None:
+    style = StyleLoss(("one",), statistic="moments", eps=0.01, unbiased=unbiased)
+    target = style.target(OTHER)
+    assert {name: value.shape for name, value in target.items()} == {"one.mean": (1, 3), "one.std": (1, 3)}
+    expected = moment_loss(moments(LAYERS["one"], 0.01, unbiased), moments(OTHER["one"], 0.01, unbiased))
+    torch.testing.assert_close(style(LAYERS, target), expected)
+    assert float(style(LAYERS, style.target(LAYERS)).max()) == 0
+
+
+def test_gradients_match_finite_differences() -> None:
+    image = random(2, 3, 4, 5).requires_grad_(True)
     for power in (1.0, 2.0):
         assert torch.autograd.gradcheck(lambda x, power=power: total_variation(x, power), image)
-    gram, wanted = torch.rand(2, 2, 3, 3, dtype=torch.float64, generator=generator)
-    assert torch.autograd.gradcheck(gram_error, (gram.requires_grad_(True), wanted))
+    gram, wanted = random(2, 2, 3, 3, seed=1)
+    for relative in (True, False):
+        assert torch.autograd.gradcheck(
+            lambda x, relative=relative: gram_loss(x, wanted, relative), gram.requires_grad_()
+        )
+    assert torch.autograd.gradcheck(lambda x: torch.cat(moments(x)), image)
+    assert torch.autograd.gradcheck(lambda x: feature_loss(x, random(1, 3, 4, 5, seed=2)), image)
+    assert torch.autograd.gradcheck(lambda x: feature_matching([x], [random(2, 3, 4, 5, seed=2)]), image)

@@ -27,7 +27,7 @@ STRAYS = (
     "build/lib/stylekit/gone.py",
     "examples/grain/build/temp/grain.o",
     "runs/1/model.safetensors",
-    "stylekit.egg-info/SOURCES.txt",
+    "stylekit_torch.egg-info/SOURCES.txt",
 )
 """What may lie in a checkout and does not belong into a release."""
 
@@ -63,7 +63,7 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
-    return folder / f"stylekit-{__version__}"
+    return folder / f"stylekit_torch-{__version__}"
 
 
 @pytest.fixture(scope="module")
@@ -95,19 +95,19 @@ def contents(wheel: Path) -> set[str]:
     """The files of a wheel, without its metadata, which are checked."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    metadata = {f"stylekit-{__version__}.dist-info/{name}" for name in METADATA}
+    metadata = {f"stylekit_torch-{__version__}.dist-info/{name}" for name in METADATA}
     assert metadata <= names
     return names - metadata
 
 
 def test_the_source_distribution_is_the_checkout(checkout: Path, unpacked: Path) -> None:
-    made = {"PKG-INFO", "setup.cfg"} | {name for name in files(unpacked) if name.startswith("stylekit.egg-info/")}
+    made = {"PKG-INFO", "setup.cfg"} | {name for name in files(unpacked) if name.startswith("stylekit_torch.egg-info/")}
     assert files(unpacked) - made == files(checkout)
     assert {"tests/conftest.py", "tests/cli/conftest.py", "csrc/ops.cpp", "docs/kernels.md"} <= files(unpacked)
 
 
 def test_without_a_compiler_the_wheel_is_python_only(checkout: Path, pure: Path) -> None:
-    assert pure.name == f"stylekit-{__version__}-py3-none-any.whl"
+    assert pure.name == f"stylekit_torch-{__version__}-py3-none-any.whl"
     assert contents(pure) == installed(checkout)
     assert {name.partition("/")[0] for name in contents(pure)} == set(PACKAGES)
 
@@ -143,5 +143,5 @@ def test_what_is_installed_works(kind: str, request: pytest.FixtureRequest, tmp_
     assert Path(home).is_relative_to(fresh.folder)
     assert why.startswith("built with" if kind == "compiled" else "not built: run `stylekit kernels build`"), told
 
-    fresh.uninstall("stylekit")
+    fresh.uninstall("stylekit-torch")
     assert not list(fresh.folder.glob("lib/*/site-packages/stylekit*"))

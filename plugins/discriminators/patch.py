@@ -10,7 +10,15 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from stylekit import hookimpl
-from stylekit.layers import Norm, freeze_redundant_biases, init_normal, norm_activation, require_options
+from stylekit.layers import (
+    Norm,
+    activations,
+    freeze_redundant_biases,
+    init_normal,
+    norm_activation,
+    require_options,
+    with_condition,
+)
 
 
 class Patch(nn.Module):
@@ -20,7 +28,7 @@ class Patch(nn.Module):
         layers: steps down (3: patches of 70 pixels)
         width: channels of the first layer
         norm: normalisation
-        channels: channels of the pictures
+        channels: channels of the images, those of a condition included
     """
 
     def __init__(self, layers: int = 3, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
@@ -40,10 +48,15 @@ class Patch(nn.Module):
         init_normal(self)
         freeze_redundant_biases(self)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``."""
-        scores: Tensor = self.model(image * 2 - 1)
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``; a condition is an image that brings further
+        channels."""
+        scores: Tensor = self.model(with_condition(image, condition) * 2 - 1)
         return scores
+
+    def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """The activations before each further convolution, from fine to coarse, each ``(N, channels, H', W')``."""
+        return activations(self.model, with_condition(image, condition) * 2 - 1)
 
 
 class Pixel(nn.Module):
@@ -52,7 +65,7 @@ class Pixel(nn.Module):
     Args:
         width: channels of the first layer
         norm: normalisation
-        channels: channels of the pictures
+        channels: channels of the images, those of a condition included
     """
 
     def __init__(self, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
@@ -70,10 +83,15 @@ class Pixel(nn.Module):
         init_normal(self)
         freeze_redundant_biases(self)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H, W)``."""
-        scores: Tensor = self.net(image * 2 - 1)
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H, W)``; a condition is an image that brings further
+        channels."""
+        scores: Tensor = self.net(with_condition(image, condition) * 2 - 1)
         return scores
+
+    def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """The activations before each further convolution, each ``(N, channels, H, W)``."""
+        return activations(self.net, with_condition(image, condition) * 2 - 1)
 
 
 @hookimpl

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from stylekit import hookimpl
-from stylekit.layers import require_options
+from stylekit import StylekitError, hookimpl
+from stylekit.layers import activations, require_options, with_condition
 
 
 class PatchSN(nn.Module):
@@ -23,7 +23,7 @@ class PatchSN(nn.Module):
     Args:
         layers: steps down (3: patches of 70 pixels)
         width: channels of the first layer
-        channels: channels of the pictures
+        channels: channels of the images, those of a condition included
     """
 
     def __init__(self, layers: int = 3, width: int = 64, channels: int = 3) -> None:
@@ -38,10 +38,15 @@ class PatchSN(nn.Module):
             stack += [spectral_norm(nn.Conv2d(before, after, 4, stride, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
         self.model = nn.Sequential(*stack, spectral_norm(nn.Conv2d(widths[-1], 1, 4, padding=1)))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``."""
-        scores: Tensor = self.model(image * 2 - 1)
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``; a condition is an image that brings further
+        channels."""
+        scores: Tensor = self.model(with_condition(image, condition) * 2 - 1)
         return scores
+
+    def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """The activations before each further convolution, from fine to coarse, each ``(N, channels, H', W')``."""
+        return activations(self.model, with_condition(image, condition) * 2 - 1)
 
 
 class MultiscaleSN(nn.Module):
@@ -51,7 +56,7 @@ class MultiscaleSN(nn.Module):
         scales: how many; each sees the picture at half the size of the one before
         layers: steps down of each
         width: channels of the first layer of each
-        channels: channels of the pictures
+        channels: channels of the images, those of a condition included
     """
 
     def __init__(self, scales: int = 2, layers: int = 3, width: int = 64, channels: int = 3) -> None:
@@ -61,13 +66,21 @@ class MultiscaleSN(nn.Module):
         self.judges = nn.ModuleList(PatchSN(layers, width, channels) for _ in range(scales))
         self.min_size = 3 * 2 ** (layers + scales - 1)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Scores ``(N, C, H, W)`` in [0, 1] as one map ``(N, 1, H', W')`` a scale, the finest first."""
-        scores = []
-        for scale, judge in enumerate(self.judges):
-            image = F.avg_pool2d(image, 3, stride=2, padding=1, count_include_pad=False) if scale else image
-            scores.append(judge(image))
-        return scores
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """Scores ``(N, C, H, W)`` in [0, 1] as one map ``(N, 1, H', W')`` per scale, the finest first; a condition is an
+        image that brings further channels."""
+        return [judge(each) for judge, each in zip(self.judges, self._scales(image, condition), strict=True)]
+
+    def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """The activations of each scale's network, the finest scale first."""
+        pairs = zip(self.judges, self._scales(image, condition), strict=True)
+        return [each for judge, scaled in pairs for each in judge.features(scaled)]  # type: ignore[operator]
+
+    def _scales(self, image: Tensor, condition: Tensor | None) -> list[Tensor]:
+        scaled = [with_condition(image, condition)]
+        for _ in self.judges[1:]:
+            scaled.append(F.avg_pool2d(scaled[-1], 3, stride=2, padding=1, count_include_pad=False))
+        return scaled
 
 
 class _Block(nn.Module):
@@ -86,28 +99,43 @@ class _Block(nn.Module):
 
 
 class ResNetSN(nn.Module):
-    """Residual discriminator with one score a picture (Miyato et al. 2018, appendix B.4, without classes).
+    """Residual discriminator with one score a picture (Miyato et al. 2018, appendix B.4).
 
     Args:
         blocks: residual blocks, each of which halves the sides
         width: channels of the first block; they double up to eight times as many
-        channels: channels of the pictures
+        channels: channels of the images
+        classes: how many classes there are, for a condition of labels (Miyato and Koyama 2018); 0: it takes none
+
+    Raises:
+        StylekitError: a count is too low, or there is a condition without classes, or none with them.
     """
 
-    def __init__(self, blocks: int = 4, width: int = 64, channels: int = 3) -> None:
+    def __init__(self, blocks: int = 4, width: int = 64, channels: int = 3, classes: int = 0) -> None:
         super().__init__()
         self.sample_independent = True
         require_options(blocks=blocks, width=width, channels=channels)
-        self.min_size = 2**blocks
+        if classes < 0:
+            raise StylekitError(f"The option 'classes' is {classes}, and must be at least 0.")
+        self.min_size, self.classes = 2**blocks, classes
         widths = [width * min(2**step, 8) for step in range(blocks)]
         self.first = spectral_norm(nn.Conv2d(channels, width, 3, padding=1))
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in pairwise([width, *widths])))
         self.score = spectral_norm(nn.Linear(widths[-1], 1))
+        self.embedding = spectral_norm(nn.Embedding(classes, widths[-1])) if classes else None
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1)``."""
-        features = F.relu(self.blocks(self.first(image * 2 - 1)))
-        scores: Tensor = self.score(torch.mean(features, dim=(2, 3)))
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1)``; a condition is labels ``(N,)``, whose embedding is
+        projected on the features (Miyato and Koyama 2018, equation 3)."""
+        if (condition is None) != (self.embedding is None):
+            raise StylekitError(
+                f"This discriminator was built for {self.classes} classes, so it is called with"
+                f"{'out' * (not self.classes)} a condition of labels: set its option 'classes'."
+            )
+        features = torch.mean(F.relu(self.blocks(self.first(image * 2 - 1))), dim=(2, 3))
+        scores: Tensor = self.score(features)
+        if condition is not None and self.embedding is not None:
+            scores = scores + (self.embedding(condition) * features).sum(1, keepdim=True)
         return scores
 
 

@@ -21,7 +21,7 @@ class Follower:
         if importlib.util.find_spec("tensorboard") is None:
             raise StylekitError(
                 "The plugin 'tensorboard' needs the package tensorboard, which is not installed. Type: "
-                'pip install "stylekit[tensorboard]"'
+                'pip install "stylekit-torch[tensorboard]"'
             )
         from torch.utils.tensorboard import SummaryWriter  # late: tensorboard is optional, and slow to import
 

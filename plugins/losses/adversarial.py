@@ -1,7 +1,7 @@
-"""Adversarial losses: what a discriminator's scores for real and generated images are worth, and to whom.
+"""Adversarial losses: the discriminator's and the generator's, from the scores of real and of generated images.
 
-Each loss is a module with three verbs on raw scores (a tensor of any shape, or a list of them for several scales, which
-are averaged): ``real`` and ``fake`` are the discriminator's, ``fool`` is the generator's. All return a scalar.
+Scores are raw: a tensor of any shape, or a list of such, one per scale, over which the loss is averaged. All losses are
+scalars.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import hookimpl
+from stylekit.hookspecs import AdversarialLoss
 
 Scores = Tensor | Sequence[Tensor]
 
@@ -27,42 +28,39 @@ def _mean(scores: Scores, loss: Callable[[Tensor], Tensor]) -> Tensor:
 class LSGAN(nn.Module):
     """Least squares with labels 1 and 0 (Mao et al. 2017, equation 9)."""
 
-    def real(self, scores: Scores) -> Tensor:
-        return _mean(scores, lambda s: (s - 1).square())
+    relativistic = False
 
-    def fake(self, scores: Scores) -> Tensor:
-        return _mean(scores, torch.square)
+    def discriminator(self, real: Scores, fake: Scores) -> Tensor:
+        return _mean(real, lambda s: (s - 1).square()) + _mean(fake, torch.square)
 
-    def fool(self, scores: Scores) -> Tensor:
-        return self.real(scores)
+    def generator(self, fake: Scores, real: Scores | None = None) -> Tensor:
+        return _mean(fake, lambda s: (s - 1).square())
 
 
 class NonSaturating(nn.Module):
     """Logistic loss; the generator maximises log D(fake) (Goodfellow et al. 2014, section 3)."""
 
-    def real(self, scores: Scores) -> Tensor:
-        return _mean(scores, lambda s: F.softplus(-s))
+    relativistic = False
 
-    def fake(self, scores: Scores) -> Tensor:
-        return _mean(scores, F.softplus)
+    def discriminator(self, real: Scores, fake: Scores) -> Tensor:
+        return _mean(real, lambda s: F.softplus(-s)) + _mean(fake, F.softplus)
 
-    def fool(self, scores: Scores) -> Tensor:
-        return self.real(scores)
+    def generator(self, fake: Scores, real: Scores | None = None) -> Tensor:
+        return _mean(fake, lambda s: F.softplus(-s))
 
 
 class Hinge(nn.Module):
     """Hinge loss with margins at 1 and -1 (Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17)."""
 
-    def real(self, scores: Scores) -> Tensor:
-        return _mean(scores, lambda s: F.relu(1 - s))
+    relativistic = False
 
-    def fake(self, scores: Scores) -> Tensor:
-        return _mean(scores, lambda s: F.relu(1 + s))
+    def discriminator(self, real: Scores, fake: Scores) -> Tensor:
+        return _mean(real, lambda s: F.relu(1 - s)) + _mean(fake, lambda s: F.relu(1 + s))
 
-    def fool(self, scores: Scores) -> Tensor:
-        return _mean(scores, torch.neg)
+    def generator(self, fake: Scores, real: Scores | None = None) -> Tensor:
+        return _mean(fake, torch.neg)
 
 
 @hookimpl
-def stylekit_losses() -> dict[str, Callable[..., nn.Module]]:
+def stylekit_adversarial_losses() -> dict[str, Callable[..., AdversarialLoss]]:
     return {"lsgan": LSGAN, "nonsaturating": NonSaturating, "hinge": Hinge}

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
 from stylekit.encoders import layer_shapes, mirror_decoder, require_layers
 from stylekit.images import pad_to
-from stylekit.losses import total_variation
+from stylekit.losses import StyleLoss, feature_loss, moments, total_variation
 from stylekit.method import Batch, Statistics, Terms
-from stylekit.ops import adain_with, channel_stats
+from stylekit.ops import adain_with
 
 __all__ = ["AdaIN"]
 
@@ -73,25 +72,26 @@ class AdaIN(Method):
         self.decoder = mirror_decoder([known[layer] for layer in self.layers])
         self.style, self.content, self.total_variation, self.lr = style, content, total_variation, lr
         self.unbiased = unbiased
+        self.style_loss = StyleLoss(dict.fromkeys(self.layers, 1.0), "moments", eps=EPS, unbiased=unbiased)
 
     def players(self) -> dict[str, Player]:
         return {"decoder": Player(self.decoder, lr=self.lr, optimizer=torch.optim.Adam, schedule=decay)}
 
     def forward(self, batch: Batch) -> dict[str, Any]:
         with torch.no_grad():
-            style = self._statistics(self.encoder(batch["style"]))
-            target = self._adapted(batch["content"], *style[-1])
+            style = self.style_loss.target(self.encoder(batch["style"]))
+            deepest = self.layers[-1]
+            target = self._adapted(batch["content"], style[f"{deepest}.mean"], style[f"{deepest}.std"])
         image = self.decoder(target)
         return {"target": target, "style": style, "image": image, "features": self.encoder(image)}
 
     @turn("decoder")
     def decode(self, batch: Batch, made: dict[str, Any]) -> Terms:
         """Equations 11 to 13; of the squared differences the means, as in the paper's code."""
-        wanted, got = made["style"], self._statistics(made["features"])
-        pairs = [pair for layer in zip(got, wanted, strict=True) for pair in zip(*layer, strict=True)]
+        features = made["features"]
         terms = {
-            "content": self.content * F.mse_loss(made["features"][self.layers[-1]], made["target"]),
-            "style": self.style * torch.stack([F.mse_loss(*pair) for pair in pairs]).sum(),
+            "content": self.content * feature_loss(features[self.layers[-1]], made["target"]).mean(),
+            "style": self.style * self.style_loss(features, made["style"]).mean(),
         }
         if self.total_variation:
             terms["total_variation"] = self.total_variation * total_variation(made["image"]).mean()
@@ -99,7 +99,7 @@ class AdaIN(Method):
 
     def describe(self, style: Tensor) -> dict[str, Tensor]:
         """Mean and standard deviation ``(N, C)`` of the deepest layer's channels."""
-        mean, std = self._measured(self._deepest(style))
+        mean, std = moments(self._deepest(style), EPS, self.unbiased)
         return {"mean": mean, "std": std}
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
@@ -107,18 +107,6 @@ class AdaIN(Method):
         height, width = content.shape[-2:]
         image: Tensor = self.decoder(self._adapted(content, style["mean"], style["std"], strength))
         return image[..., :height, :width].clamp(0, 1)
-
-    def preview(self, batch: Batch) -> dict[str, Tensor]:
-        styled = self.stylize(batch["content"], batch["style"])
-        return {"content": batch["content"], "style": batch["style"], "stylised": styled}
-
-    def _statistics(self, features: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-        return [self._measured(features[layer]) for layer in self.layers]
-
-    def _measured(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        factor = self._factor(features)
-        mean, std = channel_stats(features, EPS / factor)
-        return mean, std * factor**0.5
 
     def _deepest(self, image: Tensor) -> Tensor:
         """The features that take on a style. The shallow ones, which are larger, take no memory if the encoder can do so."""

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from stylekit import Method, hookimpl
 from stylekit.color import color_stats, match_color
-from stylekit.method import Statistics
+from stylekit.method import Capabilities, Statistics
 
 
 class ColorPCA(Method):
     """Gives the content the mean colour and the colour covariance of the style, by the map that moves colours least."""
 
     batch_keys = ()
-    thread_safe = True
+    capabilities = Capabilities(thread_safe=True)
     style_modules = ()
 
     def describe(self, style: Tensor) -> Statistics:

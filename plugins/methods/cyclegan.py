@@ -56,7 +56,6 @@ class CycleGAN(Method):
             "ema": 0.995,
         },
     }
-    directions = ("a-to-b", "b-to-a")
     inference_modules = ("generator_ab", "generator_ba")
 
     def __init__(
@@ -75,7 +74,7 @@ class CycleGAN(Method):
         self.generator_ba = make("generator", generator)
         self.discriminator_a = make("discriminator", discriminator)
         self.discriminator_b = make("discriminator", discriminator)
-        self.adversarial = make("loss", adversarial)
+        self.adversarial = make("adversarial", adversarial)
         self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
         self.cycle, self.identity, self.lr, self.ema = cycle, identity, lr, ema
 
@@ -108,8 +107,8 @@ class CycleGAN(Method):
     def translate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
         a, b = batch["content"], batch["style"]
         terms = {
-            "fool_b": self.adversarial.fool(self.discriminator_b(made["fake_b"])),
-            "fool_a": self.adversarial.fool(self.discriminator_a(made["fake_a"])),
+            "adversarial_b": self._fool(self.discriminator_b, made["fake_b"], b),
+            "adversarial_a": self._fool(self.discriminator_a, made["fake_a"], a),
             "cycle_a": self.cycle * l1(made["back_a"], a),
             "cycle_b": self.cycle * l1(made["back_b"], b),
         }
@@ -118,25 +117,29 @@ class CycleGAN(Method):
             terms["identity_b"] = self.identity * self.cycle * l1(made["same_b"], b)
         return terms
 
-    @turn("discriminator")
-    def judge_b(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
-        return self._judge(self.discriminator_b, batch["style"], self.pool_b(made["fake_b"]))
+    def _fool(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
+        of_real = discriminator(real) if self.adversarial.relativistic else None
+        return self.adversarial.generator(discriminator(fake), of_real)
 
     @turn("discriminator")
-    def judge_a(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
-        return self._judge(self.discriminator_a, batch["content"], self.pool_a(made["fake_a"]))
-
-    def _judge(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Terms:
+    def discriminate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
+        real_a, real_b = batch["content"], batch["style"]
+        b = together(self.discriminator_b, real_b, self.pool_b(made["fake_b"]))
+        a = together(self.discriminator_a, real_a, self.pool_a(made["fake_a"]))
         # Half the loss slows the discriminator down relative to the generator (appendix 7.1).
-        of_real, of_fake = together(discriminator, real, fake)
-        return {"real": 0.5 * self.adversarial.real(of_real), "fake": 0.5 * self.adversarial.fake(of_fake)}
+        return {"b": 0.5 * self.adversarial.discriminator(*b), "a": 0.5 * self.adversarial.discriminator(*a)}
 
     def stylize(
-        self, content: Tensor, style: Tensor | None = None, direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
+        self, content: Tensor, style: Tensor | None = None, *, direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
     ) -> Tensor:
-        """Translates ``(N, 3, H, W)`` in [0, 1] of any size."""
-        out: Tensor = (self.generator_ab if direction == "a-to-b" else self.generator_ba)(content)
-        return out
+        """Translates ``(N, 3, H, W)`` in [0, 1] of any size.
+
+        Args:
+            content: images of the one domain
+            style: not used
+            direction: which way to translate
+        """
+        return (self.generator_ab if direction == "a-to-b" else self.generator_ba)(content)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         a, b = batch["content"], batch["style"]

@@ -21,8 +21,9 @@ from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
 from stylekit.color import color_stats, match_color
 from stylekit.images import pad_to
 from stylekit.layers import narrow_conv2d, require_options
-from stylekit.method import Batch, Statistics, Terms, linear_decay
-from stylekit.ops import channel_stats, gram_matrix
+from stylekit.losses import color_moments
+from stylekit.method import Batch, Capabilities, Statistics, Terms, linear_decay
+from stylekit.ops import channel_stats, gram_matrix, instance_norm
 
 __all__ = ["Descent", "Updater"]
 
@@ -54,12 +55,6 @@ def gram_slope(features: Tensor, wanted: Tensor) -> Slope:
     pixels = features.permute(0, 2, 3, 1)  # channels last, as the convolutions leave them; the factor is symmetric
     slope = (pixels.flatten(1, 2) @ factor).view_as(pixels).permute(0, 3, 1, 2)
     return Slope(away.square().sum((1, 2)) / size, slope)
-
-
-def shown(features: Tensor) -> Tensor:
-    """Features brought to mean 0 and std 1: what they show, without contrasts."""
-    mean, std = (each[..., None, None] for each in channel_stats(features, EPS))
-    return torch.addcmul(-mean / std, features, 1 / std)
 
 
 def content_slope(features: Tensor, wanted: Tensor) -> Slope:
@@ -95,11 +90,6 @@ def range_slope(image: Tensor) -> Slope:
     """The mean square of what is outside [0, 1]."""
     beyond = image - image.clamp(0, 1)
     return Slope(beyond.square().mean((1, 2, 3)), 2 / image[0].numel() * beyond)
-
-
-def with_one(image: Tensor) -> Tensor:
-    """A fourth channel of ones: the Gram matrix of that holds the means of the colours, and their second moments."""
-    return F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0)
 
 
 def pyramid(image: Tensor, levels: int) -> list[Tensor]:
@@ -203,7 +193,7 @@ class Descent(Method):
         "tiny": {"plan": (1, 1, 0), "widths": (8, 8, 8), "encoder": {"name": "random", "scales": 1, "width": 16}}
     }
     inference_modules = ("encoder", "updater")
-    thread_safe = True
+    capabilities = Capabilities(thread_safe=True)
     fine_tuning: ClassVar[Mapping[str, Any]] = {"lr": 5e-4}
 
     def __init__(
@@ -227,7 +217,8 @@ class Descent(Method):
                 f"The plan {tuple(plan)} of 'descent' must go from coarse levels to fine ones and end at 0, each from 0 to "
                 f"{len(widths) - 1}, as there are {len(widths)} widths."
             )
-        self.encoder, self.updater = make("encoder", encoder), Updater(widths)
+        self.encoder: Any = make("encoder", encoder)
+        self.updater = Updater(widths)
         self.levels, self.plan = len(widths), tuple(plan)
         self.style, self.content, self.color, self.total_variation = style, content, color, total_variation
         self.lr, self.ema = lr, ema
@@ -257,15 +248,15 @@ class Descent(Method):
         told = {"color.mean": mean, "color.root": root}
         for level, image in enumerate(pyramid(pad_to(style, side, 2 * side), self.levels)):
             told[f"gram{level}"] = gram_matrix(self._responses(image))
-            told[f"colors{level}"] = gram_matrix(with_one(image))
+            told[f"colors{level}"] = color_moments(image)
         return told
 
     def _goal(self, content: list[Tensor], style: Statistics, strength: float) -> Goal:
-        what = [shown(self._responses(image)) for image in content[1:]]
+        what = [instance_norm(self._responses(image), eps=EPS) for image in content[1:]]
         grams, colors = ([style[f"{name}{level}"] for level in range(self.levels)] for name in ("gram", "colors"))
         if strength < 1:  # on the way from the content's own
             grams = [gram_matrix(self._responses(x)).lerp(g, strength) for x, g in zip(content, grams, strict=True)]
-            colors = [gram_matrix(with_one(x)).lerp(g, strength) for x, g in zip(content, colors, strict=True)]
+            colors = [color_moments(x).lerp(g, strength) for x, g in zip(content, colors, strict=True)]
         return Goal(grams, colors, what)
 
     def _objective(self, images: Sequence[Tensor], level: int, goal: Goal) -> tuple[Tensor, list[Tensor]]:
@@ -282,7 +273,7 @@ class Descent(Method):
                 total, slope = total + weight * content.error, slope.add_(content.slope, alpha=weight)
             slopes.append(self._back(slope, responses, image))
         image = images[0]
-        color = gram_slope(with_one(image), goal.colors[level])
+        color = gram_slope(F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0), goal.colors[level])
         rest = (
             (self.color, Slope(color.error, color.slope[:, :3])),
             (self.total_variation, variation_slope(image)),
@@ -355,10 +346,6 @@ class Descent(Method):
     @turn("updater")
     def descend(self, batch: Batch, made: list[Tensor]) -> Terms:
         return {"objective": torch.stack(made).mean()}
-
-    def preview(self, batch: Batch) -> dict[str, Tensor]:
-        columns = {"content": batch["content"], "style": batch["style"]}
-        return columns | {"stylised": self.stylize(batch["content"], batch["style"])}
 
 
 @hookimpl

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit import Method, Part, StylekitError, hookimpl, make
@@ -21,16 +20,13 @@ from stylekit.encoders import require_layers
 from stylekit.errors import NotFinite
 from stylekit.images import pad_to, resize
 from stylekit.layers import require_options
-from stylekit.losses import gram_error, total_variation
-from stylekit.method import Statistics
-from stylekit.ops import gram_matrix, instance_norm
+from stylekit.losses import ContentLoss, StyleLoss, color_moments, gram_loss, total_variation
+from stylekit.method import Capabilities, Statistics
 
 __all__ = ["Gatys"]
 
 LEAST = 32
 """No coarser level has a side below that: there would be nothing to see."""
-EPS = 1e-3
-"""Added to the variance of a layer's channels: those of random filters are about 0.01, and noise shall stay below."""
 START = 0.98
 """How much of the range a picture starts in: at black and white the sine has no slope."""
 
@@ -78,7 +74,7 @@ class Gatys(Method):
         },
         "tiny": {"encoder": {"name": "random", "scales": 3, "width": 16}, "steps": 6, "levels": 2},
     }
-    exportable = False
+    capabilities = Capabilities(optimizes=True, exportable=False)
 
     def __init__(
         self,
@@ -97,6 +93,7 @@ class Gatys(Method):
         super().__init__()
         require_options(steps=steps, levels=levels)
         self.encoder = make("encoder", encoder)
+        self.style_loss = StyleLoss(tuple(style_layers))
         self.content_layers, self.style_layers = tuple(content_layers), tuple(style_layers)
         self.content_weight, self.style_weight = content_weight, style_weight
         self.color_weight, self.total_variation = color_weight, total_variation
@@ -134,7 +131,7 @@ class Gatys(Method):
                 smaller = shrunk(content.clone(), level)
                 with torch.no_grad():
                     features = self._features(smaller)
-                    shown = self._shown(features)
+                    shown = self._content_loss(features).target(features)
                     grams = _between(self._grams(smaller, features), style, level, strength)
                 if picture is None:
                     picture = torch.rand_like(smaller) if self.init == "noise" else smaller
@@ -154,14 +151,10 @@ class Gatys(Method):
             grams: the wanted Gram matrices by layer, with N rows or one, and those of the ``colors``
         """
         features = self._features(image)
-        content = [(x - shown[name]).square().mean((1, 2, 3)) for name, x in self._shown(features).items()]
-        found = self._grams(image, features)
-        colors = gram_error(found.pop("colors"), grams["colors"])
-        style = [gram_error(gram, grams[name]) for name, gram in found.items()]
         return (
-            self.content_weight * torch.stack(content).mean(0)
-            + self.style_weight * torch.stack(style).mean(0)
-            + self.color_weight * colors
+            self.content_weight * self._content_loss(features)(features, shown)
+            + self.style_weight * self.style_loss(features, grams)
+            + self.color_weight * gram_loss(color_moments(image), grams["colors"])
             + self.total_variation * total_variation(image)
         )
 
@@ -170,15 +163,13 @@ class Gatys(Method):
         require_layers((*self.content_layers, *self.style_layers), features)
         return features
 
-    def _shown(self, features: Maps) -> Maps:
-        """What the picture shows, whatever its colours and contrasts."""
-        names = list(features)
-        chosen = self.content_layers or names[1:-1] or names
-        return {name: instance_norm(features[name], eps=EPS) for name in chosen}
+    def _content_loss(self, features: Maps) -> ContentLoss:
+        """What the image shows, whatever its colours and contrasts; by default not in the first and the last layer."""
+        names = tuple(features)
+        return ContentLoss(self.content_layers or names[1:-1] or names, normalize=True)
 
     def _grams(self, image: Tensor, features: Maps) -> dict[str, Tensor]:
-        grams = {name: gram_matrix(features[name]) for name in self.style_layers or features}
-        return {**grams, "colors": gram_matrix(F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0))}
+        return {**self.style_loss.target(features), "colors": color_moments(image)}
 
     def _optimised(self, start: Tensor, loss: Callable[[Tensor], Tensor], steps: int, done: int) -> Tensor:
         """The picture ``(1 + sin(angle)) / 2``, which stays in [0, 1], after so many steps on its angles."""

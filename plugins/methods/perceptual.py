@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, StylekitError, datasets, hookimpl, images, make, turn
 from stylekit.encoders import require_layers
 from stylekit.layers import NarrowConv2d, require_options
-from stylekit.losses import gram_error, total_variation
-from stylekit.method import Batch, Statistics, Terms
-from stylekit.ops import Activation, channel_stats, gram_matrix, instance_norm
+from stylekit.losses import ContentLoss, StyleLoss, moment_loss, moments, total_variation
+from stylekit.method import Batch, Capabilities, Statistics, Terms
+from stylekit.ops import Activation, instance_norm
 
 BLOCKS = 5
 """Residual blocks of the network."""
@@ -96,16 +95,6 @@ class StyleNetwork(nn.Module):
         return out[..., :height, :width]
 
 
-def feature_loss(features: Tensor, wanted: Tensor) -> Tensor:
-    """The mean squared difference of features, each channel of each picture brought to mean 0 and std 1 before."""
-    return F.mse_loss(instance_norm(features, eps=1e-3), instance_norm(wanted, eps=1e-3))
-
-
-def style_of(image: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
-    """What of a picture is its style: the Gram matrix of each layer, and the mean and the deviation of its colours."""
-    return [*(gram_matrix(layer) for layer in features.values()), *channel_stats(image)]
-
-
 def name_of(picture: Path | str) -> str:
     """What a style is called: its picture's file name without the suffix. A name's own name is itself."""
     path = Path(picture)
@@ -138,7 +127,7 @@ class Perceptual(Method):
 
     batch_keys = ("content",)
     inference_modules = ("network",)
-    thread_safe = True
+    capabilities = Capabilities(thread_safe=True)
     style_modules = ("network",)  # scales and shifts are of use in their own network only
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {  # minutes on a CPU, and no weights to fetch
@@ -172,7 +161,8 @@ class Perceptual(Method):
         self.names = tuple(self.pictures) or ("painting",)
         self.arguments["styles"] = list(self.names)  # all that a model file is to say of them
         self.encoder, self.network = make("encoder", encoder), StyleNetwork(len(self.names), width)
-        self.content_layers = tuple(content_layers)
+        self.content_layers, self.target_names = tuple(content_layers), tuple[str, ...]()
+        self.content_loss, self.style_loss = ContentLoss(self.content_layers, normalize=True), StyleLoss()
         self.content_weight, self.style_weight = content_weight, style_weight
         self.color_weight, self.tv_weight, self.lr = color_weight, tv_weight, lr
 
@@ -186,19 +176,25 @@ class Perceptual(Method):
         which = torch.randint(len(self.names), (len(content),), device=content.device)
         return {
             "painted": self.network(content, self.network.rows(which)),
-            "targets": [target[which] for target in targets],
+            "targets": {name: target[which] for name, target in targets.items()},
         }
 
     @torch.no_grad()
-    def _targets(self, like: Tensor) -> list[Tensor]:
-        """What the styles' pictures are like, a row a style, as ``style_of`` gives it; computed at the first call."""
-        if not (targets := list(self.buffers(recurse=False))):
-            pictures = [self._style(name, like) for name in self.names]
-            seen = [style_of(picture, self.encoder(picture)) for picture in pictures]
-            targets = [torch.cat(rows) for rows in zip(*seen, strict=True)]
-            for index, target in enumerate(targets):  # buffers, to move along; made from the pictures, so not saved
-                self.register_buffer(f"target{index}", target, persistent=False)
-        return targets
+    def _targets(self, like: Tensor) -> dict[str, Tensor]:
+        """The statistics of the style images, one row per style; computed at the first call."""
+        if not self.target_names:
+            seen = [self._describe(self._style(name, like)) for name in self.names]
+            self.target_names = tuple(seen[0])
+            for index, name in enumerate(
+                self.target_names
+            ):  # buffers, to move along; made from the images, so not saved
+                self.register_buffer(f"target{index}", torch.cat([each[name] for each in seen]), persistent=False)
+        return dict(zip(self.target_names, self.buffers(recurse=False), strict=True))
+
+    def _describe(self, image: Tensor) -> dict[str, Tensor]:
+        """What of an image is its style: the Gram matrix of each layer, and the mean and the deviation of its colours."""
+        mean, std = moments(image)
+        return {**self.style_loss.target(self.encoder(image)), "color.mean": mean, "color.std": std}
 
     def _style(self, name: str, like: Tensor) -> Tensor:
         """A style's picture ``(1, 3, h, w)``, its shorter side as long as that of the pictures it is compared with."""
@@ -223,12 +219,12 @@ class Perceptual(Method):
         with torch.no_grad():
             wanted = self.encoder(content)
         require_layers(self.content_layers, features)
-        *grams, mean, std = zip(style_of(painted, features), made["targets"], strict=True)
-        kept = [feature_loss(features[name], wanted[name]) for name in self.content_layers]
+        targets = made["targets"]
+        colors = targets["color.mean"], targets["color.std"]
         return {
-            "content": self.content_weight * torch.stack(kept).mean(),
-            "style": self.style_weight * torch.stack([gram_error(*pair).mean() for pair in grams]).mean(),
-            "color": self.color_weight * (F.mse_loss(*mean) + F.mse_loss(*std)),
+            "content": self.content_weight * self.content_loss(features, self.content_loss.target(wanted)).mean(),
+            "style": self.style_weight * self.style_loss(features, targets).mean(),
+            "color": self.color_weight * moment_loss(moments(painted), colors).mean(),
             "tv": self.tv_weight * total_variation(painted, power=1.0).mean(),
         }
 

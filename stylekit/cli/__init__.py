@@ -15,17 +15,18 @@ os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 import typer
 
 import stylekit
-from stylekit.cli import check, doctor, import_, new, plugins, show, stylize, train
+from stylekit.cli import check, doctor, import_, new, plugins, sample, show, stylize, train
 from stylekit.cli.data import data
 from stylekit.cli.error_origin import error_location
 from stylekit.cli.external_commands import add_commands
 from stylekit.cli.kernels import kernels
-from stylekit.cli.output import echo
+from stylekit.cli.output import debugging, echo, set_debugging
 from stylekit.cli.process import prepare
 from stylekit.cli.style import style
 from stylekit.cli.weights import weights
 from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, one_line_error
 from stylekit.native.kernels import requested_kernels
+from stylekit.training.launchers import external
 
 
 def program() -> typer.Typer:
@@ -39,6 +40,7 @@ def program() -> typer.Typer:
     )
     app.command("train", context_settings={"allow_extra_args": True})(train.command)
     app.command("stylize")(stylize.command)
+    app.command("sample")(sample.command)
     app.command("import")(import_.command)
     app.command("plugins")(plugins.command)
     app.command("show")(show.command)
@@ -76,27 +78,30 @@ def main() -> None:
     warnings.showwarning = PlainWarnings()
     warnings.simplefilter("default", StylekitWarning)  # whatever the environment makes of warnings
     arguments = sys.argv[1:]
-    debug = "--debug" in arguments
+    set_debugging("--debug" in arguments)
     try:
         requested_kernels()  # before a plugin meets the wrong word, and is blamed
         program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except StylekitError as error:
-        _tell(str(error), debug)
+        _report(str(error))
         sys.exit(2)
     except Exception as error:
-        _tell(
-            f"{one_line_error(error)}{error_location(error)}. The same command with --debug shows all that led there.",
-            debug,
-        )
+        _report(f"{one_line_error(error)}{error_location(error)}. Run it again with --debug for the full traceback.")
         sys.exit(1)
     except KeyboardInterrupt:
-        if debug:
+        if debugging():
             raise
         sys.exit(130)
 
 
-def _tell(message: str, debug: bool) -> None:
-    if debug:
+def _report(message: str) -> None:
+    if debugging():
         traceback.print_exc()
-    else:
+    elif not _is_helper():
         echo(f"Error: {message}", stderr=True)
+
+
+def _is_helper() -> bool:
+    """Whether a launcher started several processes of a run, and another one reports what all of them meet."""
+    place = external() if "train" in sys.argv else None
+    return place is not None and place.rank > 0

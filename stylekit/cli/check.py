@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from stylekit.cli.output import debugging
 
 if TYPE_CHECKING:
     from stylekit.testing.kit import Finding, Subject
@@ -27,7 +28,6 @@ def command(
     from stylekit.testing.subjects import find_subjects
 
     console = Console(highlight=False)
-    debug = "--debug" in sys.argv  # which stands anywhere in the line, and is taken out of it before
     faults = 0
     for subject in find_subjects(name):
         found = examine(subject)
@@ -35,7 +35,7 @@ def command(
             console.print(line, markup=False, soft_wrap=True)
         for finding in found:
             faults += finding.fault
-            if finding.fault and debug:
+            if finding.fault and debugging():
                 traceback.print_exception(finding.raised)
     if faults:
         raise typer.Exit(1)

@@ -1,39 +1,41 @@
-"""How many pictures are stylised at the same time."""
+"""How many images are stylised at the same time."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stylekit.images import Picture
     from stylekit.inference.model import Model
 
 AT_ONCE = 4
-"""Pictures that are made at the same time at the most: more of them wait for Python."""
+"""Images that are stylised at the same time at most: more of them wait for Python."""
 LARGE = 2**20
-"""Pixels of a picture that is made alone: it keeps all cores busy by itself, and is long to wait for."""
+"""Pixels of an image that is stylised alone: it keeps all cores busy by itself."""
 
 
 class Concurrency:
-    """How many pictures threads make at once: on a CPU a picture of usual size leaves cores idle.
+    """How many images threads stylise at once: on a CPU an image of usual size leaves cores idle.
 
     Args:
         model: what stylises them
-        direction: one of its directions
-        pictures: how many there are
+        count: how many there are
+        options: the method's own, with which it stylises
     """
 
-    def __init__(self, model: Model, direction: str | None, pictures: int) -> None:
+    def __init__(self, model: Model, count: int, options: Mapping[str, Any]) -> None:
         import torch
 
         from stylekit.native.devices import free_memory
 
-        with contextlib.suppress(RuntimeError, MemoryError):  # these are told for each picture
-            model.needed_memory(1, 1, direction)
-        cores, apart = torch.get_num_threads(), model.method.thread_safe and model.device.type == "cpu"
-        self.model, self.direction = model, direction
-        self.cores = -(-cores // min(AT_ONCE, pictures)) if apart else cores
+        with contextlib.suppress(RuntimeError, MemoryError):  # these are reported for each image
+            model.needed_memory(1, 1, options)
+        cores = torch.get_num_threads()
+        apart = model.method.capabilities.thread_safe and model.device.type == "cpu"
+        self.model, self.options = model, options
+        self.cores = -(-cores // min(AT_ONCE, count)) if apart else cores
         self.at_once = cores // self.cores
         self.share = free_memory(model.device) // 2 // self.at_once
 
@@ -44,8 +46,8 @@ class Concurrency:
         torch.set_num_threads(self.cores)
 
     def together(self, picture: Picture) -> bool:
-        """Whether a picture leaves room for others, in time and in memory, of which they take half."""
+        """Whether an image leaves room for others, in time and in memory, of which they take half."""
         height, width = picture.image.shape[-2:]
         if self.at_once == 1 or height * width > LARGE:
             return False
-        return self.model.needed_memory(height, width, self.direction) <= self.share
+        return self.model.needed_memory(height, width, self.options) <= self.share

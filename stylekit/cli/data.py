@@ -44,6 +44,8 @@ def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of
         _list(f"Unreadable in {side.folder}", list(side.unreadable.values()))
         _list(f"Smaller than {survey.SMALL} in {side.folder}", [str(file) for file in side.small])
     _list("The same file more than once", [" = ".join(map(str, same)) for same in report.duplicates])
+    for note in report.notes:
+        echo(note)
     for problem in report.problems:
         echo(f"Problem: {problem}")
     echo(f"{'After that' if report.problems else 'Next'}: {report.advice}")

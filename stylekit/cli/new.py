@@ -14,18 +14,19 @@ import typer
 
 from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError, suggest
+from stylekit.hookspecs import KINDS
 from stylekit.registry import lookup
 from stylekit.registry.entrypoints import installed_version, normalized_name
 
 TAKEN = {"build", "conftest", "dist", "docs", "setup", "src", "test", "tests"}
 """Names that tools for packages and tests give a meaning of their own."""
-KINDS = tuple(kind for kind in lookup.KINDS if kind != "model")
-"""What can be written; a model is trained."""
+WRITABLE = tuple(kind.name for kind in KINDS.values() if kind.template)
+"""The kinds of parts that there are templates for."""
 
 
 def command(
     name: Annotated[str, typer.Argument(help="name of the package, the plugin and what it offers, such as my-style")],
-    kind: Annotated[str, typer.Option(help=f"what it offers: {', '.join(KINDS)}")] = "method",
+    kind: Annotated[str, typer.Option(help=f"what it offers: {', '.join(WRITABLE)}")] = "method",
 ) -> None:
     """Write a package with a plugin that works, into a new folder of that name."""
     check_name(name, kind)
@@ -49,8 +50,8 @@ def check_name(name: str, kind: str) -> None:
     Raises:
         StylekitError: no tool would take the name, or there is no such kind.
     """
-    if kind not in KINDS:
-        raise StylekitError(f"There is no kind of part {kind!r}. {suggest(kind, KINDS)}")
+    if kind not in WRITABLE:
+        raise StylekitError(f"There is no kind of part {kind!r}. {suggest(kind, WRITABLE)}")
     module = _module(name)
     if not re.fullmatch(r"[a-z]([a-z0-9_-]*[a-z0-9])?", name) or keyword.iskeyword(module):
         raise StylekitError(

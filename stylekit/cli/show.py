@@ -14,8 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from stylekit.errors import StylekitError, suggest
+from stylekit.hookspecs import KINDS
 from stylekit.registry import lookup
-from stylekit.registry.parts import Part, arguments
+from stylekit.registry.parts import Part
+from stylekit.registry.schema import Argument, arguments, unwrap_partial
 
 
 def command(
@@ -25,20 +27,45 @@ def command(
     console = Console(highlight=False)
     for kind, part, factory in _named(name):
         console.print(f"[bold]{escape(part)}[/bold], {'an' if kind[0] in 'aeiou' else 'a'} {kind}")
-        if kind == "model":
-            console.print(f"{_model(factory)}\n", markup=False)
+        if KINDS[kind].finished:
+            _show_finished(console, factory)
             continue
         console.print(f"{_about(factory)}\n", markup=False)
-        table = Table("option", "type", "default", "meaning", box=None, pad_edge=False)
-        for argument in arguments(factory).values():
-            default = "[red]needed[/red]" if argument.required else escape(str(argument.default))
-            table.add_row(argument.name, escape(_type(argument.type)), default, escape(argument.help))
-        console.print(table)
+        _show_options(console, "option", arguments(factory))
+        _show_call_options(console, unwrap_partial(factory))
         for preset, values in getattr(factory, "presets", {}).items():
             _show_preset(console, preset, "", values)
-        for preset, offered in lookup.presets(part).items() if kind == "method" else ():
+        for preset, offered in lookup.presets(part).items() if KINDS[kind].presets else ():
             for plugin, values in offered:
                 _show_preset(console, preset, f" ({plugin.origin})", values)
+
+
+def _show_finished(console: Console, load: Callable[..., Any]) -> None:
+    """A part that is ready to use: it was trained, so there is nothing to set but at each use."""
+    model = load(device="cpu")
+    console.print(f"{model.summary()}\n", markup=False)
+    _show_call_options(console, type(model.method))
+
+
+def _show_call_options(console: Console, method: Any) -> None:
+    """The options of a method beside its constructor's: those of training, and those of each image."""
+    from stylekit.inference.options import sample_options, stylize_options
+    from stylekit.method import Method
+    from stylekit.training.setup import prepare_arguments
+
+    if inspect.isclass(method) and issubclass(method, Method):
+        _show_options(console, "option of training (--set)", prepare_arguments(method))
+        _show_options(console, "option for each image (--with)", {**stylize_options(method), **sample_options(method)})
+
+
+def _show_options(console: Console, title: str, known: Mapping[str, Argument]) -> None:
+    if not known and title != "option":
+        return
+    table = Table(title, "type", "default", "meaning", box=None, pad_edge=False)
+    for argument in known.values():
+        default = "[red]required[/red]" if argument.required else escape(str(argument.default))
+        table.add_row(argument.name, escape(_type(argument.type)), default, escape(argument.help))
+    console.print(table)
 
 
 def _show_preset(console: Console, name: str, origin: str, values: Mapping[str, Any]) -> None:
@@ -51,7 +78,7 @@ def _named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
     if found := lookup.parts_named(name):
         return found
     if not name.endswith(".py") and all(plugin.name != name for plugin in lookup.visible_plugins()):
-        every = {part for kind in lookup.KINDS for part in lookup.part_names(kind)}
+        every = {part for kind in KINDS for part in lookup.part_names(kind)}
         raise StylekitError(f"There is no part {name!r} of any kind. {suggest(name, every)}")
     plugin = lookup.find_plugin(name)
     word, told = lookup.loaded_state(plugin)
@@ -66,21 +93,6 @@ def _about(factory: Callable[..., Any]) -> str:
     """The docstring above ``Args:``, its paragraphs as one line each, for the terminal to break."""
     text = (inspect.getdoc(factory) or "").split("\nArgs:")[0].strip()
     return re.sub(r"(?<!\n)\n(?=\w)", " ", text)
-
-
-def _model(load: Callable[..., Any]) -> str:
-    """What a shipped model is: it was trained, so there is nothing to set."""
-    model = load(device="cpu")
-    count = sum(parameter.numel() for parameter in model.method.parameters())
-    known = ", ".join(model.method.styles())
-    takes = (
-        "It takes any style picture."
-        if model.method.takes_styles()
-        else f"It knows the styles {known}."
-        if known
-        else ""
-    )
-    return f"A finished model of the method {model.name}, with {count:,} parameters. {takes}".strip()
 
 
 def _type(kind: Any) -> str:

@@ -11,8 +11,10 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from stylekit.cli.failures import failure
 from stylekit.cli.output import echo
-from stylekit.cli.stylize import DEFAULT_MODEL, failure, keep_inputs
+from stylekit.cli.stylize import DEFAULT_MODEL
+from stylekit.cli.targets import keep_inputs
 from stylekit.datasets.files import SUFFIXES, find_images
 from stylekit.errors import StylekitError, warn
 
@@ -54,15 +56,16 @@ def learn(
     itself learns on, for this style, and is written beside it: mine.safetensors.
     """
     from stylekit.inference import controls
+    from stylekit.inference.clusters import cluster_styles
     from stylekit.inference.model import load
-    from stylekit.inference.styles import Style, check_style_name, cluster_styles, write_style
+    from stylekit.inference.styles import Style, check_style_name, write_style
 
     pictures = _pictures(folder)
     check_style_name(out)
     _check_place(out)
     controls.check_scale(style_scale)
     loaded = load(model, device)
-    loaded.check_describes()
+    loaded.require_style_images()
     if tune is not None:
         loaded, model = _tuned(loaded, model, folder, tune, tune_steps, out), str(out.with_suffix(".safetensors"))
     described = _described(loaded, pictures, style_scale)
@@ -127,7 +130,7 @@ def _tuned(model: Model, source: str, style: Path, photos: Path, steps: int, out
         progress=True,
         set=json_arguments({**model.method.arguments, **model.method.fine_tuning}),
         init=source,
-        data={"name": "folders", "content": str(photos), "style": str(style), "crop": TUNED_CROP},
+        data={"content": str(photos), "style": str(style), "crop": TUNED_CROP},
         steps=steps,
         device=model.device.type,
         out=folder,

@@ -1,28 +1,25 @@
-"""``stylekit stylize``: pictures and folders in, pictures of the same size out."""
+"""``stylekit stylize``: images and folders in, stylised images out."""
 
 from __future__ import annotations
 
 import os
-import re
-import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
 from stylekit._files import explain_os_errors
 from stylekit.cli.concurrency import Concurrency
-from stylekit.cli.error_origin import error_location
+from stylekit.cli.failures import failure
 from stylekit.cli.output import echo
 from stylekit.cli.pipeline import MAKERS, run_pipeline
-from stylekit.datasets.files import SUFFIXES, find_images
-from stylekit.errors import StylekitError, one_line_error
+from stylekit.cli.targets import find_sources, plan_previews, plan_targets
+from stylekit.errors import StylekitError
 from stylekit.registry import lookup
 from stylekit.training.settings import read_assignments
 
@@ -33,97 +30,123 @@ if TYPE_CHECKING:
     from stylekit.inference.model import Model
 
 DEFAULT_MODEL = "stylekit-small"
-"""The model that is taken if none is named."""
+"""The model that is used if none is named."""
 PREVIEWS = 10
-"""About how many pictures are kept of one that is optimised."""
-EXPECTED_ERRORS = (StylekitError, OSError, RuntimeError, MemoryError)
-"""Errors that say enough by themselves."""
+"""About how many steps are kept of an image that is optimised."""
 LOAD_OPTIONS = {"device": "--device", "method": "--model", "run_or_file": "--model"}
-"""What is asked of the loading, and not of the method, by its options."""
+"""Arguments of loading, not of the method, and the options for them."""
+
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with", metavar="KEY=VALUE", help="an option that the method has for each image, as `stylekit show` lists"
+    ),
+]
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help=".py file of the method, if no installed plugin offers it")
+]
 
 
 def command(
-    pictures: Annotated[list[Path], typer.Argument(help="pictures, or folders of pictures")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to, or the file for a single picture")],
+    pictures: Annotated[list[Path], typer.Argument(help="images, or folders of images")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to, or the file for a single image")],
     model: Annotated[
         str, typer.Option("--model", help="a shipped model, a run's folder, a model file, or a method without training")
     ] = DEFAULT_MODEL,
     style: Annotated[
         list[str] | None,
         typer.Option(
-            "--style", metavar="STYLE[:WEIGHT]", help="a picture, a .style file, or a style that the model knows"
+            "--style", metavar="STYLE[:WEIGHT]", help="an image, a .style file, or a style that the model learned"
         ),
     ] = None,
     mask: Annotated[
         list[Path] | None,
-        typer.Option("--mask", help="picture, white where a style goes: one for each style, in order"),
+        typer.Option("--mask", help="image that is white where a style goes: one for each style, in order"),
     ] = None,
     strength: Annotated[
-        float, typer.Option(help="from 0, the picture as it is, to 1; below 0.2 the picture itself is mixed in")
+        float, typer.Option(help="from 0, the image as it is, to 1; below 0.2 the image itself is blended in")
     ] = 1.0,
     keep_color: Annotated[
-        str | None, typer.Option(metavar="HOW", help="keep the picture's colours, by luminance or histogram")
+        str | None, typer.Option(metavar="HOW", help="keep the image's colours, by luminance or histogram")
     ] = None,
     style_scale: Annotated[
-        float, typer.Option(help="factor on the style picture's sides: above 1, larger strokes")
+        float, typer.Option(help="factor on the style image's sides: above 1, larger strokes")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="seed of what the method draws")] = 0,
+    with_: With = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="arguments of a method named by --model")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="constructor argument of the method")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="short for --set steps=N, for methods that optimise")] = None,
     init: Annotated[str | None, typer.Option(help="short for --set init=content or noise, for these too")] = None,
     preview: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="folder for pictures along the way of these")
+        Path | None, typer.Option(metavar="DIR", help="folder for intermediate steps of these methods")
     ] = None,
-    direction: Annotated[str | None, typer.Option(help="for methods that go both ways, such as b-to-a")] = None,
+    clip: Annotated[
+        bool,
+        typer.Option("--clip", help="the images of each folder are the frames of one clip, in order of their names"),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
-    plugin: Annotated[Path | None, typer.Option(help=".py file of the method, if it is no installed plugin")] = None,
+    plugin: PluginFiles = None,
 ) -> None:
-    """Stylise pictures; each keeps its size, its transparency and its place below a folder.
+    """Stylise images; each keeps its size, its transparency and its place below a folder.
 
     For example: [bold]stylekit stylize photo.jpg --style painting.jpg -o out.png[/bold]
 
-    Several styles are blended by their weights. With masks, each style goes where its own is white, and one style more
-    than masks fills the rest; without it the rest stays exactly as it is.
+    Several styles are blended by their weights. With masks, each style goes where its own mask is white, and one extra
+    style fills what no mask covers, which otherwise stays exactly as it is.
     """
     named = [_weighted(text) for text in style or []]
     inputs = [*map(Path, mask or []), *(Path(name) for name, _ in named)]
-    targets = plan(pictures, out, inputs)
-    ways = plan_previews(targets, out, preview, inputs) if preview else {}
+    sources = find_sources(pictures)
+    targets = plan_targets(sources, out, inputs)
+    previews = plan_previews(targets, out, preview, inputs) if preview else {}
     chosen = _arguments(assignments or [], steps=steps, init=init)
-    if plugin:
-        lookup.add_file(plugin)
+    for file in plugin or []:
+        lookup.add_file(file)
     from stylekit.inference import controls
     from stylekit.inference.model import load
+    from stylekit.seeding import derive
 
     loaded = load(model, device, **chosen)
-    loaded.check_direction(direction)
     controls.check_controls(strength, keep_color)
     controls.check_scale(style_scale)
     masks = [controls.read_mask(each) for each in mask or []]
     styles = [(loaded.style(name, style_scale), weight) for name, weight in named]
+    options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
     regions = loaded.resolve_styles(
         styles, masks=len(masks)
-    )  # what does not go together is told before anything is stylised
-    if preview and loaded.method.exportable:
+    )  # what does not fit is reported before anything is stylised
+    if preview and clip:
+        raise StylekitError("--preview shows the steps of single images, so it cannot be combined with --clip.")
+    if preview and not loaded.method.capabilities.optimizes:
         raise StylekitError(
-            f"The method {loaded.name!r} does not optimise, so it has no pictures along the way for --preview."
+            f"The method {loaded.name!r} does not optimise, so it has no intermediate steps for --preview."
         )
     if preview:
         with explain_os_errors(preview):
             preview.mkdir(parents=True, exist_ok=True)
-    concurrency = Concurrency(loaded, direction, len(targets))
+    asked = {"mask": masks, "strength": strength, "keep_color": keep_color, **options}
+    results = Results(targets, out)
+    if clip:
+        _stylize_clips(
+            partial(loaded.require_memory, options=options),
+            sources,
+            results,
+            partial(loaded.clip, style=styles, seed=seed, **asked),
+        )
+        return
+    concurrency = Concurrency(loaded, len(targets), options)
 
-    def stylised(picture: Picture) -> Picture:
+    def stylized(source: Path, picture: Picture) -> Picture:
         if not concurrency.together(picture):
             height, width = picture.image.shape[-2:]
-            loaded.require_memory(height, width, direction)
-        return loaded.stylize_picture(
-            picture, styles, direction, mask=masks, strength=strength, keep_color=keep_color, seed=seed
-        )
+            loaded.require_memory(height, width, options)
+        # By its name, so that images of a folder differ where a method draws, and each is the same when made again.
+        drawn = derive(seed, sources[source].as_posix())
+        return loaded.stylize_picture(picture, styles, seed=drawn, **asked)
 
-    _all(loaded, targets, out, ways, len(regions), stylised, concurrency)
+    _stylize_all(loaded, results, previews, len(regions), stylized, concurrency)
 
 
 def _weighted(text: str) -> tuple[str, float]:
@@ -144,73 +167,135 @@ def _arguments(assignments: list[str], **short: Any) -> dict[str, Any]:
     """What ``--set`` and the options that are short for it say.
 
     Raises:
-        StylekitError: both say it, or it is no argument of the method.
+        StylekitError: both say it, or it is not an argument of the method.
     """
     chosen = read_assignments(assignments)
     for key in chosen:
         if key in LOAD_OPTIONS:
-            raise StylekitError(f"--set takes arguments of the method, and {key!r} is none: give {LOAD_OPTIONS[key]}.")
+            raise StylekitError(
+                f"--set takes arguments of the method, and {key!r} is not one: use {LOAD_OPTIONS[key]}."
+            )
         if short.get(key) is not None:
             raise StylekitError(f"--{key} is short for --set {key}=..., and both are given. Leave one of them out.")
     return {**chosen, **{key: value for key, value in short.items() if value is not None}}
 
 
-def _all(
+class Results:
+    """What has been written so far, and what failed.
+
+    Args:
+        targets: where each image goes
+        out: what the user called that
+    """
+
+    def __init__(self, targets: Mapping[Path, Path], out: Path) -> None:
+        self.targets, self.out = targets, out
+        self.written = 0
+        self.failures: list[str] = []
+
+    def write(self, source: Path, made: Picture) -> None:
+        from stylekit import images
+
+        self.targets[source].parent.mkdir(parents=True, exist_ok=True)
+        images.write(self.targets[source], made.image, made.alpha, made.icc_profile, made.exif)
+        self.written += 1
+
+    def report(self, interrupted: bool = False) -> None:
+        """Prints how many images were written, and which failed.
+
+        Raises:
+            typer.Exit: with code 1, if any failed.
+        """
+        prefix = "Interrupted: " if interrupted else ""
+        echo(f"{prefix}{self.written} of {len(self.targets)} pictures are in {self.out}", stderr=True)
+        if self.failures and not interrupted:
+            echo("These failed:\n" + "\n".join(self.failures), stderr=True)
+            raise typer.Exit(1)
+
+
+def _stylize_all(
     model: Model,
-    targets: Mapping[Path, Path],
-    out: Path,
-    ways: Mapping[Path, Path],
+    results: Results,
+    previews: Mapping[Path, Path],
     regions: int,
-    stylize: Callable[[Picture], Picture],
+    stylize: Callable[[Path, Picture], Picture],
     concurrency: Concurrency,
 ) -> None:
-    """Stylises every picture, shows how far that is, and says at the end, or when it is interrupted, how many are done."""
+    """Stylises every image by itself, shows the progress, and reports at the end, or when it is interrupted."""
     from stylekit import images
 
     console = Console(stderr=True)
-    written: list[Path] = []
-    failures: list[str] = []
 
     def make(source: Path, picture: Picture) -> Picture:
-        watched.begin(ways.get(source))
-        return stylize(picture)
-
-    def write(source: Path, made: Picture) -> None:
-        targets[source].parent.mkdir(parents=True, exist_ok=True)
-        images.write(targets[source], made.image, made.alpha, made.icc_profile, made.exif)
-        written.append(source)
-
-    def tell(before: str) -> None:
-        echo(f"{before}{len(written)} of {len(targets)} pictures are in {out}", stderr=True)
+        steps.begin(previews.get(source))
+        return stylize(source, picture)
 
     try:
         with Progress(console=console, disable=not console.is_terminal) as bar:
-            done = bar.add_task("stylising", total=len(targets))
-            model.method.on_step = watched = _Watched(bar, regions)
+            done = bar.add_task("stylising", total=len(results.targets))
+            model.method.on_step = steps = Steps(bar, regions)
             for source, error in run_pipeline(
-                targets, images.read, make, write, concurrency.at_once, concurrency.prepare, concurrency.together
+                results.targets,
+                images.read,
+                make,
+                results.write,
+                concurrency.at_once,
+                concurrency.prepare,
+                concurrency.together,
             ):
                 bar.advance(done)
-                failures += [failure(source, error)] if error else []
+                results.failures += [failure(source, error)] if error else []
     except KeyboardInterrupt:
-        tell("Interrupted: ")
+        results.report(interrupted=True)
         if any(thread.name.startswith(MAKERS) for thread in threading.enumerate()):
             os._exit(130)  # it was the second time, so nobody wants to wait for them
         raise
     finally:
         model.method.on_step = None
-    tell("")
-    if failures:
-        echo("These failed:\n" + "\n".join(failures), stderr=True)
-        raise typer.Exit(1)
+    results.report()
 
 
-class _Watched:
-    """Shows how far the optimisation of a picture is, and keeps pictures of its way, if there is a place for them.
+def _stylize_clips(
+    require_memory: Callable[[int, int], None],
+    sources: Mapping[Path, Path],
+    results: Results,
+    stylize: Callable[[Iterator[Picture]], Iterator[Picture]],
+) -> None:
+    """Stylises the images of each folder as the frames of one clip."""
+    from stylekit import images
+
+    def read(frame: Path) -> Picture:
+        picture = images.read(frame)
+        height, width = picture.image.shape[-2:]
+        require_memory(height, width)
+        return picture
+
+    console = Console(stderr=True)
+    clips: dict[Path, list[Path]] = {}
+    for source in sources:
+        clips.setdefault(source.parent, []).append(source)
+    try:
+        with Progress(console=console, disable=not console.is_terminal) as bar:
+            done = bar.add_task("stylising", total=len(results.targets))
+            for folder, frames in clips.items():
+                try:
+                    for source, made in zip(frames, stylize(map(read, frames)), strict=True):
+                        results.write(source, made)
+                        bar.advance(done)
+                except Exception as error:  # the other clips continue
+                    results.failures.append(failure(folder, error))
+    except KeyboardInterrupt:
+        results.report(interrupted=True)
+        raise
+    results.report()
+
+
+class Steps:
+    """Shows the progress of an optimisation, and keeps images of its steps, if there is a place for them.
 
     Args:
         bar: where it is shown
-        regions: how many optimisations a picture takes
+        regions: how many optimisations an image takes
     """
 
     def __init__(self, bar: Progress, regions: int) -> None:
@@ -218,119 +303,19 @@ class _Watched:
         self.task: Any = None
         self.begin(None)
 
-    def begin(self, way: Path | None) -> None:
-        """Another picture follows, and its way is kept in files of this name, with region and step added."""
-        self.way, self.region, self.before = way, 1, 0
+    def begin(self, preview: Path | None) -> None:
+        """Another image follows; its steps are kept in files of this name, with region and step added."""
+        self.preview, self.region, self.before = preview, 1, 0
 
-    def __call__(self, step: int, total: int, picture: Tensor) -> None:
-        self.region += step <= self.before  # it counts anew
+    def __call__(self, step: int, total: int, image: Tensor) -> None:
+        self.region += step <= self.before  # it counts from 1 again
         self.before = step
         if self.task is None:
             self.task = self.bar.add_task("optimising", total=total)
         self.bar.update(self.task, completed=step, total=total)
-        if self.way and (step * PREVIEWS // total > (step - 1) * PREVIEWS // total or step == 1):
+        if self.preview and (step * PREVIEWS // total > (step - 1) * PREVIEWS // total or step == 1):
             from stylekit import images
 
             region = f"-region-{self.region}" if self.regions > 1 else ""
-            self.way.parent.mkdir(parents=True, exist_ok=True)
-            images.write(self.way.with_stem(f"{self.way.stem}{region}-{step:05}"), picture[:1])
-
-
-def failure(source: Path, error: Exception) -> str:
-    """What went wrong with a picture, in one line that names it."""
-    if "--debug" in sys.argv:  # which stands anywhere in the line, and is taken out of it before
-        traceback.print_exception(error)
-    if isinstance(error, EXPECTED_ERRORS):
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-    else:
-        reason = f"{one_line_error(error)}{error_location(error)}"
-    return reason if str(source) in reason else f"{source}: {reason}"
-
-
-def plan(pictures: list[Path], out: Path, others: Iterable[Path] = ()) -> dict[Path, Path]:
-    """Where each picture goes: below ``out`` as below its folder, or to ``out`` itself for one picture and a file's name.
-
-    Args:
-        pictures: pictures, and folders of them
-        out: a folder, or a file's name
-        others: what else is read
-
-    Raises:
-        StylekitError: a path is missing, there are no pictures, or a picture would be written over an input.
-    """
-    sources: dict[Path, Path] = {}  # a picture that is named twice is one
-    for path in pictures:
-        if path.is_dir():
-            sources |= {picture: picture.relative_to(path) for picture in find_images(path)}
-        elif path.exists():
-            sources[path] = Path(path.name)
-        else:
-            raise StylekitError(f"There is no picture or folder {path}.")
-    if not sources:
-        raise StylekitError(
-            f"There are no pictures in {', '.join(map(str, pictures))} ({', '.join(sorted(SUFFIXES))})."
-        )
-    if out.suffix.lower() in SUFFIXES and not out.is_dir():
-        if len(sources) > 1:
-            raise StylekitError(f"{len(sources)} pictures cannot all go to the file {out}. Give a folder.")
-        targets = dict.fromkeys(sources, out)
-    elif _is_foreign_picture(out) and not out.is_dir():
-        raise StylekitError(
-            f"{out} has the name of a picture in a format that is not written here. Give a folder, or a file that ends "
-            f"in {', '.join(SUFFIXES)}."
-        )
-    elif out.exists() and not out.is_dir():
-        raise StylekitError(f"{out} is a file, and neither a folder nor a picture to replace. Give another --out.")
-    else:
-        targets = _distinct(sources, out)
-    keep_inputs(targets.values(), [*targets, *others])
-    return targets
-
-
-def keep_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuses to write over what is read.
-
-    Raises:
-        StylekitError: one of the targets is an input.
-    """
-    read = {path.resolve() for path in inputs}
-    for target in targets:
-        if target.resolve() in read:
-            raise StylekitError(f"{target} is one of the pictures to read, and is not overwritten. Give another --out.")
-
-
-def plan_previews(targets: Mapping[Path, Path], out: Path, folder: Path, others: Iterable[Path]) -> dict[Path, Path]:
-    """A name of its own for each picture's way, below a folder; region and step are added to it.
-
-    Raises:
-        StylekitError: a picture of a way could be written over an input, or over a finished picture.
-    """
-    below = {source: Path(out.name) if to == out else to.relative_to(out) for source, to in targets.items()}
-    ways = _distinct({source: path.with_suffix(".png") for source, path in below.items()}, folder)
-    names = {way.parent.resolve() / way.stem for way in ways.values()}
-    for path in (*targets, *targets.values(), *others):
-        whole = path.resolve()
-        added = re.fullmatch(r"(.+?)(-region-\d+)?-\d{5,}", whole.stem)
-        if added and whole.suffix == ".png" and whole.with_name(added[1]) in names:
-            raise StylekitError(f"{path} could be overwritten by pictures along the way. Give another --preview.")
-    return ways
-
-
-def _is_foreign_picture(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    return bool(suffix) and suffix in {".heic", ".heif", ".jxl", ".svg", *Image.registered_extensions()} - {*SUFFIXES}
-
-
-def _distinct(sources: dict[Path, Path], out: Path) -> dict[Path, Path]:
-    """Targets below ``out``; pictures of one name from several places get numbers. Unknown suffixes become PNG."""
-    taken: set[Path] = set()
-    targets = {}
-    for source, below in sources.items():
-        name = below if below.suffix.lower() in SUFFIXES else below.with_suffix(".png")
-        target, number = out / name, 2
-        while target in taken:
-            target = out / name.with_stem(f"{name.stem}-{number}")
-            number += 1
-        taken.add(target)
-        targets[source] = target
-    return targets
+            self.preview.parent.mkdir(parents=True, exist_ok=True)
+            images.write(self.preview.with_stem(f"{self.preview.stem}{region}-{step:05}"), image[:1])

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from stylekit.errors import StylekitError
-from stylekit.training.settings import Settings, read_assignments, read_config
+from stylekit.training.settings import Settings, read_assignments, read_config, read_data
 
 _TYPES: dict[str, Any] = {
+    "plugin": list[str],
     "set": list[str],
     "log": list[str],
     "content": Path,
@@ -21,14 +22,14 @@ _TYPES: dict[str, Any] = {
     "compile": bool,
     "resume": bool,
     **dict.fromkeys(("size", "batch_size", "steps", "seed", "devices", "workers"), int),
-    **dict.fromkeys(("sample_every", "checkpoint_every", "keep"), int),
+    **dict.fromkeys(("log_every", "sample_every", "checkpoint_every", "keep"), int),
 }
 """How an option is parsed, where it is not simply text; the settings themselves check the rest."""
 
 
 def _train(context: typer.Context, config: Path | None, **given: Any) -> None:
     if context.args:
-        raise StylekitError(f"{context.args[0]!r} follows no option. Say what to train by --plugin {context.args[0]}.")
+        raise StylekitError(f"Unexpected argument {context.args[0]!r}. Did you mean --plugin {context.args[0]}?")
     from stylekit.training.engine import train
     from stylekit.training.runs import Run
 
@@ -36,6 +37,8 @@ def _train(context: typer.Context, config: Path | None, **given: Any) -> None:
     given = {name: value for name, value in given.items() if value not in (None, [])}
     if "set" in given:
         given["set"] = {**settings.get("set", {}), **read_assignments(given["set"])}
+    if "data" in given:
+        given["data"] = read_data(given["data"])
     settings |= given
     run = Run(train(settings.pop("plugin", None), progress=True, **settings))
     if run.interrupted:

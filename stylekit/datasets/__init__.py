@@ -1,6 +1,7 @@
-"""Folders of pictures on the disk: finding and opening the files, and what data set a folder is. Needs no torch."""
+"""Image files on the disk: finding and opening them, and how data sets are laid out in folders. Needs no torch."""
 
 from stylekit.datasets.files import SUFFIXES, find_images, open_image
 from stylekit.datasets.layouts import SPLITS, Layout, find_layout, split_of
+from stylekit.datasets.pairs import Pair, find_pairs
 
-__all__ = ["SPLITS", "SUFFIXES", "Layout", "find_images", "find_layout", "open_image", "split_of"]
+__all__ = ["SPLITS", "SUFFIXES", "Layout", "Pair", "find_images", "find_layout", "find_pairs", "open_image", "split_of"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from stylekit.errors import StylekitError
 
@@ -76,6 +76,20 @@ def open_image(path: Path | str) -> Iterator[ImageFile.ImageFile]:
         raise
     except Exception as problem:  # damaged files make decoders raise nearly anything
         raise StylekitError(f"{path} cannot be read: {_reason(Path(path), problem)}.") from problem
+
+
+def orientation(image: Image.Image) -> int:
+    """How the camera was turned, by EXIF: 1 is upright, and from 5 on width and height change places."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF is no reason to refuse the pixels
+        return 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as the image is shown."""
+    width, height = image.size
+    return (height, width) if orientation(image) in range(5, 9) else (width, height)
 
 
 def _reason(path: Path, problem: Exception) -> str:

@@ -31,7 +31,7 @@ def find_layout(path: Path | str, split: str = "train") -> Layout:
         StylekitError: there is no such folder, or it has none of these layouts for the split
     """
     path = existing_folder(path)
-    for content, style in layout_names(split):
+    for content, style in _layout_names(split):
         if (path / content).is_dir() and (path / style).is_dir():
             pair = split_of(path / content, split), split_of(path / style, split)
             return Layout(*pair, " + ".join(folder.relative_to(path).as_posix() for folder in pair))
@@ -46,19 +46,30 @@ def find_layout(path: Path | str, split: str = "train") -> Layout:
 def split_of(folder: Path | str, split: str = "train") -> Path:
     """A folder's sub-folder ``train`` or ``test`` where it is divided in that way, or else the folder itself.
 
+    A folder is divided if it holds nothing but folders of splits (train, test, val, valid): where anything else lies beside
+    them, ``train`` may be the name of a class, and the whole folder counts.
+
     Raises:
         StylekitError: there is no such folder, or it is divided and has none for this split
     """
     folder = existing_folder(folder)
-    if (folder / split).is_dir():
-        return folder / split
-    for other in SPLITS:
-        if (folder / other).is_dir():
-            raise StylekitError(f"{folder} has a folder {other} but no {split}: add one, with pictures.")
-    return folder
+    inside = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    divided = inside <= {*SPLITS, "val", "valid"} and all((folder / name).is_dir() for name in inside)
+    if not divided or inside.isdisjoint(SPLITS):
+        return folder
+    if split not in inside:
+        raise StylekitError(
+            f"{folder} is divided into {', '.join(sorted(inside))} and has no {split}: add one, with images."
+        )
+    return folder / split
 
 
-def layout_names(split: str) -> list[tuple[str, str]]:
+def begins_layout(path: Path) -> bool:
+    """Whether a folder has any of the folders that layouts are made of, for any split."""
+    return any((path / name).is_dir() for split in SPLITS for pair in _layout_names(split) for name in pair)
+
+
+def _layout_names(split: str) -> list[tuple[str, str]]:
     return [
         (f"{split}A", f"{split}B"),
         (f"{split}/A", f"{split}/B"),

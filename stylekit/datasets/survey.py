@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shlex
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ImageFile, ImageOps
 
-from stylekit.datasets.files import SUFFIXES, existing_folder, find_images, open_image
-from stylekit.datasets.layouts import SPLITS, Layout, find_layout, layout_names, subfolders
+from stylekit.datasets.files import SUFFIXES, existing_folder, find_images, open_image, orientation, upright_size
+from stylekit.datasets.layouts import SPLITS, Layout, begins_layout, find_layout, split_of, subfolders
+from stylekit.datasets.pairs import Pair, find_pairs
 from stylekit.errors import StylekitError
 
 SMALL = 64
@@ -69,6 +71,7 @@ class Report:
         sides: the folders of the layout, or the one
         duplicates: groups of files with the same bytes, on one side or on several
         problems: what to mend, one sentence each; none means that it can be trained on
+        notes: what else is worth knowing, one sentence each
         advice: what to do next, with the command to type
     """
 
@@ -77,32 +80,101 @@ class Report:
     sides: list[Side]
     duplicates: list[list[Path]]
     problems: list[str]
+    notes: list[str]
     advice: str
 
 
 def survey(path: Path | str) -> Report:
-    """Reads every picture of a data set, or of a plain folder, in full, and reports what is there.
+    """Reads every image of a data set, or of a plain folder, in full, and reports what is there.
+
+    Args:
+        path: a folder, or the .csv file of a data set of pairs
 
     Raises:
-        StylekitError: there is no such folder
+        StylekitError: there is no such folder, or the .csv file cannot be read
     """
+    if Path(path).suffix.lower() == ".csv":
+        return _survey_csv(Path(path))
     path = existing_folder(path)
     problems: list[str] = []
     try:
         layout = find_layout(path)
     except StylekitError as problem:
         layout = None
-        names = [name for split in SPLITS for pair in layout_names(split) for name in pair]
-        if any((path / name).is_dir() for name in names):  # half a layout; none at all is a plain folder
+        if begins_layout(path):  # half a layout; none at all is a plain folder
             problems.append(str(problem))
-    sides = [_survey(name, folder) for name, folder in _sides(path, layout).items()]
+    sides = [_survey(name, folder, find_images(folder)) for name, folder in _sides(path, layout).items()]
     for side in sides:
         if not side.files:
-            problems.append(f"{side.folder} has no pictures: put some there ({', '.join(SUFFIXES)}).")
-        if side.unreadable:
-            problems.append(f"{side.folder} has {len(side.unreadable)} unreadable: replace or delete them.")
+            problems.append(f"{side.folder} has no images: put some there ({', '.join(SUFFIXES)}).")
+    notes = _pairing(layout) if layout else _classes(path, sides[0])
+    return _report(path, layout.name if layout else None, sides, problems, notes, _advice(path, layout))
+
+
+def _survey_csv(path: Path) -> Report:
+    pairs = _pairs_by_split(path)
+    sides = [
+        _survey(f"{'' if split == 'train' else 'test '}{name}", path, [file for file in files if file])
+        for split, found in pairs.items()
+        for name, files in zip(("content", "style"), zip(*found, strict=True), strict=True)
+    ]
+    advice = f"stylekit train --plugin METHOD --data {shlex.quote(str(path))}, for a method that reads pairs"
+    return _report(path, "pairs", sides, [], _sizes_of([pair for found in pairs.values() for pair in found]), advice)
+
+
+def _pairs_by_split(path: Path) -> dict[str, list[Pair]]:
+    """The pairs of a .csv file; it may have one split alone, or one for both."""
+    found: dict[str, list[Pair]] = {}
+    for split in SPLITS:
+        try:
+            found[split] = find_pairs(data=path, split=split)
+        except StylekitError as error:
+            problem = error
+    if not found:
+        raise problem
+    return {"train": found["train"]} if found.get("train") == found.get("test") else found
+
+
+def _report(
+    path: Path, layout: str | None, sides: list[Side], problems: list[str], notes: list[str], advice: str
+) -> Report:
+    unreadable = [side for side in sides if side.unreadable]
+    problems += [f"{side.folder} has {len(side.unreadable)} unreadable: replace or delete them." for side in unreadable]
     duplicates = _duplicates(file for side in sides for file in side.files if file not in side.unreadable)
-    return Report(path, layout.name if layout else None, sides, duplicates, problems, _advice(path, layout))
+    return Report(path, layout, sides, duplicates, problems, notes, advice)
+
+
+def _pairing(layout: Layout) -> list[str]:
+    """Whether the two sides are pairs, by their names."""
+    try:
+        pairs = find_pairs(layout.content, layout.style)
+    except StylekitError:
+        return []
+    return [f"The names on both sides are the same, so methods that read pairs find {len(pairs)}.", *_sizes_of(pairs)]
+
+
+def _sizes_of(pairs: Sequence[Pair]) -> list[str]:
+    differ = []
+    for first, second in pairs:
+        with contextlib.suppress(StylekitError), open_image(first) as one, open_image(second or first) as other:
+            if upright_size(one) != upright_size(other):
+                differ.append(f"{first} and {second}")
+    return [f"{len(differ)} pairs have images of different sizes, such as {differ[0]}."] if differ else []
+
+
+def _classes(path: Path, side: Side) -> list[str]:
+    """What a folder without a layout may be: a folder for each class, or images side by side."""
+    for split in SPLITS:
+        with contextlib.suppress(StylekitError):  # it may be divided, and have one split alone
+            path = split_of(path, split)
+            break
+    counts = {name: len(find_images(path / name)) for name in subfolders(path)}
+    filled = [f"{name} ({count})" for name, count in counts.items() if count]
+    if len(filled) > 1:
+        return [f"Each folder may be a class, for methods that read labelled images: {', '.join(filled)}."]
+    if side.sizes and all(width == 2 * height for width, height in side.sizes):
+        return ["Every image is twice as wide as high, so methods that read pairs find two side by side."]
+    return []
 
 
 def _sides(path: Path, layout: Layout | None) -> dict[str, Path]:
@@ -116,12 +188,12 @@ def _sides(path: Path, layout: Layout | None) -> dict[str, Path]:
     return sides if test == layout else {**sides, "test content": test.content, "test style": test.style}
 
 
-def _survey(name: str, folder: Path) -> Side:
-    side = Side(name, folder, find_images(folder))
+def _survey(name: str, folder: Path, files: list[Path]) -> Side:
+    side = Side(name, folder, files)
     for file in side.files:
         try:
             with open_image(file) as image:
-                kind, turned = _kind(image), _orientation(image) in range(2, 9)
+                kind, turned = _kind(image), orientation(image) in range(2, 9)
                 image.load()
                 if turned:
                     ImageOps.exif_transpose(image, in_place=True)
@@ -143,13 +215,6 @@ def _kind(image: ImageFile.ImageFile) -> str:
     mode = image.mode.partition(";")[0].removesuffix("A")
     name = names.get(mode, mode)
     return f"{'16-bit ' * deep}{name}{' with alpha' * image.has_transparency_data}"
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF is no reason to refuse the pixels
-        return 1
 
 
 def _duplicates(files: Iterable[Path]) -> list[list[Path]]:

@@ -96,6 +96,21 @@ def fit_style(image: Tensor, scale: float, what: str = "The style") -> Tensor:
     return image if size == (height, width) else images.resize(image, size)
 
 
+def to_device(image: Any, device: torch.device, what: str) -> Tensor:
+    """An image as it is stylised: float32, on the device.
+
+    Raises:
+        StylekitError: it is not a float tensor ``(N, 3, H, W)`` of finite values.
+    """
+    form = f"{what} is a float tensor (N, 3, H, W) in [0, 1]"
+    if not isinstance(image, Tensor):
+        raise StylekitError(f"{form} or a PIL image, not a {type(image).__name__}. PIL.Image.open opens a file.")
+    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
+        raise StylekitError(f"{form}, not {image.dtype} {tuple(image.shape)}.")
+    check_finite(image, what)
+    return image.to(device, torch.float32)
+
+
 def check_finite(image: Tensor, what: str) -> None:
     """Refuses NaN and infinity.
 

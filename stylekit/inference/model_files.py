@@ -13,7 +13,9 @@ import stylekit
 from stylekit.errors import StylekitError
 from stylekit.method import Method
 from stylekit.registry import lookup, provenance
-from stylekit.registry.parts import make, override
+from stylekit.registry.parts import make
+from stylekit.registry.schema import arguments as arguments_of
+from stylekit.registry.schema import override
 from stylekit.weights import pretrained
 from stylekit.weights.foreign import read_state_dict
 from stylekit.weights.tensors import fit, read_tensors, write_tensors
@@ -30,6 +32,7 @@ def model_header(method: Method, name: str) -> dict[str, str]:
         "origin": provenance.origin(method),
         "packages": json.dumps(provenance.packages(method)),
         "arguments": json.dumps(json_arguments(method.arguments)),
+        "inference_modules": json.dumps(method.inference_modules),
     }
 
 
@@ -123,6 +126,8 @@ def read_model(
             f"{path} has format {told.get('format')!r}; this stylekit reads {FORMAT!r}. Update stylekit."
         )
     method = _build(told, factory, arguments, path)
+    if not method.inference_modules:  # a checkpoint also holds what prepare() added, such as a teacher
+        method.inference_modules = _inference_modules(told, path)
     restore_weights(method, path, tensors)
     return method, told["method"]
 
@@ -139,9 +144,10 @@ def restore_weights(method: Method, path: Path, tensors: Mapping[str, Tensor] | 
         return
     heads = {key.split(".")[0] for key in tensors}
     held = {name for name in method.inference_modules if name in heads} or set(method.inference_modules)
-    absent = {name for name, _ in method.named_children()} - held
+    children = dict(method.named_children()).keys()
+    absent = (children | {key.split(".")[0] for key in method.state_dict()}) - held
     fit(method, {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in held}, path, absent)
-    for name in absent:
+    for name in absent & children:
         setattr(method, name, _Absent(name, path))
 
 
@@ -158,7 +164,7 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     for file in files:  # elsewhere a file may have a published name and be the user's own
         if file.resolve().parent == pretrained.cache_folder().resolve():
             pretrained.verify(file)
-    name, factory = lookup.find_method(plugin)
+    name, factory = lookup.find_method([plugin])
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
     arguments, state = reader.import_weights({str(file): read_state_dict(file) for file in files})
     method: Method = make("method", name, **arguments)
@@ -166,6 +172,13 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     fit(method, state, files[0], absent)
     write_tensors(out, state, model_header(method, name))
     return ", ".join(f"{key}={value}" for key, value in json_arguments(arguments).items())
+
+
+def _inference_modules(told: Mapping[str, str], path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, json.loads(told.get("inference_modules", "[]"))))
+    except (ValueError, TypeError) as error:
+        raise StylekitError(f"{path} is damaged: its header does not list inference_modules ({error}).") from None
 
 
 def _build(
@@ -192,7 +205,8 @@ def _build(
             "class: stylekit.load(..., method=...)."
         )
     try:
-        chosen = override(factory or lookup.find_part("method", name), stored, arguments, f"method {name!r}")
+        known = arguments_of(factory or lookup.find_part("method", name))
+        chosen = override(known, stored, arguments, f"method {name!r}")
         method: Method = make("method", factory or name, **chosen)
     except StylekitError as error:
         why = "does not take what is asked of it" if arguments else "holds a model that cannot be built here"

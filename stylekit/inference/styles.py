@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,18 +12,13 @@ from torch import Tensor
 
 import stylekit
 from stylekit.errors import StylekitError
-from stylekit.method import Method, Statistics
-from stylekit.seeding import seeded
+from stylekit.method import Statistics
 from stylekit.weights.tensors import read_tensors, write_tensors
 
 SUFFIX = ".style"
 SHARES = "shares"
 LARGEST = 1e15
 """Statistics of pictures are far below, and the squares of these are still finite."""
-SIDE = 8
-"""Of the picture that tells models apart by what they take from it: few pixels, so that each counts."""
-TOLERANCE = 5e-3
-"""How far two devices may differ in what they take from it: convolutions may round to 10 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,48 +82,6 @@ def statistics_shapes(statistics: Statistics) -> dict[str, tuple[int, ...]]:
     return {name: tuple(rows.shape[1:]) for name, rows in statistics.items()}
 
 
-def probe_statistics(method: Method, device: torch.device) -> Statistics:
-    """Statistics by which models are told apart: of one small picture, or the first that is known by heart, or none."""
-    if not method.takes_styles():
-        return next(iter(method.styles().values()), {})
-    waves = torch.arange(3 * SIDE**2, dtype=torch.float64).square().mul(0.1).sin()
-    picture = ((1 + waves) / 2).float().view(1, 3, SIDE, SIDE)
-    with torch.no_grad(), seeded("sample"):
-        return method.describe(picture.to(device))
-
-
-def style_key(method: Method, name: str, known: Statistics) -> str:
-    """Tells apart models whose styles do not fit each other.
-
-    A digest of the method's name, of the weights that describe, and of the statistics' names and shapes; then, after a
-    colon, how large the statistics of a sample are, for options that no weight and no shape shows. Models whose other
-    weights and options differ, such as a decoder that learnt on, share their styles.
-
-    Args:
-        method: the method, with its weights
-        name: the name that it is registered by
-        known: what :func:`sample` gave
-    """
-    digest = hashlib.sha256(f"{name} {sorted(statistics_shapes(known).items())} ".encode())
-    for key, tensor in sorted(method.state_dict().items()):
-        if key.split(".")[0] in method.style_modules:
-            digest.update(f"{key} {tuple(tensor.shape)} ".encode())
-            digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-    return f"{digest.hexdigest()[:16]}:{sum(map(_magnitude, known.values())):.4f}"
-
-
-def _magnitude(rows: Tensor) -> float:
-    """The logarithm of the root mean square, where later numbers count more, so that their order shows."""
-    row = rows[0].detach().cpu().double().flatten()
-    return math.log(1e-6 + float((row * torch.linspace(1, 2, len(row))).square().mean().sqrt().nan_to_num()))
-
-
-def keys_match(one: str, other: str) -> bool:
-    """Whether two keys are of models that share their styles."""
-    (digest, _, magnitude), (also, _, compared) = one.partition(":"), other.partition(":")
-    return digest == also and math.isclose(float(magnitude or 0), float(compared or 0), abs_tol=TOLERANCE)
-
-
 def check_style_name(path: Path) -> None:
     """Refuses names of style files by which they would not be known again.
 
@@ -176,48 +127,3 @@ def read_style(path: Path) -> Style:
         if not bool((rows.abs() <= LARGEST).all()):  # NaN neither
             raise StylekitError(f"{path} is damaged: numbers in its statistics {name!r} are none that pictures have.")
     return Style(statistics, shares, about["key"], about["method"])
-
-
-def cluster_styles(described: Iterable[Statistics], looks: int) -> tuple[Statistics, Tensor]:
-    """Gathers the statistics of many pictures into a few looks: clusters, each the average of its pictures.
-
-    k-means on the statistics, each divided by its own spread so that all count alike, started from pictures far from each
-    other (Arthur and Vassilvitskii 2007, without the dice).
-
-    Args:
-        described: what ``describe`` gave for each picture, one row each
-        looks: how many at most
-
-    Returns:
-        The statistics with a row a look, and the share of pictures of each; the largest first.
-    """
-    pictures = list(described)
-    rows = {name: torch.cat([each[name] for each in pictures]) for name in pictures[0]}
-    points = torch.cat([_scaled(each.flatten(1).double().cpu()) for each in rows.values()], 1)
-    nearest = _cluster(points, min(looks, len(points)))
-    groups = sorted((nearest == group for group in nearest.unique()), key=lambda members: -int(members.sum()))
-    statistics = {name: torch.stack([each[members].mean(0) for members in groups]) for name, each in rows.items()}
-    return statistics, torch.stack([members.float().mean() for members in groups])
-
-
-def _scaled(rows: Tensor) -> Tensor:
-    """Brought to a mean squared distance of 1 from their middle."""
-    away = rows - rows.mean(0)
-    return away / away.square().sum(1).mean().sqrt().clamp(min=1e-12)
-
-
-def _cluster(points: Tensor, count: int, rounds: int = 50) -> Tensor:
-    """The number of the cluster of each point ``(K, D)``."""
-    centres = points[points.norm(dim=1).argmin()][None]
-    while len(centres) < count:
-        centres = torch.cat([centres, points[torch.cdist(points, centres).amin(1).argmax()][None]])
-    nearest = torch.cdist(points, centres).argmin(1)
-    for _ in range(rounds):
-        centres = torch.stack([
-            points[nearest == group].mean(0) if bool((nearest == group).any()) else centres[group]
-            for group in range(count)
-        ])  # fmt: skip
-        before, nearest = nearest, torch.cdist(points, centres).argmin(1)
-        if torch.equal(before, nearest):
-            break
-    return nearest

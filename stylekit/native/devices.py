@@ -30,6 +30,15 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the device is a processor with instructions for bfloat16 (AVX512-BF16 or AMX), as far as Linux tells."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if device.type != "cpu" or not cpuinfo.exists():
+        return False
+    flags = next((line.split() for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), [])
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that are free on the device, or on this machine for a CPU."""
     if device.type == "cuda":

@@ -11,8 +11,8 @@ from functools import cache
 
 from stylekit.errors import warn
 
-OWN = "stylekit"
-"""The package whose plugins are built in."""
+OWN = "stylekit-torch"
+"""The name of stylekit's own package on the index, whose plugins are built in. What is imported is ``stylekit``."""
 
 
 @dataclass(frozen=True)

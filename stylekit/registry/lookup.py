@@ -8,7 +8,7 @@ plugin that cannot be imported is passed over with one warning, and everything e
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,12 @@ from typing import Any
 import pluggy
 
 from stylekit.errors import StylekitError, one_line_error, suggest, warn
+from stylekit.hookspecs import KINDS
 from stylekit.registry.entrypoints import Entry, entries
 from stylekit.registry.loading import Plugin, load_hooks
 
 GROUP = "stylekit"
-KINDS = {
-    "method": "stylekit_methods",
-    "generator": "stylekit_generators",
-    "discriminator": "stylekit_discriminators",
-    "loss": "stylekit_losses",
-    "dataset": "stylekit_datasets",
-    "encoder": "stylekit_encoders",
-    "model": "stylekit_models",
-}
-"""The kinds of parts, and the hook that offers each."""
-
 PRESETS = "stylekit_presets"
-
 
 _files: dict[str, Plugin] = {}
 
@@ -99,7 +88,7 @@ def _load(plugin: Plugin) -> pluggy.PluginManager | str:
 def loaded_state(plugin: Plugin) -> tuple[str, str]:
     """``loads`` and what the plugin offers, in words, or ``broken`` and why; imports it."""
     try:
-        offered = {kind: _ask(plugin, hook) for kind, hook in KINDS.items()}
+        offered = {kind.name: _ask(plugin, kind.hook) for kind in KINDS.values()}
         offered["preset for"] = _ask(plugin, PRESETS)
     except StylekitError as error:
         return "broken", str(error)
@@ -109,7 +98,9 @@ def loaded_state(plugin: Plugin) -> tuple[str, str]:
 
 def parts_of_kind(plugin: Plugin, kind: str) -> dict[str, Callable[..., Any]]:
     """What one plugin offers of one kind, by name; empty, after one warning, if the plugin is broken."""
-    return _ask_quietly(plugin, KINDS[kind])
+    if kind not in KINDS:
+        raise StylekitError(f"There is no kind of part {kind!r}. {suggest(kind, KINDS)}")
+    return _ask_quietly(plugin, KINDS[kind].hook)
 
 
 def _ask_quietly(plugin: Plugin, hook: str) -> dict[str, Any]:
@@ -171,11 +162,11 @@ def parts_named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
         StylekitError: two plugins offer one.
     """
     found: dict[str, list[Plugin]] = {}
-    for circle in _lookup_order(name):
-        if found and all(plugin.name != name for plugin in circle):
+    for group in _lookup_order(name):
+        if found and all(plugin.name != name for plugin in group):
             break  # not worth importing every plugin
         for kind in KINDS.keys() - found.keys():
-            if offering := [plugin for plugin in circle if name in parts_of_kind(plugin, kind)]:
+            if offering := [plugin for plugin in group if name in parts_of_kind(plugin, kind)]:
                 found[kind] = offering
     only = {kind: _only(found[kind], f"{kind} {name!r}") for kind in KINDS if kind in found}
     return [(kind, name, parts_of_kind(plugin, kind)[name]) for kind, plugin in only.items()]
@@ -202,20 +193,46 @@ def find_plugin(name: str) -> Plugin:
     return _only([plugin for plugin in found if plugin.own] or found, f"plugin {name!r}")
 
 
-def find_method(name: str) -> tuple[str, Callable[..., Any]]:
-    """The method of that name, or the one that a ``.py`` file offers: its name, and the callable that builds it.
+def split_file(name: str) -> tuple[str, str]:
+    """The file and the part in ``FILE.py:PART``; without a part, the second is empty, and for other names the first."""
+    if name.endswith(".py"):
+        return name, ""
+    file, colon, part = name.rpartition(":")
+    return (file, part) if colon and file.endswith(".py") else ("", name)
+
+
+def find_method(names: Sequence[str]) -> tuple[str, Callable[..., Any]]:
+    """The method that ``--plugin`` names, and its factory.
+
+    Args:
+        names: one method: its name, ``FILE.py:NAME``, or a ``FILE.py`` that offers one method; each further ``FILE.py``
+            may offer other parts, such as a data set
 
     Raises:
-        StylekitError: there is none, or it cannot be told which.
+        StylekitError: there is no method among them, or more than one.
     """
-    if not name.endswith(".py"):
-        return name, find_part("method", name)
-    methods = _ask(add_file(Path(name)), KINDS["method"])
+    split = [split_file(name) for name in names]
+    files: dict[str, Path] = {}
+    for path in (Path(file) for file, _ in split if file):
+        other = files.setdefault(path.stem, path)
+        if other.resolve() != path.resolve():
+            raise StylekitError(f"{other} and {path} have one name, by which they are known: rename one of them.")
+    offered = {stem: list(_ask(add_file(path), KINDS["method"].hook)) for stem, path in files.items()}
+    for file, part in split:
+        if file and part and part not in offered[Path(file).stem]:
+            raise StylekitError(f"{file} offers no method {part!r}. {suggest(part, offered[Path(file).stem])}")
+    named = list(dict.fromkeys(part for _, part in split if part))
+    methods = named or [method for found in offered.values() for method in found]
     if len(methods) != 1:
-        found = f"offers {len(methods)} methods ({', '.join(methods)})" if methods else "offers no method"
-        raise StylekitError(f"{name} {found}; --plugin takes a file with one, from a hook stylekit_methods.")
-    (method,) = methods
-    return method, find_part("method", method)
+        where = " and ".join(names)
+        if not methods:
+            raise StylekitError(
+                f"{where} offers no method: add one in a hook stylekit_methods, or name a method with a further --plugin."
+            )
+        raise StylekitError(
+            f"{where} offer {len(methods)} methods ({', '.join(methods)}). Name one, as in --plugin FILE.py:{methods[0]}."
+        )
+    return methods[0], find_part("method", methods[0])
 
 
 def find_part(kind: str, name: str) -> Callable[..., Any]:
@@ -250,16 +267,22 @@ def why_missing(name: str) -> str:
     return ""
 
 
-def part_owners(kind: str, name: str) -> list[Plugin]:
-    """The plugins that offer the part of that kind and name, of those who go first; more than one is a conflict."""
-    for circle in _lookup_order(name):
-        if found := [plugin for plugin in circle if name in parts_of_kind(plugin, kind)]:
+def part_owners(kind: str, name: str, everywhere: bool = True) -> list[Plugin]:
+    """The plugins that offer the part of that kind and name, in the first group that has one; more than one is a conflict.
+
+    Args:
+        kind: kind of the part
+        name: its name
+        everywhere: also import installed plugins of other names, where no other plugin offers it
+    """
+    for group in _lookup_order(name, everywhere):
+        if found := [plugin for plugin in group if name in parts_of_kind(plugin, kind)]:
             return found
     return []
 
 
-def _lookup_order(name: str) -> Iterator[list[Plugin]]:
-    """Who is asked for a name, in turn: nobody is imported whose name was found before."""
+def _lookup_order(name: str, everywhere: bool = True) -> Iterator[list[Plugin]]:
+    """The groups of plugins in which a name is looked up, in this order; none is imported after the name was found."""
     known = visible_plugins()
     own = [plugin for plugin in known if plugin.own]
     others = [plugin for plugin in known if not plugin.own and plugin.file is None]
@@ -267,8 +290,9 @@ def _lookup_order(name: str) -> Iterator[list[Plugin]]:
         yield [*_files.values(), *own]
     for plugins in (own, others):
         yield [plugin for plugin in plugins if plugin.name == name]
-        rest = {_source(plugin): plugin for plugin in plugins if plugin.name != name}
-        yield list(rest.values())
+        if plugins is own or everywhere:
+            rest = {_source(plugin): plugin for plugin in plugins if plugin.name != name}
+            yield list(rest.values())
 
 
 def part_names(kind: str) -> list[str]:

@@ -1,101 +1,39 @@
-"""Building parts: a string is a name to look up, a mapping is a name with options, and a callable is called.
-
-The constructor's signature is the schema: names, types and defaults come from it, the help text from the docstring's
-``Args:``, and pydantic checks what is given against it.
-"""
+"""Building parts: a string is a name to look up, a mapping is a name with options, and a callable is called."""
 
 from __future__ import annotations
 
-import functools
 import inspect
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-import pydantic
-
-from stylekit.errors import StylekitError, suggest
+from stylekit.errors import StylekitError
 from stylekit.registry import lookup, provenance
 from stylekit.registry.loading import Plugin
+from stylekit.registry.schema import validate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stylekit.hookspecs import AdversarialLoss, Discriminator, Encoder, Generator, ImageLoss
+
+    class GeneratorModule(Generator, nn.Module): ...
+
+    class DiscriminatorModule(Discriminator, nn.Module): ...
+
+    class AdversarialLossModule(AdversarialLoss, nn.Module): ...
+
+    class ImageLossModule(ImageLoss, nn.Module): ...
+
+    class EncoderModule(Encoder, nn.Module): ...
+
 
 Part = str | Mapping[str, Any] | Callable[..., Any]
 """How a part is named: ``"resnet"``, ``{"name": "resnet", "blocks": 6}``, or ``ResNet`` itself."""
 
 
-@dataclass(frozen=True)
-class Argument:
-    """One argument of a part's constructor."""
-
-    name: str
-    type: Any
-    default: Any
-    help: str
-
-    @property
-    def required(self) -> bool:
-        return self.default is inspect.Parameter.empty
-
-
-def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
-    """The arguments that a callable takes by name, in order."""
-    made = factory.func if isinstance(factory, functools.partial) else factory
-    target = made.__init__ if inspect.isclass(made) else made
-    try:
-        types = get_type_hints(target)
-    except (NameError, TypeError):
-        types = {}
-    told = _args_section((inspect.getdoc(made) or "") + "\n" + (inspect.getdoc(target) or ""))
-    return {
-        name: Argument(name, types.get(name, Any), parameter.default, told.get(name, ""))
-        for name, parameter in inspect.signature(factory).parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-
-
-def _args_section(doc: str) -> dict[str, str]:
-    """The lines below ``Args:``, by argument name."""
-    section = re.search(r"^Args:\n((?:[ \t]+.*\n|[ \t]*\n)+)", doc + "\n", re.MULTILINE)
-    if section is None:
-        return {}
-    entries = re.findall(r"^ +(\w+): (.*(?:\n {6,}.*)*)", section[1], re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
-
-
-def validate(factory: Callable[..., Any], given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Checks and converts what is given against a callable's signature.
-
-    Raises:
-        StylekitError: an argument is unknown, has a value of the wrong type, or is missing.
-    """
-    known = arguments(factory)
-    for name in given:
-        if name not in known:
-            raise StylekitError(f"The {what} has no option {name!r}. {suggest(str(name), known)}")
-    missing = [name for name, argument in known.items() if argument.required and name not in given]
-    if missing:
-        raise StylekitError(f"The {what} needs the option {missing[0]!r}: {known[missing[0]].help or 'no default'}.")
-    return {name: _convert(known[name], value, what) for name, value in given.items()}
-
-
-def _convert(argument: Argument, value: Any, what: str) -> Any:
-    config = pydantic.ConfigDict(arbitrary_types_allowed=True)
-    try:
-        adapter = pydantic.TypeAdapter(argument.type, config=config)
-    except pydantic.PydanticUserError:  # a type that brings its own configuration
-        adapter = pydantic.TypeAdapter(argument.type)
-    try:
-        return adapter.validate_python(value)
-    except pydantic.ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise StylekitError(
-            f"The option {argument.name!r} of the {what} cannot be {value!r}: {reason} (default: {argument.default!r})."
-        ) from None
-
-
 def resolve_part(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, Any], str, Plugin | None]:
-    """What a part's specification means: the callable that builds it, its options, how to call it in a message, and the
-    plugin that offers it, if it is named."""
+    """What a part's specification means: its factory, its options, what to call it in a message, and the plugin that
+    offers it, if it is named."""
     if isinstance(spec, str):
         plugin = lookup.part_owner(kind, spec)
         return lookup.parts_of_kind(plugin, kind)[spec], {}, f"{kind} {spec!r}", plugin
@@ -113,37 +51,25 @@ def resolve_part(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, A
     return spec, {}, f"{kind} {getattr(spec, '__name__', repr(spec))!r}", None
 
 
-def override(
-    factory: Callable[..., Any], base: Mapping[str, Any], changes: Mapping[str, Any], what: str
-) -> dict[str, Any]:
-    """Arguments with changes: ``key`` replaces one, ``part.option`` reaches into the specification of a part.
-
-    Raises:
-        StylekitError: the callable has no such argument, or it is not a part.
-    """
-    known = arguments(factory)
-    result = dict(base)
-    for key, value in sorted(changes.items(), key=lambda change: "." in change[0]):  # a part before its options
-        head, dot, rest = key.partition(".")
-        if head not in known:
-            raise StylekitError(f"The {what} has no option {head!r}. {suggest(head, known)}")
-        if not dot:
-            result[head] = value
-            continue
-        spec = result.get(head, known[head].default)
-        if not isinstance(spec, str | Mapping):
-            raise StylekitError(f"{key!r} of the {what} reaches into {head!r}, which is {spec!r} and has no options.")
-        result[head] = {**({"name": spec} if isinstance(spec, str) else spec), rest: value}
-    return result
-
-
+@overload
+def make(kind: Literal["generator"], spec: Part, /, **options: Any) -> GeneratorModule: ...
+@overload
+def make(kind: Literal["discriminator"], spec: Part, /, **options: Any) -> DiscriminatorModule: ...
+@overload
+def make(kind: Literal["adversarial"], spec: Part, /, **options: Any) -> AdversarialLossModule: ...
+@overload
+def make(kind: Literal["loss"], spec: Part, /, **options: Any) -> ImageLossModule: ...
+@overload
+def make(kind: Literal["encoder"], spec: Part, /, **options: Any) -> EncoderModule: ...
+@overload
+def make(kind: str, spec: Part, /, **options: Any) -> Any: ...
 def make(kind: str, spec: Part, /, **options: Any) -> Any:
     """Builds a part.
 
     Args:
-        kind: one of method, generator, discriminator, loss, dataset, encoder
-        spec: name, mapping with ``name`` and options, or callable
-        options: more constructor arguments; those in ``spec`` go before them
+        kind: what it is: method, generator, discriminator, adversarial, loss, dataset or encoder
+        spec: its name, a mapping with ``name`` and options, or its factory
+        options: more constructor arguments; those in ``spec`` take precedence
 
     Raises:
         StylekitError: unknown name or option, or a value of the wrong type.
@@ -156,7 +82,7 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
 
 
 def construct(factory: Callable[..., Any], given: Mapping[str, Any], what: str) -> Any:
-    """Calls what builds a part, with validated options.
+    """Calls a part's factory with validated options.
 
     Raises:
         StylekitError: an option does not fit, or the part could not be built with them.

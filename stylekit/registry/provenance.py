@@ -19,9 +19,12 @@ def record_origin(part: object, plugin: Plugin) -> None:
 
 
 def origin(part: object) -> str:
-    """Where a part came from, in words; empty where nobody noted it."""
+    """Where a part came from, in words; empty where nobody noted it. Of a file only the name: what is written into a model
+    file is read by others."""
     plugin = getattr(part, "_stylekit_plugin", None)
-    return plugin.origin if plugin else ""
+    if plugin is None:
+        return ""
+    return plugin.file.name if plugin.file else str(plugin.origin)
 
 
 def packages(*signed: Any) -> dict[str, str]:

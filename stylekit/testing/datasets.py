@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylekit.errors import StylekitError
-from stylekit.registry.parts import arguments
+from stylekit.registry.schema import arguments
 from stylekit.testing.kit import Check, NotTried, Subject, explained, one_line, require
 from stylekit.testing.options import OPTIONS
 from stylekit.testing.pictures import SIDE, pictures, require_image
@@ -100,13 +100,13 @@ def _pickled(subject: Subject) -> str:
         copy = ForkingPickler.loads(ForkingPickler.dumps(SeededItems(dataset, 1)))
     mine, theirs = SeededItems(dataset, 1)[0], copy[0]
     require(
-        all(torch.equal(mine[key], theirs[key]) for key in mine),
+        all(torch.equal(torch.as_tensor(mine[key]), torch.as_tensor(theirs[key])) for key in mine),
         "An item differs in a loader process, pickled and back.",
     )
     return ""
 
 
-DATASET = (
+CHECKS = (
     Check("arguments", _takes),
     OPTIONS,
     Check("items", _opened(_items)),

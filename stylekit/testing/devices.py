@@ -138,7 +138,7 @@ def require_float64(part: nn.Module, call: Callable[..., Any], inputs: Sequence[
     single, other = drawn(call, inputs, 0), drawn(call, inputs, 1)
     part.double()
     with explained(f"In float64 {what} fails", CURE):
-        out = call(*(each.double() for each in inputs))
+        out = call(*(each.double() if each.is_floating_point() else each for each in inputs))
     given = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors(out)}
     require(given <= {"float64"}, f"{what} gave {', '.join(sorted(given))} for float64. {CURE}")
     apart = difference(single, out) if equal(single, other) else 0.0

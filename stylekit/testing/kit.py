@@ -7,11 +7,12 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from stylekit.errors import MissingWeights, StylekitError
-from stylekit.registry.parts import arguments, make
+from stylekit.hookspecs import KINDS
+from stylekit.registry.parts import make
+from stylekit.registry.schema import arguments, unwrap_partial
 from stylekit.seeding import seeded
 from stylekit.testing.switches import changed_and_put_back
 
@@ -39,7 +40,8 @@ class Subject:
             NotTried: an option must be given.
             StylekitError: it cannot be built.
         """
-        tiny = getattr(unwrap_partial(self.target), "presets", {}).get("tiny", {}) if self.kind == "method" else {}
+        presets = getattr(unwrap_partial(self.target), "presets", {}) if KINDS[self.kind].presets else {}
+        tiny = presets.get("tiny", {})
         given = {**tiny, **options}
         if inspect.isclass(unwrap_partial(self.target)) or inspect.isroutine(unwrap_partial(self.target)):
             for name, argument in arguments(self.target).items():
@@ -51,11 +53,6 @@ class Subject:
 
 class NotTried(StylekitError):
     """Nothing is known to be wrong, and nothing could be tried: it says what that would need."""
-
-
-def unwrap_partial(target: Any) -> Any:
-    """The class or function behind a ``functools.partial``."""
-    return unwrap_partial(target.func) if isinstance(target, partial) else target
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from stylekit.inference.model import Model
-from stylekit.testing.kit import Check, Subject, require
+from stylekit.inference.options import stylize_options
+from stylekit.testing.kit import Check, NotTried, Subject, require
 from stylekit.testing.pictures import ODD, equal, parameters_of, pictures, require_image
 
 
@@ -25,15 +26,23 @@ def _loads(subject: Subject) -> str:
 
 def _stylises(subject: Subject) -> str:
     model, content = _load(subject), pictures(1, *ODD)
+    if model.method.samples():
+        drawn = model.sample(2)
+        require(equal(drawn, model.sample(2)), "sample(2) must give the same twice, with one seed.")
+    if not model.method.stylizes():
+        return "draws samples"
+    for name, option in stylize_options(model.method).items():
+        if option.required:
+            raise NotTried(f"needs the option {name!r} when it is used ({option.help or option.type})")
     styles: list[Any] = [*model.method.styles()]
     if model.method.takes_styles():
         styles.append(pictures(1, which="style"))
     for style in styles or [None]:
         what = f"stylize(content, {style!r})" if isinstance(style, str) else "stylize(content, style)"
         out = model.stylize(content, style)
-        require_image(out, content, what)
+        require_image(out, content, what, model.method.scale)
         require(equal(out, model.stylize(content, style)), f"{what} must give the same twice, with one seed.")
     return ""
 
 
-MODEL = (Check("loads", _loads), Check("stylises", _stylises, after=("loads",)))
+CHECKS = (Check("loads", _loads), Check("stylises", _stylises, after=("loads",)))

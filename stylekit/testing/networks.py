@@ -1,17 +1,19 @@
-"""What every network must do, whatever it is for, and what generators, discriminators and encoders must do besides."""
+"""What every network must do, whatever it is for. Each kind of network says how it is called and what it must return."""
 
 from __future__ import annotations
 
-import inspect
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from stylekit.seeding import seeded
-from stylekit.testing.calls import channels_of, inputs_of, require_output, side_of
 from stylekit.testing.devices import TENSORS, require_float64, require_moves
 from stylekit.testing.graphs import require_exports
 from stylekit.testing.kit import Check, Subject, require
@@ -25,85 +27,132 @@ from stylekit.testing.pictures import (
     equal,
     first_difference,
     parameters_of,
-    require_shape,
+    pictures,
     tensors,
 )
 from stylekit.weights.tensors import fit, read_tensors, write_tensors
 
 
-def _builds(subject: Subject) -> str:
+@dataclass(frozen=True)
+class NetworkKind:
+    """How networks of a kind are called, and what they must return.
+
+    Attributes:
+        returns: name of the check of what ``forward`` returns
+        require_output: raises StylekitError unless a network's output fits its inputs; returns a few words on it
+        side: side of the images that a network is tried on
+        second: what ``forward`` is given besides an image, for a network and a batch of images; nothing by default
+        require_built: raises StylekitError unless a network is built as its kind demands
+    """
+
+    returns: str
+    require_output: Callable[[nn.Module, Any, tuple[Tensor, ...]], str]
+    side: Callable[[nn.Module], int]
+    second: Callable[[nn.Module, Tensor], tuple[Tensor, ...]] = lambda network, images: ()
+    require_built: Callable[[nn.Module], None] = lambda network: None
+
+    def inputs(
+        self, network: nn.Module, count: int = 2, size: tuple[int, int] | None = None, channels: int = 0
+    ) -> tuple[Tensor, ...]:
+        """What ``forward`` is given: images of a size, or of the kind's side."""
+        accepted = channels_of(network)
+        channels = channels or (3 if 3 in accepted else accepted[0])
+        height, width = size or (self.side(network),) * 2
+        images = pictures(count, height, width, channels)
+        return (images, *self.second(network, images))
+
+    def call(self, network: nn.Module, *inputs: Tensor) -> str:
+        """Calls a network without gradients, and checks what it returns and that its inputs stay as they are."""
+        before = [each.clone() for each in inputs]
+        with torch.no_grad():
+            out = network(*inputs)
+        require(equal(before, list(inputs)), "forward changes its input: work on a copy, as in content.clone().")
+        return self.require_output(network, out, inputs)
+
+
+def require_rows(found: list[Tensor], inputs: tuple[Tensor, ...], what: str) -> None:
+    """Raises StylekitError unless each tensor has one row per image, and only finite values."""
+    require(
+        all(each.ndim and len(each) == len(inputs[0]) for each in found),
+        f"forward(image) must keep the batch: one row of {what} per image.",
+    )
+    finite = all(bool(torch.isfinite(each).all()) for each in found)
+    require(finite, f"forward(image) returned {what} of NaN or infinity.")
+
+
+def channels_of(network: nn.Module) -> list[int]:
+    """The numbers of channels that a network accepts."""
+    return list(getattr(network, "channels", (3,)))
+
+
+def network_checks(kind: NetworkKind, *more: Check) -> tuple[Check, ...]:
+    """The checks of a kind of network; ``more`` are checks of that kind alone."""
+    return (
+        Check("builds", partial(_builds, kind)),
+        OPTIONS,
+        TENSORS,
+        Check(kind.returns, partial(_output, kind)),
+        *more,
+        Check("odd sizes", partial(_odd, kind), after=(kind.returns,)),
+        Check("channels", partial(_channels, kind)),
+        Check("independence", partial(_independent, kind)),
+        Check("float64", partial(_float64, kind), after=("tensors",)),
+        Check("devices", partial(_device, kind), after=("tensors",)),
+        Check("seed", partial(_seed, kind)),
+        Check("save and load", partial(_saved, kind), after=("tensors", "seed")),
+        Check("export", partial(_exported, kind)),
+    )
+
+
+def _builds(kind: NetworkKind, subject: Subject) -> str:
     network = subject.build()
     require(
         isinstance(network, nn.Module), f"It is built as {type(network).__name__}: a {subject.kind} is an nn.Module."
     )
-    if subject.kind == "generator":
-        require(
-            _takes_style(network), "forward must take (content, style=None), also where it has no use for the style."
-        )
+    kind.require_built(network)
     channels = getattr(network, "channels", (3,))
     require(
         isinstance(channels, tuple | list) and bool(channels) and all(isinstance(n, int) and n > 0 for n in channels),
-        f"channels names the numbers of channels that it takes, such as (1, 3), and is {channels!r}: give that another name.",
+        f"channels lists the numbers of channels that it accepts, such as (1, 3), and is {channels!r}: give that another "
+        "name.",
     )
     return parameters_of(network)
 
 
-def _shaped(subject: Subject, draw: int = 0) -> nn.Module:
+def shaped(kind: NetworkKind, subject: Subject, draw: int = 0) -> nn.Module:
     """The network, its lazy layers with their shapes."""
     network: nn.Module = subject.build(draw)
     if any(map(is_lazy, [*network.parameters(), *network.buffers()])):
         with torch.no_grad():
-            drawn(network, inputs_of(subject, network), draw)
+            drawn(network, kind.inputs(network), draw)
     return network
 
 
-def _takes_style(network: nn.Module) -> bool:
-    signature = inspect.signature(network.forward)
-    try:
-        signature.bind(None)
-        signature.bind(None, None)
-        return True
-    except TypeError:
-        return False
-
-
-def _size(subject: Subject) -> str:
+def _output(kind: NetworkKind, subject: Subject) -> str:
     network = subject.build().eval()
-    for count in BATCHES:
-        out = require_output(subject, network, *inputs_of(subject, network, count))
-    if subject.kind == "generator":
-        return f"keeps {SIDE}x{SIDE}"
-    if subject.kind == "encoder":
-        return f"layers {', '.join(map(str, out))}"
-    return f"scores {', '.join(str(tuple(scores.shape[1:])) for scores in tensors(out))}"
+    return [kind.call(network, *kind.inputs(network, count)) for count in BATCHES][-1]
 
 
-def _odd(subject: Subject) -> str:
+def _odd(kind: NetworkKind, subject: Subject) -> str:
     network = subject.build().eval()
-    side = side_of(subject, network)
-    size = ODD if side == SIDE else (side + 5, side + 3)
-    inputs = inputs_of(subject, network, 1, size)
-    if subject.kind != "generator":
-        require_output(subject, network, *inputs)
-        return ""
-    with torch.no_grad():
-        require_shape(network(*inputs), inputs[0], "forward(content)")
-    return f"keeps {size[0]}x{size[1]}"
+    side = kind.side(network)
+    kind.call(network, *kind.inputs(network, 1, ODD if side == SIDE else (side + 5, side + 3)))
+    return ""
 
 
-def _grey(subject: Subject) -> str:
+def _channels(kind: NetworkKind, subject: Subject) -> str:
     network = subject.build().eval()
     others = [channels for channels in channels_of(network) if channels != 3]
     for channels in others:
-        require_output(subject, network, *inputs_of(subject, network, channels=channels))
+        kind.call(network, *kind.inputs(network, channels=channels))
     return f"channels {', '.join(map(str, channels_of(network)))}" if others else ""
 
 
-def _independent(subject: Subject) -> str:
-    network = _shaped(subject)
+def _independent(kind: NetworkKind, subject: Subject) -> str:
+    network = shaped(kind, subject)
     if not getattr(network, "sample_independent", False):
         return ""
-    batch = inputs_of(subject, network, 3)
+    batch = kind.inputs(network, 3)
     alone = tuple(each[:1] for each in batch)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
@@ -120,51 +169,48 @@ def _independent(subject: Subject) -> str:
         mode = "train" if training else "eval"
         require(
             apart < 1e-3,
-            f"sample_independent is true, yet in {mode} mode a picture gives something else in a batch, by {apart:.2g}: say "
-            "sample_independent = False.",
+            f"sample_independent is true, yet in {mode} mode an image gives another result within a batch, by {apart:.2g}: "
+            "set sample_independent = False.",
         )
-    return "pictures of a batch are independent"
+    return "images of a batch are independent"
 
 
-def _float64(subject: Subject) -> str:
-    network = _shaped(subject).eval()
-    require_float64(network, torch.no_grad()(network), inputs_of(subject, network), "forward")
+def _float64(kind: NetworkKind, subject: Subject) -> str:
+    network = shaped(kind, subject).eval()
+    require_float64(network, torch.no_grad()(network), kind.inputs(network), "forward")
     return ""
 
 
-def _device(subject: Subject) -> str:
-    network = _shaped(subject).eval()
-    require_moves(network, inputs_of(subject, network), "forward")
+def _device(kind: NetworkKind, subject: Subject) -> str:
+    network = shaped(kind, subject).eval()
+    require_moves(network, kind.inputs(network), "forward")
     return ""
 
 
-def _seed(subject: Subject) -> str:
-    network, again = _shaped(subject).eval(), _shaped(subject).eval()
+def _seed(kind: NetworkKind, subject: Subject) -> str:
+    network, again = shaped(kind, subject).eval(), shaped(kind, subject).eval()
     name = first_difference(network.state_dict(), again.state_dict())
     require(
         name is None,
-        f"{name!r} differs between two builds of one seed: draw it with torch's own functions, which are seeded.",
+        f"{name!r} differs between two builds with one seed: draw it with torch's own functions, which are seeded.",
     )
-    inputs = inputs_of(subject, network)
+    inputs = kind.inputs(network)
     with torch.no_grad():
         require(
             equal(drawn(network, inputs), drawn(network, inputs)),
-            "forward must give the same twice, in eval mode: draw it with torch's own functions, which are seeded.",
+            "forward must return the same twice, in eval mode: draw with torch's own functions, which are seeded.",
         )
     return ""
 
 
-def _total(out: list[Tensor]) -> Tensor:
+def weighted_sum(out: list[Tensor]) -> Tensor:
     """A number that depends on every value, on each with another weight: a plain sum knows nothing before a norm."""
     return torch.stack([(each * torch.rand(each.shape)).sum() for each in out]).sum()
 
 
-def _gradients(subject: Subject) -> str:
-    network = _shaped(subject)
-    if subject.kind == "encoder":
-        _require_frozen(network, inputs_of(subject, network))
-        return ""
-    total = _total(tensors(network(*inputs_of(subject, network))))
+def _gradients(kind: NetworkKind, subject: Subject) -> str:
+    network = shaped(kind, subject)
+    total = weighted_sum(tensors(network(*kind.inputs(network))))
     learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
     if learning and total.requires_grad:
         total.backward()
@@ -181,36 +227,52 @@ def _gradients(subject: Subject) -> str:
     return ""
 
 
-def _require_frozen(network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def gradients(kind: NetworkKind) -> Check:
+    """Every parameter that learns gets a gradient."""
+    return Check("gradients", partial(_gradients, kind))
+
+
+def _frozen(kind: NetworkKind, subject: Subject) -> str:
+    network = shaped(kind, subject)
     learning = any(p.requires_grad for p in network.parameters())
-    require(not learning, "An encoder is frozen: requires_grad_(False).")
+    require(not learning, f"The {subject.kind} must be frozen: requires_grad_(False).")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    network.train()(*inputs)
+    network.train()(*kind.inputs(network))
     name = first_difference(before, network.state_dict())
     require(
         name is None,
-        f"forward changes {name!r} in train mode, and an encoder is frozen: let its train() keep eval mode, as in "
+        f"forward changes {name!r} in train mode, and the network is frozen: let its train() keep eval mode, as in "
         "def train(self, mode=True): return super().train(False).",
-    )
-
-
-def _picture_gradient(subject: Subject) -> str:
-    network = subject.build()
-    inputs = inputs_of(subject, network)
-    image = inputs[0].requires_grad_()
-    out = tensors(network(*inputs))
-    total = _total(out)
-    (slope,) = torch.autograd.grad(total, image, allow_unused=True) if total.requires_grad else (None,)
-    require(
-        slope is not None and bool(slope.any()),
-        "The output must have a gradient for the picture: leave no_grad and detach out of forward.",
     )
     return ""
 
 
-def _saved(subject: Subject) -> str:
-    network, other = _shaped(subject).eval(), subject.build(1).eval()
-    inputs = inputs_of(subject, network)
+def frozen(kind: NetworkKind) -> Check:
+    """No parameter learns, and no buffer changes."""
+    return Check("gradients", partial(_frozen, kind))
+
+
+def _input_gradient(kind: NetworkKind, subject: Subject) -> str:
+    network = subject.build()
+    inputs = kind.inputs(network)
+    image = inputs[0].requires_grad_()
+    total = weighted_sum(tensors(network(*inputs)))
+    (slope,) = torch.autograd.grad(total, image, allow_unused=True) if total.requires_grad else (None,)
+    require(
+        slope is not None and bool(slope.any()),
+        "The output must have a gradient for the image: leave no_grad and detach out of forward.",
+    )
+    return ""
+
+
+def input_gradient(kind: NetworkKind) -> Check:
+    """What comes out has a gradient for the image."""
+    return Check("gradient of the image", partial(_input_gradient, kind))
+
+
+def _saved(kind: NetworkKind, subject: Subject) -> str:
+    network, other = shaped(kind, subject).eval(), subject.build(1).eval()
+    inputs = kind.inputs(network)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         out = drawn(network, inputs)
         path = Path(folder) / "weights.safetensors"
@@ -218,32 +280,13 @@ def _saved(subject: Subject) -> str:
         fit(other, read_tensors(path)[0], Path("the saved file"))
         require(
             equal(out, drawn(other, inputs)),
-            "Saved and loaded, it gives something else: keep what it draws or learns in parameters or buffers.",
+            "Saved and loaded, it returns something else: keep what it draws or learns in parameters or buffers.",
         )
     return "saves and loads"
 
 
-def _exported(subject: Subject) -> str:
-    network = _shaped(subject).eval()
-    cure = "Let forward ask for no values (.item(), if on a tensor), and call torch's functions only."
-    require_exports(network, inputs_of(subject, network), "forward", cure)
+def _exported(kind: NetworkKind, subject: Subject) -> str:
+    network = shaped(kind, subject).eval()
+    cure = "Let forward read no values (.item(), if on a tensor), and call torch's functions only."
+    require_exports(network, kind.inputs(network), "forward", cure)
     return "exports"
-
-
-_FIRST = (Check("builds", _builds), OPTIONS, TENSORS)
-_ANY = (
-    Check("odd sizes", _odd),
-    Check("channels", _grey),
-    Check("independence", _independent),
-    Check("float64", _float64, after=("tensors",)),
-    Check("devices", _device, after=("tensors",)),
-    Check("seed", _seed),
-    Check("gradients", _gradients),
-    Check("save and load", _saved, after=("tensors", "seed")),
-    Check("export", _exported),
-)
-_GRADIENT = Check("gradient of the picture", _picture_gradient)
-
-GENERATOR = (*_FIRST, Check("size and range", _size), *_ANY)
-DISCRIMINATOR = (*_FIRST, Check("scores", _size), _GRADIENT, *_ANY)
-ENCODER = (*_FIRST, Check("features", _size), _GRADIENT, *_ANY)

@@ -15,9 +15,10 @@ from stylekit.errors import StylekitError
 from stylekit.registry import loading, lookup
 from stylekit.registry.entrypoints import OWN
 from stylekit.registry.loading import Plugin
+from stylekit.registry.schema import unwrap_partial
 from stylekit.testing.footprint import footprint
 from stylekit.testing.imports import private_names
-from stylekit.testing.kit import Check, Subject, require, unwrap_partial
+from stylekit.testing.kit import Check, Subject, require
 from stylekit.testing.methods import try_preset
 
 BUILT_IN = "stylekit_plugins"
@@ -125,13 +126,13 @@ def _metadata(subject: Subject) -> str:
             )
     known = {canonicalize_name(need.name) for need in always}
     require(
-        plugin.package == OWN or "stylekit" in known,
-        f"{plugin.package} does not require stylekit: add 'stylekit' to dependencies in its pyproject.toml.",
+        plugin.package == OWN or OWN in known,
+        f"{plugin.package} does not require stylekit: add {OWN!r} to dependencies in its pyproject.toml.",
     )
     return ""
 
 
-PLUGIN = (
+CHECKS = (
     Check("loads", _loads),
     Check("names", _names),
     Check("import", _import),

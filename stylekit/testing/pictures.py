@@ -34,17 +34,21 @@ def min_size(module: nn.Module) -> int:
     return max(SIDE, *(int(getattr(part, "min_size", 1)) for part in module.children()), 1)
 
 
-def require_shape(out: Any, like: Tensor, what: str) -> None:
-    """Raises StylekitError unless ``out`` is a tensor of the shape of ``like``."""
+def require_shape(out: Any, like: Tensor, what: str, scale: int = 1) -> None:
+    """Raises StylekitError unless ``out`` is a tensor of the shape of ``like``, its sides multiplied by ``scale``."""
     require(isinstance(out, Tensor), f"{what} must return a tensor, not {type(out).__name__}.")
+    due = (*like.shape[:-2], like.shape[-2] * scale, like.shape[-1] * scale)
     require(
-        out.shape == like.shape, f"{what} gave {tuple(out.shape)} for {tuple(like.shape)}: keep the size, pad and crop."
+        tuple(out.shape) == due,
+        f"{what} gave {tuple(out.shape)} for {tuple(like.shape)}, and {due} is due: keep the size, pad and crop"
+        f"{f' (scale is {scale})' if scale > 1 else ', or set scale'}.",
     )
 
 
-def require_image(out: Any, like: Tensor, what: str) -> None:
-    """Raises StylekitError unless ``out`` is a picture of the shape of ``like``, finite and in [0, 1]."""
-    require_shape(out, like, what)
+def require_image(out: Any, like: Tensor, what: str, scale: int = 1) -> None:
+    """Raises StylekitError unless ``out`` is an image of the shape of ``like``, its sides multiplied by ``scale``, finite
+    and in [0, 1]."""
+    require_shape(out, like, what, scale)
     require(out.is_floating_point(), f"{what} must return a float image, not {out.dtype}.")
     require(bool(torch.isfinite(out).all()), f"{what} gave NaN or infinity.")
     low, high = float(out.min()), float(out.max())

@@ -46,7 +46,7 @@ def _pairs(marker: pytest.Mark | None, test: str, folders: tuple[Path, ...]) -> 
             "installed package, or the path of a .py file."
         )
     from stylekit.errors import StylekitError
-    from stylekit.testing.catalogue import CHECKS
+    from stylekit.testing.catalogue import checks_of
     from stylekit.testing.kit import run_check
     from stylekit.testing.subjects import find_subjects
 
@@ -54,10 +54,10 @@ def _pairs(marker: pytest.Mark | None, test: str, folders: tuple[Path, ...]) -> 
         found = find_subjects(_place(str(marker.args[0]), folders))
         for subject in found:
             if subject.kind == "plugin":
-                run_check(subject, CHECKS["plugin"][0])  # one that does not load has no parts to make tests for
+                run_check(subject, checks_of("plugin")[0])  # one that does not load has no parts to make tests for
     except StylekitError as error:
         raise pytest.Collector.CollectError(str(error)) from None
-    return [(subject, check) for subject in found for check in CHECKS[subject.kind]]
+    return [(subject, check) for subject in found for check in checks_of(subject.kind)]
 
 
 def _place(name: str, folders: tuple[Path, ...]) -> str:
@@ -75,7 +75,7 @@ def stylekit_check(request: pytest.FixtureRequest) -> Callable[[], None]:
     A part that needs more than its defaults is skipped, with what it needs.
     """
 
-    def run_check() -> None:
+    def run_one() -> None:
         from stylekit.errors import StylekitError
         from stylekit.testing.kit import NotTried, run_check
 
@@ -92,4 +92,4 @@ def stylekit_check(request: pytest.FixtureRequest) -> Callable[[], None]:
         if fault:  # outside, so that pytest does not tell of both errors
             pytest.fail(fault, pytrace=False)
 
-    return run_check
+    return run_one

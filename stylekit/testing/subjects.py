@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stylekit.errors import StylekitError, suggest
+from stylekit.hookspecs import KINDS
 from stylekit.registry import lookup
 from stylekit.registry.entrypoints import installed_version, normalized_name
 from stylekit.registry.loading import Plugin
@@ -35,7 +36,7 @@ def find_subjects(name: str) -> list[Subject]:
             f"The package {name!r} registers no plugin. Name its module in pyproject.toml, in "
             '[project.entry-points.stylekit], as in my-style = "my_style", and install it anew.'
         )
-    every = {part for kind in lookup.KINDS for part in lookup.part_names(kind)}
+    every = {part for kind in KINDS for part in lookup.part_names(kind)}
     raise StylekitError(
         f"There is no plugin, no part and no package {name!r}. "
         f"{suggest(name, every.union(plugin.name for plugin in known))}"

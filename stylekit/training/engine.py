@@ -1,13 +1,13 @@
-"""Training: rehearse the game once, then play it step by step."""
+"""Training: rehearse every turn once, then train step by step."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,10 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import NotFinite, StylekitError
-from stylekit.inference import model, model_files
+from stylekit.inference import model_files
 from stylekit.method import Batch, Method, Turn
 from stylekit.native.compiling import find_compiler
+from stylekit.native.devices import computes_bf16
+from stylekit.registry import lookup
 from stylekit.registry.provenance import require_packages
+from stylekit.registry.schema import validate_arguments
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint
 from stylekit.training.distributed import Runtime, launch
@@ -29,52 +32,58 @@ from stylekit.training.recorder import Recorder
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.runs import Run, next_free
 from stylekit.training.settings import Settings, validate_settings
-from stylekit.training.setup import build_method, check_sides, open_data, open_preview
+from stylekit.training.setup import (
+    build_method,
+    check_data,
+    check_sizes,
+    init_from_model,
+    open_data,
+    open_preview,
+    prepare,
+    prepare_arguments,
+    resolve,
+)
 
 
 def step(
     method: Method, players: Sequence[PlayerState], batch: Batch, index: int, total: int, runtime: Runtime
-) -> dict[str, float]:
-    """Plays one step and gives its loss terms by ``turn/term``.
-
-    Raises:
-        NotFinite: a term is NaN or infinite.
-    """
+) -> dict[str, Tensor]:
+    """Trains one step and returns its loss terms by ``turn/term``, on the device: no value is waited for."""
+    method.progress = index / total
     with runtime.autocast():
         made = method(batch)
-    losses: dict[str, float] = {}
-    for player in players:
-        turns = player.due(index)
-        if not turns:
-            continue
+    due = [(player, turns) for player in players if (turns := player.due(index))]
+    losses: dict[str, Tensor] = {}
+    for player, turns in due:
         with runtime.autocast():
             played = {turn: turn.play(method, batch, made) for turn in turns}
-        losses |= _read_losses(played, index, runtime)
-        # The opponent keeps still because only this player's parameters receive gradients.
+        losses |= _named(played)
         scaled = [turn.interval * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
-        torch.stack(scaled).sum().backward(inputs=player.parameters)
+        # The opponents are left alone because only this player's parameters receive gradients.
+        shared = method.simultaneous and player is not due[-1][0]
+        torch.stack(scaled).sum().backward(inputs=player.parameters, retain_graph=shared)
         runtime.average_gradients(player.parameters)
-        player.move(index, total)
+        if not method.simultaneous:
+            player.update(index, method.progress)
+    for player, _ in due if method.simultaneous else ():
+        player.update(index, method.progress)
     return losses
 
 
-def _read_losses(played: Mapping[Turn, Mapping[str, Tensor]], index: int, runtime: Runtime) -> dict[str, float]:
-    names = [f"{turn.name}/{term}" for turn, terms in played.items() for term in terms]
-    values = torch.stack([term.detach().float().reshape(()) for terms in played.values() for term in terms.values()])
-    runtime.average([values])
-    losses = dict(zip(names, values.tolist(), strict=True))
-    for name, value in losses.items():
-        if not math.isfinite(value):
-            turn, _, term = name.partition("/")
-            raise NotFinite(f"At step {index + 1} the term {term!r} of the turn {turn!r} became {value}.")
-    return losses
+def _named(played: Mapping[Turn, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {
+        f"{turn.name}/{term}": value.detach().float().reshape(())
+        for turn, terms in played.items()
+        for term, value in terms.items()
+    }
 
 
-def train(plugin: str | Method | None = None, /, *, progress: bool = False, **settings: Any) -> Path:
-    """Trains a method and returns the run's folder, which :func:`stylekit.load` takes.
+def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bool = False, **settings: Any) -> Path:
+    """Trains a method and returns the run's folder, which :func:`stylekit.load` accepts.
 
     Args:
-        plugin: name of a method, a ``.py`` file that offers one, or a method built by hand; to resume, it may be left out
+        plugin: name of a method, a ``.py`` file that offers one, several of these, or a method built by hand; to resume,
+            it may be left out
         progress: show a progress bar and what is written
         settings: any field of :class:`stylekit.training.settings.Settings`, such as ``content``, ``style``, ``steps``
 
@@ -82,60 +91,87 @@ def train(plugin: str | Method | None = None, /, *, progress: bool = False, **se
         StylekitError: a setting is wrong, data is missing, or a loss became NaN; the message says which.
     """
     built = plugin if isinstance(plugin, Method) else None
-    given = settings if plugin is None else {**settings, "plugin": type(plugin).__name__ if built else plugin}
+    given = settings if plugin is None else {**settings, "plugin": type(built).__name__ if built else plugin}
+    run = None
     if given.get("resume"):
         if not given.get("out"):
-            raise StylekitError("--resume needs --out, the folder of the run to go on with.")
+            raise StylekitError("--resume needs --out, the folder of the run to resume.")
         run = Run.open(Path(given["out"]).expanduser())
         require_packages(run.packages(), f"The run in {run.folder}")
-        final = run.resumed_settings(given)
-    else:
-        final = validate_settings(given)
-        run = Run(final.out or next_free(Path("runs"), Path(final.plugin).stem))
-        run.require_new()
+        given = {**given, "plugin": given.get("plugin", run.settings().plugin)}
+    asked = validate_settings({"steps": 1, **given} if run else given)
+    factory = type(built) if built else lookup.find_method(asked.plugin)[1]
+    final = run.resumed_settings(given, partial(resolve, method=factory)) if run else resolve(asked, factory)
     if final.compile and find_compiler() is None:
         raise StylekitError(
             "--compile needs a C++ compiler, and there is none here. Install g++ or clang, or leave it out."
         )
-    launch(_train, final, run, built, progress)
-    return run.folder
+    return launch(_train, final, built, progress)
 
 
-def _train(runtime: Runtime, settings: Settings, run: Run, built: Method | None, progress: bool) -> None:
-    """The whole of a session, in each process."""
+def _train(runtime: Runtime, settings: Settings, built: Method | None, progress: bool) -> Path:
+    """A whole session, in each process; returns the run's folder."""
+    run = Run(Path(runtime.decided_by_main(partial(_folder, settings))))
     with seeded(settings.seed, "setup"):
-        name, method = ("", built) if built else build_method(settings)
+        name, method, preparation = _by_hand(built, settings) if built else build_method(settings)
         if settings.resume:
             run.require_same(model_files.json_arguments(method.arguments))
         dataset = open_data(settings, "train")
         preview = open_preview(settings) or dataset
         if settings.init and not (settings.resume and run.latest()):
-            model.init_from_model(method, settings.init)
-    check_sides(method, settings.size)
+            init_from_model(method, settings.init)
+    check_sizes(method, settings.size)
+    check_data(method, name, dataset)
     share = (runtime.rank, runtime.world)
     (sample,) = batches(dataset, settings.batch_size, settings.seed, range(1), share)
+    layout = _memory_format(settings, runtime.device)
     method.to(runtime.device)
     with seeded(settings.seed, "rehearsal"):
-        rehearse(method, _to(sample, runtime.device))
+        prepare(method, preparation)
+        rehearse(method, _to(sample, runtime.device, layout))
+    # Now that lazy layers have their shapes; torch documents this argument and does not type it.
+    method.to(memory_format=layout)  # type: ignore[call-overload]
     players = player_states(method)
     done = _restore(run, method, players) if settings.resume else 0
-    runtime.from_main(method.state_dict().values())
+    runtime.from_main([*method.parameters(), *method.buffers()])
     if done >= settings.steps:
         raise StylekitError(f"The run in {run.folder} has made {done} steps already. Ask for more in all with --steps.")
-    recorder = Recorder(run, name or type(method).__name__, method, players, settings, runtime, preview, done, progress)
+    recorder = Recorder(run, name, method, players, settings, runtime, preview, done, progress)
     if settings.compile:
         compile_networks(players)
-    loader = batches(
-        dataset, settings.batch_size, settings.seed, range(done, settings.steps), share, _workers(settings)
-    )
+    steps = range(done, settings.steps)
+    pinned = runtime.device.type == "cuda"
+    loader = batches(dataset, settings.batch_size, settings.seed, steps, share, _workers(settings), pinned)
     with recorder, _interruptible() as interrupted:
-        _play(method, players, loader, recorder, settings, runtime, interrupted)
+        _run_steps(method, players, loader, layout, recorder, settings, runtime, interrupted)
+    return run.folder
 
 
-def _play(
+def _folder(settings: Settings) -> str:
+    """The folder of the run that is resumed, or that of a new one."""
+    if settings.resume:
+        return str(settings.out)
+    folder = settings.out or next_free(Path("runs"), _stem(settings.plugin[0]))
+    Run(folder).require_new()
+    return str(folder)
+
+
+def _stem(plugin: str) -> str:
+    file, part = lookup.split_file(plugin)
+    return part or Path(file).stem
+
+
+def _by_hand(method: Method, settings: Settings) -> tuple[str, Method, dict[str, Any]]:
+    """A method that was built by hand; ``set`` then holds the arguments of its ``prepare``."""
+    name = type(method).__name__
+    return name, method, validate_arguments(prepare_arguments(type(method)), settings.set, f"method {name!r}")
+
+
+def _run_steps(
     method: Method,
     players: Sequence[PlayerState],
     loader: Iterable[Batch],
+    layout: torch.memory_format,
     recorder: Recorder,
     settings: Settings,
     runtime: Runtime,
@@ -145,7 +181,7 @@ def _play(
     for batch in recorder.timed(loader):
         try:
             with seeded(settings.seed, "step", index, runtime.rank):
-                losses = step(method, players, _to(batch, runtime.device), index, settings.steps, runtime)
+                losses = step(method, players, _to(batch, runtime.device, layout), index, settings.steps, runtime)
             index += 1
             stop = runtime.any(interrupted())
             recorder.record(index, losses, last=stop or index == settings.steps)
@@ -157,7 +193,7 @@ def _play(
 
 REMEDY = (
     "Then try a lower learning rate, --precision 32 if it was bf16, or gradient clipping in the method's players; a run with "
-    "another setting starts anew."
+    "another setting starts from the beginning."
 )
 
 
@@ -175,15 +211,25 @@ def _restore(run: Run, method: Method, players: Sequence[PlayerState]) -> int:
     return done
 
 
-def _to(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    return {key: images.to(device, non_blocking=True) for key, images in batch.items()}
+def _memory_format(settings: Settings, device: torch.device) -> torch.memory_format:
+    """How feature maps lie in memory: a processor's bfloat16 convolutions want a pixel's channels side by side."""
+    wanted = settings.precision == "bf16" and computes_bf16(device)
+    return torch.channels_last if wanted else torch.preserve_format
+
+
+def _to(batch: Batch, device: torch.device, layout: torch.memory_format) -> dict[str, Tensor]:
+    """The batch on the device; images in that layout."""
+    return {
+        key: values.to(device, non_blocking=True, memory_format=layout if values.ndim == 4 else torch.preserve_format)
+        for key, values in batch.items()
+    }
 
 
 def compile_networks(players: Sequence[PlayerState]) -> None:
     """Compiles the players' modules in place, when they are first called."""
     for player in players:
-        assert isinstance(player.player.modules, list)
-        for module in player.player.modules:
+        assert isinstance(player.spec.modules, list)
+        for module in player.spec.modules:
             if isinstance(module, nn.Module):
                 module.compile()
 
@@ -196,20 +242,20 @@ def _workers(settings: Settings) -> int:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C, or a request to terminate, into a question that the loop asks; a second one is not held back."""
-    asked: list[int] = []
+    """Turns the first Ctrl-C, or request to terminate, into a flag that the loop looks at; a second one is not held back."""
+    received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if asked:
+        if received:
             raise KeyboardInterrupt
-        asked.append(number)
+        received.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -76,9 +76,24 @@ class Order(Sampler[list[int]]):
 
 
 def batches(
-    dataset: Any, batch_size: int, seed: int, steps: range, share: tuple[int, int] = (0, 1), workers: int = 0
+    dataset: Any,
+    batch_size: int,
+    seed: int,
+    steps: range,
+    share: tuple[int, int] = (0, 1),
+    workers: int = 0,
+    pinned: bool = False,
 ) -> DataLoader[dict[str, Tensor]]:
-    """A loader of the batches of the given steps, ``{key: (N, C, H, W)}``.
+    """A loader of the batches of the given steps, ``{key: (N, ...)}``.
+
+    Args:
+        dataset: map-style data set
+        batch_size: items per step, over all processes
+        seed: seed of the orders and of what items draw
+        steps: the first step, and the one after the last
+        share: (rank, number of processes)
+        workers: processes that load items
+        pinned: put batches into pinned memory, from which copying to a GPU does not wait
 
     Raises:
         StylekitError: the data set is empty, or the batch cannot be shared evenly.
@@ -98,6 +113,7 @@ def batches(
         batch_sampler=order,
         num_workers=workers,
         generator=own,
+        pin_memory=pinned,
         worker_init_fn=_leave_signals_to_the_main_process,
     )
 

@@ -1,8 +1,9 @@
-"""A player's place in the game, while it goes on."""
+"""A player during training: its turns, its optimizer, and the average of its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +15,71 @@ from stylekit.method import Method, Player, Turn
 
 
 class PlayerState:
-    """A player in the game: its turns, its optimiser, and the average of its weights."""
+    """A player during training.
 
-    def __init__(self, name: str, player: Player, turns: Sequence[Turn]) -> None:
-        self.name, self.player, self.turns = name, player, turns
-        self.parameters = player.parameters
-        self.optimizer = player.optimizer(self.parameters, lr=player.lr)
+    Args:
+        name: its name
+        spec: what the method says of it
+        turns: its turns
+    """
+
+    def __init__(self, name: str, spec: Player, turns: Sequence[Turn]) -> None:
+        self.name, self.spec, self.turns = name, spec, turns
+        self.parameters = spec.parameters
+        self.optimizer = spec.optimizer(self.parameters, lr=spec.lr)
         if isinstance(self.optimizer, torch.optim.LBFGS):
             raise StylekitError(
-                f"The player {name!r} has LBFGS, which plays a turn several times a step: not supported yet."
+                f"The player {name!r} uses LBFGS, which evaluates a turn several times per step: not supported yet."
             )
-        self.average = [p.detach().clone() for p in self.parameters] if player.ema is not None else []
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self._averaged: list[Tensor] = [*self.parameters, *spec.buffers] if spec.ema is not None else []
+        self.average = [each.detach().clone() for each in self._averaged]
 
     def due(self, step: int) -> list[Turn]:
         """The turns to play at a step, counted from zero."""
-        if step % self.player.update_every:
+        if step % self.spec.update_every:
             return []
-        return [turn for turn in self.turns if (step // self.player.update_every) % turn.interval == 0]
+        return [turn for turn in self.turns if (step // self.spec.update_every) % turn.interval == 0]
 
-    def move(self, index: int, total: int) -> None:
-        """Updates the weights by their gradients, at a step counted from zero."""
-        if self.player.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.player.clip)
+    def update(self, index: int, progress: float) -> None:
+        """Updates the weights by their gradients.
+
+        Args:
+            index: the step, counted from zero
+            progress: how far the run is, from 0 to 1
+        """
+        if self.spec.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.spec.clip)
+        factor = self.spec.schedule(progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.player.lr * self.player.schedule(index / total)
+            group["lr"] = group["initial_lr"] * factor
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.player.ema is not None:
+        if self.spec.ema is not None:
             # Short at first, so that the initial weights are soon forgotten.
-            updates = index // self.player.update_every
-            decay = min(self.player.ema, (1 + updates) / (10 + updates))
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+            updates = index // self.spec.update_every
+            decay = min(self.spec.ema, (1 + updates) / (10 + updates))
+            torch._foreach_lerp_(self.average, [each.detach() for each in self._averaged], 1 - decay)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Puts the averaged weights and buffers in place within the block."""
+        kept = [each.detach().clone() for each in self._averaged]
+        for current, average in zip(self._averaged, self.average, strict=True):
+            current.data.copy_(average)
+        try:
+            yield
+        finally:
+            for current, own in zip(self._averaged, kept, strict=True):
+                current.data.copy_(own)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"optimizer": self.optimizer.state_dict(), "average": self.average}
 
     def restore(self, state: Mapping[str, Any], source: Path) -> None:
-        """Takes a state up again.
+        """Restores a state.
 
         Raises:
             StylekitError: it does not fit the player; ``source`` is named.
@@ -77,8 +105,6 @@ class PlayerState:
 
 
 def player_states(method: Method) -> list[PlayerState]:
-    """A player for each of a method's players, in their order."""
+    """The state of each of a method's players, in their order."""
     turns = method.turns()
-    return [
-        PlayerState(name, player, [t for t in turns if t.player == name]) for name, player in method.players().items()
-    ]
+    return [PlayerState(name, spec, [t for t in turns if t.player == name]) for name, spec in method.players().items()]

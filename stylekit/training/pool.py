@@ -14,17 +14,15 @@ class ImagePool(nn.Module):
     """Keeps earlier images and mixes them with new ones (Shrivastava et al. 2017, section 2.3).
 
     Until it is full it stores and returns each new image. From then on each new image is, with even odds, returned, or
-    stored in place of a random earlier one, which is returned instead. Contents, count and draws are buffers, so that a
-    checkpoint holds them. Several processes share one pool: each sees every image, and gets back its own share, just as
-    one process with the whole batch would. Images of another shape than before start it anew.
+    stored in place of a random earlier one, which is returned instead. A checkpoint holds contents, count and seed. Several
+    processes share one pool: each sees every image, and gets back its own share, just as one process with the whole batch
+    would. Images of another shape than before empty it.
 
     Args:
         size: images kept; 0 returns every image as it came
     """
 
     images: Tensor
-    seen: Tensor
-    seed: Tensor
 
     def __init__(self, size: int = 50) -> None:
         super().__init__()
@@ -32,8 +30,7 @@ class ImagePool(nn.Module):
             raise StylekitError(f"An image pool keeps 0 images or more, not {size}.")
         self.size = size
         self.register_buffer("images", torch.empty(0))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("seed", torch.randint(2**31, ()))
+        self.seen, self.seed = 0, int(torch.randint(2**31, ()))  # numbers, for which no GPU has to be waited
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -44,21 +41,27 @@ class ImagePool(nn.Module):
         everyone = _gather(images)
         if self.images.shape[1:] != images.shape[1:]:
             self.images = images.new_zeros((self.size, *images.shape[1:]))
-            self.seen.zero_()
-        seen = int(self.seen)
-        draws = torch.Generator().manual_seed(int(self.seed) + seen)
+            self.seen = 0
+        draws = torch.Generator().manual_seed(self.seed + self.seen)
         chosen = []
         for image in everyone:
-            if seen < self.size:
-                self.images[seen] = image
+            if self.seen < self.size:
+                self.images[self.seen] = image
             elif torch.rand((), generator=draws) > 0.5:
                 slot = int(torch.randint(self.size, (), generator=draws))
                 image, self.images[slot] = self.images[slot].clone(), image
             chosen.append(image)
-            seen += 1
-        self.seen.fill_(seen)
+            self.seen += 1
         start = _rank() * len(images)
         return torch.stack(chosen[start : start + len(images)])
+
+    def get_extra_state(self) -> Tensor:
+        """The number of images seen, and the seed."""
+        return torch.tensor([self.seen, self.seed])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restores them."""
+        self.seen, self.seed = map(int, state)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         saved = state_dict.get(f"{prefix}images")

@@ -44,7 +44,7 @@ class Display:
         self.console = Console(stderr=True, quiet=not visible, highlight=False)
         self._bar = Progress(*columns, console=self.console, disable=not visible or not self.console.is_terminal)
         self._done, self._total = done, total
-        self._told = (done, time.monotonic())
+        self._reported = (done, time.monotonic())
         self._task = self._bar.add_task("training", completed=done, total=total, losses="")
 
     def __enter__(self) -> Display:
@@ -56,25 +56,29 @@ class Display:
     ) -> None:
         self._bar.stop()
 
-    def advance(self, losses: Mapping[str, float]) -> None:
-        """One more step was made, with these loss terms by ``turn/term``."""
+    def advance(self) -> None:
+        """One more step was made."""
+        self._done += 1
+        self._bar.update(self._task, advance=1)
+
+    def show(self, losses: Mapping[str, float]) -> None:
+        """Shows the latest loss terms, by ``turn/term``, summed by turn."""
         sums: dict[str, float] = {}
         for key, value in losses.items():
             turn = key.partition("/")[0]
             sums[turn] = sums.get(turn, 0.0) + value
-        told = "  ".join(f"{turn} {value:.3f}" for turn, value in sums.items())
-        self._done += 1
+        line = "  ".join(f"{turn} {value:.3f}" for turn, value in sums.items())
+        self._bar.update(self._task, losses=line)
         if not self.console.is_terminal:
-            self._tell(told)
-        self._bar.update(self._task, advance=1, losses=told)
+            self._report(line)
 
-    def _tell(self, losses: str) -> None:
-        """Says how far the run is, if that was not said lately."""
-        (before, then), now = self._told, time.monotonic()
+    def _report(self, losses: str) -> None:
+        """Prints how far the run is, if that was not printed lately."""
+        (before, then), now = self._reported, time.monotonic()
         steps, seconds = self._done - before, now - then
         if steps >= self._total / 10 and seconds >= PATIENCE:
             self.say(f"step {self._done}/{self._total}: {losses}  {steps / seconds:.1f}/s")
-            self._told = (self._done, now)
+            self._reported = (self._done, now)
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
-from stylekit.errors import StylekitError
+from stylekit.errors import NotFinite, StylekitError
 from stylekit.inference import model_files
 from stylekit.method import Batch, Method
 from stylekit.registry import lookup, provenance
@@ -48,7 +50,7 @@ class Recorder:
         players: its players
         settings: the run's settings
         runtime: this process
-        preview: data set whose first items are shown on sample sheets
+        preview: data set whose items are shown on sample grids
         done: steps made before
         progress: show a progress bar
     """
@@ -67,6 +69,8 @@ class Recorder:
     ) -> None:
         self.run, self.name, self.method, self.players, self.settings = run, name, method, players, settings
         self.runtime, self.done, self.step, self.waited, self.images = runtime, done, done, 0.0, 0
+        self.log_every = settings.log_every or (1 if runtime.device.type == "cpu" else 20)
+        self.pending: list[tuple[int, Mapping[str, Tensor]]] = []
         self.display = Display(done, settings.steps, progress and runtime.main)
         self.callbacks = Callbacks(settings.log if runtime.main else ())
         if runtime.main:
@@ -75,10 +79,11 @@ class Recorder:
 
     def _begin(self, packages: Mapping[str, str]) -> None:
         if self.settings.resume:
+            self.run.clean()
             before = self.run.settings().steps
             if before != self.settings.steps:
                 self.display.say(
-                    f"the run was to have {before} steps: schedules are stretched to {self.settings.steps}"
+                    f"total steps changed from {before} to {self.settings.steps}; learning-rate schedules are rescaled"
                 )
             self.run.rewind(self.done)
         else:
@@ -91,8 +96,8 @@ class Recorder:
     def _preview_batch(self, dataset: Any) -> dict[str, Tensor]:
         items = SeededItems(dataset, self.settings.seed)
         count = min(PREVIEWS, len(dataset))
-        chosen = [items[index * len(dataset) // count] for index in range(count)]
-        return {key: torch.stack([item[key] for item in chosen]).to(self.runtime.device) for key in chosen[0]}
+        batch: dict[str, Tensor] = default_collate([items[index * len(dataset) // count] for index in range(count)])
+        return {key: values.to(self.runtime.device) for key, values in batch.items()}
 
     def __enter__(self) -> Recorder:
         self.started = time.perf_counter()
@@ -100,7 +105,7 @@ class Recorder:
         return self
 
     def timed(self, loader: Iterable[Batch]) -> Iterator[Batch]:
-        """The loader's batches, counting the time that is spent on waiting for them."""
+        """The loader's batches; measures the time spent waiting for them."""
         batches = iter(loader)
         while True:
             before = time.perf_counter()
@@ -108,27 +113,58 @@ class Recorder:
             self.waited += time.perf_counter() - before
             if batch is None:
                 return
-            self.images += self.runtime.world * sum(len(images) for images in batch.values())
+            self.images += self.settings.batch_size
             yield batch
 
-    def record(self, step: int, losses: Mapping[str, float], last: bool) -> None:
-        """Logs a step, counted from one, and makes the sample sheet and the checkpoint that are due."""
+    def record(self, step: int, losses: Mapping[str, Tensor], last: bool) -> None:
+        """Records a step, counted from one, and makes the sample grid and the checkpoint that are due.
+
+        Losses stay on the device until some steps have come together, so that no step waits for it.
+
+        Raises:
+            NotFinite: a term became NaN or infinite; the step and the term are named.
+        """
         self.step = step
+        self.pending.append((step, losses))
+        self.display.advance()
         sample = last or step == 1 or step % self.settings.sample_every == 0
         save = last or step % self.settings.checkpoint_every == 0
+        if sample or save or step % self.log_every == 0:
+            self._log_pending()
         if save:
             self.runtime.from_main(self.method.buffers())
         if not self.runtime.main:
             return
-        self.run.log({"step": step, **losses})
-        self.callbacks.call("step_finished", step=step, metrics=losses)
-        self.display.advance(losses)
         if sample or save:
             checkpoint.require_finite(self.method, step)
         if sample:
             self.display.say(f"step {step}: {self._sample(step)}")
         if save:
             self._save(step)
+
+    def _log_pending(self) -> None:
+        """Logs the steps since the last time; each process takes part, as losses are averaged."""
+        pending, self.pending = self.pending, []
+        values = [term for _, losses in pending for term in losses.values()]
+        read: Iterator[float] = iter(())
+        if values:
+            together = torch.stack(values)
+            self.runtime.average([together])
+            read = iter(together.tolist())
+        lines = [(step, {name: next(read) for name in losses}) for step, losses in pending]
+        bad = [
+            (step, name, value) for step, losses in lines for name, value in losses.items() if not math.isfinite(value)
+        ]
+        good = lines if not bad else [line for line in lines if line[0] < bad[0][0]]
+        if self.runtime.main:
+            self.run.log({"step": step, **losses} for step, losses in good)
+            for step, losses in good:
+                self.callbacks.call("step_finished", step=step, metrics=losses)
+            if good:
+                self.display.show(good[-1][1])
+        for step, name, value in bad:
+            turn, _, term = name.partition("/")
+            raise NotFinite(f"At step {step} the term {term!r} of the turn {turn!r} became {value}.")
 
     @torch.no_grad()
     def _sample(self, step: int) -> str:
@@ -146,16 +182,11 @@ class Recorder:
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Puts the averaged weights into the networks for the block."""
-        pairs = [pair for player in self.players for pair in zip(player.parameters, player.average, strict=False)]
-        kept = [parameter.detach().clone() for parameter, _ in pairs]
-        for parameter, average in pairs:
-            parameter.data.copy_(average)
-        try:
+        """Puts averaged weights into the networks within the block."""
+        with contextlib.ExitStack() as stack:
+            for player in self.players:
+                stack.enter_context(player.averaged())
             yield
-        finally:
-            for (parameter, _), own in zip(pairs, kept, strict=True):
-                parameter.data.copy_(own)
 
     def _save(self, step: int) -> None:
         players = {player.name: player.state() for player in self.players}
@@ -181,6 +212,10 @@ class Recorder:
         self.display.__exit__(kind, error, trace)
         if not self.runtime.main:
             return
+        if self.runtime.world == 1:
+            with contextlib.suppress(StylekitError):  # what is behind a failure is reported by itself
+                self._log_pending()
+        self.run.close()
         self.callbacks.call("run_finished", run=self.run.folder, step=self.step)
         seconds = time.perf_counter() - self.started
         whole = self.step == self.settings.steps

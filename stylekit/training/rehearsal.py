@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError, suggest
+from stylekit.inference.options import sample_options, stylize_options
 from stylekit.method import Batch, Method, Player, Turn
 
 
@@ -26,24 +27,27 @@ def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
     for key in method.batch_keys:
         if key not in batch:
             raise StylekitError(f"{kind} needs {key!r} in a batch, and the data set gives only {', '.join(batch)}.")
-    require_stylize(method)
-    _require_ships(method)
+    require_output(method)
+    _require_preview(method)
+    _require_inference_modules(method)
     batch = _Keys(kind, batch)
     before = {name: t.clone() for name, t in method.state_dict().items() if not nn.parameter.is_lazy(t)}
     made = method(batch)
     players, turns = method.players(), method.turns()
     _require_players(kind, players, turns)
-    heard: dict[str, dict[str, float]] = {}
+    losses: dict[str, dict[str, float]] = {}
     for name, player in players.items():
         played = {turn.name: turn.play(method, batch, made) for turn in turns if turn.player == name}
         _rehearse_player(method, name, player, played)
-        heard |= {
+        if not method.simultaneous:
+            _move(player)
+        losses |= {
             turn: {term: float(value.detach()) for term, value in terms.items()} for turn, terms in played.items()
         }
     method.zero_grad(set_to_none=True)
     now = method.state_dict()
     method.load_state_dict({k: v for k, v in before.items() if v.shape == now[k].shape}, strict=False)
-    return heard
+    return losses
 
 
 class _Keys(dict[str, Tensor]):
@@ -60,29 +64,42 @@ class _Keys(dict[str, Tensor]):
         )
 
 
-def require_stylize(method: Method) -> None:
-    """Refuses a method that lacks what stylises.
+def require_output(method: Method) -> None:
+    """Refuses a method that lacks what makes images.
 
     Raises:
-        StylekitError: it has no ``stylize``, and what it would be made of is not whole.
+        StylekitError: it defines neither ``stylize`` nor ``sample``, and what the former follows from is incomplete.
     """
     kind = type(method).__name__
-    parts = ("stylize", "describe", "styles", "transfer")
+    parts = ("stylize", "describe", "styles", "transfer", "sample")
     own = {name for name in parts if getattr(type(method), name) is not getattr(Method, name)}
-    if own.isdisjoint({"describe", "styles"}) and "stylize" not in own:
+    if own.isdisjoint({"describe", "styles", "stylize", "sample"}):
         raise StylekitError(
-            f"The method {kind} defines neither stylize(content, style=None) nor describe and transfer."
+            f"The method {kind} defines none of stylize(content, style=None), describe(style) and transfer(content, style, "
+            "strength), or sample(count)."
         )
     if own & {"describe", "styles"} and "transfer" not in own:
-        raise StylekitError(f"The method {kind} knows styles, and does not define transfer(content, style, strength).")
+        raise StylekitError(f"The method {kind} has styles, and does not define transfer(content, style, strength).")
 
 
-def _require_ships(method: Method) -> None:
+def _require_preview(method: Method) -> None:
+    known = {**stylize_options(method), **sample_options(method)}
+    required = [name for name, option in known.items() if option.required]
+    if required and method.players() and type(method).preview is Method.preview:
+        raise StylekitError(
+            f"The method {type(method).__name__} requires the option {required[0]!r} for each image: define preview(batch), "
+            "which makes the sample sheets of a run, or give the option a default."
+        )
+
+
+def _require_inference_modules(method: Method) -> None:
     kind = type(method).__name__
     known = {name.split(".")[0] for name in method.state_dict()} | dict(method.named_children()).keys()
     for name in method.inference_modules:
         if name not in known:
-            raise StylekitError(f"{kind} ships {name!r}, which it does not have. {suggest(name, known)}")
+            raise StylekitError(
+                f"inference_modules of {kind} names {name!r}, which it does not have. {suggest(name, known)}"
+            )
 
 
 def _require_players(kind: str, players: Mapping[str, Player], turns: Sequence[Turn]) -> None:
@@ -111,17 +128,14 @@ def _rehearse_player(method: Method, name: str, player: Player, played: Mapping[
         _require_terms(f"turn {turn!r} of {kind}", name, terms)
     scalars = [term.reshape(()) for terms in played.values() for term in terms.values()]
     try:
-        torch.stack(scalars).sum().backward(inputs=player.parameters)
+        torch.stack(scalars).sum().backward(inputs=player.parameters, retain_graph=method.simultaneous)
     except RuntimeError as error:
         if "second time" not in str(error) and "inplace operation" not in str(error):
             raise
         raise StylekitError(
-            f"The player {name!r} of {kind} learns through what forward made for another player. Make it anew in that "
-            "turn, detach() what it needs no gradient through, or let the two be one player."
+            f"The player {name!r} of {kind} backpropagates through a tensor that another player already used. Recompute it "
+            "in that turn, detach() it, merge the players, or let all move together: simultaneous = True."
         ) from error
-    with torch.no_grad():
-        for parameter in player.parameters:
-            parameter.add_(0)  # as an update would, this tells graphs that are still needed that they are out of date
     names = {parameter: path for path, parameter in method.named_parameters()}
     for parameter in player.parameters:
         if parameter.grad is None:
@@ -129,6 +143,13 @@ def _rehearse_player(method: Method, name: str, player: Player, played: Mapping[
                 f"The parameter {names.get(parameter, '?')!r} of the player {name!r} gets no gradient from any of its "
                 "turns. Use it in a loss, or leave it out of the player (requires_grad_(False))."
             )
+
+
+def _move(player: Player) -> None:
+    """As an update would, tells graphs that are still needed that the weights have changed since."""
+    with torch.no_grad():
+        for parameter in player.parameters:
+            parameter.add_(0)
 
 
 def _require_terms(turn: str, player: str, terms: object) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from stylekit.errors import StylekitError
 from stylekit.training import checkpoint
 from stylekit.training.sample_grid import grid
 from stylekit.training.settings import MAY_CHANGE, Settings, validate_settings
+
+FORMAT = 2
+"""The form of a run's folder. Runs of another form are not resumed; their models load all the same."""
 
 
 class Run:
@@ -33,6 +36,7 @@ class Run:
         self.checkpoints = folder / "checkpoints"
         self.model = folder / "model.safetensors"
         self._settings, self._metrics = folder / "run.json", folder / "metrics.jsonl"
+        self._log: IO[str] | None = None
 
     def require_new(self) -> None:
         """Refuses a folder that holds a run.
@@ -54,7 +58,7 @@ class Run:
         with explain_os_errors(self.folder):
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
-        self._write({"settings": settings.as_json(), "versions": _versions(), "sessions": []})
+        self._write({"format": FORMAT, "settings": settings.as_json(), "versions": _versions(), "sessions": []})
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -67,23 +71,34 @@ class Run:
         if not run._settings.is_file():
             raise StylekitError(f"There is no run in {folder} to go on with: it has no run.json.")
         run.settings()
-        remove_leftovers(folder)
-        remove_leftovers(run.checkpoints)
         return run
+
+    def clean(self) -> None:
+        """Removes what a killed process left half written."""
+        remove_leftovers(self.folder)
+        remove_leftovers(self.checkpoints)
 
     def settings(self) -> Settings:
         """The settings that the run has, as they were given last."""
         return validate_settings(self._read()["settings"])
 
-    def resumed_settings(self, given: Mapping[str, Any]) -> Settings:
-        """The run's settings with those given anew.
+    def resumed_settings(self, given: Mapping[str, Any], resolve: Callable[[Settings], Settings]) -> Settings:
+        """The run's settings with those that are given again.
+
+        Args:
+            given: raw values, by name
+            resolve: brings settings into the form in which a run keeps them
 
         Raises:
             StylekitError: one that belongs to the run was given with another value.
         """
         own = self.settings()
-        new = validate_settings({**own.model_dump(), **given, "resume": True, "out": self.folder})
-        changed = [name for name in given if name not in MAY_CHANGE and getattr(own, name) != getattr(new, name)]
+        base = own.model_dump()
+        if given.keys() & {"content", "style", "data"}:  # each of them alone says what the data is
+            base |= {"content": None, "style": None, "data": None}
+        new = resolve(validate_settings({**base, **given, "resume": True, "out": self.folder}))
+        names = [name for name in Settings.model_fields if name not in MAY_CHANGE]
+        changed = [name for name in names if getattr(own, name) != getattr(new, name)]
         if changed:
             before, now = own.as_json(), new.as_json()
             was = ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in changed)
@@ -120,10 +135,18 @@ class Run:
         told = self._read()
         self._write({**told, "sessions": [*told["sessions"], facts]})
 
-    def log(self, line: Mapping[str, float]) -> None:
-        """Appends a line to ``metrics.jsonl``."""
-        with explain_os_errors(self._metrics), self._metrics.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+    def log(self, lines: Iterable[Mapping[str, float]]) -> None:
+        """Appends lines to ``metrics.jsonl``, which stays open until :meth:`close`."""
+        with explain_os_errors(self._metrics):
+            self._log = self._log or self._metrics.open("a")
+            self._log.writelines(json.dumps(line) + "\n" for line in lines)
+            self._log.flush()
+
+    def close(self) -> None:
+        """Closes ``metrics.jsonl``."""
+        if self._log:
+            self._log.close()
+            self._log = None
 
     def metrics(self) -> list[dict[str, float]]:
         """The lines of ``metrics.jsonl``, up to one that a crash left incomplete or damaged."""
@@ -174,6 +197,11 @@ class Run:
             told["settings"], told["sessions"]
         except (ValueError, KeyError, TypeError) as error:
             raise StylekitError(f"{self._settings} is damaged ({error}). Restore it, or start a new run.") from None
+        if told.get("format") != FORMAT:
+            raise StylekitError(
+                f"The run in {self.folder} has format {told.get('format', 1)!r}, and this stylekit resumes format {FORMAT}. "
+                f"Start a new run with its weights: --init {shlex.quote(str(self.folder))} --out FOLDER."
+            )
         return told
 
     def _write(self, told: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import os
 import secrets
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -224,6 +225,8 @@ def _download(known: Published) -> Iterator[bytes]:
             while chunk := response.read(_CHUNK):
                 yield chunk
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise StylekitError(
             f"{known.url} was not fetched: {error}. Try again with a network, or fetch it by other means and give it with "
             f"`stylekit weights fetch {known.name} --from FILE`."

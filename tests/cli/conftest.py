@@ -1,4 +1,4 @@
-"""What the tests of the command line share: the program itself, pictures, and models."""
+"""What the tests of the command line share: the program itself, images, and models."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def stylekit_methods():
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the program said, and its exit code."""
+class Result:
+    """What the program printed, and its exit code."""
 
     code: int
     out: str
@@ -50,7 +50,7 @@ class Told:
 
     @property
     def error(self) -> str:
-        """The one paragraph of an error, which is all that the program may say then."""
+        """The paragraph of an error, which is all that the program may print then."""
         assert (self.code, self.out, self.err.count("\n")) == (2, "", 1), self
         assert self.err.startswith("Error: ")
         return self.err.removeprefix("Error: ").rstrip("\n")
@@ -59,52 +59,52 @@ class Told:
 class Program(Protocol):
     """Calls ``stylekit`` with arguments."""
 
-    def __call__(self, *arguments: object) -> Told: ...
+    def __call__(self, *arguments: object) -> Result: ...
 
 
 class Paint(Protocol):
-    """Writes a picture of random blots and returns its path."""
+    """Writes an image of random blots and returns its path."""
 
     def __call__(self, path: Path, height: int = 40, width: int = 48, seed: int = 0) -> Path: ...
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one call of the program changed in this process is not seen by the next."""
+    """What one call of the program changed in this process does not reach the next."""
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """The program, called in this process: quick."""
+    """The program, called in this process, which is fast."""
     monkeypatch.setenv("COLUMNS", "100")
 
-    def call(*arguments: object) -> Told:
+    def call(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["stylekit", *map(str, arguments)])
         capsys.readouterr()
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             with pytest.raises(SystemExit) as ended:
                 main()
-        return Told(int(ended.value.code or 0), *capsys.readouterr())
+        return Result(int(ended.value.code or 0), *capsys.readouterr())
 
     return call
 
 
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
-    """For processes: one thread, and a width for tables."""
+    """Variables for subprocesses: one thread, and a width for tables."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 
 
 @pytest.fixture(scope="session")
-def apart(environment: dict[str, str]) -> Program:
+def process(environment: dict[str, str]) -> Program:
     """The program in a process of its own."""
 
-    def call(*arguments: object) -> Told:
-        line = [sys.executable, "-m", "stylekit.cli", *map(str, arguments)]
+    def call(*arguments: object) -> Result:
+        line = [sys.executable, "-m", "stylekit", *map(str, arguments)]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-        return Told(done.returncode, done.stdout, done.stderr)
+        return Result(done.returncode, done.stdout, done.stderr)
 
     return call
 
@@ -123,7 +123,7 @@ def paint() -> Paint:
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two folders of pictures, ``a`` and ``b``. Nobody writes there."""
+    """A folder with two folders of images, ``a`` and ``b``. No test writes there."""
     root = tmp_path_factory.mktemp("folders")
     for number in range(3):
         _paint(root / "a" / f"{number}.png", seed=number)
@@ -133,7 +133,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A config file: one step of the smallest CycleGAN, into a folder of its own."""
+    """A config file: one step of a minimal CycleGAN, into a folder of its own."""
     path = tmp_path / "tiny.yaml"
     path.write_text(f"plugin: cyclegan\nsize: 32\nsteps: 1\nworkers: 0\nout: {tmp_path}/run\nset: {NETWORKS}\n")
     return path
@@ -141,7 +141,7 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, folders: Path) -> Path:
-    """A run of one step on the two folders, with averaged weights. Nobody writes there."""
+    """A run of one step on the two folders, with averaged weights. No test writes there."""
     out = tmp_path_factory.mktemp("trained") / "run"
     given = {"content": folders / "a", "style": folders / "b", "set": {**NETWORKS, "ema": 0.5, "lr": 0.01}}
     return stylekit.train("cyclegan", out=out, size=32, steps=1, workers=0, **given)
@@ -160,7 +160,7 @@ def invert(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def adain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model for any style. Nobody writes there."""
+    """An untrained model that accepts any style. No test writes there."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("adain") / "adain.safetensors"
     save_model(make("method", "adain", **lookup.find_part("method", "adain").presets["tiny"]), "adain", path)

@@ -1,4 +1,4 @@
-"""What a picture's file holds, value by value."""
+"""The pixels of an image file."""
 
 from __future__ import annotations
 

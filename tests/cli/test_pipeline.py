@@ -1,4 +1,4 @@
-"""Reading, making and writing at the same time."""
+"""The pipeline: reading, processing and writing at the same time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stylekit import StylekitError
 from stylekit.cli.pipeline import AHEAD, run_pipeline
 
 
-def test_steps_overlap_in_order_and_few_are_held_at_once() -> None:
+def test_steps_overlap_in_order_and_few_items_are_in_memory() -> None:
     read: list[int] = []
     written: list[int] = []
     most, main = 0, threading.get_ident()
@@ -48,33 +48,33 @@ def test_steps_overlap_in_order_and_few_are_held_at_once() -> None:
         if not item % 5 or not item % 7
     }
     assert sorted(written) == [item for item in range(1, 31) if item not in failed]
-    done = len(failed)  # what failed is never written, and holds nothing
+    done = len(failed)  # failed items are never written, and are not in memory
     assert most <= 2 * AHEAD + 2 + done
 
 
-def test_what_no_one_expected_fails_alone_and_ctrl_c_ends_it_at_once() -> None:
-    begun: list[int] = []
+def test_an_unexpected_error_fails_one_item_and_ctrl_c_stops_at_once() -> None:
+    started: list[int] = []
 
     def make_it(item: int, given: int, error: type[BaseException]) -> int:
-        begun.append(item)
+        started.append(item)
         if item % 2:
             raise error(f"at {item}")
         return given
 
     found = run_pipeline(range(5), lambda item: item, partial(make_it, error=KeyError), lambda item, made: None)
     assert [(item, repr(error)) for item, error in found if error] == [(1, "KeyError('at 1')"), (3, "KeyError('at 3')")]
-    begun.clear()
+    started.clear()
     with pytest.raises(KeyboardInterrupt):
         list(
             run_pipeline(
                 range(5), lambda item: item, partial(make_it, error=KeyboardInterrupt), lambda item, made: None
             )
         )
-    assert begun == [0, 1]
+    assert started == [0, 1]
 
 
-def test_several_are_made_at_once_but_for_those_that_are_made_alone() -> None:
-    """Items below 10 may go together; two of them meet at a barrier, which one alone would never pass."""
+def test_items_are_processed_together_or_alone() -> None:
+    """Items below 10 may go together; two of them meet at a barrier that one alone would never pass."""
     meeting = threading.Barrier(2, timeout=20)
     main, prepared = threading.get_ident(), set[int]()
     making, alone, written = set[int](), list[set[int]](), list[int]()
@@ -114,7 +114,7 @@ def test_several_are_made_at_once_but_for_those_that_are_made_alone() -> None:
     assert sorted(written) == sorted(set(items) - {3, 12})
 
 
-def test_few_are_held_while_several_are_made() -> None:
+def test_few_items_are_in_memory_while_several_are_processed() -> None:
     lock, held, most = threading.Lock(), 0, 0
 
     def load_it(item: int) -> int:
@@ -130,4 +130,4 @@ def test_few_are_held_while_several_are_made() -> None:
             held -= 1
 
     assert len(list(run_pipeline(range(60), load_it, lambda item, given: given, write_it, 3))) == 60
-    assert most <= 2 * AHEAD + 3 + 1  # read ahead; made, done or being written; and the one in hand
+    assert most <= 2 * AHEAD + 3 + 1  # read ahead; in the threads, finished or being written; and the current one

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import stylekit
+from stylekit.registry.entrypoints import OWN
 from tests.facts import assert_mentions
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def test_the_state_of_each_plugin_is_listed_without_importing_it(
     assert result.code == 0
     rows = {tuple(line.split()[:2]): line for line in result.out.splitlines()}
     assert rows["tulip", "tulips"].split()[2:] == ["1.0", "installed"]
-    assert rows["cyclegan", "stylekit"].split()[2:] == [stylekit.__version__, "installed"]
-    assert_mentions(rows["cyclegan", "thieves"], "1.0", "taken:", f"stylekit {stylekit.__version__}")
+    assert rows["cyclegan", OWN].split()[2:] == [stylekit.__version__, "installed"]
+    assert_mentions(rows["cyclegan", "thieves"], "1.0", "taken:", f"{OWN} {stylekit.__version__}")
     assert_mentions(rows["weed", "weeds"], "2.0", "broken:", "line 1")
     assert_mentions(rows["rose", "roses"], "outdated:", "version 0")
 
@@ -80,8 +81,8 @@ def test_load_imports_each_plugin_and_shows_its_parts_and_the_time(
         rows["weed", "weeds"], "broken:", "plugin 'weed' (weeds 1.0)", "ZeroDivisionError: division by zero"
     )
     assert_mentions(rows["thorn", "thorns"], "broken:", "SystemExit: and out")
-    assert_mentions(rows["scenes", "thieves"], "taken:", f"stylekit {stylekit.__version__}", "loss other")
-    assert rows["cyclegan", "stylekit"].startswith("loads: method cyclegan")
+    assert_mentions(rows["scenes", "thieves"], "taken:", f"{OWN} {stylekit.__version__}", "loss other")
+    assert rows["cyclegan", OWN].startswith("loads: method cyclegan")
 
 
 def test_a_name_in_the_variable_that_is_not_installed_is_reported(
@@ -142,7 +143,7 @@ def test_damaged_metadata_does_not_break_commands(tmp_path: Path, install: Insta
     (tmp_path / "site" / "weeds-1.0.dist-info" / "entry_points.txt").write_bytes(text)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
     for arguments in (["--help"], ["plugins"], ["show", "cyclegan"]):
-        line = [sys.executable, "-m", "stylekit.cli", *arguments]
+        line = [sys.executable, "-m", "stylekit", *arguments]
         process = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
         assert process.returncode == 0, process.stderr
         assert "Traceback" not in process.stderr
@@ -195,7 +196,7 @@ def test_two_hundred_plugins_take_little_time(tmp_path: Path, install: Install, 
 
     def seconds() -> float:
         before = os.times()
-        command = [sys.executable, "-m", "stylekit.cli", *arguments]
+        command = [sys.executable, "-m", "stylekit", *arguments]
         out = subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout
         after = os.times()
         assert ("tool19" if arguments == ["--help"] else "style199") in out

@@ -1,4 +1,4 @@
-"""What the program asks of its own process, seen in processes of their own."""
+"""How the program prepares its process, tested in subprocesses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 GLIBC = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallinfo2")
 
-# Blocks that are mapped one by one, as glibc counts them (hblks), while a large one is held and the process is prepared.
+# In a prepared process: the blocks that glibc maps one by one (hblks) while a large block is allocated, and whether freed
+# memory is kept.
 PROGRAM = """
 import ctypes, os, sys
 from stylekit.cli.process import prepare
@@ -34,7 +35,7 @@ print(held.hblks - before.hblks, freed.arena - before.arena > 1 << 26, os.enviro
 """
 
 
-def told(**variables: str) -> str:
+def run(**variables: str) -> str:
     environment = {
         name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GLIBC_TUNABLES")
     }
@@ -44,9 +45,9 @@ def told(**variables: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(not GLIBC, reason="counts of glibc's memory are asked for")
+@pytest.mark.skipif(not GLIBC, reason="it reads the statistics of glibc's allocator")
 def test_freed_memory_is_kept_unless_the_user_chose_otherwise() -> None:
-    assert told() == "0 True PASSIVE False"
-    assert told(GLIBC_TUNABLES="glibc.malloc.arena_max=8") == "1 False PASSIVE False"
-    assert told(MALLOC_MMAP_THRESHOLD_="65536") == "1 False PASSIVE False"
-    assert told(MALLOC_TRIM_THRESHOLD_="1000000", OMP_WAIT_POLICY="ACTIVE") == "1 False ACTIVE False"
+    assert run() == "0 True PASSIVE False"
+    assert run(GLIBC_TUNABLES="glibc.malloc.arena_max=8") == "1 False PASSIVE False"
+    assert run(MALLOC_MMAP_THRESHOLD_="65536") == "1 False PASSIVE False"
+    assert run(MALLOC_TRIM_THRESHOLD_="1000000", OMP_WAIT_POLICY="ACTIVE") == "1 False ACTIVE False"

@@ -1,4 +1,4 @@
-"""Pictures that threads stylise at the same time."""
+"""Images that several threads stylise at the same time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from stylekit.inference.model import load
 from stylekit.inference.model_files import save_model
 from stylekit_plugins.methods.descent import Descent
 from tests.cli.pixels import pixels
+from tests.facts import assert_mentions
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Paint, Program
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model of a method that threads may call at once."""
+    """An untrained model of a thread-safe method."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("descent") / "descent.safetensors"
     save_model(make("method", "descent", **Descent.presets["tiny"]), "descent", path)
@@ -39,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def photos(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of pictures, and two cores to stylise them on."""
+    """A folder of images, and two cores to stylise them on."""
     for index in range(6):
         paint(tmp_path / "photos" / f"{index}.png", 40 + index, 30, seed=index)
     paint(tmp_path / "photos" / "large.png", 90, 80, seed=9)
@@ -50,24 +52,24 @@ def photos(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, ...], str]:
-    """The thread that stylised a picture, by its sides."""
+    """The thread that stylised an image, by the image's sides."""
     seen: dict[tuple[int, ...], str] = {}
     transfer: Callable[..., Tensor] = Descent.transfer
 
-    def noted(self: Descent, content: Tensor, *rest: object) -> Tensor:
+    def recorded(self: Descent, content: Tensor, *rest: Any, **options: Any) -> Tensor:
         seen[tuple(content.shape[2:])] = threading.current_thread().name
-        return transfer(self, content, *rest)
+        return transfer(self, content, *rest, **options)
 
-    monkeypatch.setattr(Descent, "transfer", noted)
+    monkeypatch.setattr(Descent, "transfer", recorded)
     return seen
 
 
-def test_what_threads_make_is_what_is_made_one_by_one(
+def test_threads_give_what_one_thread_gives(
     program: Program, photos: Path, place: Path, model: Path, tmp_path: Path, threads: dict[tuple[int, ...], str]
 ) -> None:
     out = tmp_path / "out"
     assert program("stylize", photos, "--model", model, "--style", place / "red.png", "-o", out).code == 0
-    made_by = {size: name.split("_")[0] for size, name in threads.items() if size != (128, 128)}  # that is tried first
+    made_by = {size: name.split("_")[0] for size, name in threads.items() if size != (128, 128)}  # the probe of memory
     assert made_by.pop((90, 80)) == "MainThread"  # it is large
     assert len(made_by) == 6
     assert set(made_by.values()) == {"makers"}
@@ -78,22 +80,22 @@ def test_what_threads_make_is_what_is_made_one_by_one(
         assert np.abs(pixels(out / photo.name) - expected).max() <= 1
 
 
-def test_who_does_not_say_that_threads_may_is_called_one_at_a_time(
+def test_a_method_that_is_not_thread_safe_is_called_by_one_thread(
     program: Program, photos: Path, place: Path, model: Path, tmp_path: Path, threads: dict[tuple[int, ...], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(Descent, "thread_safe", False)
+    monkeypatch.setattr(Descent, "capabilities", replace(Descent.capabilities, thread_safe=False))
     assert program("stylize", photos, "--model", model, "--style", place / "red.png", "-o", tmp_path / "out").code == 0
     assert set(threads.values()) == {"MainThread"}
 
 
-def test_where_memory_is_short_there_is_one_at_a_time_and_none_is_refused(
+def test_with_little_memory_images_are_stylised_one_by_one_and_none_is_refused(
     program: Program, photos: Path, place: Path, model: Path, tmp_path: Path, threads: dict[tuple[int, ...], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     per_pixel = load(model, "cpu").needed_memory(1000, 1000) / 10**6
     (photos / "large.png").unlink()
-    # Two pictures of 43.5 rows take half of it. While they are made, next to nothing is left.
+    # Two images of 43.5 rows take half of it. While they are stylised, hardly anything is left.
     room = iter([int(4 * 43.5 * 30 * per_pixel)])
     monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: next(room))
     monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: int(46 * 30 * per_pixel))
@@ -103,14 +105,14 @@ def test_where_memory_is_short_there_is_one_at_a_time_and_none_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("cores", "pictures", "together"),
+    ("cores", "count", "together"),
     [(1, 9, (1, 1)), (2, 9, (2, 1)), (2, 1, (1, 2)), (4, 2, (2, 2)), (6, 9, (3, 2)), (8, 9, (4, 2)), (16, 3, (2, 6))],
 )
-def test_cores_are_shared_out(
-    cores: int, pictures: int, together: tuple[int, int], model: Path, monkeypatch: pytest.MonkeyPatch
+def test_cores_are_divided_among_threads(
+    cores: int, count: int, together: tuple[int, int], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
-    made = concurrency.Concurrency(load(model, "cpu"), None, pictures)
+    made = concurrency.Concurrency(load(model, "cpu"), count, {})
     assert (made.at_once, made.cores) == together
 
 
@@ -118,12 +120,13 @@ SLOW = """
 import time
 from pathlib import Path
 from stylekit import Method, hookimpl
+from stylekit.method import Capabilities
 
 class Slow(Method):
-    thread_safe = True
+    capabilities = Capabilities(thread_safe=True)
 
     def stylize(self, content, style=None):
-        if content.shape[-1] < 100:  # no trial
+        if content.shape[-1] < 100:  # not the probe of memory
             Path(__file__).with_name("begun").touch()
             time.sleep(20)
         return content.clone()
@@ -134,7 +137,7 @@ def stylekit_methods():
 """
 
 
-def test_a_second_ctrl_c_waits_for_nobody(paint: Paint, tmp_path: Path) -> None:
+def test_a_second_ctrl_c_does_not_wait_for_threads(paint: Paint, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     for index in range(4):
         paint(tmp_path / "in" / f"{index}.png")
@@ -149,6 +152,7 @@ def test_a_second_ctrl_c_waits_for_nobody(paint: Paint, tmp_path: Path) -> None:
     for _ in range(2):
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=10)  # of 20 that a picture takes
+    _, output = process.communicate(timeout=10)  # half of what an image takes
     assert process.returncode == 130
-    assert told == "Interrupted: 0 of 4 pictures are in out\n"
+    assert output.count("\n") == 1
+    assert_mentions(output, "interrupted", "0 of 4", "out")

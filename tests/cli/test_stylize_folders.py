@@ -1,4 +1,4 @@
-"""``stylekit stylize``: where many pictures go, which are never overwritten, and what is told of those that fail."""
+"""``stylekit stylize``: targets of many images, inputs that are never overwritten, and reports of failures."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from PIL import Image
 
 from stylekit.inference.model import Model
 from tests.cli.pixels import pixels
+from tests.facts import assert_mentions
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Paint, Program
 
 
-def test_a_folder_keeps_its_nested_places_and_other_suffixes_become_png(
+def test_nested_folders_are_kept_and_other_suffixes_become_png(
     program: Program, paint: Paint, invert: tuple[Path, Path], tmp_path: Path
 ) -> None:
     plugin, model = invert
     for name in ("one.png", "deep/er/two.jpg", "deep/three.webp", ".hidden/no.png"):
         paint(tmp_path / "in" / name)
-    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
     Image.new("RGB", (9, 9)).save(tmp_path / "four.gif")
     line = [tmp_path / "in", tmp_path / "four.gif", "--model", model, "--plugin", plugin, "-o", tmp_path / "out"]
-    told = program("stylize", *line)
-    assert (told.code, told.err) == (0, f"4 of 4 pictures are in {tmp_path}/out\n")
+    result = program("stylize", *line)
+    assert (result.code, result.err.count("\n")) == (0, 1)
+    assert_mentions(result.err, "4 of 4", tmp_path / "out")
     found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     assert found == {"one.png", "deep/er/two.jpg", "deep/three.webp", "four.png"}
 
 
-def test_equal_names_are_numbered_and_none_is_lost(
+def test_equal_names_get_numbers_and_no_image_is_lost(
     program: Program, paint: Paint, invert: tuple[Path, Path], tmp_path: Path
 ) -> None:
     plugin, model = invert
@@ -48,9 +50,7 @@ def test_equal_names_are_numbered_and_none_is_lost(
     assert turned == {pixels(path).tobytes() for path in made}
 
 
-def test_a_picture_may_be_named_twice(
-    program: Program, paint: Paint, invert: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_an_image_may_be_given_twice(program: Program, paint: Paint, invert: tuple[Path, Path], tmp_path: Path) -> None:
     plugin, model = invert
     one = paint(tmp_path / "a" / "x.png")
     line = [one, one.parent, "--model", model, "--plugin", plugin, "-o", tmp_path / "out"]
@@ -58,14 +58,16 @@ def test_a_picture_may_be_named_twice(
     assert (255 - pixels(tmp_path / "out" / "x.png") == pixels(one)).all()
 
 
-@pytest.mark.parametrize("way", ["the same", "by a relative path", "through a link", "one file", "a link to a file"])
+@pytest.mark.parametrize(
+    "spelling", ["the same", "by a relative path", "through a link", "one file", "a link to a file"]
+)
 def test_an_input_is_never_overwritten(
     program: Program,
     paint: Paint,
     invert: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    way: str,
+    spelling: str,
 ) -> None:
     plugin, model = invert
     folder = tmp_path / "in"
@@ -80,10 +82,10 @@ def test_an_input_is_never_overwritten(
         "through a link": ("link", folder),
         "one file": (one, one),
         "a link to a file": (one, "link.png"),
-    }[way]
+    }[spelling]
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
-    told = program("stylize", source, "--model", model, "--plugin", plugin, "-o", out).error
-    assert "is one of the pictures to read, and is not overwritten. Give another --out." in told
+    error = program("stylize", source, "--model", model, "--plugin", plugin, "-o", out).error
+    assert_mentions(error, "overwritten", "--out")
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
 
 
@@ -95,14 +97,14 @@ def test_no_other_input_is_overwritten_either(program: Program, place: Path, kin
     line += ["--mask", place / "mask.png"] if kind == "mask" else []
     out = place / ("mask.png" if kind == "mask" else "red.png")
     error = program(*line, "-o", out).error
-    assert error == f"{out} is one of the pictures to read, and is not overwritten. Give another --out."
+    assert_mentions(error, out, "overwritten", "--out")
     shutil.copytree(place, place / "in")
-    line[1] = place / "in"  # whose pictures of these names would go to the place of the style and of the mask
-    assert "is not overwritten" in program(*line, "-o", place).error
+    line[1] = place / "in"  # its images of these names would replace the style and the mask
+    assert_mentions(program(*line, "-o", place).error, place, "overwritten", "--out")
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_bad_picture_does_not_stop_the_others_and_is_told_at_the_end(
+def test_a_bad_image_does_not_stop_the_others_and_is_reported_at_the_end(
     program: Program, paint: Paint, trained: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "in"
@@ -112,42 +114,44 @@ def test_a_bad_picture_does_not_stop_the_others_and_is_told_at_the_end(
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     whole = paint(folder / "long.png", 200, 200).read_bytes()
     (folder / "long.png").write_bytes(whole[: len(whole) // 2])
-    told = program("stylize", folder, "--model", trained, "-o", tmp_path / "out")
-    assert told.code == 1
-    first, second, *failures = told.err.splitlines()
-    assert (first, second) == (f"2 of 5 pictures are in {tmp_path}/out", "These failed:")
-    assert [line.partition(" cannot be read: ")[0] for line in failures] == [
+    result = program("stylize", folder, "--model", trained, "-o", tmp_path / "out")
+    assert result.code == 1
+    first, _, *failures = result.err.splitlines()
+    assert_mentions(first, "2 of 5", tmp_path / "out")
+    assert [line.split(" ")[0] for line in failures] == [
         f"{folder}/{name}" for name in ("b.jpg", "gone.png", "long.png")
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
 
-def test_memory_that_is_not_there_is_told_before_it_is_tried(
+def test_an_image_too_large_for_memory_is_refused_before_it_is_stylised(
     program: Program, paint: Paint, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paint(tmp_path / "in" / "big.png", 640, 640)
     paint(tmp_path / "in" / "small.png", 40, 40)
     monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**24)
-    told = program("stylize", tmp_path / "in", "--model", trained, "-o", tmp_path / "out")
-    assert told.code == 1
-    assert f"{tmp_path}/in/big.png: 640x640 pixels need about 0." in told.err
-    assert "GiB with this model, and 0.0 GiB are free on cpu. Make the picture smaller, by a factor of" in told.err
+    line = ["--model", trained, "--device", "cpu", "-o", tmp_path / "out"]
+    result = program("stylize", tmp_path / "in", *line)
+    assert result.code == 1
+    assert_mentions(result.err.splitlines()[-1], tmp_path / "in" / "big.png", "640x640", "0.0 GiB", "cpu", "factor")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
 
 
-def test_a_folder_that_may_not_be_written_is_told_for_each(
+def test_a_folder_without_write_permission_is_reported(
     program: Program, paint: Paint, invert: tuple[Path, Path], tmp_path: Path
 ) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     plugin, model = invert
     (tmp_path / "shut").mkdir(mode=0o500)
-    told = program("stylize", paint(tmp_path / "in.png"), "--model", model, "--plugin", plugin, "-o", tmp_path / "shut")
-    assert told.code == 1
-    assert "Permission denied" in told.err
+    result = program(
+        "stylize", paint(tmp_path / "in.png"), "--model", model, "--plugin", plugin, "-o", tmp_path / "shut"
+    )
+    assert result.code == 1
+    assert "Permission denied" in result.err
 
 
-def test_an_error_that_no_one_expected_names_the_picture_and_the_place(
+def test_an_unexpected_error_names_the_image_and_the_location(
     program: Program, invert: tuple[Path, Path], tmp_path: Path
 ) -> None:
     plugin, model = invert
@@ -158,17 +162,15 @@ def test_an_error_that_no_one_expected_names_the_picture_and_the_place(
         (tmp_path / "in").mkdir(exist_ok=True)
         Image.new("RGB", (9, 9), color).save(tmp_path / "in" / f"{name}.png")
     line = ["stylize", tmp_path / "in", "--model", model, "--plugin", plugin, "-o", tmp_path / "out"]
-    told = program(*line)
-    assert (told.code, told.out) == (1, "")
-    assert told.err.splitlines() == [
-        f"2 of 3 pictures are in {tmp_path}/out",
-        "These failed:",
-        f"{tmp_path}/in/b.png: KeyError: False, in line 6 of {plugin}",
-    ]
+    result = program(*line)
+    assert (result.code, result.out) == (1, "")
+    first, _, failed = result.err.splitlines()
+    assert_mentions(first, "2 of 3", tmp_path / "out")
+    assert failed == f"{tmp_path}/in/b.png: KeyError: False, in line 6 of {plugin}"
     assert "Traceback (most recent call last)" in program(*line, "--debug").err
 
 
-def test_ctrl_c_tells_how_many_are_done_and_where(
+def test_ctrl_c_reports_the_number_of_finished_images_and_their_folder(
     program: Program, paint: Paint, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(8):
@@ -183,7 +185,48 @@ def test_ctrl_c_tells_how_many_are_done_and_where(
 
     monkeypatch.setattr(Model, "stylize_picture", interrupted)
     line = ["--model", "color-pca", "--style", place / "red.png", "-o", place / "out"]
-    told = program("stylize", place / "in", *line)
-    there = len(list((place / "out").iterdir()))
-    assert 2 <= there <= 5  # those that were being written are finished, and those that waited are not begun
-    assert (told.code, told.err) == (130, f"Interrupted: {there} of 8 pictures are in {place}/out\n")
+    result = program("stylize", place / "in", *line)
+    written = len(list((place / "out").iterdir()))
+    assert 2 <= written <= 5  # images that were being written are finished, and waiting ones are not started
+    assert (result.code, result.err.count("\n")) == (130, 1)
+    assert_mentions(result.err, "interrupted", f"{written} of 8", place / "out")
+
+
+NOISE = """
+import torch
+from stylekit import Method, hookimpl
+
+class Noise(Method):
+    def stylize(self, content, style=None):
+        return (content + 0.5 * torch.rand_like(content)).clamp(0, 1)
+
+@hookimpl
+def stylekit_methods():
+    return {"noise": Noise}
+"""
+
+
+def test_images_of_a_method_that_draws_differ_and_depend_on_the_seed_and_their_name(
+    program: Program, paint: Paint, tmp_path: Path
+) -> None:
+    (tmp_path / "noise.py").write_text(NOISE)
+    for name in ("a.png", "b.png", "deep/a.png"):
+        paint(tmp_path / "in" / name)  # three times the same image
+    line = ["--plugin", tmp_path / "noise.py", "--model", "noise"]
+    for name, seed in {"one": 0, "again": 0, "other": 1}.items():
+        assert program("stylize", tmp_path / "in", *line, "--seed", seed, "-o", tmp_path / name).code == 0
+    one, again, other = (
+        {
+            path.relative_to(tmp_path / name).as_posix(): pixels(path).tobytes()
+            for path in (tmp_path / name).rglob("*.png")
+        }
+        for name in ("one", "again", "other")
+    )
+    assert one.keys() == {"a.png", "b.png", "deep/a.png"}
+    assert one == again
+    assert len({*one.values(), *other.values()}) == 6
+    (tmp_path / "in" / "a.png").unlink()
+    assert program("stylize", tmp_path / "in", *line, "-o", tmp_path / "fewer").code == 0
+    assert pixels(tmp_path / "fewer" / "b.png").tobytes() == one["b.png"]  # whatever else is in the folder
+    assert program("stylize", tmp_path / "in" / "b.png", *line, "-o", tmp_path / "alone.png").code == 0
+    assert pixels(tmp_path / "alone.png").tobytes() == one["b.png"]

@@ -1,4 +1,4 @@
-"""Recognising the layout of a dataset folder, and the report about its images."""
+"""Recognising the layout of a dataset folder, and whether a folder is divided into splits."""
 
 from __future__ import annotations
 
@@ -7,21 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import ExifTags, Image
 
-from stylekit.datasets import layouts, survey
+from stylekit.datasets import layouts
 from stylekit.errors import StylekitError
-from tests.facts import assert_mentions, raises
-
-REAL = Path(__file__).parents[2] / "../shared/data"
-
-
-def picture(
-    path: Path, size: tuple[int, int] = (80, 100), mode: str = "RGB", shade: int = 0, **options: object
-) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", size, shade).convert(mode).save(path, **options)
-    return path
+from tests.facts import raises
 
 
 def folders(root: Path, *names: str) -> None:
@@ -73,96 +62,55 @@ def test_half_a_layout_or_a_missing_split_is_an_error(tmp_path: Path) -> None:
         layouts.find_layout(tmp_path / "four")
 
 
-def test_report_counts_every_kind(tmp_path: Path) -> None:
-    side = tmp_path / "A"
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    picture(side / "turned.jpg", (200, 100), exif=exif)
-    picture(side / "grey.png", (100, 100), "L")
-    picture(side / "deep.png", (64, 64), "I;16")
-    picture(side / "ink.tiff", (70, 90), "CMYK")
-    picture(side / "nested/palette.png", (70, 90), "P")
-    Image.new("RGBA", (70, 90), (9, 9, 9, 9)).save(side / "clear.webp")
-    picture(side / "small.bmp", (63, 90))
-    whole = picture(tmp_path / "whole.jpg", (300, 300), shade=99).read_bytes()
-    (side / "cut.jpg").write_bytes(whole[:-200])
-    (side / "text.png").write_text("text")
-    picture(tmp_path / "B/one.png")
-
-    report = survey.survey(tmp_path)
-    assert report.layout == "A + B"
-    content, style = report.sides
-    assert (content.name, content.folder, len(content.files)) == ("content", side, 9)
-    assert content.formats == {"PNG": 3, "JPEG": 1, "TIFF": 1, "WEBP": 1, "BMP": 1}
-    assert content.kinds == {
-        "RGB": 2, "grey": 1, "16-bit grey": 1, "CMYK": 1, "palette": 1, "RGB with alpha": 1
-    }  # fmt: skip
-    assert content.turned == 1
-    assert (100, 200) in content.sizes
-    assert content.lengths == (63, 90, 200)
-    assert content.aspects == (0.5, 1.0)
-    assert content.small == [side / "small.bmp"]
-    assert set(content.unreadable) == {side / "cut.jpg", side / "text.png"}
-    assert "truncated" in content.unreadable[side / "cut.jpg"]
-    assert (style.sizes, style.unreadable) == ([(80, 100)], {})
-    (problem,) = report.problems
-    assert_mentions(problem, side, 2, "unreadable")
-    assert report.advice == f"stylekit train --plugin cyclegan --data {tmp_path}"
+@pytest.mark.parametrize(
+    ("inside", "divided"),
+    [
+        ("train test", True),
+        ("train test val", True),
+        ("train valid test .cache", True),
+        ("train test .DS_Store", True),
+        ("train test cat", False),  # three classes
+        ("train test photo.png", False),
+        ("train test readme.txt", False),
+        ("val valid", False),
+        ("cat dog", False),
+        ("", False),
+    ],
+)
+def test_a_folder_is_divided_if_it_holds_nothing_but_folders_of_splits(
+    tmp_path: Path, inside: str, divided: bool
+) -> None:
+    for name in inside.split():
+        if "." in name.lstrip(".") or name == ".DS_Store":
+            (tmp_path / name).touch()
+        else:
+            (tmp_path / name).mkdir()
+    for split in layouts.SPLITS:
+        assert layouts.split_of(tmp_path, split) == (tmp_path / split if divided else tmp_path)
 
 
-def test_duplicate_files_are_found_within_and_between_the_sides(tmp_path: Path) -> None:
-    first = picture(tmp_path / "trainA/1.png", shade=1)
-    for name in ("trainA/2.png", "trainB/3.png", "testB/4.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(first.read_bytes())
-    picture(tmp_path / "trainB/other.png", shade=2)
-    picture(tmp_path / "testA/other.png", shade=3)
-    report = survey.survey(tmp_path)
-    assert [side.name for side in report.sides] == ["content", "style", "test content", "test style"]
-    assert report.duplicates == [
-        [tmp_path / name for name in ("trainA/1.png", "trainA/2.png", "trainB/3.png", "testB/4.png")]
-    ]
-    assert report.problems == []
+def test_a_divided_folder_without_the_split_is_an_error(tmp_path: Path) -> None:
+    folders(tmp_path, "one/train", "two/test", "two/val")
+    assert layouts.split_of(tmp_path / "one") == tmp_path / "one/train"
+    with raises(StylekitError, tmp_path / "one", "train", "test"):
+        layouts.split_of(tmp_path / "one", "test")
+    with raises(StylekitError, tmp_path / "two", "test, val", "train"):
+        layouts.split_of(str(tmp_path / "two"))
+    with raises(StylekitError, tmp_path / "three"):
+        layouts.split_of(tmp_path / "three")
+    (tmp_path / "file.png").touch()
+    with raises(StylekitError, tmp_path / "file.png", "folder"):
+        layouts.split_of(tmp_path / "file.png")
 
 
-def test_a_plain_folder_is_one_side(tmp_path: Path) -> None:
-    picture(tmp_path / "my pictures/train/1.png")
-    report = survey.survey(tmp_path / "my pictures")
-    assert report.layout is None
-    assert [side.name for side in report.sides] == ["pictures"]
-    assert report.problems == []
-    assert report.advice.endswith(f"--content '{tmp_path}/my pictures' --style OTHER")
-
-
-def test_two_folders_without_a_known_name_are_suggested(tmp_path: Path) -> None:
-    picture(tmp_path / "photo/1.png")
-    picture(tmp_path / "monet/1.png", shade=1)
-    report = survey.survey(tmp_path)
-    assert report.advice.endswith(f"--content {tmp_path}/monet --style {tmp_path}/photo")
-    assert report.problems == []
-
-
-def test_half_a_layout_and_empty_folders_are_problems(tmp_path: Path) -> None:
-    picture(tmp_path / "half/trainA/1.png")
-    report = survey.survey(tmp_path / "half")
-    assert report.layout is None
-    assert_mentions(report.problems[0], "trainA", "trainB")
-    folders(tmp_path, "none/A", "none/B")
-    report = survey.survey(tmp_path / "none")
-    assert len(report.problems) == 2
-    for problem, side in zip(report.problems, "AB", strict=True):
-        assert_mentions(problem, tmp_path / "none" / side)
+def test_a_side_with_a_class_called_train_serves_both_splits(tmp_path: Path) -> None:
+    folders(tmp_path, "content/train", "content/car", "style/train", "style/test")
+    for split in layouts.SPLITS:
+        layout = layouts.find_layout(tmp_path, split)
+        assert (layout.content, layout.style) == (tmp_path / "content", tmp_path / "style" / split)
+        assert layout.name == f"content + style/{split}"
 
 
 def test_torch_is_not_imported() -> None:
-    code = "import sys, stylekit.datasets.layouts; sys.exit('torch' in sys.modules)"
+    code = "import sys, stylekit.datasets.survey; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real images is not available")
-def test_real_images() -> None:
-    report = survey.survey(REAL)
-    assert report.layout == "content + style"
-    assert [len(side.files) for side in report.sides] == [40, 18]
-    assert report.problems == []
-    assert report.duplicates == []

@@ -1,4 +1,4 @@
-"""What can be asked of any method: strength, colours, masks, scales and seeds, held against computations by hand."""
+"""What a user controls with every method: strength, colours, masks, scales and seeds, compared with computations by hand."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from torch import Tensor
 
 from stylekit import Method, StylekitError, images, make
 from stylekit.inference import controls
+from stylekit.inference.clusters import cluster_styles
 from stylekit.inference.model import Model, load
-from stylekit.inference.styles import Style, cluster_styles, write_style
-from stylekit.method import Statistics
+from stylekit.inference.styles import Style, write_style
+from stylekit.method import Capabilities, Statistics
 from stylekit.registry import lookup
+from tests.facts import raises
 
 NAN = float("nan")
 
 
 class Paint(Method):
-    """The content on its way to the style's mean colour, and noise if it is asked for."""
+    """The content blended with the style's mean colour, by the strength, and noise if there is to be some."""
 
     style_modules = ()
 
@@ -62,7 +64,7 @@ def plain(red: float, green: float, blue: float, height: int = 3, width: int = 4
 RED, BLUE, CONTENT = plain(1, 0, 0), plain(0, 0, 1), noise(1, 3, 10, 12)
 
 
-def test_weights_are_shares_of_the_styles_statistics(model: Model) -> None:
+def test_weights_are_normalised_and_average_the_styles_statistics(model: Model) -> None:
     styled = model.stylize(CONTENT, [(RED, 0.7), (BLUE, 0.3)])
     torch.testing.assert_close(styled, plain(0.7, 0, 0.3, 10, 12))
     assert torch.equal(styled, model.stylize(CONTENT, [(RED, 7), (BLUE, 3)]))
@@ -70,7 +72,7 @@ def test_weights_are_shares_of_the_styles_statistics(model: Model) -> None:
     assert torch.equal(model.stylize(CONTENT, (RED, 2.0)), plain(1, 0, 0, 10, 12))  # one style with a weight
 
 
-def test_blended_statistics_are_averages_not_averaged_pictures(pca: Model) -> None:
+def test_statistics_are_averaged_and_not_images(pca: Model) -> None:
     one, two, content = noise(1, 3, 20, 20, seed=1) ** 3, 0.3 * noise(1, 3, 20, 20, seed=2), noise(1, 3, 16, 18)
     described = [pca.method.describe(each) for each in (one, two)]
     average = {name: 0.25 * described[0][name] + 0.75 * described[1][name] for name in described[0]}
@@ -78,7 +80,7 @@ def test_blended_statistics_are_averages_not_averaged_pictures(pca: Model) -> No
     torch.testing.assert_close(pca.stylize(content, [(one, 1), (two, 3)]), by_hand)
 
 
-def test_strength_goes_from_the_picture_itself_to_the_style(model: Model) -> None:
+def test_strength_goes_from_the_content_to_the_style(model: Model) -> None:
     assert torch.equal(model.stylize(CONTENT, RED, strength=0), CONTENT)
     full = model.stylize(CONTENT, RED)
     for strength in (0.25, 0.5, 1):
@@ -87,14 +89,14 @@ def test_strength_goes_from_the_picture_itself_to_the_style(model: Model) -> Non
         )
 
 
-def test_strength_has_no_jumps(pca: Model) -> None:
+def test_the_result_is_continuous_in_the_strength(pca: Model) -> None:
     styled = [pca.stylize(CONTENT, noise(1, 3, 9, 9, seed=3), strength=step / 50) for step in range(51)]
     jumps = [float((after - before).abs().max()) for before, after in pairwise(styled)]
     assert max(jumps) < 0.05
     assert torch.equal(styled[0], CONTENT)
 
 
-def test_a_little_strength_leaves_the_picture_whatever_the_method_makes_of_it() -> None:
+def test_below_a_strength_of_a_fifth_the_content_is_blended_in() -> None:
     class Black(Paint):
         def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
             return torch.zeros_like(content)
@@ -106,7 +108,7 @@ def test_a_little_strength_leaves_the_picture_whatever_the_method_makes_of_it() 
 
 
 @pytest.mark.parametrize("method", ["adain", "wct", "gatys"])
-def test_no_method_jumps_away_from_the_picture(method: str) -> None:
+def test_a_tiny_strength_hardly_changes_the_image(method: str) -> None:
     tiny = Model(make("method", method, **lookup.find_part("method", method).presets["tiny"]), method)
     content = noise(1, 3, 40, 40)
     styled = tiny.stylize(content, noise(1, 3, 40, 40, seed=1), strength=1e-4)
@@ -114,7 +116,7 @@ def test_no_method_jumps_away_from_the_picture(method: str) -> None:
 
 
 @pytest.mark.parametrize("half", [np.float32(0.5), np.float64(0.5), torch.tensor(0.5)], ids=repr)
-def test_numbers_are_those_of_any_library(model: Model, half: Any) -> None:
+def test_numbers_of_any_library_are_accepted(model: Model, half: Any) -> None:
     assert torch.equal(model.stylize(CONTENT, RED, strength=half), model.stylize(CONTENT, RED, strength=0.5))
     wanted = plain(0.5, 0, 0.5, 10, 12)
     for styles in ([(RED, half), (BLUE, half)], ([RED, half], [BLUE, half]), [[RED, half], (BLUE, 0.5)]):
@@ -131,50 +133,46 @@ def test_numbers_are_those_of_any_library(model: Model, half: Any) -> None:
      [(RED, 1.0, 2.0)], [(RED, "0.5")], b"a.png"],
     ids=lambda style: type(style).__name__,
 )  # fmt: skip
-def test_what_is_no_style_is_refused_in_a_sentence(model: Model, style: Any) -> None:
-    with pytest.raises(
-        StylekitError, match=r"^A style is a tensor .* several are a list, of pairs .* This is a \w+\.$"
-    ):
+def test_a_style_of_another_type_is_refused(model: Model, style: Any) -> None:
+    with raises(StylekitError, "style", "tensor", "(1, 3, H, W)", "(style, weight)"):
         model.stylize(CONTENT, style)
 
 
-def test_other_things_that_are_not_what_they_should_be(model: Model) -> None:
-    with pytest.raises(
-        StylekitError, match=r"An image to stylise is .* or a PIL picture, and this one is a str\. PIL\.I"
-    ):
+def test_arguments_of_another_type_are_refused(model: Model) -> None:
+    with raises(StylekitError, "(N, 3, H, W)", "PIL image", "str", "PIL.Image.open"):
         model.stylize("photo.jpg", RED)  # type: ignore[type-var]
-    with pytest.raises(StylekitError, match=r"A mask is a float tensor .* this one is a ndarray"):
+    with raises(StylekitError, "mask", "(1, 1, H, W)", "ndarray"):
         model.stylize(CONTENT, RED, mask=np.ones((10, 12)))
-    with pytest.raises(StylekitError, match=r"^A style is a float tensor .* this one is torch.float32 \(3, 4, 4\)"):
+    with raises(StylekitError, "style", "torch.float32", "(3, 4, 4)"):
         model.stylize(CONTENT, torch.ones(3, 4, 4))
-    with pytest.raises(StylekitError, match=r"There is no style ''\. Give a picture"):
+    with raises(StylekitError, "no style ''", "image"):
         model.stylize(CONTENT, "")
-    with pytest.raises(StylekitError, match=r"The strength is a number .* and not '0.5'"):
+    with raises(StylekitError, "strength", "'0.5'"):
         model.stylize(CONTENT, RED, strength="0.5")
-    with pytest.raises(StylekitError, match="The style's scale is a number above 0, and not '2'"):
+    with raises(StylekitError, "scale", "'2'"):
         model.stylize(CONTENT, RED, style_scale="2")
 
 
 @pytest.mark.parametrize("value", [NAN, float("inf")])
-def test_values_that_are_no_numbers_are_told(model: Model, value: float) -> None:
+def test_nan_and_infinity_are_refused(model: Model, value: float) -> None:
     bad = CONTENT.clone()
     bad[0, 1, 2, 3] = value
-    with pytest.raises(StylekitError, match="An image to stylise has NaN or infinity"):
+    with raises(StylekitError, "image to stylise", "NaN or infinity"):
         model.stylize(bad, RED)
-    with pytest.raises(StylekitError, match="A style has NaN or infinity"):
+    with raises(StylekitError, "style", "NaN or infinity"):
         model.stylize(CONTENT, bad)
-    with pytest.raises(StylekitError, match="The mask has NaN or infinity"):
+    with raises(StylekitError, "mask", "NaN or infinity"):
         model.stylize(CONTENT, RED, mask=bad[:, 1:2])
 
     class Broken(Paint):
         def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
             return bad
 
-    with pytest.raises(StylekitError, match="The method 'broken' made NaN or infinity of the picture"):
+    with raises(StylekitError, "method 'broken'", "NaN or infinity"):
         Model(Broken(), "broken").stylize(CONTENT, RED)
 
 
-def test_what_stays_as_it_was_keeps_the_values_of_a_finer_type(model: Model) -> None:
+def test_unchanged_pixels_keep_their_float64_values(model: Model) -> None:
     content = CONTENT.double() / 3
     assert not torch.equal(content.float().double(), content)
     assert torch.equal(model.stylize(content, RED, strength=0), content)
@@ -183,12 +181,12 @@ def test_what_stays_as_it_was_keeps_the_values_of_a_finer_type(model: Model) -> 
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, NAN, float("inf")])
-def test_other_strengths_are_refused(model: Model, strength: float) -> None:
-    with pytest.raises(StylekitError, match="The strength is a number from 0"):
+def test_a_strength_outside_of_0_to_1_is_refused(model: Model, strength: float) -> None:
+    with raises(StylekitError, "strength", 0, 1, strength):
         model.stylize(CONTENT, RED, strength=strength)
 
 
-def test_a_method_without_strength_is_mixed_with_the_picture() -> None:
+def test_a_method_without_strength_is_blended_with_the_content() -> None:
     class Invert(Method):
         def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
             return 1 - content
@@ -197,7 +195,7 @@ def test_a_method_without_strength_is_mixed_with_the_picture() -> None:
     torch.testing.assert_close(styled, 0.75 * CONTENT + 0.25 * (1 - CONTENT))
 
 
-def test_luminance_is_the_styles_and_chroma_the_contents(model: Model) -> None:
+def test_luminance_keeps_the_contents_chroma(model: Model) -> None:
     content = 0.3 + 0.4 * CONTENT  # so that nothing is clamped
     kept = model.stylize(content, plain(0.5, 0.5, 0.5), keep_color="luminance")
     yiq = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -218,8 +216,8 @@ def test_histogram_keeps_the_mean_and_the_covariance_of_the_contents_colours() -
         torch.testing.assert_close(statistic(kept), statistic(content), rtol=1e-3, atol=1e-6)
 
 
-def test_other_ways_to_keep_colours_are_refused(model: Model) -> None:
-    with pytest.raises(StylekitError, match=r"not kept by 'luminence'. Did you mean 'luminance'"):
+def test_an_unknown_way_to_keep_colours_is_refused(model: Model) -> None:
+    with raises(StylekitError, "'luminence'", "did you mean 'luminance'"):
         model.stylize(CONTENT, RED, keep_color="luminence")
 
 
@@ -230,7 +228,7 @@ def left() -> Tensor:
 
 
 @pytest.mark.parametrize("keep_color", [None, "luminance", "histogram"])
-def test_a_mask_leaves_the_rest_bit_for_bit(model: Model, keep_color: controls.KeepColor | None) -> None:
+def test_outside_a_mask_the_image_is_unchanged_bit_for_bit(model: Model, keep_color: controls.KeepColor | None) -> None:
     styled = model.stylize(CONTENT, RED, mask=left(), keep_color=keep_color)
     assert torch.equal(styled[..., 5:], CONTENT[..., 5:])
     whole = model.stylize(CONTENT, RED, keep_color=keep_color)
@@ -238,7 +236,7 @@ def test_a_mask_leaves_the_rest_bit_for_bit(model: Model, keep_color: controls.K
     assert (styled[..., :5] != CONTENT[..., :5]).any()
 
 
-def test_each_mask_has_its_style_and_one_more_fills_the_rest(model: Model) -> None:
+def test_each_mask_has_its_style_and_an_extra_style_fills_the_rest(model: Model) -> None:
     styled = model.stylize(CONTENT, [RED, BLUE], mask=[left()])
     torch.testing.assert_close(styled[..., :5], plain(1, 0, 0, 10, 5), rtol=0, atol=1e-6)
     torch.testing.assert_close(styled[..., 5:], plain(0, 0, 1, 10, 7), rtol=0, atol=1e-6)
@@ -249,12 +247,12 @@ def test_each_mask_has_its_style_and_one_more_fills_the_rest(model: Model) -> No
     assert torch.equal(styled[..., 8:], CONTENT[..., 8:])
 
 
-def test_a_grey_mask_mixes(model: Model) -> None:
+def test_a_grey_mask_blends(model: Model) -> None:
     styled = model.stylize(CONTENT, RED, mask=torch.full((1, 1, 10, 12), 0.25))
     torch.testing.assert_close(styled, 0.75 * CONTENT + 0.25 * plain(1, 0, 0, 10, 12))
 
 
-def test_masks_are_tensors_pictures_or_files(model: Model, tmp_path: Path) -> None:
+def test_a_mask_is_a_tensor_a_pil_image_or_a_file(model: Model, tmp_path: Path) -> None:
     picture = Image.fromarray((left()[0, 0].numpy() * 255).astype(np.uint8))
     picture.save(tmp_path / "mask.png")
     wanted = model.stylize(CONTENT, RED, mask=left())
@@ -263,49 +261,49 @@ def test_masks_are_tensors_pictures_or_files(model: Model, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("styles", "masks", "told"),
+    ("styles", "masks", "facts"),
     [
-        ([RED], [torch.ones(1, 1, 10, 11)], "The mask has 11x10 pixels and the picture 12x10"),
-        ([RED, BLUE], [left(), torch.ones(1, 1, 9, 12)], "Mask 2 has 12x9 pixels"),
-        ([RED], [left(), left()], "there are 2 and 1"),
-        ([RED, BLUE, RED], [left()], "there are 1 and 3"),
-        ([(RED, 0.5), (BLUE, 0.5)], [left()], "no weight"),
-        ([RED], [torch.ones(10, 12)], r"float tensor \(1, 1, H, W\)"),
-        ([RED], [torch.ones(1, 1, 10, 12, dtype=torch.bool)], r"float tensor \(1, 1, H, W\)"),
+        ([RED], [torch.ones(1, 1, 10, 11)], ("mask", "11x10", "12x10")),
+        ([RED, BLUE], [left(), torch.ones(1, 1, 9, 12)], ("mask 2", "12x9", "12x10")),
+        ([RED], [left(), left()], ("masks", "styles", 2, 1)),
+        ([RED, BLUE, RED], [left()], ("masks", "styles", 1, 3)),
+        ([(RED, 0.5), (BLUE, 0.5)], [left()], ("masks", "weight")),
+        ([RED], [torch.ones(10, 12)], ("mask", "(1, 1, H, W)", "(10, 12)")),
+        ([RED], [torch.ones(1, 1, 10, 12, dtype=torch.bool)], ("mask", "(1, 1, H, W)", "torch.bool")),
     ],
 )
-def test_masks_that_do_not_fit(model: Model, styles: list[Tensor], masks: list[Tensor], told: str) -> None:
-    with pytest.raises(StylekitError, match=told):
+def test_masks_that_do_not_fit_are_refused(
+    model: Model, styles: list[Tensor], masks: list[Tensor], facts: tuple[object, ...]
+) -> None:
+    with raises(StylekitError, *facts):
         model.stylize(CONTENT, styles, mask=masks)
 
 
-def test_style_pictures_are_made_smaller_and_scaled() -> None:
+def test_style_images_are_made_smaller_and_scaled() -> None:
     sizes = {(100, 50): 1.0, (1024, 2048): 1.0, (40, 80): 0.5, (1024, 1024): 2.0}
     fitted = [tuple(controls.fit_style(torch.zeros(1, 3, *size), scale).shape[2:]) for size, scale in sizes.items()]
     assert fitted == [(100, 50), (512, 1024), (20, 40), (1024, 1024)]
     for scale in (0.0, -1.0, NAN, float("inf")):
-        with pytest.raises(StylekitError, match="The style's scale is a number above 0"):
+        with raises(StylekitError, "scale", 0, scale):
             controls.fit_style(torch.zeros(1, 3, 40, 40), scale)
 
 
-def test_style_pictures_are_not_made_larger_than_memory(model: Model, tmp_path: Path) -> None:
+def test_style_images_are_limited_to_8_million_pixels(model: Model, tmp_path: Path) -> None:
     for scale in (73.0, 1e6, 1e308):  # 40 * 73 squared is just above 8 million
-        with pytest.raises(
-            StylekitError, match=r"^The style has 40x40 pixels, and with the style's scale .* 8,388,608"
-        ):
+        with raises(StylekitError, "40x40", f"scale {scale}", "8,388,608"):
             controls.fit_style(torch.zeros(1, 3, 40, 40), scale)
     assert controls.fit_style(torch.zeros(1, 3, 40, 40), 72.4).shape[2:] == (2896, 2896)
     images.write(tmp_path / "it.png", RED)
-    with pytest.raises(StylekitError, match=r"it\.png has 4x3 pixels, and with the style's scale 1000\.0"):
+    with raises(StylekitError, "it.png", "4x3", "scale 1000.0"):
         model.style(tmp_path / "it.png", 1000.0)
-    with pytest.raises(StylekitError, match=r"scale 1\.0 .* Choose a smaller scale, or cut it"):
+    with raises(StylekitError, f"{2**24}x1", "scale 1.0", "8,388,608"):
         model.style(torch.zeros(1, 3, 1, 2**24))
 
 
-def test_what_is_no_picture_cannot_be_scaled(model: Model) -> None:
-    with pytest.raises(StylekitError, match="cannot be scaled"):
+def test_only_style_images_can_be_scaled(model: Model) -> None:
+    with raises(StylekitError, "scale", "image"):
         model.stylize(CONTENT, model.style(RED), style_scale=2)
-    with pytest.raises(StylekitError, match="above 0"):
+    with raises(StylekitError, "scale", 0):
         model.stylize(CONTENT, model.style(RED), style_scale=0)
 
 
@@ -314,7 +312,7 @@ def test_transparent_styles_are_laid_over_white(model: Model) -> None:
     torch.testing.assert_close(model.stylize(CONTENT, picture), plain(1, 0.8, 0.8, 10, 12))
 
 
-def test_seeds_repeat() -> None:
+def test_a_seed_repeats_the_result_and_the_generators_are_restored() -> None:
     noisy = Model(Paint(noise=0.1), "paint")
     styled = [noisy.stylize(CONTENT, plain(0.5, 0.5, 0.5), seed=seed) for seed in (0, 1, 0)]
     assert torch.equal(styled[0], styled[2])
@@ -324,7 +322,7 @@ def test_seeds_repeat() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_a_style_file_of_one_picture_gives_what_the_picture_gives(tmp_path: Path) -> None:
+def test_a_style_file_of_one_image_gives_the_same_as_the_image(tmp_path: Path) -> None:
     adain = Model(make("method", "adain", **lookup.find_part("method", "adain").presets["tiny"]), "adain")
     images.write(tmp_path / "style.png", noise(1, 3, 70, 90, seed=5))
     look = adain.style(tmp_path / "style.png")
@@ -332,3 +330,41 @@ def test_a_style_file_of_one_picture_gives_what_the_picture_gives(tmp_path: Path
     by_picture, by_file = (adain.stylize(CONTENT, tmp_path / name) for name in ("style.png", "it.style"))
     assert torch.equal(by_picture, by_file)
     assert torch.equal(by_picture, adain.stylize(CONTENT, str(tmp_path / "it.style#1")))
+
+
+def test_a_method_with_its_own_result_at_a_strength_of_0_is_called_with_it() -> None:
+    class Rebuild(Paint):
+        """Something else than the content at a strength of 0, as of an autoencoder."""
+
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+            return torch.lerp(content / 2, super().transfer(content, style), strength)
+
+    class Own(Rebuild):
+        capabilities = Capabilities(zero_strength=True)
+
+    assert torch.equal(Model(Own(), "own").stylize(CONTENT, RED, strength=0), CONTENT / 2)
+    assert torch.equal(Model(Rebuild(), "rebuild").stylize(CONTENT, RED, strength=0), CONTENT)
+    for strength in (0.05, 0.1, 0.5, 1.0):  # nothing is blended in
+        wanted = torch.lerp(CONTENT / 2, plain(1, 0, 0, 10, 12), strength)
+        torch.testing.assert_close(Model(Own(), "own").stylize(CONTENT, RED, strength=strength), wanted)
+    masked = Model(Own(), "own").stylize(CONTENT, RED, strength=0, mask=left())
+    torch.testing.assert_close(masked[..., :5], CONTENT[..., :5] / 2)
+    assert torch.equal(masked[..., 5:], CONTENT[..., 5:])
+
+
+def test_a_method_with_one_style_returns_the_content_at_a_strength_of_0_whatever_it_declares() -> None:
+    class Invert(Method):
+        capabilities = Capabilities(zero_strength=True)
+
+        def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+            return 1 - content
+
+    torch.testing.assert_close(Model(Invert(), "invert").stylize(CONTENT, strength=0), CONTENT)
+
+
+def test_at_a_strength_of_0_a_method_is_not_called() -> None:
+    class Fail(Paint):
+        def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+            raise AssertionError("called")
+
+    assert torch.equal(Model(Fail(), "fail").stylize(CONTENT, RED, strength=0), CONTENT)

@@ -1,4 +1,4 @@
-"""What a picture will need: the estimate against counts by hand, and against what a process really takes."""
+"""How much memory an image will need: the estimate compared with counts by hand, and with the peak of a process."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ def needed_bytes(stylize: Callable[[Tensor], Tensor], height: int, width: int) -
 
 def test_one_convolution_by_hand() -> None:
     conv = nn.Conv2d(3, 16, 3, padding=1)
-    # The picture of 3 channels and the result of 16 are alive at once.
+    # The image of 3 channels and the result of 16 are alive at once.
     assert needed_bytes(conv, 1000, 500) == pytest.approx(MARGIN * FLOAT * (3 + 16) * 1000 * 500, rel=0.001)
 
 
-def test_what_is_freed_on_the_way_is_not_counted() -> None:
+def test_freed_tensors_are_not_counted() -> None:
     convs = nn.Sequential(*(nn.Conv2d(8 if number else 3, 8, 1) for number in range(5)))
-    # The picture is held by the caller; of the layers, two at a time are alive.
+    # The caller keeps the image; of the layers, two at a time are alive.
     assert needed_bytes(convs, 128, 128) == pytest.approx(MARGIN * FLOAT * (3 + 8 + 8) * 128**2, rel=0.001)
 
 
-def test_work_in_place_and_views_cost_nothing() -> None:
+def test_in_place_operations_and_views_cost_nothing() -> None:
     def stylize(image: Tensor) -> Tensor:
         return image.mul_(2).flip(0)[..., ::2].transpose(2, 3).view_as(image.transpose(2, 3)[:, :, ::2]).clamp_(0, 1)
 
     assert needed_bytes(stylize, 128, 128) == pytest.approx(MARGIN * FLOAT * (3 + 3) * 128**2, rel=0.001)
 
 
-def test_weights_are_not_counted_and_size_scales_it() -> None:
+def test_weights_are_not_counted_and_the_estimate_is_proportional_to_the_size() -> None:
     wide = nn.Conv2d(3, 3, 31, padding=15)
     small = needed_bytes(wide, 256, 256)
     assert small == pytest.approx(MARGIN * FLOAT * 6 * 256**2, rel=0.001)
     assert needed_bytes(wide, 512, 256) == pytest.approx(2 * small)
 
 
-def test_views_of_what_was_there_before_cost_nothing() -> None:
+def test_views_of_earlier_tensors_cost_nothing() -> None:
     weight = torch.zeros(10**5)
     with PeakBytes() as count:
         kept = [weight.detach(), weight.view(10, -1)]
@@ -56,7 +56,7 @@ def test_views_of_what_was_there_before_cost_nothing() -> None:
     assert count.peak == count.alive == FLOAT * 10**5
 
 
-def test_the_count_ends_with_the_block() -> None:
+def test_tensors_made_after_the_block_are_not_counted() -> None:
     kept = []
     with PeakBytes() as count:
         kept.append(torch.zeros(1000))
@@ -69,7 +69,7 @@ def test_the_count_ends_with_the_block() -> None:
     assert count.alive == 0
 
 
-GIVEN_BACK = """
+RELEASED = """
 import sys
 from pathlib import Path
 from stylekit.cli.process import prepare
@@ -91,14 +91,14 @@ print(kept, resident() - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory from Linux")
-def test_what_the_program_keeps_is_given_back_when_it_is_short() -> None:
-    done = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True, check=True)
+def test_memory_that_the_program_keeps_can_be_released() -> None:
+    done = subprocess.run([sys.executable, "-c", RELEASED], capture_output=True, text=True, check=True)
     kept, left = map(float, done.stdout.split())
     assert kept == pytest.approx(256, abs=20)
     assert left < 20
 
 
-def test_free_memory_is_what_this_machine_has() -> None:
+def test_free_memory_is_plausible_for_this_machine() -> None:
     assert 2**26 < free_memory(torch.device("cpu")) < 2**50
 
 
@@ -127,14 +127,14 @@ def test_memory_limits_of_containers_and_jobs(tmp_path: Path, files: Mapping[str
     assert list(_left_by_cgroups(tmp_path)) == left
 
 
-def test_the_least_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lowest_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stylekit.native.devices._left_by_cgroups", lambda: iter([7, 2**61]))
     if Path("/proc/meminfo").exists():
         assert free_memory(torch.device("cpu")) == 7
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from Linux")
-def test_the_estimate_is_within_a_factor_of_two_of_what_a_process_takes() -> None:
+def test_the_estimate_is_within_a_factor_of_two_of_a_processs_peak() -> None:
     program = """
 import torch
 from pathlib import Path

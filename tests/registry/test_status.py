@@ -1,4 +1,4 @@
-"""How an installed plugin stands is told from its metadata and its source, and nothing is imported."""
+"""The status of an installed plugin, read from its metadata and source without importing it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stylekit import hookspecs
+from stylekit import __version__, hookspecs
 from stylekit.registry import lookup
 from stylekit.registry.status import plugin_status
+from tests.facts import assert_mentions
 
 if TYPE_CHECKING:
     from tests.conftest import Install
@@ -23,53 +24,55 @@ def state(name: str, package: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "word", "facts"),
     [
-        ("", ("installed", "")),
-        (f"STYLEKIT_API = {hookspecs.API}", ("installed", "")),
-        (
-            "STYLEKIT_API: int = 99",
-            ("outdated", "was written for version 99 of the plugin contract, and this stylekit "),
-        ),
-        ("STYLEKIT_API = 0", ("outdated", "was written for version 0 of the plugin contract, and this stylekit ")),
-        ("def broken(:", ("broken", "line 2 of ")),
+        ("", "installed", []),
+        (f"STYLEKIT_API = {hookspecs.API}", "installed", []),
+        ("STYLEKIT_API: int = 99", "outdated", ["version", 99, hookspecs.API]),
+        ("STYLEKIT_API = 0", "outdated", ["version", 0, hookspecs.API]),
+        ("def broken(:", "broken", ["line 2", "sample_tulips"]),
     ],
 )
-def test_source_is_read(install: Install, source: str, told: tuple[str, str]) -> None:
+def test_the_status_is_read_from_the_source(install: Install, source: str, word: str, facts: list[object]) -> None:
     install("tulips", "tulip", LOUD + source)
-    word, reason = state("tulip", "tulips")
-    assert word == told[0]
-    assert reason.startswith(told[1])
-    assert bool(reason) == bool(told[1])
+    status, reason = state("tulip", "tulips")
+    assert status == word
+    assert_mentions(reason, *facts)
+    assert bool(reason) == bool(facts)
 
 
-def test_newer_contract_asks_for_a_newer_stylekit_and_an_older_one_for_a_newer_plugin(install: Install) -> None:
+def test_a_newer_contract_needs_a_newer_stylekit_and_an_older_one_a_newer_plugin(install: Install) -> None:
     install("tulips", "tulip", "STYLEKIT_API = 99")
     install("roses", "rose", "STYLEKIT_API = 0")
-    assert state("tulip", "tulips")[1].endswith("Update stylekit.")
-    assert state("rose", "roses")[1].endswith("Update the plugin.")
+    assert_mentions(state("tulip", "tulips")[1], "update stylekit")
+    assert_mentions(state("rose", "roses")[1], "update the plugin")
 
 
-def test_module_that_is_gone_is_told(install: Install) -> None:
+def test_a_missing_module_is_broken(install: Install) -> None:
     install("tulips", "tulip", LOUD, target=".petals")
-    assert state("tulip", "tulips") == (
-        "broken",
-        "there is no module sample_tulips.petals. Install its package anew.",
-    )
+    status, reason = state("tulip", "tulips")
+    assert status == "broken"
+    assert_mentions(reason, "module", "sample_tulips.petals", "install")
 
 
-def test_name_of_another_package_is_taken(install: Install) -> None:
+def test_a_name_of_another_package_is_taken(install: Install) -> None:
     install("tulips", "cyclegan", LOUD)
     install("roses", "flower", LOUD)
     install("daisies", "flower", LOUD)
-    word, reason = state("cyclegan", "tulips")
-    assert (word, reason[:42]) == ("taken", "its name is also that of stylekit 0.1.0")
-    assert state("cyclegan", "stylekit") == ("installed", "")
-    assert state("flower", "roses") == ("taken", "its name is also that of daisies 1.0")
+    for name, package, rival in (
+        ("cyclegan", "tulips", f"stylekit-torch {__version__}"),
+        ("flower", "roses", "daisies 1.0"),
+    ):
+        status, reason = state(name, package)
+        assert status == "taken"
+        assert_mentions(reason, rival)
+    assert state("cyclegan", "stylekit-torch") == ("installed", "")
 
 
-def test_plugin_that_the_variable_leaves_out_is_hidden(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_the_variable_excludes_is_hidden(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("tulips", "tulip", LOUD)
     monkeypatch.setenv("STYLEKIT_PLUGINS", "roses")
-    assert state("tulip", "tulips") == ("hidden", "STYLEKIT_PLUGINS does not name it")
-    assert state("cyclegan", "stylekit") == ("installed", "")
+    status, reason = state("tulip", "tulips")
+    assert status == "hidden"
+    assert_mentions(reason, "STYLEKIT_PLUGINS")
+    assert state("cyclegan", "stylekit-torch") == ("installed", "")

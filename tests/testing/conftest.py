@@ -26,7 +26,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
-    """Installs a package of several files, with one plugin and what it requires."""
+    """Installs a package of several files, with one plugin and its requirements."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
@@ -36,11 +36,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
         (site / module).mkdir()
         (site / module / "__init__.py").write_text("")
         (site / module / "parts.py").write_text(source)
-        told = site / f"{name}-1.0.dist-info"
-        told.mkdir()
+        metadata = site / f"{name}-1.0.dist-info"
+        metadata.mkdir()
         needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
-        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}")
-        (told / "entry_points.txt").write_text(f"[stylekit]\n{plugin} = {module}.parts\n" if plugin else "")
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}")
+        (metadata / "entry_points.txt").write_text(f"[stylekit]\n{plugin} = {module}.parts\n" if plugin else "")
         importlib.invalidate_caches()
 
     return install

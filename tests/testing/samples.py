@@ -1,21 +1,25 @@
-"""What the tests of the kit share: a whole plugin of each kind, and what is told of one."""
+"""Sample plugins, one of each kind, that pass every check, and helpers to examine altered ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from stylekit import StylekitError
-from stylekit.testing import catalogue, kit
-from stylekit.testing.catalogue import examine
+from stylekit.testing import kit
+from stylekit.testing.catalogue import checks_of, examine
 from stylekit.testing.kit import Subject
 from stylekit.testing.subjects import find_subjects
+from tests.facts import assert_mentions
 
 HEAD = """
 import random
+from typing import Literal
 import torch
-from torch import nn
+from torch import Tensor, nn
 from stylekit import Method, Part, Player, hookimpl, make, turn
+from stylekit.method import Capabilities
 
 """
 
@@ -23,7 +27,7 @@ METHOD = (
     HEAD
     + '''
 class Tint(Method):
-    """A tint of its own.
+    """A learned tint.
 
     Args:
         strength: how strong
@@ -56,7 +60,7 @@ STYLED = (
     HEAD
     + '''
 class Shade(Method):
-    """The style's mean colour, learnt to be seen.
+    """The style's mean colour, learned.
 
     Args:
         shade: how much of it
@@ -87,6 +91,136 @@ def stylekit_methods():
 '''
 )
 """A method that describes styles."""
+
+LEARNED = (
+    HEAD
+    + """
+class Inks(Method):
+    style_modules = ()
+
+    def __init__(self):
+        super().__init__()
+        self.inks = nn.Parameter(torch.rand(2, 3))
+
+    def players(self):
+        return {"inks": Player(self.inks)}
+
+    @turn("inks")
+    def near(self, batch, made):
+        return {"far": (self.inks - batch["style"].mean((0, 2, 3))).square().mean()}
+
+    def styles(self):
+        return {name: {"ink": ink[None]} for name, ink in zip(("dark", "light"), self.inks)}
+
+    def transfer(self, content, style, strength=1.0):
+        return content.lerp(style["ink"].clamp(0, 1)[..., None, None].expand_as(content), strength)
+
+@hookimpl
+def stylekit_methods():
+    return {"inks": Inks}
+"""
+)
+"""A method with learned styles that defines ``styles`` and ``transfer`` alone."""
+
+SAMPLER = (
+    HEAD
+    + """
+class Dots(Method):
+    batch_keys = ("content",)
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(4, 3)
+
+    def players(self):
+        return {"drawer": Player(self.net)}
+
+    @turn("drawer")
+    def near(self, batch, made):
+        images = self.sample(len(batch["content"]))
+        return {"far": (images.mean((2, 3)) - batch["content"].mean((2, 3))).square().mean()}
+
+    def sample(self, count):
+        noise = torch.randn(count, 5, 6, 4, device=self.net.weight.device, dtype=self.net.weight.dtype)
+        return self.net(noise).sigmoid().movedim(-1, 1)
+
+@hookimpl
+def stylekit_methods():
+    return {"dots": Dots}
+"""
+)
+"""A method that only draws samples."""
+
+LABELLED = (
+    HEAD
+    + '''
+class Digits(Method):
+    batch_keys = ("content", "label")
+
+    def __init__(self):
+        super().__init__()
+        self.colours = nn.Embedding(10, 3)
+
+    def players(self):
+        return {"painter": Player(self.colours)}
+
+    @turn("painter")
+    def near(self, batch, made):
+        return {"far": (self.colours(batch["label"]) - batch["content"].mean((2, 3))).square().mean()}
+
+    def example(self, count, size):
+        return {"content": torch.rand(count, 3, size, size), "label": torch.arange(count) % 10}
+
+    def sample(self, count, *, label: Literal[3, 7] = 3):
+        """Draws digits.
+
+        Args:
+            label: which digit
+        """
+        colour = self.colours.weight[label].sigmoid().view(1, 3, 1, 1)
+        return colour * torch.rand(count, 1, 8, 8, device=colour.device, dtype=colour.dtype)
+
+@hookimpl
+def stylekit_methods():
+    return {"digits": Digits}
+'''
+)
+"""A method that is trained on labels, which only its ``example`` can make up, and draws samples of one label."""
+
+SIMULTANEOUS = (
+    HEAD
+    + """
+class Duel(Method):
+    batch_keys = ("content",)
+    simultaneous = True
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.judge = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 1, 1)
+
+    def players(self):
+        return {"painter": Player(self.net), "judge": Player(self.judge)}
+
+    def forward(self, batch):
+        return self.judge(self.net(batch["content"]).sigmoid()).square().mean()
+
+    @turn("painter")
+    def near(self, batch, made):
+        return {"seen": made}
+
+    @turn("judge")
+    def far(self, batch, made):
+        return {"missed": -made}
+
+    def stylize(self, content, style=None):
+        return self.net(content).sigmoid()
+
+@hookimpl
+def stylekit_methods():
+    return {"duel": Duel}
+"""
+)
+"""A method whose two players backpropagate through one graph."""
 
 GENERATOR = (
     HEAD
@@ -122,6 +256,9 @@ class Judge(nn.Module):
     def forward(self, image):
         return self.net(image).mean((2, 3))
 
+    def features(self, image, condition=None):
+        return [self.net(image), self.net(image).relu()]
+
 @hookimpl
 def stylekit_discriminators():
     return {"mine": Judge}
@@ -148,18 +285,23 @@ def stylekit_encoders():
 ADVERSARIAL = (
     HEAD
     + """
+def mean(scores):
+    return torch.stack([each.mean() for each in ([scores] if torch.is_tensor(scores) else scores)]).mean()
+
 class Loss(nn.Module):
-    def real(self, scores):
-        return torch.stack([(1 - s).mean() for s in ([scores] if torch.is_tensor(scores) else scores)]).mean()
+    relativistic = False
 
-    def fake(self, scores):
-        return -self.real(scores)
+    def __init__(self):
+        super().__init__()
 
-    def fool(self, scores):
-        return self.real(scores)
+    def discriminator(self, real, fake):
+        return mean(fake) - mean(real)
+
+    def generator(self, fake, real=None):
+        return -mean(fake)
 
 @hookimpl
-def stylekit_losses():
+def stylekit_adversarial_losses():
     return {"mine": Loss}
 """
 )
@@ -233,15 +375,34 @@ def stylekit_datasets():
 QUIET = "from stylekit import hookimpl\n\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
 """A plugin without parts."""
 
-NET, SHOWN = "self.net = nn.Conv2d(3, 3, 1)", "return self.net(content).sigmoid()"
+NET, RETURN = "self.net = nn.Conv2d(3, 3, 1)", "return self.net(content).sigmoid()"
 """Lines of METHOD and GENERATOR, to be replaced."""
+
+TAUGHT = '''    def prepare(self, teacher: str):
+        """Trains from a teacher.
+
+        Args:
+            teacher: a run
+        """
+
+    def players'''
+"""Lines that give METHOD a ``prepare`` that needs an option, in place of their last one."""
 
 OWN = "random.SystemRandom().random()"
 """A number that no seed decides."""
 
 
+Facts = str | tuple[object, ...]
+"""What a message mentions: names, values, options."""
+
+
+def line(source: str, text: str) -> str:
+    """Where the first line with this text is, as messages say it."""
+    return f"line {next(number for number, each in enumerate(source.splitlines(), 1) if text in each)}"
+
+
 def altered(source: str, changes: Sequence[str]) -> str:
-    """A source with every first replaced by its second, each of which must be in it."""
+    """A source with every first text replaced by its second; each of the first must be in it."""
     for good, other in zip(changes[::2], changes[1::2], strict=True):
         assert good in source, f"{good!r} is not in the source"
         source = source.replace(good, other)
@@ -256,21 +417,27 @@ def part(path: Path) -> Subject:
 
 
 def faults(subject: Subject) -> dict[str, str]:
-    """What is told of each check that fails."""
+    """The message of each check that fails."""
     return {finding.check: finding.told for finding in examine(subject) if finding.fault}
 
 
-def assert_told(found: dict[str, str], told: dict[str, str]) -> None:
-    """Fails unless these checks are found to fail, and no others, each in one line with these words."""
-    assert found.keys() == told.keys(), found
-    for check, words in told.items():
-        assert words in found[check], found[check]
+def assert_faults(found: Mapping[str, str], expected: Mapping[str, Facts]) -> None:
+    """Fails unless exactly these checks fail, each with one line that mentions these facts."""
+    assert found.keys() == expected.keys(), found
+    for check, facts in expected.items():
+        assert_mentions(found[check], *(facts if isinstance(facts, tuple) else (facts,)))
         assert "\n" not in found[check], found[check]
 
 
+def assert_every_check_finds_a_fault(kinds: Iterable[str], tables: Iterable[Mapping[str, tuple[Any, ...]]]) -> None:
+    """Fails unless each check of these kinds of parts fails in a case of the tables, whose last item is what fails."""
+    shown = {check for table in tables for case in table.values() for check in case[-1]}
+    assert {check.name for kind in kinds for check in checks_of(kind)} == shown
+
+
 def fault(subject: Subject, name: str) -> str:
-    """What one check tells, if it fails."""
-    (check,) = [check for check in catalogue.CHECKS[subject.kind] if check.name == name]
+    """The message of one check if it fails; empty if it passes."""
+    (check,) = [check for check in checks_of(subject.kind) if check.name == name]
     try:
         kit.run_check(subject, check)
     except StylekitError as error:
@@ -279,10 +446,10 @@ def fault(subject: Subject, name: str) -> str:
 
 
 def untried(subject: Subject) -> list[str]:
-    """What a part would need to be tried."""
+    """What would be needed to try a part."""
     return [finding.told for finding in examine(subject) if not finding.tried]
 
 
-def seen(subject: Subject) -> str:
-    """All that is told, once each."""
-    return "; ".join(dict.fromkeys(finding.told for finding in examine(subject) if finding.told))
+def summary(subject: Subject) -> list[str]:
+    """Everything that the checks report, once each."""
+    return list(dict.fromkeys(finding.told for finding in examine(subject) if finding.told))

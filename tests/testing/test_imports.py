@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 
 from stylekit.testing.imports import private_names
 from stylekit.testing.subjects import find_subjects
+from tests.facts import assert_mentions
 from tests.testing.samples import QUIET, fault
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Write
 
 
-def test_private_names_of_stylekit_are_found(write: Write) -> None:
+def test_private_names_that_are_imported_are_found(write: Write) -> None:
     source = """
         import numpy, torch.nn
         import stylekit, stylekit.layers
         import stylekit.training.engine
         from stylekit import images, make, training
-        from stylekit.method import Batch, _Function
+        from stylekit.method import Batch, Capabilities, _Function
         from stylekit.registry.parts import make as build
         from stylekit_plugins.generators.resnet import ResNet
-        from stylekit.testing import check_method
+        from stylekit.testing import check, kit
         def late():
             from stylekit.seeding import seeded, nothing
     """
@@ -32,11 +33,12 @@ def test_private_names_of_stylekit_are_found(write: Write) -> None:
         "stylekit.training",
         "stylekit.method._Function",
         "stylekit.registry.parts.make",
+        "stylekit.testing.kit",
         "stylekit.seeding.nothing",
     ]
 
 
-def test_private_names_that_are_reached_by_dots_are_found(write: Write) -> None:
+def test_private_names_that_are_reached_by_attributes_are_found(write: Write) -> None:
     source = """
         import stylekit, stylekit.layers as layers
         import stylekit as sk
@@ -52,6 +54,6 @@ def test_private_names_that_are_reached_by_dots_are_found(write: Write) -> None:
 
 def test_a_private_name_is_a_fault_of_the_plugin(write: Write) -> None:
     (plugin,) = find_subjects(str(write(QUIET + "from stylekit.training.engine import step\n")))
-    assert "imports stylekit.training.engine.step, which may change without notice" in fault(plugin, "public names")
+    assert_mentions(fault(plugin, "public names"), "mine.py", "stylekit.training.engine.step", "__all__")
     (plugin,) = find_subjects(str(write(QUIET + "from stylekit_plugins.generators.resnet import ResNet\n")))
-    assert fault(plugin, "public names").endswith("list in __all__, and make parts by name.")
+    assert_mentions(fault(plugin, "public names"), "stylekit_plugins.generators.resnet.ResNet", "__all__", "by name")

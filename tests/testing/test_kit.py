@@ -1,4 +1,4 @@
-"""The kit as a whole: whole parts of each kind pass, and a fault is told once and leaves nothing behind."""
+"""The kit as a whole: valid parts of each kind pass, and a fault is reported once and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from stylekit import StylekitError, StylekitWarning, testing
+from stylekit.hookspecs import KINDS
 from stylekit.registry import lookup
+from stylekit.testing.catalogue import PLUGIN, checks_of
 from stylekit.testing.subjects import find_subjects
+from tests.facts import assert_mentions, raises, warns
 from tests.testing.samples import (
     ADVERSARIAL,
     DATASET,
@@ -19,53 +22,62 @@ from tests.testing.samples import (
     ENCODER,
     GENERATOR,
     IMAGE_LOSS,
+    LABELLED,
+    LEARNED,
     METHOD,
     NET,
+    SAMPLER,
+    SIMULTANEOUS,
     STYLED,
+    TAUGHT,
+    altered,
     fault,
     faults,
     part,
-    seen,
+    summary,
     untried,
 )
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Write
 
+TRAINED = ("resumes exactly", "saves and loads", "exports")
+SAMPLES = {
+    "method": (METHOD, "12 parameters", "keeps 69x57", "turns near", *TRAINED),
+    "method with styles": (STYLED, "31 parameters", "keeps 69x57", "styles of 4 numbers", "turns near", *TRAINED),
+    "method with learned styles": (LEARNED, "6 parameters", "keeps 69x57", "turns near", *TRAINED),
+    "method that draws samples": (SAMPLER, "15 parameters", "turns near", "resumes exactly", "saves and loads"),
+    "method with labels": (LABELLED, "with label", "turns near", "resumes exactly", "saves and loads"),
+    "method whose players move together": (SIMULTANEOUS, "16 parameters", "keeps 69x57", "turns near, far", *TRAINED),
+    "generator": (GENERATOR, "12 parameters", "keeps 64x64", "saves and loads", "exports"),
+    "discriminator": (DISCRIMINATOR, "98 parameters", "scores (2,)", "2 feature maps", "saves and loads", "exports"),
+    "encoder": (ENCODER, "112 parameters", "layers first", "saves and loads", "exports"),
+    "adversarial": (ADVERSARIAL, "several scales"),
+    "loss": (IMAGE_LOSS,),
+    "dataset": (DATASET, "4 items with content"),
+}
+"""A valid part of each kind that a plugin file can hold, and what is reported of it."""
 
-@pytest.mark.parametrize(
-    ("source", "told"),
-    [
-        (METHOD, "12 parameters; keeps 69x57; turns near; saves and loads; resumes exactly; exports"),
-        (
-            STYLED,
-            "31 parameters; keeps 69x57; styles of 4 numbers; turns near; saves and loads; resumes exactly; exports",
-        ),
-        (GENERATOR, "12 parameters; keeps 64x64; keeps 69x57; saves and loads; exports"),
-        (DISCRIMINATOR, "98 parameters; scores (2,); saves and loads; exports"),
-        (ENCODER, "112 parameters; layers first; saves and loads; exports"),
-        (ADVERSARIAL, "adversarial: real, fake, fool; several scales"),
-        (IMAGE_LOSS, "image loss"),
-        (DATASET, "4 items with content"),
-    ],
-    ids=[
-        "method",
-        "method with styles",
-        "generator",
-        "discriminator",
-        "encoder",
-        "adversarial loss",
-        "image loss",
-        "dataset",
-    ],
-)
-def test_a_whole_part_passes(write: Write, source: str, told: str) -> None:
+
+@pytest.mark.parametrize("case", SAMPLES.values(), ids=SAMPLES)
+def test_a_valid_part_passes(write: Write, case: tuple[str, ...]) -> None:
+    source, *facts = case
     subject = part(write(source))
     assert faults(subject) == {}
-    assert seen(subject) == told
+    assert untried(subject) == []
+    assert set(summary(subject)) >= set(facts)
 
 
-def test_a_check_leaves_no_trace(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_checks_for_every_kind_and_a_sample_of_each() -> None:
+    assert SAMPLES.keys() >= KINDS.keys() - {"model"}  # one needs a file of weights
+    for kind in [*KINDS, PLUGIN]:
+        names = [check.name for check in checks_of(kind)]
+        assert len(names) == len(set(names)) > 1
+        for check in checks_of(kind):
+            assert set(check.after) <= set(names[: names.index(check.name)])  # such as a misspelt name
+
+
+def test_checks_leave_no_traces(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(METHOD)
     folder = path.parent / "work"
     folder.mkdir()
@@ -77,37 +89,51 @@ def test_a_check_leaves_no_trace(write: Write, monkeypatch: pytest.MonkeyPatch) 
     assert list(folder.iterdir()) == []
 
 
-def test_a_part_that_must_be_given_an_option_is_not_tried_and_says_so(write: Write) -> None:
-    subject = part(write(GENERATOR.replace("width: int = 4", "width: int")))
+def test_a_part_that_needs_an_option_is_not_tried_and_says_so(write: Write) -> None:
+    subject = part(write(altered(GENERATOR, ("width: int = 4", "width: int"))))
     assert faults(subject) == {}
-    assert untried(subject) == ["needs the option 'width' (channels within)"]
-    with pytest.warns(StylekitWarning, match=r"the generator is not tried: needs the option 'width'"):
-        testing.check_generator(subject.target)
-    assert "Describe the option" in fault(part(write(GENERATOR.replace("width: int = 4", "depth: int"))), "options")
+    (message,) = untried(subject)
+    assert_mentions(message, "'width'", "channels within")
+    with warns(StylekitWarning, "generator", "'width'"):
+        testing.check("generator", subject.target)
+    assert_mentions(fault(part(write(altered(GENERATOR, ("width: int = 4", "depth: int")))), "options"), "option depth")
 
 
-def test_the_functions_of_the_kit_raise_one_line_a_fault(write: Write) -> None:
-    testing.check_method(part(write(METHOD)).target)
-    testing.check_generator(part(write(GENERATOR)).target)
-    testing.check_discriminator(part(write(DISCRIMINATOR)).target)
-    testing.check_loss(part(write(IMAGE_LOSS)).target)
-    testing.check_dataset(part(write(DATASET)).target)
-    testing.check_encoder(part(write(ENCODER)).target)
-    network = part(write(GENERATOR.replace("width: int", "width").replace(".sigmoid()", ".sigmoid().float()"))).target
-    with pytest.raises(StylekitError) as told:
-        testing.check_generator(network)
-    options, types = str(told.value).splitlines()
-    assert options.startswith("options: Give a type to the option width")
-    assert types.startswith("float64: forward gave float32 for float64.")
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"model"}))
+def test_check_passes_a_valid_part_of_each_kind(write: Write, kind: str) -> None:
+    subject = part(write(SAMPLES[kind][0]))
+    assert subject.kind == kind
+    testing.check(kind, subject.target)
 
 
-def test_a_fault_that_stops_several_checks_is_told_once(write: Write) -> None:
-    found = faults(part(write(METHOD.replace('batch["content"]', 'batch["depth"]'))))
+def test_check_raises_one_line_per_fault(write: Write) -> None:
+    changes = ("width: int", "width", ".sigmoid()", ".sigmoid().float()")
+    network = part(write(altered(GENERATOR, changes))).target
+    with pytest.raises(StylekitError) as caught:
+        testing.check("generator", network)
+    options, types = str(caught.value).splitlines()
+    assert_mentions(options, "options:", "option width")
+    assert_mentions(types, "float64:", "float32")
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with raises(StylekitError, "'lozz'", "loss"):
+        testing.check("lozz", torch.nn.Identity)
+
+
+def test_check_of_a_method_warns_of_what_it_could_not_train(write: Write) -> None:
+    method = part(write(altered(METHOD, ("    def players", TAUGHT)))).target
+    with warns(StylekitWarning, "method", "'teacher'"):
+        testing.check("method", method)
+
+
+def test_a_fault_that_stops_several_checks_is_reported_once(write: Write) -> None:
+    found = faults(part(write(altered(METHOD, ('batch["content"]', 'batch["depth"]')))))
     assert list(found) == ["rehearsal"]
 
 
-def test_a_part_that_does_not_build_is_told_as_that_alone(write: Write) -> None:
-    source = GENERATOR.replace("width: int", "width").replace(NET, "raise ValueError('too early')")
+def test_nothing_else_is_reported_of_a_part_that_cannot_be_built(write: Write) -> None:
+    source = altered(GENERATOR, ("width: int", "width", NET, "raise ValueError('too early')"))
     assert list(faults(part(write(source)))) == ["builds"]
 
 

@@ -1,4 +1,4 @@
-"""What a name means to the kit: a package is all its plugins, and an unknown name is answered."""
+"""What a name means to the kit: a package means all its plugins, and for an unknown name the nearest is suggested."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import pytest
 
 from stylekit import StylekitError
 from stylekit.testing.subjects import find_subjects
-from tests.testing.samples import GENERATOR, HEAD, IMAGE_LOSS, QUIET, faults
+from tests.facts import raises
+from tests.testing.samples import ADVERSARIAL, GENERATOR, HEAD, IMAGE_LOSS, QUIET, faults
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Package
 
 
-def test_a_package_is_all_its_plugins_and_their_parts(package: Package) -> None:
-    package("tulips", "garden", GENERATOR + IMAGE_LOSS.replace(HEAD, ""), ["stylekit>=0.1", "torch>=2.10"])
+def test_a_package_means_all_its_plugins_and_their_parts(package: Package) -> None:
+    package("tulips", "garden", GENERATOR + IMAGE_LOSS.replace(HEAD, ""), ["stylekit-torch>=0.1", "torch>=2.10"])
     for name in ("Tulips", "garden"):
         plugin, *parts = find_subjects(name)
         assert (plugin.kind, plugin.name) == ("plugin", "garden")
@@ -24,14 +25,27 @@ def test_a_package_is_all_its_plugins_and_their_parts(package: Package) -> None:
     assert faults(plugin) == {}
 
 
+def test_adversarial_losses_and_image_losses_are_parts_of_two_kinds(package: Package) -> None:
+    package(
+        "tulips", "garden", ADVERSARIAL + IMAGE_LOSS.replace(HEAD, "").replace("Loss", "Distance"), ["stylekit-torch"]
+    )
+    assert {subject.kind for subject in find_subjects("mine")} == {"adversarial", "loss"}
+    for subject in find_subjects("garden"):
+        assert faults(subject) == {}
+
+
 def test_a_package_without_plugins_says_how_to_register_one(package: Package) -> None:
-    package("tulips", "", QUIET, ["stylekit"])
-    with pytest.raises(
-        StylekitError, match=r"The package 'tulips' registers no plugin\. Name its module in pyproject\.toml"
-    ):
+    package("tulips", "", QUIET, ["stylekit-torch"])
+    with raises(StylekitError, "'tulips'", "pyproject.toml", "[project.entry-points.stylekit]"):
         find_subjects("tulips")
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(StylekitError, match=r"no plugin, no part and no package 'cyclgan'\. Did you mean 'cyclegan'\?"):
+def test_the_nearest_name_is_suggested_for_an_unknown_one() -> None:
+    with raises(StylekitError, "'cyclgan'", "did you mean 'cyclegan'"):
         find_subjects("cyclgan")
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_refused(name: str) -> None:
+    with raises(StylekitError, "plugin", ".py", "package"):
+        find_subjects(name)

@@ -1,4 +1,4 @@
-"""The image pool: what it gives back, what it keeps, and that its state is whole."""
+"""The image pool: what it returns and keeps, and that its saved state is complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stylekit import ImagePool
 
 
 def numbered(start: int, count: int = 1) -> Tensor:
-    """Images that say which one they are, from 1 on."""
+    """Images whose pixels are their number, from 1 on."""
     return torch.arange(start, start + count, dtype=torch.float32).add(1).reshape(-1, 1, 1, 1).expand(-1, 3, 2, 2)
 
 
@@ -31,14 +31,14 @@ def numbers(images: Tensor) -> list[int]:
     return [int(value) for value in images[:, 0, 0, 0]]
 
 
-def test_images_come_back_as_they_are_until_the_pool_is_full() -> None:
+def test_images_are_returned_unchanged_until_the_pool_is_full() -> None:
     pool = pool_of(5)
     for number in range(5):
         assert torch.equal(pool(numbered(number)), numbered(number))
     assert numbers(pool.images) == [1, 2, 3, 4, 5]
 
 
-def test_about_half_of_the_images_are_old_ones_from_then_on() -> None:
+def test_a_full_pool_returns_an_old_image_half_of_the_time() -> None:
     pool, old = pool_of(50), 0
     pool(numbered(0, 50))
     for number in range(50, 2050):
@@ -46,8 +46,8 @@ def test_about_half_of_the_images_are_old_ones_from_then_on() -> None:
     assert abs(old - 1000) < 4 * (2000 * 0.25) ** 0.5  # four standard deviations of a fair coin
 
 
-def test_every_image_given_was_seen_before_and_is_given_at_most_twice() -> None:
-    """Once as a new one while the pool fills, and once when it leaves the pool."""
+def test_every_returned_image_was_seen_before_and_is_returned_at_most_twice() -> None:
+    """Once while the pool fills, and once when it leaves the pool."""
     pool = pool_of(10)
     given: list[int] = []
     for step in range(200):
@@ -59,7 +59,7 @@ def test_every_image_given_was_seen_before_and_is_given_at_most_twice() -> None:
 
 
 def test_old_images_come_from_everywhere_in_the_pool() -> None:
-    """After 2000 draws, every place has been taken over by a later image about equally often."""
+    """After 2000 draws, every slot has been replaced about equally often."""
     pool = pool_of(4)
     pool(numbered(0, 4))
     changes = torch.zeros(4)
@@ -70,7 +70,7 @@ def test_old_images_come_from_everywhere_in_the_pool() -> None:
     assert (changes - 250).abs().max() < 4 * (2000 * 0.125 * 0.875) ** 0.5
 
 
-def test_batch_may_be_larger_than_the_pool() -> None:
+def test_a_batch_may_be_larger_than_the_pool() -> None:
     pool = pool_of(3)
     given = numbers(pool(numbered(0, 20)))
     assert len(given) == 20
@@ -79,7 +79,7 @@ def test_batch_may_be_larger_than_the_pool() -> None:
     assert set(given) <= set(range(1, 21))
 
 
-def test_pool_of_size_zero_gives_every_image_as_it_came() -> None:
+def test_a_pool_of_size_zero_returns_every_image_unchanged() -> None:
     pool, image = ImagePool(0), torch.rand(2, 3, 4, 4, requires_grad=True)
     for _ in range(3):
         assert torch.equal(pool(image), image)
@@ -87,7 +87,7 @@ def test_pool_of_size_zero_gives_every_image_as_it_came() -> None:
     assert pool.images.numel() == 0
 
 
-def test_no_gradient_passes_and_no_later_change_of_an_image_reaches_the_pool() -> None:
+def test_no_gradient_and_no_later_change_of_an_image_reaches_the_pool() -> None:
     pool, image = pool_of(2), torch.rand(1, 3, 4, 4, requires_grad=True)
     given = pool(image)
     assert not given.requires_grad
@@ -97,7 +97,7 @@ def test_no_gradient_passes_and_no_later_change_of_an_image_reaches_the_pool() -
     assert torch.equal(pool.images[0], before[0])
 
 
-def test_images_given_do_not_change_when_their_place_is_taken() -> None:
+def test_returned_images_do_not_change_when_they_are_replaced_in_the_pool() -> None:
     pool = pool_of(1)
     given = [pool(numbered(number)) for number in range(50)]
     assert len({number for image in given for number in numbers(image)}) > 20
@@ -106,7 +106,7 @@ def test_images_given_do_not_change_when_their_place_is_taken() -> None:
     assert all(torch.equal(image, copied) for image, copied in zip(given, kept, strict=True))
 
 
-def test_pools_draw_differently_and_the_same_for_the_same_seed() -> None:
+def test_draws_depend_on_the_seed() -> None:
     def draws(seed: int) -> list[int]:
         pool = pool_of(5, seed)
         return [number for step in range(40) for number in numbers(pool(numbered(step)))]
@@ -115,7 +115,7 @@ def test_pools_draw_differently_and_the_same_for_the_same_seed() -> None:
     assert draws(1) != draws(2)
 
 
-def test_draws_leave_the_global_random_numbers_alone() -> None:
+def test_draws_do_not_touch_the_global_random_state() -> None:
     pool = pool_of(1)
     pool(numbered(0))
     state = torch.get_rng_state()
@@ -124,13 +124,14 @@ def test_draws_leave_the_global_random_numbers_alone() -> None:
 
 
 @pytest.mark.parametrize("filled", [0, 3, 20])
-def test_pool_goes_on_exactly_from_its_saved_state_in_a_fresh_one(filled: int) -> None:
+def test_a_fresh_pool_continues_exactly_from_a_saved_state(filled: int) -> None:
     first = pool_of(5, seed=1)
     for number in range(filled):
         first(numbered(number))
     saved = copy.deepcopy(first.state_dict())
     second = pool_of(5, seed=2)
     second.load_state_dict(saved)
+    assert (second.seen, second.seed) == (filled, first.seed)
     for name, tensor in second.state_dict().items():
         assert torch.equal(tensor, saved[name]), name
     for number in range(filled, filled + 30):
@@ -138,7 +139,7 @@ def test_pool_goes_on_exactly_from_its_saved_state_in_a_fresh_one(filled: int) -
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 2), (3, 4, 6)])
-def test_saved_state_takes_the_place_of_what_a_used_pool_held(shape: tuple[int, ...]) -> None:
+def test_a_saved_state_replaces_the_images_of_a_used_pool(shape: tuple[int, ...]) -> None:
     first, second = pool_of(5, seed=1), pool_of(5, seed=2)
     first(numbered(0, 8))
     second(torch.rand(9, *shape))
@@ -146,15 +147,15 @@ def test_saved_state_takes_the_place_of_what_a_used_pool_held(shape: tuple[int, 
     assert torch.equal(first(numbered(8, 8)), second(numbered(8, 8)))
 
 
-def test_empty_state_empties_a_used_pool() -> None:
+def test_an_empty_state_empties_a_used_pool() -> None:
     used, fresh = pool_of(5), pool_of(5)
     used(numbered(0, 8))
     used.load_state_dict(fresh.state_dict())
-    assert int(used.seen) == 0
+    assert used.seen == 0
     assert torch.equal(used(numbered(0, 5)), numbered(0, 5))
 
 
-def test_restored_pool_does_not_share_memory_with_the_state() -> None:
+def test_a_restored_pool_does_not_share_memory_with_the_state() -> None:
     first, second = pool_of(5), pool_of(5)
     first(numbered(0, 5))
     second.load_state_dict(first.state_dict())
@@ -162,7 +163,7 @@ def test_restored_pool_does_not_share_memory_with_the_state() -> None:
     assert numbers(first.images) == [1, 2, 3, 4, 5]
 
 
-def test_state_loads_as_part_of_a_larger_module() -> None:
+def test_the_state_loads_as_part_of_a_larger_module() -> None:
     first, second = nn.ModuleDict({"a": pool_of(3)}), nn.ModuleDict({"a": pool_of(3)})
     first["a"](numbered(0, 3))
     second.load_state_dict(first.state_dict())
@@ -171,15 +172,15 @@ def test_state_loads_as_part_of_a_larger_module() -> None:
     assert numbers(pool.images) == [1, 2, 3]
 
 
-def test_state_of_a_pool_of_another_size_is_refused() -> None:
+def test_the_state_of_a_pool_of_another_size_is_refused() -> None:
     small, large = pool_of(3), pool_of(5)
     small(numbered(0, 3))
     with pytest.raises(RuntimeError, match="images"):
         large.load_state_dict(small.state_dict())
 
 
-def test_images_of_another_shape_start_the_pool_anew() -> None:
-    """Rather than being answered by empty pictures."""
+def test_images_of_another_shape_empty_the_pool() -> None:
+    """Otherwise it would return empty images."""
     pool = pool_of(3)
     pool(numbered(0, 10))
     larger = torch.full((8, 3, 4, 4), 0.5)
@@ -187,7 +188,7 @@ def test_images_of_another_shape_start_the_pool_anew() -> None:
     assert torch.equal(pool.images, larger[:3])
 
 
-def test_precision_of_the_images_is_kept() -> None:
+def test_the_type_of_the_images_is_kept() -> None:
     pool = pool_of(2)
     assert pool(torch.rand(6, 3, 2, 2, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
@@ -209,7 +210,7 @@ torch.distributed.destroy_process_group()
 """
 
 
-def test_two_processes_share_one_pool_like_one_process_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_share_one_pool_as_one_process_with_the_whole_batch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROCESS]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
     ranks = [

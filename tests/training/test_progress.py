@@ -1,4 +1,4 @@
-"""What is shown of a run where there is no terminal, and how warnings look."""
+"""The progress of a run without a terminal, and the form of warnings."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from stylekit.training.progress import Display
 
 
 @pytest.mark.parametrize(
-    ("total", "seconds", "told"),
+    ("total", "seconds", "reported"),
     [
         (100, 2.0, range(10, 101, 10)),  # every tenth
-        (100, 0.5, range(20, 101, 20)),  # no more often than every ten seconds
+        (100, 0.5, range(20, 101, 20)),  # not more often than every ten seconds
         (10, 60.0, range(1, 11)),
     ],
 )
-def test_without_a_terminal_lines_take_the_place_of_the_bar(
+def test_without_a_terminal_lines_replace_the_bar(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     total: int,
     seconds: float,
-    told: range,
+    reported: range,
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with Display(0, total, visible=True) as display:
         for _ in range(total):
             clock[0] += seconds
-            display.advance({"judge/real": 0.25, "judge/fake": 0.5, "translate/cycle": 1.0})
+            display.advance()
+            display.show({"judge/real": 0.25, "judge/fake": 0.5, "translate/cycle": 1.0})
     lines = capsys.readouterr().err.splitlines()
     rate = f"{1 / seconds:.1f}"
-    assert lines == [f"step {step}/{total}: judge 0.750  translate 1.000  {rate}/s" for step in told]
+    assert lines == [f"step {step}/{total}: judge 0.750  translate 1.000  {rate}/s" for step in reported]
 
 
-def test_a_resumed_run_counts_on_and_one_without_progress_says_nothing(
+def test_a_resumed_run_counts_on_and_one_without_progress_prints_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
@@ -47,12 +48,13 @@ def test_a_resumed_run_counts_on_and_one_without_progress_says_nothing(
     shown, silent = Display(90, 100, visible=True), Display(90, 100, visible=False)
     for _ in range(10):
         clock[0] += 4
-        shown.advance({"judge/real": 1.0})
-        silent.advance({"judge/real": 1.0})
+        for display in (shown, silent):
+            display.advance()
+            display.show({"judge/real": 1.0})
     assert capsys.readouterr().err == "step 100/100: judge 1.000  0.2/s\n"
 
 
-def test_warnings_are_one_line_each_once_in_other_processes_too(
+def test_each_warning_is_one_line_and_is_printed_once_in_other_processes_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for show in (PlainWarnings(), pickle.loads(pickle.dumps(PlainWarnings()))):
@@ -62,3 +64,18 @@ def test_warnings_are_one_line_each_once_in_other_processes_too(
             for _ in range(2):
                 warnings.warn("[one] is left out", StylekitWarning, stacklevel=1)
         assert capsys.readouterr().err == "Warning: [one] is left out\n"
+
+
+def test_losses_that_come_in_batches_are_reported_with_the_steps_made(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the losses of several steps are read at once."""
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with Display(0, 60, visible=True) as display:
+        for step in range(1, 61):
+            clock[0] += 1
+            display.advance()
+            if step % 20 == 0:
+                display.show({"fit/square": float(step)})
+    assert capsys.readouterr().err.splitlines() == [f"step {step}/60: fit {step}.000  1.0/s" for step in (20, 40, 60)]

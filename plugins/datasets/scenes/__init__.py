@@ -72,6 +72,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
         content: The manner of the content, one of ``MANNERS``.
         style: The manner of the style, one of ``MANNERS``.
         length: How many items there are.
+        paired: In the split "train", too, the style is the truth for the content.
     """
 
     item_keys = ("content", "style")
@@ -84,13 +85,14 @@ class Scenes(Dataset[dict[str, Tensor]]):
         content: str = "photo",
         style: str = "strokes",
         length: int = 1000,
+        paired: bool = False,
     ) -> None:
         _check(size, content, style)
         if split not in SPLITS:
             raise StylekitError(f"Scenes have no split {split!r}. {suggest(split, SPLITS)}")
         self.size, self.seed, self.length = size, seed, length
         self.manners = (content, style)
-        self.streams = ("test", "test") if split == "test" else ("content", "style")
+        self.streams = ("test", "test") if split == "test" else ("content", "content" if paired else "style")
         self._keeps = 2 * length * 3 * size**2 <= KEPT_BYTES
         self._drawn: dict[tuple[int, str], Tensor] = {}
 

@@ -227,7 +227,7 @@ def test_truncated_files_are_skipped_with_one_warning(content: Path, style: Path
     with warns(StylekitWarning, 2, content / "001.jpg", content / "004.png") as caught:
         folders = Folders(content, style, size=8)
     assert len(caught) == 1
-    assert [file.name for file in folders.content] == ["001.png", "002.png", "005.png"]
+    assert [file.name for file in folders.content.files] == ["001.png", "002.png", "005.png"]
 
 
 def test_a_damaged_file_is_replaced_by_the_next_with_one_warning(content: Path, style: Path) -> None:

@@ -91,6 +91,26 @@ def test_the_test_split_equals_render() -> None:
     assert torch.equal(item["style"], render(5, "dots", 48, 2))
 
 
+def test_paired_training_items_show_the_same_scene_in_both_manners() -> None:
+    """The style is the truth for the content, and the scenes are those of unpaired training."""
+    paired, unpaired = (Scenes(size=48, seed=2, style="dots", length=8, paired=paired) for paired in (True, False))
+    for index in range(8):
+        item = paired[index]
+        assert torch.equal(item["content"], render(index, "photo", 48, 2, stream="content"))
+        assert torch.equal(item["style"], render(index, "dots", 48, 2, stream="content"))
+        assert torch.equal(item["content"], unpaired[index]["content"])
+        assert not torch.equal(item["style"], unpaired[index]["style"])
+
+
+def test_pairs_are_not_those_of_the_test_split() -> None:
+    train, test = (Scenes(split=split, paired=True, length=4) for split in ("train", "test"))
+    unpaired = Scenes(split="test", length=4)
+    for index in range(4):
+        for key in Scenes.item_keys:
+            assert torch.equal(test[index][key], unpaired[index][key])
+            assert all(psnr(train[index][key], test[other][key]) < 25 for other in range(4))
+
+
 def test_every_kind_occurs(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 

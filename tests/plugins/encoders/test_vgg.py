@@ -145,7 +145,7 @@ def test_random_weights_are_reproducible_and_keep_the_scale_of_features() -> Non
 @ENCODERS
 def test_conformance(encoder: type[VGG]) -> None:
     build: Callable[..., nn.Module] = encoder
-    testing.check_encoder(partial(build, layers=("relu1_2", "relu2_1"), weights="random"))
+    testing.check("encoder", partial(build, layers=("relu1_2", "relu2_1"), weights="random"))
 
 
 @ENCODERS

@@ -1,8 +1,10 @@
-"""Adversarial losses against values worked out by hand."""
+"""Adversarial losses against values computed by hand."""
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
@@ -10,89 +12,144 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylekit_plugins.losses.adversarial import LSGAN, Hinge, NonSaturating, stylekit_losses
+from stylekit import make, testing
+from stylekit_plugins.losses import adversarial
+from stylekit_plugins.losses.adversarial import LSGAN, Hinge, NonSaturating, stylekit_adversarial_losses
 
 SCORES = torch.tensor([[0.5, -2.0], [3.0, 1.0]], dtype=torch.float64)
+FAR = 1e6
+"""A score so far on the right side that its part of the logistic and the hinge loss is zero."""
 Loss: TypeAlias = LSGAN | NonSaturating | Hinge
 LOSSES: list[Loss] = [LSGAN(), NonSaturating(), Hinge()]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
-every_verb = pytest.mark.parametrize("verb", ["real", "fake", "fool"])
+every_side = pytest.mark.parametrize("side", ["real", "fake", "generator"])
 
 
 def softplus(x: float) -> float:
     return math.log1p(math.exp(x))
 
 
+def play(loss: Loss, side: str) -> Callable[[Tensor | list[Tensor] | tuple[Tensor, ...]], Tensor]:
+    """The loss as a function of the scores of one kind: for the discriminator, the other kind contributes nothing."""
+    if side == "generator":
+        return loss.generator
+    ideal_real, ideal_fake = (1.0, 0.0) if isinstance(loss, LSGAN) else (FAR, -FAR)
+    if side == "real":
+        return lambda scores: loss.discriminator(scores, torch.tensor([ideal_fake]).double())
+    return lambda scores: loss.discriminator(torch.tensor([ideal_real]).double(), scores)
+
+
 @pytest.mark.parametrize(
-    ("loss", "verb", "value"),
+    ("loss", "side", "value"),
     [
         (LSGAN(), "real", (0.25 + 9 + 4 + 0) / 4),
         (LSGAN(), "fake", (0.25 + 4 + 9 + 1) / 4),
-        (LSGAN(), "fool", (0.25 + 9 + 4 + 0) / 4),
+        (LSGAN(), "generator", (0.25 + 9 + 4 + 0) / 4),
         (NonSaturating(), "real", (softplus(-0.5) + softplus(2) + softplus(-3) + softplus(-1)) / 4),
         (NonSaturating(), "fake", (softplus(0.5) + softplus(-2) + softplus(3) + softplus(1)) / 4),
-        (NonSaturating(), "fool", (softplus(-0.5) + softplus(2) + softplus(-3) + softplus(-1)) / 4),
+        (NonSaturating(), "generator", (softplus(-0.5) + softplus(2) + softplus(-3) + softplus(-1)) / 4),
         (Hinge(), "real", (0.5 + 3 + 0 + 0) / 4),
         (Hinge(), "fake", (1.5 + 0 + 4 + 2) / 4),
-        (Hinge(), "fool", -(0.5 - 2 + 3 + 1) / 4),
+        (Hinge(), "generator", -(0.5 - 2 + 3 + 1) / 4),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else str(value),
 )
-def test_values_by_hand(loss: Loss, verb: str, value: float) -> None:
-    assert float(getattr(loss, verb)(SCORES)) == pytest.approx(value, rel=1e-12)
+def test_each_side_by_hand(loss: Loss, side: str, value: float) -> None:
+    assert play(loss, side)(SCORES).item() == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "value"),
+    [
+        (LSGAN(), (0.25 + 9) / 2 + (0.0625 + 16 + 1) / 3),
+        (NonSaturating(), (softplus(-0.5) + softplus(2)) / 2 + (softplus(0.25) + softplus(-4) + softplus(1)) / 3),
+        (Hinge(), (0.5 + 3) / 2 + (1.25 + 0 + 2) / 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else "",
+)
+def test_the_discriminators_loss_is_the_sum_of_the_means_of_real_and_fake_scores(loss: Loss, value: float) -> None:
+    """There may be another number of real scores than of fake ones."""
+    real, fake = torch.tensor([0.5, -2.0]).double(), torch.tensor([0.25, -4.0, 1.0]).double()
+    assert loss.discriminator(real, fake).item() == pytest.approx(value, rel=1e-12)
 
 
 def test_logistic_loss_is_cross_entropy_with_labels_one_and_zero() -> None:
-    scores = torch.randn(3, 1, 5, 5, dtype=torch.float64)
-    ones, zeros = torch.ones_like(scores), torch.zeros_like(scores)
-    assert torch.allclose(NonSaturating().real(scores), F.binary_cross_entropy_with_logits(scores, ones))
-    assert torch.allclose(NonSaturating().fake(scores), F.binary_cross_entropy_with_logits(scores, zeros))
+    real, fake = torch.randn(2, 3, 1, 5, 5, dtype=torch.float64)
+    ones, zeros = torch.ones_like(real), torch.zeros_like(fake)
+    cross_entropy = F.binary_cross_entropy_with_logits
+    expected = cross_entropy(real, ones) + cross_entropy(fake, zeros)
+    torch.testing.assert_close(NonSaturating().discriminator(real, fake), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(NonSaturating().generator(fake), cross_entropy(fake, ones), rtol=1e-12, atol=0)
 
 
 @every_loss
-@every_verb
-def test_every_scale_weighs_the_same_however_many_scores_it_has(loss: Loss, verb: str) -> None:
-    large, small = torch.randn(2, 1, 8, 8), torch.randn(2, 1, 2, 2)
-    play = getattr(loss, verb)
-    assert torch.allclose(play([large, small]), (play(large) + play(small)) / 2)
-    assert torch.allclose(play((large, small, small)), (play(large) + 2 * play(small)) / 3)
+@every_side
+def test_every_scale_has_the_same_weight_whatever_its_number_of_scores(loss: Loss, side: str) -> None:
+    large, small = torch.randn(2, 1, 8, 8).double(), torch.randn(2, 1, 2, 2).double()
+    of = play(loss, side)
+    assert torch.allclose(of([large, small]), (of(large) + of(small)) / 2, rtol=1e-12)
+    assert torch.allclose(of((large, small, small)), (of(large) + 2 * of(small)) / 3, rtol=1e-12)
 
 
-def gradient(loss: Loss, verb: str, scores: Tensor) -> Tensor:
+@every_loss
+def test_the_discriminator_accepts_lists_of_scores_on_both_sides(loss: Loss) -> None:
+    real, fake = ([torch.randn(2, 1, side, side).double() for side in (8, 4, 2)] for _ in range(2))
+    expected = sum(loss.discriminator(*pair) for pair in zip(real, fake, strict=True)) / 3
+    assert loss.discriminator(real, fake).item() == pytest.approx(float(expected), rel=1e-12)
+
+
+@every_loss
+def test_no_loss_is_relativistic_and_the_generators_ignores_real_scores(loss: Loss) -> None:
+    assert loss.relativistic is False
+    fake, real = torch.randn(2, 2, 1, 3, 3)
+    assert torch.equal(loss.generator(fake, real), loss.generator(fake))
+    assert inspect.signature(loss.generator).parameters["real"].default is None
+
+
+def gradient(loss: Loss, side: str, scores: Tensor) -> Tensor:
     scores = scores.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(getattr(loss, verb)(scores), scores)
-    return slope
+    (derivative,) = torch.autograd.grad(play(loss, side)(scores), scores)
+    return derivative
 
 
 @every_loss
-@pytest.mark.parametrize(("verb", "sign"), [("real", -1), ("fake", 1), ("fool", -1)])
-def test_gradients_push_real_and_fooling_scores_up_and_fake_ones_down(loss: Loss, verb: str, sign: int) -> None:
+@pytest.mark.parametrize(("side", "sign"), [("real", -1), ("fake", 1), ("generator", -1)])
+def test_gradients_push_real_scores_up_fake_ones_down_and_for_the_generator_up(
+    loss: Loss, side: str, sign: int
+) -> None:
     undecided = torch.full((2, 1, 3, 3), 0.5)
-    assert (gradient(loss, verb, undecided) * sign > 0).all()
+    assert (gradient(loss, side, undecided) * sign > 0).all()
 
 
 @every_loss
-@every_verb
+@every_side
+def test_gradients_match_finite_differences(loss: Loss, side: str) -> None:
+    scores = torch.tensor([0.5, -2.0, 3.0, 0.25], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(play(loss, side), scores)
+
+
+@every_loss
+@every_side
 @pytest.mark.parametrize("size", [1e4, -1e4])
-def test_extreme_scores_keep_value_and_gradient_finite(loss: Loss, verb: str, size: float) -> None:
+def test_extreme_scores_keep_value_and_gradient_finite(loss: Loss, side: str, size: float) -> None:
     scores = torch.full((1, 1, 2, 2), size)
-    assert torch.isfinite(getattr(loss, verb)(scores))
-    assert torch.isfinite(gradient(loss, verb, scores)).all()
+    assert torch.isfinite(play(loss, side)(scores))
+    assert torch.isfinite(gradient(loss, side, scores)).all()
 
 
-def test_generator_still_learns_when_the_logistic_discriminator_is_sure() -> None:
-    sure = torch.full((1, 1, 1, 1), -1e4)
-    assert float(gradient(NonSaturating(), "fool", sure)) == pytest.approx(-1)
+def test_the_generator_still_learns_when_the_logistic_discriminator_is_certain() -> None:
+    certain = torch.full((1, 1, 1, 1), -1e4)
+    assert float(gradient(NonSaturating(), "generator", certain)) == pytest.approx(-1)
 
 
-def test_hinge_leaves_alone_what_lies_beyond_the_margin_but_always_moves_the_generator() -> None:
+def test_hinge_ignores_scores_beyond_the_margin_but_always_moves_the_generator() -> None:
     beyond = torch.tensor([1.5])
     assert float(gradient(Hinge(), "real", beyond)) == 0
     assert float(gradient(Hinge(), "fake", -beyond)) == 0
-    assert float(gradient(Hinge(), "fool", beyond)) == -1
+    assert float(gradient(Hinge(), "generator", beyond)) == -1
 
 
-def test_least_squares_pulls_too_high_scores_back_to_the_label() -> None:
+def test_least_squares_pulls_high_scores_back_to_the_label() -> None:
     assert float(gradient(LSGAN(), "real", torch.tensor([3.0]))) == pytest.approx(4)
 
 
@@ -102,5 +159,12 @@ def test_losses_have_no_weights(loss: Loss) -> None:
     assert not loss.state_dict()
 
 
-def test_losses_are_offered_by_name() -> None:
-    assert stylekit_losses() == {"lsgan": LSGAN, "nonsaturating": NonSaturating, "hinge": Hinge}
+def test_losses_are_offered_by_name_as_adversarial_losses_only() -> None:
+    assert stylekit_adversarial_losses() == {"lsgan": LSGAN, "nonsaturating": NonSaturating, "hinge": Hinge}
+    assert isinstance(make("adversarial", "hinge"), Hinge)
+    assert not hasattr(adversarial, "stylekit_losses")
+
+
+@pytest.mark.parametrize("kind", [LSGAN, NonSaturating, Hinge])
+def test_conformance(kind: type[Loss]) -> None:
+    testing.check("adversarial", kind)

@@ -1,4 +1,4 @@
-"""The linear colour transfer as a method: what it describes, what it leaves alone, and styles in between."""
+"""The linear colour transfer as a method: style statistics, preserved details, and averaged styles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def noise(seed: int, *shape: int) -> Tensor:
     return 0.4 + 0.2 * torch.rand(*shape, generator=generator, dtype=torch.float64)
 
 
-def test_it_describes_mean_and_root_of_each_style() -> None:
+def test_a_style_is_described_by_its_mean_and_covariance_root() -> None:
     style = noise(0, 2, 3, 9, 14)
     described = make("method", "color-pca").describe(style)
     assert {name: value.shape for name, value in described.items()} == {"mean": (2, 3), "root": (2, 3, 3)}
@@ -27,20 +27,20 @@ def test_it_describes_mean_and_root_of_each_style() -> None:
         assert np.allclose(described["root"][index] @ described["root"][index], np.cov(colours, bias=True))
 
 
-def test_a_pictures_colours_become_the_styles_and_its_details_stay() -> None:
+def test_the_image_gets_the_styles_colours_and_keeps_its_details() -> None:
     content, style = noise(0, 1, 3, 20, 30), noise(1, 1, 3, 11, 13) * torch.tensor([1.3, 0.7, 1.0])[:, None, None]
     out = ColorPCA().stylize(content, style)
     assert out.shape == content.shape
     assert np.allclose(out[0].flatten(1).mean(1), style[0].flatten(1).mean(1))
     assert np.allclose(np.cov(out[0].flatten(1), bias=True), np.cov(style[0].flatten(1), bias=True))
-    # an affine map of the colours: the least squares from the content's leave nothing
+    # An affine map of the colours: the least squares fit leaves no residual.
     known = torch.cat([content[0].flatten(1), torch.ones(1, 600)]).T.numpy()
     _, rest, _, _ = np.linalg.lstsq(known, out[0].flatten(1).T.numpy(), rcond=None)
     assert rest.max() < 1e-12
 
 
-def test_a_style_between_two_lies_between_them() -> None:
-    """Of two styles of one hue but different contrast, the average has the average contrast."""
+def test_the_average_of_two_styles_lies_between_them() -> None:
+    """The average of two styles that differ only in contrast has the average contrast."""
     faint, strong = (0.5 + contrast * (noise(0, 1, 3, 16, 16) - 0.5) for contrast in (0.5, 1.5))
     method = ColorPCA()
     ends = [method.describe(style) for style in (faint, strong)]
@@ -50,7 +50,7 @@ def test_a_style_between_two_lies_between_them() -> None:
     assert np.allclose(np.cov(out[0].flatten(1), bias=True), np.cov(middle[0].flatten(1), bias=True))
 
 
-def test_it_has_nothing_to_learn_and_no_weights() -> None:
+def test_the_method_has_no_weights_and_no_training() -> None:
     method = ColorPCA()
     assert not method.state_dict()
     assert not method.players()
@@ -58,7 +58,7 @@ def test_it_has_nothing_to_learn_and_no_weights() -> None:
     assert method.style_modules == method.batch_keys == ()
 
 
-def test_a_real_photograph_becomes_a_drawings_grey(pictures: Path) -> None:
+def test_a_real_photo_becomes_grey_like_a_drawing(pictures: Path) -> None:
     photo, drawing = (
         images.read(pictures / name, least=200).image for name in ("content/flowers.jpg", "style/sketch.png")
     )

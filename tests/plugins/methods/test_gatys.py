@@ -1,4 +1,4 @@
-"""Gatys: the loss against a formula written out, and what optimising it must bring about."""
+"""Gatys: the loss against its formula, and the effects of optimising it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from stylekit import StylekitError, images
 from stylekit.errors import NotFinite
 from stylekit_plugins.datasets.textures import draw
 from stylekit_plugins.methods.gatys import Gatys
+from tests.facts import raises
 
 SMALL: dict[str, Any] = {"encoder": {"name": "random", "scales": 4, "width": 16}}
 
 
 class Halving(nn.Module):
-    """Three layers: the picture, its square at half the size, and a constant that no picture changes."""
+    """Three layers: the image, its square at half the size, and a constant."""
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         return {
@@ -42,22 +43,26 @@ def gram(features: Tensor) -> Tensor:
     return torch.einsum("nchw,ndhw->ncd", features, features) / features[0].numel()
 
 
-def share(found: Tensor, wanted: Tensor) -> Tensor:
-    return (found - wanted).pow(2).sum((1, 2)) / wanted.pow(2).sum((1, 2))
+def relative_error(gram: Tensor, target: Tensor) -> Tensor:
+    return (gram - target).pow(2).sum((1, 2)) / target.pow(2).sum((1, 2))
 
 
 def with_one(image: Tensor) -> Tensor:
     return torch.cat([image, torch.ones_like(image[:, :1])], 1)
 
 
+def normalised(x: Tensor) -> Tensor:
+    return (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), correction=0, keepdim=True) + 1e-3).sqrt()
+
+
 def style_error(method: Gatys, image: Tensor, style: Tensor) -> float:
-    """The mean share of the Gram matrices' error over the encoder's layers."""
+    """The mean relative error of the Gram matrices over the encoder's layers."""
     ours, theirs = method.encoder(image), method.encoder(style)
-    return float(torch.stack([share(gram(ours[name]), gram(theirs[name])).mean() for name in ours]).mean())
+    return float(torch.stack([relative_error(gram(ours[name]), gram(theirs[name])).mean() for name in ours]).mean())
 
 
 def content_error(method: Gatys, image: Tensor, content: Tensor) -> float:
-    """1 less the mean correlation of the middle layers' features: 0 for what shows the same, 1 for what is unrelated."""
+    """1 minus the mean correlation of the middle layers' features: 0 for the same content, 1 for unrelated images."""
     ours, theirs = method.encoder(image), method.encoder(content)
     names = list(ours)[1:-1]
     return 1 - float(
@@ -69,36 +74,33 @@ def centred(features: Tensor) -> Tensor:
     return features.flatten(2) - features.flatten(2).mean(2, keepdim=True)
 
 
-def test_the_loss_is_its_formula() -> None:
+def test_the_loss_matches_its_formula() -> None:
     torch.manual_seed(0)
     image, content = torch.rand(2, 2, 3, 6, 10, dtype=torch.float64)
     style = torch.rand(1, 3, 9, 7, dtype=torch.float64)
     method = Gatys(Halving, content_weight=2.0, style_weight=3.0, color_weight=5.0, total_variation=7.0, levels=1)
     grams = {name.removeprefix("level0."): value for name, value in method.describe(style).items()}
 
-    def normalised(x: Tensor) -> Tensor:
-        return (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), correction=0, keepdim=True) + 1e-3).sqrt()
-
     ours, theirs = Halving()(image), Halving()(style)
     shown = normalised(Halving()(content)["middle"])
     across, down = image[..., 1:] - image[..., :-1], image[..., 1:, :] - image[..., :-1, :]
     expected = (
         2 * (normalised(ours["middle"]) - shown).pow(2).mean((1, 2, 3))
-        + 3 * sum(share(gram(ours[name]), gram(theirs[name])) for name in ("first", "middle", "last")) / 3
-        + 5 * share(gram(with_one(image)), gram(with_one(style)))
+        + 3 * sum(relative_error(gram(ours[name]), gram(theirs[name])) for name in ("first", "middle", "last")) / 3
+        + 5 * relative_error(gram(with_one(image)), gram(with_one(style)))
         + 7 * (across.pow(2).sum((1, 2, 3)) / (3 * 6 * 9) + down.pow(2).sum((1, 2, 3)) / (3 * 5 * 10))
     )
     torch.testing.assert_close(method.loss(image, {"middle": shown}, grams), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_a_style_is_its_gram_matrices_at_every_level() -> None:
+def test_a_style_consists_of_gram_matrices_at_every_level() -> None:
     style = torch.cat([picture("cells", size=33), picture("strokes", size=33)])
-    found = Gatys(Halving, style_layers=["middle"], levels=2).describe(style)
-    assert list(found) == ["level0.middle", "level0.colors", "level1.middle", "level1.colors"]
+    stats = Gatys(Halving, style_layers=["middle"], levels=2).describe(style)
+    assert list(stats) == ["level0.middle", "level0.colors", "level1.middle", "level1.colors"]
     half = images.resize(style, (16, 16))
-    torch.testing.assert_close(found["level0.middle"], gram(F.avg_pool2d(style, 2).square()))
-    torch.testing.assert_close(found["level1.middle"], gram(F.avg_pool2d(half, 2).square()))
-    colors = 4 * found["level0.colors"]  # they hold the means, and with them the covariances
+    torch.testing.assert_close(stats["level0.middle"], gram(F.avg_pool2d(style, 2).square()))
+    torch.testing.assert_close(stats["level1.middle"], gram(F.avg_pool2d(half, 2).square()))
+    colors = 4 * stats["level0.colors"]  # contains the means and, with them, the covariances
     torch.testing.assert_close(colors[:, 3, :3], style.mean((2, 3)))
     means, flat = colors[:, 3, :3], style.flatten(2)
     for row in range(2):
@@ -107,13 +109,14 @@ def test_a_style_is_its_gram_matrices_at_every_level() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"init": "noise"}, {"optimizer": "adam"}], ids=str)
-def test_the_style_comes_and_the_content_stays(options: dict[str, Any]) -> None:
+def test_optimising_applies_the_style_and_keeps_the_content(options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     content, style = picture("leaves"), picture("strokes", 1)
     method = Gatys(**SMALL, **options, steps=60, levels=1)
     losses: list[float] = []
     grams = {name.removeprefix("level0."): value for name, value in method.describe(style).items()}
-    shown = method._shown(method.encoder(content))
+    features = method.encoder(content)
+    shown = {name: normalised(features[name]) for name in list(features)[1:-1]}
     method.on_step = lambda step, of, now: losses.append(float(method.loss(now, shown, grams)))
     with torch.no_grad():
         out = method.stylize(content, style)
@@ -125,7 +128,7 @@ def test_the_style_comes_and_the_content_stays(options: dict[str, Any]) -> None:
     assert not out.requires_grad
 
 
-def test_strength_leads_from_the_content_to_the_style() -> None:
+def test_strength_interpolates_between_content_and_style() -> None:
     content, style = picture("leaves"), picture("strokes", 1)
     method = Gatys(**SMALL, steps=30, levels=1)
     stats = method.describe(style)
@@ -149,7 +152,7 @@ def test_the_average_of_two_styles_lies_between_them() -> None:
     assert to_other == sorted(to_other, reverse=True)
 
 
-def test_each_picture_of_a_batch_takes_its_own_style_or_the_one_for_all() -> None:
+def test_a_batch_accepts_one_style_per_image_or_one_for_all() -> None:
     content = torch.cat([picture("leaves"), picture("clouds")])
     style = torch.cat([picture("strokes", 1), picture("cells", 3)])
     method = Gatys(**SMALL, steps=40, levels=1)
@@ -163,7 +166,7 @@ def test_each_picture_of_a_batch_takes_its_own_style_or_the_one_for_all() -> Non
         assert style_error(method, shared[row, None], style[:1]) < 0.3 * before
 
 
-def test_noise_is_drawn_from_torchs_generator() -> None:
+def test_noise_is_drawn_from_the_global_generator() -> None:
     method = Gatys(**SMALL, steps=4, levels=2, init="noise")
     content, style = picture("leaves", size=64), picture("cells", size=64)
 
@@ -181,8 +184,8 @@ def test_noise_is_drawn_from_torchs_generator() -> None:
 @pytest.mark.parametrize(
     ("steps", "sides"), [(7, [(32, 40)] * 3 + [(64, 80)] * 4), (1, [(64, 80)]), (2, [(32, 40), (64, 80)])]
 )
-def test_steps_are_watched_from_the_first_to_the_last(steps: int, sides: list[tuple[int, int]]) -> None:
-    """Of three levels one is left out: it would be of 16 pixels."""
+def test_on_step_is_called_for_every_step(steps: int, sides: list[tuple[int, int]]) -> None:
+    """One of the three levels is skipped, as it would have 16 pixels."""
     method = Gatys(**SMALL, steps=steps, levels=3)
     seen: list[tuple[int, int, tuple[int, ...]]] = []
 
@@ -199,7 +202,7 @@ def test_steps_are_watched_from_the_first_to_the_last(steps: int, sides: list[tu
 
 @pytest.mark.parametrize("style", [(1, 1), (3, 70), (41, 33)])
 @pytest.mark.parametrize("content", [(1, 1), (1, 5), (67, 35)])
-def test_every_size_of_content_and_style(content: tuple[int, int], style: tuple[int, int]) -> None:
+def test_any_size_of_content_and_style(content: tuple[int, int], style: tuple[int, int]) -> None:
     torch.manual_seed(0)
     given = torch.rand(1, 3, *content)
     out = Gatys(**SMALL, steps=3).stylize(given, torch.rand(1, 3, *style))
@@ -208,14 +211,14 @@ def test_every_size_of_content_and_style(content: tuple[int, int], style: tuple[
     assert 0 <= float(out.min()) <= float(out.max()) <= 1
 
 
-def test_black_and_white_pictures_do_not_stop_it() -> None:
-    """Where the range ends the sine has no slope, and where nothing varies the variances are zero."""
+def test_black_and_white_images_can_be_stylised() -> None:
+    """The sine has no gradient at the ends of the range, and flat images have no variance."""
     for content, style in ((torch.zeros, torch.ones), (torch.ones, torch.zeros)):
         out = Gatys(**SMALL, steps=60, levels=1).stylize(content(1, 3, 32, 32), style(1, 3, 32, 32))
         torch.testing.assert_close(out, style(1, 3, 32, 32), atol=0.02, rtol=0)
 
 
-def test_without_content_it_draws_a_texture() -> None:
+def test_without_a_content_loss_the_result_is_a_texture() -> None:
     torch.manual_seed(0)
     style = picture("strokes", 1)
     method = Gatys(**SMALL, steps=60, levels=1, init="noise", content_weight=0)
@@ -223,19 +226,19 @@ def test_without_content_it_draws_a_texture() -> None:
     assert style_error(method, out, style) < 0.02
 
 
-def test_what_cannot_be_done_is_told() -> None:
+def test_wrong_layers_styles_and_options_are_refused() -> None:
     image = picture("cells")
-    with pytest.raises(StylekitError, match=r"gives no layer 'scale9'\. Did you mean 'scale"):
+    with raises(StylekitError, "'scale9'", "did you mean 'scale"):
         Gatys(**SMALL, style_layers=["scale9"]).describe(image)
-    with pytest.raises(StylekitError, match=r"The style has no 'level0.scale1': describe it with the layers"):
+    with raises(StylekitError, "style", "'level0.scale1'", "layers"):
         Gatys(**SMALL).transfer(image, {})
-    with pytest.raises(NotFinite, match="The loss of gatys is not finite"):
+    with raises(NotFinite, "loss", "gatys"):
         Gatys(Infinite).stylize(image, image)
-    with pytest.raises(StylekitError, match="'steps' is 0"):
+    with raises(StylekitError, "'steps'", 0):
         Gatys(**SMALL, steps=0)
 
 
-def test_photographs_take_the_style_of_paintings(pictures: Path) -> None:
+def test_photos_get_the_style_of_paintings(pictures: Path) -> None:
     content, style = (
         images.resize(images.read(pictures / name).image, (64, 64))
         for name in ("content/cornell.jpg", "style/la_muse.jpg")
@@ -246,10 +249,10 @@ def test_photographs_take_the_style_of_paintings(pictures: Path) -> None:
     assert content_error(method, out, content) < 0.5 * content_error(method, style, content)
 
 
-def test_the_layout_in_memory_changes_nothing() -> None:
+def test_the_memory_format_does_not_change_the_result() -> None:
     content, style = picture("leaves"), picture("strokes")
     method = Gatys(**SMALL, steps=4, levels=2)
     with torch.no_grad():
-        wanted = method.stylize(content, style)
-        found = method.stylize(content.to(memory_format=torch.channels_last), style)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-3)
+        expected = method.stylize(content, style)
+        out = method.stylize(content.to(memory_format=torch.channels_last), style)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-3)

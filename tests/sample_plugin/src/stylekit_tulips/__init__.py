@@ -1,1 +1,1 @@
-"""Tulips for stylekit. Each plugin is a module of its own, so that only what is used is imported."""
+"""Tulips for stylekit. Each plugin is a module of its own, so that stylekit imports only what is used."""

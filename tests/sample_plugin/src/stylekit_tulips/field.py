@@ -1,4 +1,4 @@
-"""The data set ``tulip-field``: fields under snow, and fields in bloom. The computer draws them."""
+"""The data set ``tulip-field``: drawn fields, some under snow and some in bloom."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TULIPS = ((0.9, 0.1, 0.2), (1.0, 0.8, 0.1), (0.9, 0.4, 0.7), (0.5, 0.1, 0.5))
 
 
 class TulipField(Dataset[dict[str, Tensor]]):
-    """Unpaired: the content is a field in winter, the style another one in spring.
+    """Unpaired images: the content is a field in winter, the style another field in spring.
 
     Args:
-        size: side of the square pictures
-        seed: another seed, other fields
+        size: side of the square images
+        seed: another seed gives other fields
         split: train or test, which share no field
         length: how many items there are
     """
@@ -36,20 +36,20 @@ class TulipField(Dataset[dict[str, Tensor]]):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Draws two pictures ``(3, size, size)`` in [0, 1], for the same index always the same."""
+        """Draws two images ``(3, size, size)`` in [0, 1]; one index always gives the same."""
         if not 0 <= index < self.length:
             raise IndexError(index)
         with seeded("tulips", self.seed, self.split, index):
             return {"content": self.field((SNOW,)), "style": self.field(TULIPS)}
 
     def field(self, colours: tuple[tuple[float, ...], ...]) -> Tensor:
-        """Rows in these colours, by chance, under the sky."""
+        """Rows in random ones of these colours, under the sky."""
         rows = torch.arange(self.size) * 12 // self.size
         horizon = int(torch.randint(3, 8, ()))
         planted = torch.tensor(colours)[torch.randint(len(colours), (12,))]
         planted[:horizon] = torch.tensor(SKY)
-        picture = planted[rows].T[:, :, None] + 0.08 * torch.randn(1, self.size, self.size)
-        return picture.clamp(0, 1)
+        image = planted[rows].T[:, :, None] + 0.08 * torch.randn(1, self.size, self.size)
+        return image.clamp(0, 1)
 
 
 @hookimpl

@@ -1,22 +1,22 @@
-"""The method ``tulips``: every colour is moved by the same small network, until the palette is the style's."""
+"""The method ``tulips``: one small network changes every colour until the palette is the style's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, hookimpl, make, turn
 from stylekit.layers import require_options
-from stylekit.method import Batch, Terms
+from stylekit.method import Batch, Capabilities, Terms
 
 STYLEKIT_API = 1
 
 
 class Tulips(Method):
-    """Recolours pixel by pixel, so that nothing can move.
+    """Recolours pixel by pixel, so that no shape can change.
 
     Args:
         width: channels of the network
@@ -26,6 +26,7 @@ class Tulips(Method):
 
     inference_modules = ("recolour",)
     presets: ClassVar = {"faithful": {"keep": 1.0}}
+    capabilities = Capabilities(thread_safe=True)
 
     def __init__(self, width: int = 32, palette: Part = "tulip-palette", keep: float = 0.1) -> None:
         super().__init__()
@@ -46,8 +47,18 @@ class Tulips(Method):
         far = (made - batch["content"]).abs().mean()
         return {"palette": self.palette(made, batch["style"]), "keep": self.keep * far}
 
-    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        return torch.sigmoid(self.recolour(content * 2 - 1) + 4 * content - 2)
+    def stylize(
+        self, content: Tensor, style: Tensor | None = None, *, season: Literal["spring", "winter"] = "spring"
+    ) -> Tensor:
+        """Recolours ``(N, 3, H, W)`` in [0, 1].
+
+        Args:
+            content: the images
+            style: not used
+            season: spring for the learned colours, winter for their grey
+        """
+        blooming = torch.sigmoid(self.recolour(content * 2 - 1) + 4 * content - 2)
+        return blooming if season == "spring" else blooming.mean(1, keepdim=True).expand_as(content)
 
 
 @hookimpl
@@ -57,7 +68,7 @@ def stylekit_methods() -> dict[str, type[Tulips]]:
 
 @hookimpl
 def stylekit_presets() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    """One for the method here, and one for another's."""
+    """One for this package's method, and one for another."""
     networks = {
         "generator": {"name": "resnet", "blocks": 1, "width": 8},
         "discriminator": {"name": "patch", "layers": 1, "width": 8},

@@ -1,4 +1,4 @@
-"""The loss ``tulip-palette``: how far apart the colours of two pictures are, wherever they lie."""
+"""The loss ``tulip-palette``: how much the colours of two images differ, wherever they are."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ STYLEKIT_API = 1
 
 
 class Palette(nn.Module):
-    """The Wasserstein distance of every colour channel by itself: sorted pixels are compared in their order."""
+    """The Wasserstein distance of each colour channel: sorted pixels are compared in order."""
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
-        """Compares pictures ``(N, 3, H, W)`` of one size: a scalar, zero for equal palettes."""
-        mine, others = (picture.flatten(2).sort().values for picture in (output, reference))
-        return (mine - others).abs().mean()
+        """Compares images ``(N, 3, H, W)`` of one size: a scalar, zero for equal palettes."""
+        mine, wanted = (image.flatten(2).sort().values for image in (output, reference))
+        return (mine - wanted).abs().mean()
 
 
 @hookimpl

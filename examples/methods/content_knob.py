@@ -1,0 +1,89 @@
+"""A knob between content and style, chosen for each image. Shows an option for each image, learned at every value."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
+from stylekit.losses import ContentLoss, StyleLoss
+from stylekit.method import Batch, Terms, linear_decay
+
+
+class ContentKnob(Method):
+    """A network learns the style of a data set; a further channel says how much of the content to keep.
+
+    Args:
+        generator: network that makes the image
+        encoder: network whose features are compared
+        style: weight of the style loss where nothing is kept
+        content: weight of the content loss where all is kept
+        lr: learning rate
+    """
+
+    inference_modules = ("generator",)
+    presets: ClassVar = {
+        "tiny": {
+            "generator": {"name": "unet", "downs": 5, "width": 8, "upsample": "resize"},
+            "encoder": {"name": "random", "width": 16, "scales": 3},
+        }
+    }
+
+    def __init__(
+        self,
+        generator: Part = "unet",
+        encoder: Part = "random",
+        style: float = 5.0,
+        content: float = 5.0,
+        lr: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        self.generator = make("generator", generator, channels=4)
+        self.encoder = make("encoder", encoder)
+        self.style, self.content, self.lr = style, content, lr
+        self.content_loss, self.style_loss = ContentLoss(normalize=True), StyleLoss()
+
+    def players(self) -> dict[str, Player]:
+        return {"generator": Player(self.generator, lr=self.lr, schedule=linear_decay)}
+
+    def make_image(self, content: Tensor, keep: Tensor) -> Tensor:
+        plane = keep[:, None, None, None].expand(-1, 1, *content.shape[2:])
+        return self.generator(torch.cat([content, plane.to(content)], 1))[:, :3]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        keep = torch.rand(len(batch["content"]), device=batch["content"].device)
+        return {"keep": keep, "image": self.make_image(batch["content"], keep)}
+
+    @turn("generator")
+    def balance(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
+        keep, image = made["keep"], made["image"]
+        features = self.encoder(image)
+        with torch.no_grad():
+            content = self.content_loss.target(self.encoder(batch["content"]))
+            style = self.style_loss.target(self.encoder(batch["style"]))
+        pixels = F.l1_loss(image, batch["content"], reduction="none").mean((1, 2, 3))
+        kept = self.content_loss(features, content) + pixels
+        return {
+            "content": self.content * (keep * kept).mean(),
+            "style": self.style * ((1 - keep) * self.style_loss(features, style)).mean(),
+        }
+
+    def stylize(self, content: Tensor, style: Tensor | None = None, *, keep: float = 0.5) -> Tensor:
+        """Makes an image of the learned style.
+
+        Args:
+            content: images
+            style: not used
+            keep: how much of the content to keep, from 0 to 1
+        """
+        if not 0 <= keep <= 1:
+            raise StylekitError(f"keep is a number from 0 to 1, not {keep}.")
+        return self.make_image(content, torch.full((len(content),), keep, device=content.device))
+
+
+@hookimpl
+def stylekit_methods() -> dict[str, type[Method]]:
+    return {"content-knob": ContentKnob}

@@ -1,0 +1,24 @@
+"""What went wrong with one image of many, while the others continue."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from stylekit.cli.error_origin import error_location
+from stylekit.cli.output import debugging
+from stylekit.errors import StylekitError, one_line_error
+
+EXPECTED_ERRORS = (StylekitError, OSError, RuntimeError, MemoryError)
+"""Errors whose message is enough."""
+
+
+def failure(source: Path, error: Exception) -> str:
+    """What went wrong with an image, in one line that names it."""
+    if debugging():
+        traceback.print_exception(error)
+    if isinstance(error, EXPECTED_ERRORS):
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+    else:
+        reason = f"{one_line_error(error)}{error_location(error)}"
+    return reason if str(source) in reason else f"{source}: {reason}"

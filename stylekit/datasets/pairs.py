@@ -1,0 +1,113 @@
+"""Pairs of image files: two folders with the same names, images side by side, or a CSV file. Needs no torch."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from stylekit.datasets.files import find_images, open_image, upright_size
+from stylekit.datasets.layouts import begins_layout, find_layout, split_of
+from stylekit.errors import StylekitError
+
+Pair = tuple[Path, Path | None]
+"""The files of the content and of the style; None: one file holds both, side by side."""
+
+
+def find_pairs(
+    content: str | Path | None = None,
+    style: str | Path | None = None,
+    data: str | Path | None = None,
+    split: str = "train",
+) -> list[Pair]:
+    """The pairs of a data set, in the order of their names.
+
+    Args:
+        content: folder of content images
+        style: folder of style images; pairs have the same path below both, but for the suffix
+        data: instead of these two: a folder that holds both, a folder of side-by-side images, or a .csv file with columns
+            ``content`` and ``style``, and perhaps ``split``; its paths are relative to it
+        split: train or test
+
+    Raises:
+        StylekitError: a folder, a file or a partner is missing, or arguments do not go together
+    """
+    if data is None and content is not None and style is not None:
+        return _by_name(split_of(content, split), split_of(style, split))
+    if data is None or content is not None or style is not None:
+        raise StylekitError(
+            "The data set pairs needs two folders, --content DIR --style DIR, or --data with a folder that holds both, a "
+            "folder of side-by-side images, or a .csv file."
+        )
+    if Path(data).suffix.lower() == ".csv":
+        return _from_csv(Path(data), split)
+    try:
+        layout = find_layout(data, split)
+    except StylekitError:
+        if begins_layout(Path(data)):
+            raise
+        return _side_by_side(split_of(data, split))
+    return _by_name(layout.content, layout.style)
+
+
+def _by_name(content: Path, style: Path) -> list[Pair]:
+    """The pairs of two folders: files whose paths below them are the same, but for the suffix."""
+    left, right = (_named(folder) for folder in (content, style))
+    for folder, mine, others in ((content, left, right), (style, right, left)):
+        if not mine:
+            raise StylekitError(f"There are no images in {folder}.")
+        alone = sorted(mine.keys() - others.keys())
+        if alone:
+            partner = style if folder is content else content
+            raise StylekitError(
+                f"{len(alone)} of {len(mine)} images in {folder} have no partner of that name in {partner}, such as "
+                f"{mine[alone[0]].name}. Remove them, or add their partners."
+            )
+    return [(left[name], right[name]) for name in left]
+
+
+def _named(folder: Path) -> dict[str, Path]:
+    """The images of a folder, by their paths below it without suffixes."""
+    named: dict[str, Path] = {}
+    for file in find_images(folder):
+        other = named.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
+        if other is not file:
+            raise StylekitError(f"{other} and {file} differ in their suffixes alone, so a partner would fit both.")
+    return named
+
+
+def _side_by_side(folder: Path) -> list[Pair]:
+    files = find_images(folder)
+    if not files:
+        raise StylekitError(f"There are no images in {folder}.")
+    for file in files:
+        with open_image(file) as image:
+            width, height = upright_size(image)
+            if width != 2 * height:
+                raise StylekitError(
+                    f"{file} has {width}x{height} pixels, and is not two square images side by side. For pairs in "
+                    "two folders, give --content DIR --style DIR."
+                )
+    return [(file, None) for file in files]
+
+
+def _from_csv(path: Path, split: str) -> list[Pair]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StylekitError(f"{path} cannot be read as CSV: {error}.") from None
+    if not lines or not {"content", "style"} <= lines[0].keys():
+        raise StylekitError(
+            f"{path} must begin with a line that names its columns, content,style, and go on with pairs."
+        )
+    for number, line in enumerate(lines, 1):
+        if not line["content"] or not line["style"]:
+            raise StylekitError(f"{path} lacks the content or the style of pair {number}.")
+    chosen = [line for line in lines if (line.get("split") or split) == split]
+    if not chosen:
+        raise StylekitError(f"{path} has no pair of the split {split!r} in its column split.")
+    pairs = [(path.parent / line["content"], path.parent / line["style"]) for line in chosen]
+    for image in (image for pair in pairs for image in pair):
+        if not image.is_file():
+            raise StylekitError(f"{path} names {image}, and there is no such file.")
+    return list(pairs)

@@ -1,0 +1,179 @@
+"""Schemas: what a callable accepts, read from its signature, and validation of what is given to it.
+
+Names, types and defaults come from the signature, the help text from the docstring's ``Args:``, and pydantic validates
+values against the types. So a constructor's signature is all that describes a part's options.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pydantic
+
+from stylekit._files import absolute_path
+from stylekit.errors import StylekitError, suggest
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a callable.
+
+    Attributes:
+        name: its name
+        type: its annotation, or ``Any``
+        default: its default; ``inspect.Parameter.empty`` if it is required
+        help: its line in the docstring
+        keyword_only: whether it stands behind ``*`` in the signature
+    """
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    keyword_only: bool = False
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+    def accepts(self, kind: type) -> bool:
+        """Whether its type is this class, or has it inside, as ``Path | None`` and ``Sequence[Path]`` have ``Path``."""
+        return _contains(self.type, kind)
+
+
+def _contains(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_contains(each, kind) for each in get_args(annotation))
+
+
+def unwrap_partial(factory: Any) -> Any:
+    """The class or function behind a ``functools.partial``."""
+    return unwrap_partial(factory.func) if isinstance(factory, functools.partial) else factory
+
+
+def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
+    """The arguments that a callable accepts by name, in order."""
+    made = unwrap_partial(factory)
+    target = made.__init__ if inspect.isclass(made) else made
+    try:
+        types = get_type_hints(target)
+    except (NameError, TypeError):
+        types = {}
+    described = _args_section((inspect.getdoc(made) or "") + "\n" + (inspect.getdoc(target) or ""))
+    return {
+        name: Argument(
+            name,
+            types.get(name, Any),
+            parameter.default,
+            described.get(name, ""),
+            parameter.kind is parameter.KEYWORD_ONLY,
+        )
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def keyword_arguments(function: Callable[..., Any]) -> dict[str, Argument]:
+    """The keyword-only arguments of a function: what a user may choose at each call."""
+    return {name: argument for name, argument in arguments(function).items() if argument.keyword_only}
+
+
+def _args_section(doc: str) -> dict[str, str]:
+    """The lines below ``Args:``, by argument name; the first section that describes one counts."""
+    described: dict[str, str] = {}
+    for section in re.finditer(r"^Args:\n((?:[ \t]+.*\n|[ \t]*\n)+)", doc + "\n", re.MULTILINE):
+        for name, text in re.findall(r"^ +(\w+): (.*(?:\n {6,}.*)*)", section[1], re.MULTILINE):
+            described.setdefault(name, " ".join(text.split()))
+    return described
+
+
+def validate(factory: Callable[..., Any], given: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Validates and converts what is given against a callable's signature.
+
+    Raises:
+        StylekitError: an argument is unknown, has a value of the wrong type, or is missing.
+    """
+    return validate_arguments(arguments(factory), given, what)
+
+
+def validate_arguments(known: Mapping[str, Argument], given: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Validates and converts what is given against some arguments.
+
+    Raises:
+        StylekitError: an argument is unknown, has a value of the wrong type, or is missing.
+    """
+    for name in given:
+        if name not in known:
+            raise StylekitError(f"The {what} has no option {name!r}. {suggest(str(name), known)}")
+    missing = [name for name, argument in known.items() if argument.required and name not in given]
+    if missing:
+        raise StylekitError(f"The {what} needs the option {missing[0]!r}: {known[missing[0]].help or 'no default'}.")
+    return {name: _convert(known[name], value, what) for name, value in given.items()}
+
+
+def _convert(argument: Argument, value: Any, what: str) -> Any:
+    config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+    try:
+        adapter = pydantic.TypeAdapter(argument.type, config=config)
+    except pydantic.PydanticUserError:  # a type that brings its own configuration
+        adapter = pydantic.TypeAdapter(argument.type)
+    try:
+        return adapter.validate_python(value)
+    except pydantic.ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        default = "" if argument.required else f" (default: {argument.default!r})"
+        raise StylekitError(
+            f"The option {argument.name!r} of the {what} cannot be {value!r}: {reason}{default}."
+        ) from None
+
+
+def override(
+    known: Mapping[str, Argument], base: Mapping[str, Any], changes: Mapping[str, Any], what: str
+) -> dict[str, Any]:
+    """Arguments with changes: ``key`` replaces one, ``part.option`` sets an option in the specification of a part.
+
+    Raises:
+        StylekitError: there is no such argument, or it is not a part.
+    """
+    result = dict(base)
+    for key, value in sorted(changes.items(), key=lambda change: "." in change[0]):  # a part before its options
+        head, dot, rest = key.partition(".")
+        if head not in known:
+            raise StylekitError(f"The {what} has no option {head!r}. {suggest(head, known)}")
+        if not dot:
+            result[head] = value
+            continue
+        spec = result.get(head, known[head].default)
+        if not isinstance(spec, str | Mapping):
+            raise StylekitError(f"{key!r} of the {what} reaches into {head!r}, which is {spec!r} and has no options.")
+        result[head] = {**({"name": spec} if isinstance(spec, str) else spec), rest: value}
+    return result
+
+
+def absolute_paths(known: Mapping[str, Argument], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, with absolute paths for the arguments that are paths by their type.
+
+    A run resumes from any folder, so it stores no relative path. Where no type is known, as within parts' options, a string
+    is a path if it looks like one (it has a separator or a suffix) and exists.
+    """
+    typed = {name: argument.accepts(Path) for name, argument in known.items() if argument.type is not Any}
+    return {name: _absolute(value, typed.get(name)) for name, value in given.items()}
+
+
+def _absolute(value: Any, is_path: bool | None) -> Any:
+    """The value with absolute paths; None: whether it is one is not known."""
+    if isinstance(value, Mapping):
+        return {key: _absolute(each, None) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(each, is_path) for each in value]
+    if not isinstance(value, str | Path):
+        return value
+    path = absolute_path(value)
+    looks_like_one = path.name != str(value) or bool(path.suffix)
+    found = isinstance(value, Path) or (path.exists() and (looks_like_one if is_path is None else is_path))
+    return str(path) if found else value

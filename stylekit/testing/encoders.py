@@ -1,0 +1,25 @@
+"""What an encoder must do: features by layer, from a frozen network, with a gradient for the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from stylekit.testing.kit import require
+from stylekit.testing.networks import NetworkKind, frozen, input_gradient, network_checks, require_rows
+from stylekit.testing.pictures import SIDE, tensors
+
+
+def _require_features(network: nn.Module, out: Any, inputs: tuple[Tensor, ...]) -> str:
+    good = isinstance(out, Mapping) and bool(out) and all(isinstance(each, Tensor) for each in out.values())
+    require(good, "forward(image) must return {layer: features}.")
+    require_rows(tensors(out), inputs, "features")
+    return f"layers {', '.join(map(str, out))}"
+
+
+ENCODER = NetworkKind(
+    "features", _require_features, side=lambda network: max(SIDE, int(getattr(network, "min_size", 1)))
+)
+CHECKS = network_checks(ENCODER, input_gradient(ENCODER), frozen(ENCODER))

@@ -1,0 +1,45 @@
+"""What a generator must do: an image of the content's size and range, for any size, with or without a style."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import Tensor, nn
+
+from stylekit.testing.kit import require
+from stylekit.testing.networks import NetworkKind, gradients, network_checks
+from stylekit.testing.pictures import SIDE, pictures, require_image
+
+
+def _require_image(network: nn.Module, out: Any, inputs: tuple[Tensor, ...]) -> str:
+    scale = int(getattr(network, "scale", 1))
+    require_image(out, inputs[0], "forward(content)", scale)
+    height, width = inputs[0].shape[-2:]
+    return f"{scale} x {height}x{width}" if scale > 1 else f"keeps {height}x{width}"
+
+
+def _require_style_argument(network: nn.Module) -> None:
+    signature = inspect.signature(network.forward)
+    try:
+        signature.bind(None)
+        signature.bind(None, None)
+        accepts = True
+    except TypeError:
+        accepts = False
+    require(accepts, "forward must accept (content, style=None), even if it has no use for the style.")
+
+
+def _styles(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
+    count, channels, height, width = images.shape
+    return (pictures(count, height, width, channels, "style"),)
+
+
+GENERATOR = NetworkKind(
+    "size and range",
+    _require_image,
+    side=lambda network: SIDE,  # any size must do: it pads
+    second=_styles,
+    require_built=_require_style_argument,
+)
+CHECKS = network_checks(GENERATOR, gradients(GENERATOR))

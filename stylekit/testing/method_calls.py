@@ -1,0 +1,118 @@
+"""How a method is called by the checks: every way in which a user may call it, and a batch to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import torch
+from torch import Tensor
+
+from stylekit.inference.options import sample_options, stylize_options
+from stylekit.method import Method
+from stylekit.registry.schema import Argument
+from stylekit.seeding import seeded
+from stylekit.testing.kit import NotTried, Subject
+from stylekit.testing.pictures import drawn, min_size, pictures
+from stylekit.training.rehearsal import rehearse
+from stylekit.training.setup import prepare, prepare_arguments
+
+
+class Call(NamedTuple):
+    """A way to call a method: what to call it in a message, and a function of content and style."""
+
+    what: str
+    run: Callable[[Tensor, Tensor], Tensor]
+
+
+def calls(method: Method) -> Iterator[Call]:
+    """The ways to stylise with a method, or to draw samples: with every choice of each option that is a choice.
+
+    Raises:
+        NotTried: an option must be given that cannot be made up.
+    """
+    if method.stylizes():
+        for shown, options in choices(stylize_options(method)):
+            yield Call(f"stylize(content{shown})", partial(_stylize, method, options))
+    if method.samples():
+        for shown, options in choices(sample_options(method)):
+            yield Call(f"sample(count{shown})", partial(_sample, method, options))
+
+
+def choices(known: dict[str, Argument]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Options for each call: every value of a Literal; images where an image must be given."""
+    fixed: dict[str, Any] = {}
+    values: dict[str, tuple[Any, ...]] = {}
+    for name, option in known.items():
+        if get_origin(option.type) is Literal:
+            values[name] = get_args(option.type)
+        elif option.required and option.accepts(Tensor):
+            fixed[name] = Tensor
+        elif option.required:
+            raise NotTried(f"needs the option {name!r} when it is used ({option.help or option.type})")
+    for combination in product(*values.values()):
+        chosen = dict(zip(values, combination, strict=True))
+        yield "".join(f", {name}={value!r}" for name, value in chosen.items()), {**fixed, **chosen}
+
+
+def fill(options: dict[str, Any], content: Tensor) -> dict[str, Any]:
+    """The options, with another image where one is an image; made of the content, so that it is where the content is."""
+    return {name: content[:1].flip(-1) if value is Tensor else value for name, value in options.items()}
+
+
+def _sample(method: Method, options: dict[str, Any], content: Tensor, style: Tensor) -> Tensor:
+    return method.sample(len(content), **fill(options, content))
+
+
+def _stylize(method: Method, options: dict[str, Any], content: Tensor, style: Tensor) -> Tensor:
+    given = fill(options, content)
+    if type(method).transfer is Method.transfer:
+        return method.stylize(content, **given)
+    known = method.describe(style) if method.takes_styles() else next(iter(method.styles().values()))
+    return method.transfer(content, known, 1.0, **given)
+
+
+def batch(method: Method, count: int = 2) -> dict[str, Tensor]:
+    """A batch to train on: the method's example, or random images."""
+    side = min_size(method)
+    example = method.example(count, side)
+    return (
+        dict(example)
+        if example is not None
+        else {key: pictures(count, side, side, which=key) for key in method.batch_keys}
+    )
+
+
+def prepared(method: Method) -> Method:
+    """The method after its ``prepare``.
+
+    Raises:
+        NotTried: ``prepare`` needs an option.
+    """
+    for name, argument in prepare_arguments(type(method)).items():
+        if argument.required:
+            raise NotTried(f"needs the option {name!r} to train ({argument.help or argument.type})")
+    with seeded("prepare"):
+        prepare(method, {})
+    return method
+
+
+def ready(subject: Subject, draw: int = 0) -> Method:
+    """The method, built, prepared and rehearsed, as before the first step."""
+    method = prepared(subject.build(draw))
+    with seeded("rehearsal"):
+        rehearse(method, batch(method))
+    return method
+
+
+def outputs(method: Method) -> list[Tensor]:
+    """What the method makes of an image, in each way to call it, with one draw of random numbers."""
+    method.eval()
+    with torch.no_grad():
+        return [drawn(call.run, (pictures(1), pictures(1, which="style"))) for call in calls(method)]
+
+
+def same(outputs: list[Tensor], others: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(outputs, others, strict=True))

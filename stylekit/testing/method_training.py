@@ -1,0 +1,119 @@
+"""What a method must do when it is trained: every turn learns, a seed repeats a step, and a checkpoint resumes it exactly."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from stylekit.method import Method
+from stylekit.seeding import seeded
+from stylekit.testing.kit import Check, Subject, require
+from stylekit.testing.method_calls import batch, prepared, ready
+from stylekit.testing.pictures import BATCHES, first_difference
+from stylekit.training import checkpoint
+from stylekit.training.distributed import Runtime
+from stylekit.training.engine import step
+from stylekit.training.player_state import PlayerState, player_states
+from stylekit.training.rehearsal import rehearse
+
+
+def _rehearsal(subject: Subject) -> str:
+    method = prepared(subject.build())
+    for count in BATCHES:
+        for name, terms in rehearse(method, batch(method, count)).items():
+            for term, value in terms.items():
+                require(math.isfinite(value), f"The term {term!r} of the turn {name!r} is {value}.")
+    return f"turns {', '.join(turn.name for turn in method.turns())}" if method.turns() else "no turns"
+
+
+def _gradients(subject: Subject) -> str:
+    method = ready(subject)
+    moved = dict.fromkeys(method.players(), False)
+    for count in (2, 3):
+        with seeded("gradients", count):
+            given = batch(method, count)
+            made = method(given)
+            for player in player_states(method):
+                terms = [term.sum() for turn in player.turns for term in turn.play(method, given, made).values()]
+                total = torch.stack(terms).sum()
+                slopes = torch.autograd.grad(
+                    total, player.parameters, allow_unused=True, retain_graph=method.simultaneous
+                )
+                moved[player.name] |= any(bool(slope.any()) for slope in slopes if slope is not None)
+    # One parameter alone may be still for good reason, such as a gate that starts closed.
+    still = " and ".join(repr(name) for name, moves in moved.items() if not moves)
+    require(
+        not still, f"Every gradient of the player {still} is zero, so it learns nothing: round() and sign() have none."
+    )
+    return ""
+
+
+def _players(subject: Subject, draw: int = 0) -> tuple[Method, list[PlayerState]]:
+    method = ready(subject, draw)
+    return method, player_states(method)
+
+
+def _train(method: Method, players: list[PlayerState], steps: range) -> dict[str, float]:
+    """Trains steps of three as a run does, in one process on the CPU; returns the last one's losses."""
+    runtime = Runtime(SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1, autocast=nullcontext))
+    losses: dict[str, float] = {}
+    for index in steps:
+        with seeded("step", index):
+            losses = {
+                name: float(term) for name, term in step(method, players, batch(method), index, 3, runtime).items()
+            }
+    return losses
+
+
+def _seed(subject: Subject) -> str:
+    (method, players), (again, others) = _players(subject), _players(subject)
+    name = first_difference(method.state_dict(), again.state_dict())
+    cure = "draw with torch's, NumPy's or random's own functions, which are seeded."
+    require(name is None, f"{name!r} differs between two builds with one seed: {cure}")
+    if players:
+        require(
+            _train(method, players, range(1)) == _train(again, others, range(1)),
+            f"A training step gives other losses when it is repeated with the same seed: {cure}",
+        )
+        name = first_difference(method.state_dict(), again.state_dict())
+        require(name is None, f"{name!r} differs after a training step that is repeated with the same seed: {cure}")
+    return ""
+
+
+def _resumed(subject: Subject) -> str:
+    method, players = _players(subject)
+    if not players:
+        return ""
+    _train(method, players, range(3))
+    interrupted, before = _players(subject)
+    _train(interrupted, before, range(2))
+    again, others = _players(subject, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        states = {player.name: player.state() for player in before}
+        path = checkpoint.save_checkpoint(Path(folder), 2, interrupted, states, {})
+        done, restored = checkpoint.load_checkpoint(path, again)
+        for player in others:
+            player.restore(restored[player.name], path)
+    _train(again, others, range(done, 3))
+    name = first_difference(method.state_dict(), again.state_dict())
+    require(
+        name is None,
+        f"{name!r} comes out otherwise when training resumes from a checkpoint: keep all that changes in training in "
+        "parameters or buffers, not in plain attributes.",
+    )
+    return "resumes exactly"
+
+
+_TRAINS = ("rehearsal",)
+
+TRAINING = (
+    Check("rehearsal", _rehearsal, after=("size and range",)),
+    Check("gradients", _gradients, after=_TRAINS),
+    Check("seed", _seed, after=_TRAINS),
+    Check("resume", _resumed, after=_TRAINS),
+)

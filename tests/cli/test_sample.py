@@ -1,0 +1,157 @@
+"""``stylekit sample``: images that a model draws without a content."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import stylekit
+from stylekit import Method
+from stylekit.inference.model_files import save_model
+from stylekit.registry import lookup
+from tests.cli.pixels import pixels
+from tests.facts import assert_mentions
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Paint, Program
+
+DRAWING = '''
+import torch
+from torch import Tensor, nn
+from stylekit import Method, Player, hookimpl, turn
+
+class Drawing(Method):
+    """Draws noise, as bright as its label says."""
+
+    batch_keys = ("content",)
+
+    def __init__(self):
+        super().__init__()
+        self.color = nn.Parameter(torch.tensor([0.2, 0.5, 0.8]).view(1, 3, 1, 1))
+
+    def players(self):
+        return {"color": Player(self.color, 0.1)}
+
+    @turn("color")
+    def match(self, batch, made):
+        return {"far": (batch["content"] - self.color).square().mean()}
+
+    def sample(self, count, *, label: int = 0, reach: float = 0.2):
+        """Draws.
+
+        Args:
+            label: brightness, from 0 to 9
+            reach: of the noise
+        """
+        return self.color + label / 10 + reach * (torch.rand(count, 3, 6, 7) - 0.5)
+
+@hookimpl
+def stylekit_methods():
+    return {"drawing": Drawing}
+'''
+
+
+@pytest.fixture
+def drawing(tmp_path: Path) -> tuple[str, ...]:
+    """The arguments for a model that draws."""
+    (tmp_path / "drawing.py").write_text(DRAWING)
+    namespace: dict[str, type[Method]] = {}
+    exec(DRAWING, namespace)
+    save_model(namespace["Drawing"](), "drawing", tmp_path / "drawing.safetensors")
+    return ("--model", str(tmp_path / "drawing.safetensors"), "--plugin", str(tmp_path / "drawing.py"))
+
+
+def drawn(folder: Path) -> list[np.ndarray]:
+    return [pixels(path) for path in sorted(folder.iterdir())]
+
+
+def test_images_depend_on_the_seed_and_their_number_alone(
+    program: Program, drawing: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name, line in {
+        "three": ["-n", 3],
+        "five": ["-n", 5],
+        "again": ["--count", 3],
+        "other": ["-n", 3, "--seed", 1],
+    }.items():
+        result = program("sample", *drawing, *line, "-o", tmp_path / name)
+        assert (result.code, result.out) == (0, ""), result
+        assert_mentions(result.err, line[1], tmp_path / name)
+    assert sorted(path.name for path in (tmp_path / "three").iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    three, five, again, other = (drawn(tmp_path / name) for name in ("three", "five", "again", "other"))
+    assert len(five) == 5
+    for one, longer, same, different in zip(three, five, again, other, strict=False):
+        assert one.shape == (6, 7, 3)
+        assert (one == longer).all()
+        assert (one == same).all()
+        assert (one != different).any()
+    assert len({image.tobytes() for image in [*five, *other]}) == 8
+
+
+def test_sixteen_images_are_the_default(program: Program, drawing: tuple[str, ...], tmp_path: Path) -> None:
+    assert program("sample", *drawing, "-o", tmp_path / "out").code == 0
+    assert len(list((tmp_path / "out").iterdir())) == 16
+
+
+def test_python_and_the_command_line_agree(program: Program, drawing: tuple[str, ...], tmp_path: Path) -> None:
+    lookup.add_file(tmp_path / "drawing.py")
+    model = stylekit.load(tmp_path / "drawing.safetensors", "cpu")
+    assert program("sample", *drawing, "-n", 2, "--seed", 5, "--with", "label=1", "-o", tmp_path / "out").code == 0
+    images = (model.sample(2, seed=5, label=1) * 255).round().permute(0, 2, 3, 1).numpy()
+    assert (np.stack(drawn(tmp_path / "out")) == images).all()
+
+
+def test_options_are_typed_and_images_are_clamped(program: Program, drawing: tuple[str, ...], tmp_path: Path) -> None:
+    line = ["sample", *drawing, "-n", 1, "-o", tmp_path / "out", "--with"]
+    assert program(*line, "label=9", "--with", "reach=0").code == 0
+    assert (drawn(tmp_path / "out")[0] == np.array([255, 255, 255])).all()  # 1.1, 1.4 and 1.7
+    assert program(*line, "label=1", "--with", "reach=0").code == 0
+    assert np.abs(drawn(tmp_path / "out")[0] - 255 * np.array([0.3, 0.6, 0.9])).max() <= 1
+    assert_mentions(program(*line, "lable=3").error, "method 'drawing'", "'lable'", "did you mean 'label'", "reach")
+    assert_mentions(program(*line, "label=three").error, "'label'", "'three'", "integer")
+
+
+def test_a_run_draws_after_training(program: Program, drawing: tuple[str, ...], folders: Path, tmp_path: Path) -> None:
+    plugin, run = drawing[-1], tmp_path / "run"
+    line = ["--size", 16, "--steps", 2, "--workers", 0, "--content", folders / "a", "--out", run]
+    result = program("train", "--plugin", plugin, *line)
+    assert result.code == 0, result
+    assert pixels(run / "samples" / "0000002.png").shape[2] == 3  # the default preview is a column of samples
+    assert program("sample", "--model", run, "--plugin", plugin, "-n", 2, "-o", tmp_path / "out").code == 0
+    assert len(drawn(tmp_path / "out")) == 2
+
+
+def test_a_method_that_stylises_does_not_draw_and_vice_versa(
+    program: Program, paint: Paint, trained: Path, drawing: tuple[str, ...], tmp_path: Path
+) -> None:
+    error = program("sample", "--model", trained, "-o", tmp_path / "out").error
+    assert_mentions(error, "method 'cyclegan'", "samples", "stylises")
+    error = program("stylize", paint(tmp_path / "in.png"), *drawing, "-o", tmp_path / "out").error
+    assert_mentions(error, "method 'drawing'", "samples", "`stylekit sample`")
+    assert not (tmp_path / "out").exists()
+
+
+def test_samples_go_to_a_folder(program: Program, drawing: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "out.png").write_text("mine")
+    assert_mentions(
+        program("sample", *drawing, "-o", tmp_path / "out.png").error, tmp_path / "out.png", "folder", "--out"
+    )
+    assert (tmp_path / "out.png").read_text() == "mine"
+    error = program("sample", *drawing, "-o", tmp_path / "out.png" / "deeper").error
+    assert_mentions(error, tmp_path / "out.png" / "deeper")
+    if os.geteuid() != 0:
+        (tmp_path / "shut").mkdir(mode=0o500)
+        assert_mentions(program("sample", *drawing, "-o", tmp_path / "shut" / "in").error, tmp_path / "shut" / "in")
+
+
+@pytest.mark.parametrize("line", [["-n", "0"], ["--count", "-1"], ["--seed", "-1"]])
+def test_numbers_out_of_range_are_refused(
+    program: Program, drawing: tuple[str, ...], tmp_path: Path, line: list[str]
+) -> None:
+    result = program("sample", *drawing, *line, "-o", tmp_path / "out")
+    assert result.code == 2
+    assert not (tmp_path / "out").exists()
