@@ -1,15 +1,21 @@
-# The two commands of the README, and what they share.
+# `make help` lists the targets.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Threads that wait by spinning make two busy programs on one machine ten times slower each.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-# A process a core, as the tests use one thread; a file's tests stay together, and share what is slow to make.
+# One process per core, as the tests use one thread. The tests of a file stay together and share slow fixtures.
 PARALLEL := -n auto --dist loadfile --benchmark-disable
+TYPED := stylekit plugins tests examples benchmarks docs
 
-.PHONY: demo test test-reference setup lint bench cuda
-setup: $(VENV)/.ready
+.DEFAULT_GOAL := help
+.PHONY: help setup demo fast test test-reference format lint typecheck cuda bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(VENV)/.ready ## create .venv with torch, stylekit and what development needs
 
 # torch first: the version that the project is developed on; the package itself takes any from 2.10 on.
 $(VENV)/.ready: pyproject.toml setup.py
@@ -19,28 +25,34 @@ $(VENV)/.ready: pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --no-build-isolation -e ".[dev]"
 	touch $@
 
-# Trains CycleGAN on the built-in scenes, stylises held-out ones, and scores them.
-demo: setup
+demo: setup ## train CycleGAN on drawn scenes for a few minutes, translate held-out ones, and score them
 	$(BIN)/python examples/demo.py
 
-# What changed of the kernels is compiled first; where that does not go, the tests of the kernels say so.
-test: setup
+fast: setup ## the tests that take less than two seconds each
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+
+# What changed of the kernels is compiled first; where that fails, the tests of the kernels report it.
+test: setup ## all tests
 	-$(BIN)/stylekit kernels build
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# What rests on the kernels, without them.
-test-reference: setup
-	STYLEKIT_KERNELS=reference $(BIN)/python -m pytest $(wildcard tests/test_ops*.py tests/test_layers.py) \
+test-reference: setup ## the tests of what uses the kernels, without the kernels
+	STYLEKIT_KERNELS=reference $(BIN)/python -m pytest tests/test_ops.py tests/test_layers.py tests/test_losses.py \
 		tests/training/test_engine.py tests/plugins -m "not slow" $(PARALLEL)
 
-# Compiles the CUDA kernels for every target, strictly; it takes nvcc, but no GPU.
-cuda: setup
-	$(BIN)/python .ci/cuda.py
+format: setup ## format the code, and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
-lint: setup
+lint: setup typecheck ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy stylekit plugins tests examples benchmarks docs
 
-bench: setup
+typecheck: setup ## mypy
+	$(BIN)/mypy $(TYPED)
+
+cuda: setup ## compile the CUDA kernels for every target; needs nvcc, but no GPU
+	$(BIN)/python .ci/cuda.py
+
+bench: setup ## the benchmarks
 	$(BIN)/python -m pytest benchmarks -q --benchmark-columns=min,median,max,rounds

@@ -1,4 +1,4 @@
-"""Compiles the kernels into the package where torch and a compiler are there already; an install never fails for them."""
+"""Compiles the kernels into the package if torch and a compiler are installed. Otherwise it is installed without them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stylekit.native import building, installing  # which import nothing that may be missing here
+from stylekit.native import building, installing  # these import only what a build environment has
 
 MAKES = [building.LIBRARY, "_build*.so"]
 KERNELS = installing.Compiled(

@@ -1,7 +1,8 @@
-"""One evaluation of Gatys's loss and its gradient beside the usual way to write them, in the same run.
+"""One evaluation of the loss of ``gatys`` and its gradient, compared with the usual implementation in the same run.
 
-Both look through the same VGG-19, of random weights, which are as quick as trained ones. The usual way: a ``bmm`` for each
-Gram matrix, torch's own instance norm, autograd over all. The two take turns, and the ratio is the median over the pairs.
+Both use the same VGG-19 with random weights, which are as fast as trained weights. The usual implementation has a ``bmm`` per
+Gram matrix, torch's instance norm, and autograd for everything. The two are measured alternately, and the ratio is the
+median over the pairs.
 """
 
 from __future__ import annotations
@@ -20,28 +21,30 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from stylekit.inference.memory import PeakBytes
+from stylekit.losses import ContentLoss
 from stylekit_plugins.datasets.textures import draw
-from stylekit_plugins.methods.gatys import EPS, Gatys
+from stylekit_plugins.methods.gatys import Gatys
 
 PAIRS = {256: 5, 512: 3}
-"""How often each size is measured."""
+"""The number of measurements per size."""
 STEPS = 40
 GROUPS = {
     "convolutions": ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_convolution"),
     "gram": ("stylekit::gram", "aten::bmm"),
     "pooling_and_relu": ("aten::relu", "aten::threshold", "aten::max_pool"),
 }
-"""Operations by the beginnings of their names."""
+"""Groups of operations, by the prefixes of their names."""
 
 
 def build(size: int) -> tuple[Gatys, Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """The paper's layers; a picture, and what it should be like: the content's features, and Gram matrices."""
+    """The method with the paper's layers, an image, and the targets: the content's features and the style's Gram matrices."""
     arguments = dict(Gatys.presets["paper"])
     arguments["encoder"] = {**arguments["encoder"], "weights": "random"}
     method = Gatys(**{**arguments, "color_weight": 10.0, "total_variation": 3.0})
     content, style = draw("leaves", size, 0)[None], draw("strokes", size, 1)[None]
     with torch.no_grad():
-        shown = dict(method._shown(method._features(content)))
+        features = method._features(content)
+        shown = method._content_loss(features).target(features)
         grams = {name.removeprefix("level0."): gram for name, gram in method.describe(style).items()}
     return method, content.clone().requires_grad_(True), shown, grams
 
@@ -51,17 +54,19 @@ def bmm_gram(features: Tensor) -> Tensor:
     return torch.bmm(rows, rows.transpose(1, 2)) / features[0].numel()
 
 
-def share(gram: Tensor, wanted: Tensor) -> Tensor:
-    error: Tensor = F.mse_loss(gram, wanted, reduction="sum") / wanted.square().sum()
+def relative_error(gram: Tensor, target: Tensor) -> Tensor:
+    error: Tensor = F.mse_loss(gram, target, reduction="sum") / target.square().sum()
     return error
 
 
 def plain_loss(method: Gatys, image: Tensor, shown: Mapping[str, Tensor], grams: Mapping[str, Tensor]) -> Tensor:
-    """The loss of one picture, as people write it."""
+    """The loss of one image, as usually implemented."""
     features = method.encoder(image)
-    content = [F.mse_loss(F.instance_norm(features[name], eps=EPS), target) for name, target in shown.items()]
-    style = [share(bmm_gram(features[name]), grams[name]) for name in method.style_layers]
-    colors = share(bmm_gram(torch.cat([image, torch.ones_like(image[:, :1])], 1)), grams["colors"])
+    content = [
+        F.mse_loss(F.instance_norm(features[name], eps=ContentLoss().eps), target) for name, target in shown.items()
+    ]
+    style = [relative_error(bmm_gram(features[name]), grams[name]) for name in method.style_layers]
+    colors = relative_error(bmm_gram(torch.cat([image, torch.ones_like(image[:, :1])], 1)), grams["colors"])
     across, down = image[..., 1:] - image[..., :-1], image[..., 1:, :] - image[..., :-1, :]
     loss: Tensor = (
         method.content_weight * torch.stack(content).mean()
@@ -79,21 +84,21 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def peak(function: Callable[[], object]) -> float:
-    """Megabytes of tensors that are alive at once."""
+    """Peak size in megabytes of the live tensors that the call creates."""
     with PeakBytes() as count:
         function()
     return round(float(count.peak) / 2**20, 1)
 
 
 def shares(function: Callable[[], object]) -> dict[str, float]:
-    """How much of the time each group of operations takes."""
+    """The share of the time of each group of operations."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         function()
-    took: dict[str, float] = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
-    whole = sum(took.values())
+    times: dict[str, float] = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    total = sum(times.values())
     return {
-        f"share_{name}": round(sum(t for key, t in took.items() if key.startswith(starts)) / whole, 3)
-        for name, starts in GROUPS.items()
+        f"share_{name}": round(sum(time for key, time in times.items() if key.startswith(prefixes)) / total, 3)
+        for name, prefixes in GROUPS.items()
     }
 
 
@@ -109,7 +114,7 @@ def test_evaluation(benchmark: Any, record: Any, size: int) -> None:
         loss = method.loss(image, shown, grams).sum()
         return loss, torch.autograd.grad(loss, image)[0]
 
-    # Warms both up, and shows that they compute the same.
+    # Warms both up, and checks that they compute the same.
     for mine, expected in zip(ours(), plain(), strict=True):
         torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-3 * float(expected.detach().abs().max()))
 
@@ -129,8 +134,8 @@ def test_evaluation(benchmark: Any, record: Any, size: int) -> None:
     assert figures["stylekit_peak_tensor_mb"] <= figures["plain_peak_tensor_mb"]
 
 
-def test_optimiser(benchmark: Any, record: Any) -> None:
-    """L-BFGS with its history, on a loss that costs next to nothing, beside an evaluation of the true one."""
+def test_optimizer(benchmark: Any, record: Any) -> None:
+    """The share of L-BFGS in a step: it is measured with a cheap loss, and compared with an evaluation of the real loss."""
     method, image, shown, grams = build(256)
 
     def optimise() -> None:
@@ -139,8 +144,8 @@ def test_optimiser(benchmark: Any, record: Any) -> None:
     optimise()
     benchmark.pedantic(optimise, rounds=3)
     own = statistics.median(seconds(optimise) for _ in range(3)) / STEPS
-    whole = own + seconds(lambda: method.loss(image, shown, grams).sum().backward())
-    figures = {"optimiser_ms": round(1e3 * own, 2), "share_of_a_step": round(own / whole, 4)}
+    total = own + seconds(lambda: method.loss(image, shown, grams).sum().backward())
+    figures = {"optimiser_ms": round(1e3 * own, 2), "share_of_a_step": round(own / total, 4)}
     benchmark.extra_info.update(figures)
     record("gatys_optimiser_256", figures)
     assert figures["share_of_a_step"] < 0.1

@@ -1,21 +1,22 @@
-"""The kernels beside what people write in PyTorch, the same under ``torch.compile``, and the limit, all in turns.
+"""Compares the kernels with plain PyTorch, with the same under ``torch.compile``, and with a lower bound on the time.
 
     python -m pytest benchmarks/bench_kernels.py --record cpu
     python -m pytest benchmarks/bench_kernels.py -k adain_forward_relu
 
-The features are those of VGG-19's relu1_1 to relu5_1 for pictures of 256 and 512 pixels, one and eight of them; the
-first three at 256 pixels are also the shapes of the ResNet generator. On a CPU the largest, relu1_1 at 512 pixels and
-batch 8 (half a gigabyte a tensor), and relu2_1 there (a quarter) are left out. The style's features have the content's
-shape and other values; a Gram matrix's target is computed before. Forward is measured without gradients; forward and
-backward goes through autograd, to content and style for AdaIN and to the features else.
+The features are those of VGG-19's relu1_1 to relu5_1 for images of 256 x 256 and 512 x 512 pixels, in batches of 1 and 8;
+the first three at 256 pixels are also the shapes of the ResNet generator. On a CPU, the largest cases are skipped: relu1_1
+(half a gigabyte per tensor) and relu2_1 (a quarter) at 512 pixels and batch 8. The style's features have the content's shape
+and different values. The target of a Gram matrix is computed beforehand. Forward is measured without gradients. Forward and
+backward uses autograd, with gradients for content and style in AdaIN, and for the features otherwise.
 
-The limit is what a perfect kernel would take: the tensors read and written once, at the rate of a clone of the content,
-or, for Gram matrices, the multiplications at the rate of a large product of square matrices, half of them for the
-forward, as the result is symmetric. On CUDA both hold for Gram matrices, and the later counts. On a CPU a clone pays for
-the fresh pages of its output, as everyone does, and more than for the copy where it is large: AdaIN's two reads and one
-write, taken as one and a half clones, are then charged for half an output too much, and a kernel may be ahead of them.
+The limit is the time of a perfect kernel. It reads and writes each tensor once, at the rate of cloning the content. For Gram
+matrices, it performs the multiplications at the rate of a large product of square matrices; the forward pass needs half of
+them, because the result is symmetric. On CUDA, both limits apply to Gram matrices, and the longer time counts. On a CPU, a
+clone includes the page faults of its output, like every operation, and for large tensors these take longer than the copy.
+AdaIN's two reads and one write count as one and a half clones, so its limit includes half an output too much, and a kernel
+may be faster than the limit.
 
-A ratio is the median over the rounds of the other's time divided by the kernel's: above 1 the kernel is faster.
+A ratio is the other time divided by the kernel's, as the median over the rounds: above 1, the kernel is faster.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ from benchmarks.turns import take_turns
 from stylekit import ops
 from stylekit.ops import kernel
 
-pytestmark = pytest.mark.filterwarnings("default")  # the compiler warns of itself
+pytestmark = pytest.mark.filterwarnings("default")  # the compiler emits warnings
 
 LAYERS = {"relu1_1": (64, 1), "relu2_1": (128, 2), "relu3_1": (256, 4), "relu4_1": (512, 8), "relu5_1": (512, 16)}
-"""Channels, and by how much each side of the picture was divided."""
+"""Channels, and the factor by which each side of the image was divided."""
 FIVE = "layers"
-"""Stands for all of them."""
+"""Stands for all five layers."""
 SQUARE = {"cpu": 1024, "cuda": 8192}
-"""Of the product that tells the rate of multiplications."""
+"""Side of the matrices whose product measures the rate of multiplications."""
 TOLERANCE = {"fp32": 3e-3, "tf32": 1e-2, "bf16": 0.15}
-"""How far results may be apart, as a norm: single ones differ where rounding decides what the ReLU lets through."""
+"""Tolerated relative difference of results, in norm: single values differ where rounding changes the sign before a ReLU."""
 
 Function = Callable[..., Tensor]
 MATMUL = ("fp32", "tf32", "bf16")
@@ -55,16 +56,16 @@ MATMUL = ("fp32", "tf32", "bf16")
 
 @dataclass(frozen=True)
 class Operation:
-    """What is measured.
+    """An operation to measure.
 
     Args:
-        ours: the kernel's way
-        peers: the others'; each is measured as it is and compiled
-        backward: whether the gradients are measured too
-        style: how the second argument is made from the style's features, if there is one
-        clones: of the content's bytes, the fewest that have to be moved
-        products: of a layer's features with their transpose, in full ones; 0 if none
-        precisions: on CUDA; on a CPU, fp32 alone
+        ours: function that uses the kernel
+        peers: other implementations by name; each is measured in eager mode and compiled
+        backward: whether gradients are also computed
+        style: function that computes the second argument from the style's features; None if there is no second argument
+        clones: minimum memory traffic, in clones of the content
+        products: number of full products of a layer's features with their transpose; 0 if there are none
+        precisions: precisions to measure on CUDA; on a CPU, only fp32 is measured
     """
 
     ours: Function
@@ -131,13 +132,13 @@ class Case:
 
     @property
     def is_large(self) -> bool:
-        """Too large for a CPU."""
+        """Whether the case is too large for a CPU."""
         return self.size == 512 and self.batch == 8 and self.layer in ("relu1_1", "relu2_1", FIVE)
 
 
 def cases(device: str) -> list[Case]:
-    """All, for this device."""
-    made = [
+    """All cases for this device."""
+    all_cases = [
         Case(device, name, layer, size, batch, precision)
         for name, operation in OPERATIONS.items()
         for size in (256, 512)
@@ -145,7 +146,7 @@ def cases(device: str) -> list[Case]:
         for layer in ([FIVE] if name.startswith("style_loss") else LAYERS)
         for precision in (operation.precisions if device == "cuda" else ("fp32",))
     ]
-    return [case for case in made if device == "cuda" or not case.is_large]
+    return [case for case in all_cases if device == "cuda" or not case.is_large]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -154,7 +155,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class Problem:
-    """The tensors of a case, and the functions on them that are measured."""
+    """The tensors of a case, and the functions to measure on them."""
 
     def __init__(self, case: Case) -> None:
         self.case, self.operation = case, OPERATIONS[case.operation]
@@ -166,55 +167,55 @@ class Problem:
             self.style = [self.operation.style(self._random(*shape) * 2 + 1) for shape in case.shapes]
         if self.operation.backward:
             self.gradient = torch.rand_like(self.operation.ours(*self.content, *self.style))
-            for tensor in self.learning:
+            for tensor in self.inputs:
                 tensor.requires_grad_(True)
 
     def _random(self, *shape: int) -> Tensor:
         return torch.rand(shape, dtype=self.case.dtype, device=self.case.device)
 
     @property
-    def learning(self) -> list[Tensor]:
-        """What gradients are asked for."""
+    def inputs(self) -> list[Tensor]:
+        """The tensors with respect to which gradients are computed."""
         return self.content + (self.style if self.operation.style is _features else [])
 
     def call(self, function: Function) -> Callable[[], tuple[Tensor, ...]]:
-        """The function on the tensors, to its result or, with the backward, to its gradients."""
+        """A call of the function that returns its result, or with ``backward`` its gradients."""
 
         @torch.no_grad()
         def forward() -> tuple[Tensor, ...]:
             return (function(*self.content, *self.style),)
 
         def both() -> tuple[Tensor, ...]:
-            return torch.autograd.grad(function(*self.content, *self.style), self.learning, self.gradient)
+            return torch.autograd.grad(function(*self.content, *self.style), self.inputs, self.gradient)
 
         return both if self.operation.backward else forward
 
     def contenders(self) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
-        """Ours, and the peers as they are and compiled."""
-        made = {"ours": self.call(self.operation.ours)}
+        """Our function, and the peers in eager mode and compiled."""
+        contenders = {"ours": self.call(self.operation.ours)}
         for name, function in self.operation.peers.items():
-            made[name] = self.call(function)
+            contenders[name] = self.call(function)
             compiled = torch.compile(function, fullgraph=True, dynamic=False)
-            made["compiled" if name == "eager" else f"{name}_compiled"] = self.call(compiled)
-        return made
+            contenders["compiled" if name == "eager" else f"{name}_compiled"] = self.call(compiled)
+        return contenders
 
     def limits(self) -> dict[str, tuple[Callable[[], Tensor], float]]:
-        """What tells the device's rates, and how many times as long a perfect kernel would take at that rate."""
-        made: dict[str, tuple[Callable[[], Tensor], float]] = {}
+        """Functions that measure the device's rates, and the factors from their times to those of a perfect kernel."""
+        limits: dict[str, tuple[Callable[[], Tensor], float]] = {}
         if self.operation.products:
             side = SQUARE[self.case.device]
             square = self._random(side, side)
             share = sum(n * c * c * h * w for n, c, h, w in self.case.shapes) / side**3
-            made["product"] = (lambda: square @ square), share * self.operation.products
+            limits["product"] = (lambda: square @ square), share * self.operation.products
         if not self.operation.products or self.case.device == "cuda":
             joined = self.content[0] if len(self.content) == 1 else torch.cat([x.flatten() for x in self.content])
-            made["clone"] = joined.detach().clone, self.operation.clones
-        return made
+            limits["clone"] = joined.detach().clone, self.operation.clones
+        return limits
 
 
 @pytest.fixture(autouse=True)
 def clean() -> Iterator[None]:
-    """Leaves nothing compiled and nothing changed behind."""
+    """Resets the compiler and the matmul precision after each test."""
     precision = torch.get_float32_matmul_precision()
     yield
     torch.set_float32_matmul_precision(precision)
@@ -224,15 +225,15 @@ def clean() -> Iterator[None]:
 
 def assert_close(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], tolerance: float, name: str) -> None:
     for mine, other in zip(ours, theirs, strict=True):
-        apart = float((mine.float() - other.float()).norm() / other.float().norm())
-        assert apart < tolerance, f"{name} computes something else: {apart:.1e} apart"
+        difference = float((mine.float() - other.float()).norm() / other.float().norm())
+        assert difference < tolerance, f"{name} computes a different result: relative difference {difference:.1e}"
 
 
 def test_kernel(benchmark: Any, record: Any, case: Case) -> None:
     torch.set_float32_matmul_precision("high" if case.precision == "tf32" else "highest")
     problem = Problem(case)
     if not kernel.takes(problem.content[0]):
-        pytest.skip(f"the kernels are not there: {kernel.KERNELS.why}")
+        pytest.skip(f"the kernels are not available: {kernel.KERNELS.why}")
     contenders, limits = problem.contenders(), problem.limits()
     for name, contender in contenders.items():
         assert_close(contenders["ours"](), contender(), TOLERANCE[case.precision], name)
@@ -240,7 +241,7 @@ def test_kernel(benchmark: Any, record: Any, case: Case) -> None:
     rates = [[factor * seconds for seconds in times.pop(name)] for name, (_, factor) in limits.items()]
     times["limit"] = [max(seconds) for seconds in zip(*rates, strict=True)]
 
-    figures = told(times)
+    figures = summarise(times)
     figures["megabytes"] = round(sum(x.numel() * x.element_size() for x in problem.content) / 2**20, 2)
     if len(case.shapes) == 1:
         figures["shape"] = list(case.shapes[0])
@@ -249,20 +250,20 @@ def test_kernel(benchmark: Any, record: Any, case: Case) -> None:
     benchmark.pedantic(synchronized(contenders["ours"], case.device), rounds=len(times["ours"]), warmup_rounds=1)
 
 
-def told(times: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians in microseconds, and how many times as long as ours each takes."""
-    figures: dict[str, Any] = {f"{name}_us": round(1e6 * statistics.median(took), 1) for name, took in times.items()}
-    for name, took in times.items():
+def summarise(times: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians in microseconds, and the ratio of each time to ours."""
+    figures: dict[str, Any] = {f"{name}_us": round(1e6 * statistics.median(row), 1) for name, row in times.items()}
+    for name, row in times.items():
         if name != "ours":
-            ratio = statistics.median(other / ours for other, ours in zip(took, times["ours"], strict=True))
+            ratio = statistics.median(other / ours for other, ours in zip(row, times["ours"], strict=True))
             figures[f"{name}_ratio"] = round(ratio, 3)
     return figures
 
 
 def synchronized(function: Callable[[], object], device: str) -> Callable[[], None]:
-    def waiting() -> None:
+    def call() -> None:
         function()
         if device == "cuda":
             torch.cuda.synchronize()
 
-    return waiting
+    return call

@@ -1,6 +1,7 @@
-"""A CycleGAN training step beside a plain one, in the same run: time, images a second, peak memory, the same losses.
+"""A training step of CycleGAN, compared with a plain implementation in the same run: time, images per second, peak memory.
 
-The two take turns, step by step, and the ratio is the median over the pairs: what slows the machine down slows both.
+The losses must be equal. The two are measured alternately, step by step, so that anything that slows the machine down affects
+both. The ratio is the median over the pairs.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from stylekit_plugins.datasets.folders import Folders
 from stylekit_plugins.datasets.scenes import Scenes
 from stylekit_plugins.methods.cyclegan import CycleGAN
 
-pytestmark = pytest.mark.filterwarnings("default")  # the compiler warns of itself
+pytestmark = pytest.mark.filterwarnings("default")  # the compiler emits warnings
 
 SHAPES = [(64, 16), (128, 32)]
 PAIRS = 21
 
 
 def build(size: int, width: int) -> tuple[CycleGAN, dict[str, Tensor]]:
-    """A CycleGAN of 6 blocks without pools, and a batch of one."""
+    """A CycleGAN with 6 residual blocks and without image pools, and a batch of one."""
     torch.manual_seed(0)
     method = CycleGAN({"name": "resnet", "blocks": 6, "width": width}, {"name": "patch", "width": width}, pool=0)
     test = Scenes(size=size, split="test")[0]
@@ -46,18 +47,18 @@ def build(size: int, width: int) -> tuple[CycleGAN, dict[str, Tensor]]:
 
 
 def stepper(method: CycleGAN, batch: dict[str, Tensor], compiled: bool) -> Callable[[], dict[str, Tensor]]:
-    """stylekit's step as a function without arguments, by the same code that training runs."""
-    made: list[Callable[[], dict[str, Tensor]]] = []
+    """stylekit's training step as a function without arguments, with the code that training uses."""
+    steps: list[Callable[[], dict[str, Tensor]]] = []
 
     def work(runtime: Any, settings: Any) -> None:
         rehearse(method, batch)
         players = player_states(method)
         if compiled:
             compile_networks(players)
-        made.append(lambda: step(method, players, batch, 0, 10**9, runtime))
+        steps.append(lambda: step(method, players, batch, 0, 10**9, runtime))
 
     launch(work, validate_settings({"plugin": "cyclegan", "device": "cpu"}))
-    return made[0]
+    return steps[0]
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -76,7 +77,7 @@ def test_step(benchmark: Any, record: Any, size: int, width: int, compiled: bool
     def theirs() -> dict[str, Tensor]:
         return plain.step(batch["content"], batch["style"])
 
-    # Warms both up, and shows that they play the same game; Adam's first steps are signs, which blow up rounding errors.
+    # Warms both up, and checks that the losses are equal. Adam's first steps are signs, which amplify rounding errors.
     for tolerance in (1e-5, 0.05, 0.05):
         expected, losses = theirs(), ours()
         for name, value in expected.items():
@@ -105,7 +106,7 @@ def test_step(benchmark: Any, record: Any, size: int, width: int, compiled: bool
 
 @pytest.mark.parametrize("kind", ["scenes", "folders"])
 def test_loading_keeps_up_with_training(benchmark: Any, record: Any, tmp_path: Path, kind: str) -> None:
-    """One loading process beside what the smallest step takes from it."""
+    """One worker must load items faster than the smallest training step uses them."""
     if kind == "folders":
         for side, index in itertools.product(("A", "B"), range(40)):
             (tmp_path / side).mkdir(exist_ok=True)

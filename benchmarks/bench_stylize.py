@@ -1,8 +1,8 @@
-"""Stylising: seconds a picture, with its style and with the style known, and the memory that it takes.
+"""Stylising: seconds per image, with and without processing the style, and memory.
 
-``adain`` stands beside the plain way to write it, on the same weights: it looks at the style again for every picture, and
-computes means and deviations by torch. The weights are random, as speed does not ask for better. Those that are compared
-take turns, and a ratio is the median over the rounds.
+``adain`` is compared with a plain implementation with the same weights, which processes the style again for every image, and
+computes means and standard deviations with torch. The weights are random, because they do not affect the speed. What is
+compared is measured alternately, and a ratio is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from stylekit_plugins.methods.adain import AdaIN
 from stylekit_plugins.methods.descent import Descent
 
 SECONDS = {512: 1.0, 1024: 4.0}
-"""What a picture of that side may take ``descent``, on two cores."""
+"""The time limit of ``descent`` for an image with that side, on two cores."""
 STYLE = 512
-"""Sides of a style picture."""
+"""Side of the style image."""
 ROUNDS = 7
 STARTER = """
 import resource, subprocess, sys, time
@@ -41,11 +41,11 @@ subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
-"""Runs a command, and prints its seconds, those of its processors, and the kilobytes that it took at most."""
+"""Runs a command, and prints its wall-clock seconds, CPU seconds and peak memory in kilobytes."""
 
 
 def pictures(size: int) -> tuple[Tensor, Tensor]:
-    """A content, and a style."""
+    """A content image and a style image."""
     return render(4, size=size)[None], draw("strokes", min(size, STYLE), 1)[None]
 
 
@@ -55,12 +55,12 @@ def build(method: Callable[[], nn.Module], name: str) -> Model:
 
 
 def adain() -> AdaIN:
-    """With the plain way's variances, which are divided by the number of pixels less one."""
+    """AdaIN with the variances of the plain implementation, divided by the number of pixels minus one."""
     return AdaIN({"name": "vgg19-normalised", "weights": "random"}, unbiased=True)
 
 
 class PlainAdaIN:
-    """AdaIN as it is usually written: two passes through the encoder, and one through the decoder."""
+    """AdaIN as usually implemented: two passes through the encoder, and one through the decoder."""
 
     def __init__(self, method: AdaIN) -> None:
         self.encoder = nn.Sequential(*method.encoder.children())
@@ -73,15 +73,15 @@ class PlainAdaIN:
 
     @torch.no_grad()
     def __call__(self, content: Tensor, style: Tensor) -> Tensor:
-        features, of_style = self.encoder(content), self.encoder(style)
+        features, style_features = self.encoder(content), self.encoder(style)
         mean, std = self.moments(features)
-        style_mean, style_std = self.moments(of_style)
+        style_mean, style_std = self.moments(style_features)
         image: Tensor = self.decoder((features - mean) / std * style_std + style_mean)
         return image.clamp(0, 1)
 
 
 def rounds(functions: dict[str, Callable[[], object]], count: int = ROUNDS) -> dict[str, list[float]]:
-    """Seconds of each function, round by round, after one call each that warms it up."""
+    """Seconds of each function in each round, after one warm-up call of each function."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(-1, count):
         for name, function in functions.items():
@@ -101,26 +101,26 @@ def ratio(slow: list[float], fast: list[float]) -> float:
 
 
 def peak_tensors(function: Callable[[], object]) -> float:
-    """Megabytes of tensors that are alive at once, as well as those that were before."""
+    """Peak size in megabytes of the live tensors that the call creates, without those that existed before."""
     with PeakBytes() as count:
         function()
     return round(float(count.peak) / 2**20, 1)
 
 
-def peak_process(way: str, size: int) -> float:
-    """Megabytes by which stylising raises the memory of a fresh process: what the allocator and the libraries take too."""
-    told = subprocess.run([sys.executable, __file__, way, str(size)], capture_output=True, text=True, check=True)
-    return float(told.stdout)
+def peak_process(variant: str, size: int) -> float:
+    """Megabytes by which stylising raises the memory of a fresh process, including the allocator and libraries."""
+    result = subprocess.run([sys.executable, __file__, variant, str(size)], capture_output=True, text=True, check=True)
+    return float(result.stdout)
 
 
 def resident(key: str) -> float:
-    """Megabytes of this process: ``VmRSS`` now, ``VmHWM`` at most so far (getrusage would tell of the parent, too)."""
+    """Megabytes of this process: ``VmRSS`` is the current size, ``VmHWM`` the peak (getrusage would include the parent)."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[key].split()[0]) / 1024
 
 
-def ways(model: Model, content: Tensor, style: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """One picture with its style, and one of many with a style that is known."""
+def variants(model: Model, content: Tensor, style: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """Stylises one image including its style, or with a style that was processed before."""
     known = model.style(style)
     return {
         "with_style": partial(model.stylize, content, style),
@@ -131,13 +131,13 @@ def ways(model: Model, content: Tensor, style: Tensor) -> dict[str, Callable[[],
 @pytest.mark.parametrize("size", SECONDS)
 def test_descent(benchmark: Any, record: Any, size: int) -> None:
     model = build(Descent, "descent")
-    made = ways(model, *pictures(size))
-    times = rounds(dict(made))
-    benchmark.pedantic(made["style_known"], rounds=1)
+    functions = variants(model, *pictures(size))
+    times = rounds(dict(functions))
+    benchmark.pedantic(functions["style_known"], rounds=1)
     figures = {
         "with_style_ms": milliseconds(times["with_style"]),
         "style_known_ms": milliseconds(times["style_known"]),
-        "with_style_peak_tensor_mb": peak_tensors(made["with_style"]),
+        "with_style_peak_tensor_mb": peak_tensors(functions["with_style"]),
         "parameters": sum(
             p.numel() for part in model.method.inference_modules for p in getattr(model.method, part).parameters()
         ),
@@ -152,20 +152,20 @@ def test_adain(benchmark: Any, record: Any) -> None:
     content, style = pictures(size)
     assert isinstance(model.method, AdaIN)
     plain = partial(PlainAdaIN(model.method), content, style)
-    made: dict[str, Callable[[], Tensor]] = {"plain": plain, **ways(model, content, style)}
-    for mine in (made["with_style"](), made["style_known"]()):
+    functions: dict[str, Callable[[], Tensor]] = {"plain": plain, **variants(model, content, style)}
+    for mine in (functions["with_style"](), functions["style_known"]()):
         torch.testing.assert_close(mine, plain(), rtol=0, atol=1e-6)
 
-    times = rounds(dict(made))
-    benchmark.pedantic(made["style_known"], rounds=1)
-    peaks = {name: peak_tensors(function) for name, function in made.items()}
-    real = {name: peak_process(name, size) for name in made} if Path("/proc/self/status").exists() else {}
+    times = rounds(dict(functions))
+    benchmark.pedantic(functions["style_known"], rounds=1)
+    peaks = {name: peak_tensors(function) for name, function in functions.items()}
+    processes = {name: peak_process(name, size) for name in functions} if Path("/proc/self/status").exists() else {}
     figures = {
-        **{f"{name}_ms": milliseconds(times[name]) for name in made},
+        **{f"{name}_ms": milliseconds(times[name]) for name in functions},
         "with_style_times_as_fast": ratio(times["plain"], times["with_style"]),
         "style_known_times_as_fast": ratio(times["plain"], times["style_known"]),
         **{f"{name}_peak_tensor_mb": peak for name, peak in peaks.items()},
-        **{f"{name}_peak_process_mb": round(peak, 1) for name, peak in real.items()},
+        **{f"{name}_peak_process_mb": round(peak, 1) for name, peak in processes.items()},
     }
     benchmark.extra_info.update(figures)
     record(f"stylize_adain_{size}", figures)
@@ -176,10 +176,10 @@ def test_adain(benchmark: Any, record: Any) -> None:
 
 @pytest.mark.parametrize(("name", "size", "count"), [("512", 512, 1), ("1024", 1024, 1), ("folder", 320, 100)])
 def test_program(benchmark: Any, record: Any, tmp_path: Path, name: str, size: int, count: int) -> None:
-    """The whole command, with its start and the import of torch, reading and writing."""
+    """The whole command, including startup, the import of torch, reading and writing."""
     (tmp_path / "in").mkdir()
     for index in range(count):
-        height = size if count == 1 else size * (3 + index % 3) // 4  # as in folders, one is not like another
+        height = size if count == 1 else size * (3 + index % 3) // 4  # different sizes, as in real folders
         images.write(tmp_path / "in" / f"{index}.jpg", images.resize(render(index, size=size)[None], (height, size)))
     images.write(tmp_path / "style.png", draw("strokes", STYLE, 1)[None])
     command = (sys.executable, "-m", "stylekit", "stylize", "in", "--style", "style.png", "-o", "out")
@@ -193,20 +193,21 @@ def test_program(benchmark: Any, record: Any, tmp_path: Path, name: str, size: i
 
 
 def run(command: tuple[str, ...], folder: Path) -> tuple[float, float, float]:
-    """Seconds of a command, how many cores it kept busy, and the megabytes that it took at most."""
-    small = (sys.executable, "-c", STARTER, *command)  # what a process took at most is told to its children as theirs
-    told = subprocess.run(small, cwd=folder, capture_output=True, text=True, check=True)
-    seconds, busy, kilobytes = map(float, told.stdout.split())
+    """Wall-clock seconds of a command, the average number of busy cores, and its peak memory in megabytes."""
+    # A small process starts it, because a process inherits the peak memory of its parent.
+    started = (sys.executable, "-c", STARTER, *command)
+    result = subprocess.run(started, cwd=folder, capture_output=True, text=True, check=True)
+    seconds, busy, kilobytes = map(float, result.stdout.split())
     return round(seconds, 2), round(busy / seconds, 2), round(kilobytes / 1024, 1)
 
 
-def main(way: str, size: str) -> None:
-    """Stylises with ``adain`` once in this process, and prints how much its memory grew."""
+def main(variant: str, size: str) -> None:
+    """Stylises with ``adain`` once in this process, and prints the growth of its memory in megabytes."""
     model = build(adain, "adain")
     content, style = pictures(int(size))
     assert isinstance(model.method, AdaIN)
     plain = partial(PlainAdaIN(model.method), content, style)
-    function = plain if way == "plain" else ways(model, content, style)[way]
+    function = plain if variant == "plain" else variants(model, content, style)[variant]
     before = resident("VmRSS")
     function()
     print(resident("VmHWM") - before)

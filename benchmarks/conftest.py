@@ -1,4 +1,4 @@
-"""Recording: ``pytest benchmarks --record NAME`` writes what was measured to ``benchmarks/results/NAME.json``."""
+"""Records measurements: ``pytest benchmarks --record NAME`` writes them to ``benchmarks/results/NAME.json``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--device",
         choices=("cpu", "cuda"),
         default="cuda" if torch.cuda.is_available() else "cpu",
-        help="where the kernels are measured: cuda if there is one",
+        help="device of the kernel benchmarks (default: cuda if available)",
     )
 
 
@@ -46,7 +46,7 @@ def _machine(device: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def record(request: pytest.FixtureRequest) -> Callable[[str, dict[str, Any]], None]:
-    """Takes figures by name, and merges them into the file at once: a run that is stopped keeps what it had."""
+    """A function that merges figures into the file immediately, so that an interrupted run keeps its results."""
     name = request.config.getoption("--record")
     path = RESULTS / f"{name}.json"
     machine = _machine(request.config.getoption("--device"))

@@ -1,4 +1,4 @@
-"""The kernels' figures, read back from ``benchmarks/results``."""
+"""Reads the recorded figures of the kernels from ``benchmarks/results``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Kernel:
 
     @property
     def shape(self) -> list[int]:
-        """Empty if it is of five layers."""
+        """The shape of the features; empty for a case of five layers."""
         shape: list[int] = self.figures.get("shape", [])
         return shape
 
@@ -47,7 +47,7 @@ class Kernel:
         return float(self.figures["megabytes"])
 
     def ratio(self, peer: str) -> float | None:
-        """How many times as long as the kernel the peer takes; of compiled ones, the fastest."""
+        """The peer's time divided by the kernel's; of several compiled peers, that of the fastest."""
         names = ("compiled", "instance_norm_compiled") if peer == "compiled" else (peer,)
         ratios = [self.figures[f"{name}_ratio"] for name in names if f"{name}_ratio" in self.figures]
         return min(ratios, default=None)
@@ -66,13 +66,13 @@ class Device:
 
     @property
     def title(self) -> str:
-        told = self.machine
+        machine = self.machine
         if self.on_gpu:
-            return f"{told['gpu']}, torch {told['torch']}, CUDA {told['cuda']}"
-        return f"{told['cpu']}, {told['cores']} cores, {told['vector']}, torch {told['torch']}"
+            return f"{machine['gpu']}, torch {machine['torch']}, CUDA {machine['cuda']}"
+        return f"{machine['cpu']}, {machine['cores']} cores, {machine['vector']}, torch {machine['torch']}"
 
     def groups(self) -> list[tuple[str, str, list[Kernel]]]:
-        """Operation, precision and cases, in the order of the tables."""
+        """The cases by operation and precision, in the order of the tables."""
         order = list(OPERATIONS)
         ordered = sorted(self.kernels, key=lambda kernel: (order.index(kernel.operation), kernel.precision))
         keyed = groupby(ordered, key=lambda kernel: (kernel.operation, kernel.precision))
@@ -80,23 +80,23 @@ class Device:
 
 
 def devices() -> list[Device]:
-    """The processor's, then the GPUs'."""
-    found = []
+    """The measured devices: the CPU, then the GPUs."""
+    measured = []
     for path in sorted(RESULTS.glob("*.json")):
-        told = json.loads(path.read_text())
-        device = Device(told.get("machine", {}), kernels_of(told.get("figures", {})))
+        results = json.loads(path.read_text())
+        device = Device(results.get("machine", {}), kernels_of(results.get("figures", {})))
         if device.kernels and (device.on_gpu or path.stem == "cpu"):
-            found.append(device)
-    return sorted(found, key=lambda device: device.on_gpu)
+            measured.append(device)
+    return sorted(measured, key=lambda device: device.on_gpu)
 
 
 def kernels_of(figures: dict[str, dict[str, Any]]) -> list[Kernel]:
-    """Those among the figures, in the order in which they were recorded."""
+    """The kernel cases among the figures, in the order in which they were recorded."""
     names = "|".join(OPERATIONS)
     pattern = rf"kernel_({names})_(relu\d_1|layers)_(\d+)_b(\d+)(?:_(tf32|bf16))?"
-    found = [(re.fullmatch(pattern, key), row) for key, row in figures.items()]
+    matches = [(re.fullmatch(pattern, key), row) for key, row in figures.items()]
     return [
         Kernel(match[1], match[2], int(match[3]), int(match[4]), match[5] or "fp32", row)
-        for match, row in found
+        for match, row in matches
         if match
     ]

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds, tests and measures the kernels on this machine's GPU: benchmarks/gpu.sh [pytest's arguments, as -k bf16]
+# Builds, tests and benchmarks the kernels on this machine's GPU: benchmarks/gpu.sh [arguments of pytest, such as -k bf16]
 #
-# It needs a torch with CUDA, nvcc, and stylekit's dependencies; stylekit itself is installed from here. Arguments select
-# benchmarks, and leave out the tests and the training step: every figure is merged into benchmarks/results/<device>.json
-# as it is measured, so that one selection may follow another. The step, which is measured on the processor, goes to
-# <device>-cpu.json. CHECK=1 runs compute-sanitizer at the end. If OUT names a folder, the results are copied there too.
+# Requires PyTorch with CUDA, nvcc, and stylekit's dependencies; stylekit itself is installed from this repository. Arguments
+# select benchmarks, and skip the tests and the training step. Each figure is merged into benchmarks/results/<device>.json when
+# it is measured, so the benchmarks can be run in several parts. The training step is measured on the CPU and recorded in
+# <device>-cpu.json. CHECK=1 runs compute-sanitizer at the end. If OUT is a folder, the results are also copied there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHON=${PYTHON:-python} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}

@@ -1,20 +1,20 @@
-"""Judges stylised pictures: how much of the content is left, how near the style is, what was spoilt, how long it took.
+"""Evaluates stylised images: distance from the content, distance from the style, artefacts, and time.
 
     python benchmarks/judge.py --content DIR --style DIR --model color-pca --model "gatys steps=60" -o grid.png
 
-Every content meets every style, and each figure is the median over the pairs. Distances are seen through a VGG-19 of random
-filters, which nobody trained a method with: random networks measure style, well enough to make pictures by (He et al. 2016,
-"A powerful generative model using random weights for the deep image representation").
+Every content is combined with every style, and each figure is the median over the pairs. Distances are computed with a VGG-19
+with random weights, which no method was trained with. Random networks measure style well enough to generate images with (He
+et al. 2016, "A powerful generative model using random weights for the deep image representation").
 
-content   the picture in grey, with its mean and contrast taken out: the squared error of its features at relu3_1 and
-          relu4_1, after an instance norm, relative to the content's own; 0 if nothing changed, about 2 of unrelated pictures
-style     the squared error of the Gram matrices at relu1_1 to relu4_1, relative to the style's own
-texture   the same of the covariances: a Gram matrix of random filters tells of the mean colour before anything else
-clipped   the share of pixels of which a channel is black or full
-blotches  fine noise that was added where the content is flat, in steps of 8 bits
+content   the squared error of the features at relu3_1 and relu4_1 after an instance norm, relative to the content's, for grey
+          images with normalised mean and contrast; 0 for an unchanged image, about 2 for unrelated images
+style     the squared error of the Gram matrices at relu1_1 to relu4_1, relative to the style's
+texture   the same for covariances, because Gram matrices of random filters depend mainly on the mean colour
+clipped   the share of pixels with a channel at its minimum or maximum
+blotches  fine noise that was added in flat areas of the content, in 8-bit levels
 
-Random filters know nothing of objects, nor of what is beautiful: the numbers compare methods on the same pictures, no more.
-Two rows that need no method, the content and the style themselves, show the ends of each scale. Look at the grid as well.
+Random filters do not recognise objects or measure beauty, so the figures only compare methods on the same images. The two
+rows "content, untouched" and "style itself" show the ends of each scale. Look at the grid as well.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ ENCODER = {"name": "vgg19", "weights": "random"}
 CONTENT_LAYERS = ("relu3_1", "relu4_1")
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 FLAT = 0.2
-"""Which share of a content, its flattest, is searched for blotches."""
+"""The share of the content's pixels, the flattest ones, in which blotches are measured."""
 DRAWN = "drawn by stylekit"
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What a stylised picture is judged by; of each, less is better.
+    """The figures of a stylised image; lower is better.
 
     Attributes:
-        content: distance from the content, whatever the colours
+        content: distance from the content, regardless of colours
         style: distance from the style, by Gram matrices
         texture: distance from the style, by covariances
-        clipped: share of the pixels that are at an end of the scale in a channel
-        blotches: noise where the content is flat, in steps of 8 bits
-        seconds: that it took
+        clipped: share of pixels with a channel at its minimum or maximum
+        blotches: noise in flat areas of the content, in 8-bit levels
+        seconds: time of stylising
     """
 
     content: float
@@ -81,7 +81,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the encoder gave for one picture, as far as distances need it."""
+    """The features and statistics of one image that the distances need."""
 
     content: list[Tensor]
     grams: list[Tensor]
@@ -89,14 +89,14 @@ class Seen:
 
 
 class Judge:
-    """Looks at pictures ``(1, 3, H, W)`` in [0, 1] through the encoder."""
+    """Computes features of images ``(1, 3, H, W)`` in [0, 1] with the encoder."""
 
     def __init__(self) -> None:
         self.encoder = make("encoder", ENCODER)
 
     @torch.no_grad()
     def look(self, image: Tensor) -> Seen:
-        """Sees a picture once, for many comparisons."""
+        """Processes an image once, for many comparisons."""
         features, shapes = self.encoder(image), self.encoder(lightness(image))
         return Seen(
             [instance_norm(shapes[layer]) for layer in CONTENT_LAYERS],
@@ -106,7 +106,7 @@ class Judge:
 
 
 def marks(output: Tensor, content: Tensor, of_output: Seen, of_content: Seen, of_style: Seen, seconds: float) -> Marks:
-    """Compares an output, as a picture and as seen, with the content that it was made of and the style."""
+    """Compares an output with its content and its style, given the image, the content and the features of all three."""
     return Marks(
         content=distance(of_output.content, of_content.content),
         style=distance(of_output.grams, of_style.grams),
@@ -118,48 +118,48 @@ def marks(output: Tensor, content: Tensor, of_output: Seen, of_content: Seen, of
 
 
 def lightness(image: Tensor) -> Tensor:
-    """The picture in grey, of one mean and one contrast: what it shows, whatever its colours.
+    """The image in grey, with a fixed mean and contrast: its content, regardless of its colours.
 
-    Random filters take a darker picture for another one, as their rectifiers cut elsewhere.
+    Without this, a darker image would be far away, because the ReLUs of random filters cut off other values.
     """
     luma = (image * LUMA[:, None, None].to(image)).sum(1, keepdim=True)
     return (0.5 + 0.2 * instance_norm(luma)).expand_as(image)
 
 
 def distance(mine: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
-    """The squared error relative to the other's square, as the mean over layers."""
-    shares = [(a - b).square().sum() / b.square().sum().clamp(min=1e-12) for a, b in zip(mine, theirs, strict=True)]
-    return float(torch.stack(shares).mean())
+    """The squared error relative to the squared norm of ``theirs``, averaged over layers."""
+    errors = [(a - b).square().sum() / b.square().sum().clamp(min=1e-12) for a, b in zip(mine, theirs, strict=True)]
+    return float(torch.stack(errors).mean())
 
 
 def clipped(image: Tensor) -> float:
-    """The share of pixels of which a channel is 0 or 255 when it is written."""
+    """The share of pixels with a channel that is 0 or 255 in an 8-bit file."""
     levels = (image * 255).round()
     return float(((levels <= 0) | (levels >= 255)).any(1).float().mean())
 
 
 def blotches(output: Tensor, content: Tensor) -> float:
-    """How much fine noise was added where the content is flat: its root mean square, in steps of 8 bits.
+    """The root mean square of fine noise that was added in flat areas of the content, in 8-bit levels.
 
-    Fine is what a mean over 5 x 5 pixels takes out. The flattest pixels are those with the least of it around them in the
-    content, by rank: a picture that is flat all over has no more of them than others. A style's own strokes count as well.
+    Fine noise is the difference from a mean over 5 x 5 pixels. The flat areas are a fixed share of the content's pixels, those
+    with the least fine noise around them, so all contents have equally many. Strokes of the style also count as noise.
     """
-    theirs, mine = _fine(content), _fine(output)
-    around = F.avg_pool2d(theirs, 9, 1, 4, count_include_pad=False)
-    flattest = around.flatten().argsort(stable=True)[: max(1, int(FLAT * around.numel()))]
-    added = mine.flatten()[flattest].mean() - theirs.flatten()[flattest].mean()
+    before, after = _fine_noise(content), _fine_noise(output)
+    local = F.avg_pool2d(before, 9, 1, 4, count_include_pad=False)
+    flattest = local.flatten().argsort(stable=True)[: max(1, int(FLAT * local.numel()))]
+    added = after.flatten()[flattest].mean() - before.flatten()[flattest].mean()
     return 255 * float(added.clamp(min=0).sqrt())
 
 
-def _fine(image: Tensor) -> Tensor:
-    """The square of what is fine in the picture, as the mean over the colours: ``(1, 1, H, W)``."""
+def _fine_noise(image: Tensor) -> Tensor:
+    """The squared fine noise of an image, averaged over the colours: ``(1, 1, H, W)``."""
     blurred = F.avg_pool2d(F.pad(image, (2, 2, 2, 2), mode="replicate"), 5, 1)
     return (image - blurred).square().mean(1, keepdim=True)
 
 
 Pictures = Mapping[str, Tensor]
 Stylise = Callable[[Tensor, str], Tensor]
-"""Makes the picture of a content, and of a style by its name."""
+"""A function that stylises a content image with a style, given by its name."""
 
 
 def median(rows: Sequence[Marks]) -> Marks:
@@ -172,40 +172,40 @@ def compare(
     """Stylises every content with every style.
 
     Returns:
-        Marks by model, content and style; and by model the outputs of the pairs on the sheet.
+        The marks by model, content and style; and by model the outputs of the pairs on the sheet.
     """
     seen = {id(image): judge.look(image) for image in (*contents.values(), *styles.values())}
     rows = shown(contents, styles)
-    found: dict[str, dict[str, dict[str, Marks]]] = {model: {content: {} for content in contents} for model in models}
-    kept: dict[str, dict[tuple[str, str], Tensor]] = {model: {} for model in models}
+    results: dict[str, dict[str, dict[str, Marks]]] = {model: {content: {} for content in contents} for model in models}
+    outputs: dict[str, dict[tuple[str, str], Tensor]] = {model: {} for model in models}
     for model, content, style in itertools.product(models, contents, styles):
         image = contents[content]
         start = time.perf_counter()
         output = models[model](image, style)
-        took = time.perf_counter() - start
-        of_output = seen.get(id(output)) or judge.look(output)
-        found[model][content][style] = marks(output, image, of_output, seen[id(image)], seen[id(styles[style])], took)
+        seconds = time.perf_counter() - start
+        of_output, of_style = seen.get(id(output)) or judge.look(output), seen[id(styles[style])]
+        results[model][content][style] = marks(output, image, of_output, seen[id(image)], of_style, seconds)
         if (content, style) in rows:
-            kept[model][content, style] = output
-    return found, kept
+            outputs[model][content, style] = output
+    return results, outputs
 
 
 def shown(contents: Pictures, styles: Pictures) -> list[tuple[str, str]]:
-    """The pairs on the sheet: every content and every style once at least."""
+    """The pairs on the sheet, with every content and every style at least once."""
     count = max(len(contents), len(styles))
     return [(list(contents)[row % len(contents)], list(styles)[row % len(styles)]) for row in range(count)]
 
 
 def references(styles: Pictures) -> dict[str, Stylise]:
-    """The rows that need no method: nothing done, and everything."""
+    """The rows that need no method: the unchanged content, and the style itself."""
     return {"content, untouched": lambda content, style: content, "style itself": lambda content, style: styles[style]}
 
 
 def with_model(name: str, styles: Pictures) -> Stylise:
-    """A model by its name or file, and perhaps arguments, as in ``gatys steps=60``; it looks at each style once.
+    """Loads a model by its name or path, optionally with arguments, as in ``gatys steps=60``. Processes each style once.
 
     Raises:
-        StylekitError: there is no such model, or it takes no styles.
+        StylekitError: there is no such model, or it does not accept styles.
     """
     source, *arguments = shlex.split(name)
     model = stylekit.load(source, device="cpu", **read_assignments(arguments))
@@ -214,20 +214,20 @@ def with_model(name: str, styles: Pictures) -> Stylise:
 
 
 def weights(model: str) -> str | None:
-    """A digest of a model's file; none of a method without training."""
+    """A digest of a model's file; None for a method without training."""
     path = Path(shlex.split(model)[0])
     return hashlib.sha256(find_model(path).read_bytes()).hexdigest()[:16] if path.exists() else None
 
 
 def read_folder(folder: Path, size: int, count: int) -> Pictures:
-    """So many pictures from all over a folder, by their names: the middle square of each, at that size.
+    """Reads ``count`` images, spread evenly over a folder, by name; each is cropped to the central square and resized.
 
     Raises:
-        StylekitError: there is no picture.
+        StylekitError: the folder has no images.
     """
     files = find_images(folder)
     if not files:
-        raise StylekitError(f"There is no picture in {folder}.")
+        raise StylekitError(f"There are no images in {folder}.")
     chosen = [files[index * len(files) // count] for index in range(min(count, len(files)))] if count else files
     return {file.relative_to(folder).as_posix(): square(images.read(file, least=size), size) for file in chosen}
 
@@ -241,7 +241,7 @@ def square(picture: images.Picture, size: int) -> Tensor:
 
 
 def drawn(size: int, count: int) -> tuple[Pictures, Pictures]:
-    """Contents and styles that stylekit draws, where no folders are given."""
+    """Generated contents and styles, for use without folders."""
     contents = {f"scene {index}": render(index, size=size)[None] for index in range(count)}
     return contents, {kind: draw(kind, size, "judge")[None] for kind in list(KINDS)[:count]}
 
@@ -251,11 +251,11 @@ def digest(image: Tensor) -> str:
 
 
 def report(
-    options: argparse.Namespace, contents: Pictures, styles: Pictures, found: Mapping[str, Any]
+    options: argparse.Namespace, contents: Pictures, styles: Pictures, results: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Everything that is needed to do it again, and what came out."""
+    """The results, and everything that is needed to reproduce them."""
     return {
-        "models": {model: weights(model) for model in found},
+        "models": {model: weights(model) for model in results},
         "encoder": ENCODER,
         "size": options.size,
         "count": options.count,
@@ -268,10 +268,10 @@ def report(
             "python": platform.python_version(),
         },
         "threads": torch.get_num_threads(),
-        "medians": {model: asdict(median(flat(rows))) for model, rows in found.items()},
+        "medians": {model: asdict(median(flat(rows))) for model, rows in results.items()},
         "pairs": {
             model: {c: {s: asdict(each) for s, each in row.items()} for c, row in rows.items()}
-            for model, rows in found.items()
+            for model, rows in results.items()
         },
     }
 
@@ -280,20 +280,20 @@ def flat(rows: Mapping[str, Mapping[str, Marks]]) -> list[Marks]:
     return [each for row in rows.values() for each in row.values()]
 
 
-def table(found: Mapping[str, Mapping[str, Mapping[str, Marks]]]) -> Table:
-    """The medians, a row a model."""
-    made = Table("", *(field.name for field in fields(Marks)))
-    for model, rows in found.items():
-        middle = median(flat(rows))
-        told = [f"{middle.content:.3f}", f"{middle.style:.3f}", f"{middle.texture:.3f}", f"{middle.clipped:.1%}"]
-        made.add_row(model, *told, f"{middle.blotches:.1f}", f"{middle.seconds:.2f}")
-    return made
+def table(results: Mapping[str, Mapping[str, Mapping[str, Marks]]]) -> Table:
+    """The medians, one row per model."""
+    medians = Table("", *(field.name for field in fields(Marks)))
+    for model, rows in results.items():
+        row = median(flat(rows))
+        distances = [f"{row.content:.3f}", f"{row.style:.3f}", f"{row.texture:.3f}"]
+        medians.add_row(model, *distances, f"{row.clipped:.1%}", f"{row.blotches:.1f}", f"{row.seconds:.2f}")
+    return medians
 
 
 def sheet(contents: Pictures, styles: Pictures, outputs: Mapping[str, Mapping[tuple[str, str], Tensor]]) -> Tensor:
-    """A row a pair: the content, the style, and what each model made of them."""
+    """One row per pair: the content, the style, and the output of each model."""
     rows = [
-        [contents[content][0], styles[style][0], *(made[content, style][0] for made in outputs.values())]
+        [contents[content][0], styles[style][0], *(by_pair[content, style][0] for by_pair in outputs.values())]
         for content, style in shown(contents, styles)
     ]
     return grid(rows, ["content", "style", *map(caption, outputs)])
@@ -306,19 +306,19 @@ def caption(model: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--content", type=Path, help="folder of contents (default: scenes that stylekit draws)")
-    parser.add_argument("--style", type=Path, help="folder of styles (default: textures that stylekit draws)")
+    parser.add_argument("--content", type=Path, help="folder of contents (default: generated scenes)")
+    parser.add_argument("--style", type=Path, help="folder of styles (default: generated textures)")
     parser.add_argument(
         "--model",
         action="append",
         metavar="NAME",
-        help="a model file, a run's or a checkpoint's folder, or a method without training; arguments may follow it, as in "
-        "'gatys steps=60' (default: color-pca)",
+        help="a model file, the folder of a run or checkpoint, or a method without training, optionally followed by "
+        "arguments, as in 'gatys steps=60' (default: color-pca)",
     )
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
-    parser.add_argument("--count", type=int, default=8, help="how many pictures are taken of each folder; 0: all")
-    parser.add_argument("-o", "--out", type=Path, help="sheet of pictures")
-    parser.add_argument("--json", type=Path, help="file for all figures and how they came about")
+    parser.add_argument("--size", type=int, default=256, help="side of the images in pixels")
+    parser.add_argument("--count", type=int, default=8, help="number of images to use from each folder; 0: all")
+    parser.add_argument("-o", "--out", type=Path, help="file for a sheet of the images")
+    parser.add_argument("--json", type=Path, help="file for all figures and the settings")
     options = parser.parse_args(arguments)
 
     contents, styles = drawn(options.size, options.count or len(KINDS))
@@ -327,13 +327,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.style:
         styles = read_folder(options.style, options.size, options.count)
     chosen = {name: with_model(name, styles) for name in options.model or ["color-pca"]}
-    found, outputs = compare(Judge(), contents, styles, {**references(styles), **chosen})
+    results, outputs = compare(Judge(), contents, styles, {**references(styles), **chosen})
 
-    Console(highlight=False).print(table(found))
+    Console(highlight=False).print(table(results))
     if options.out:
         images.write(options.out, sheet(contents, styles, {name: outputs[name] for name in chosen}))
     if options.json:
-        options.json.write_text(json.dumps(report(options, contents, styles, found), indent=2) + "\n")
+        options.json.write_text(json.dumps(report(options, contents, styles, results), indent=2) + "\n")
 
 
 if __name__ == "__main__":

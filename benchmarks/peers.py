@@ -1,6 +1,6 @@
-"""The kernels' operations as people write them in PyTorch: what the kernels are measured against.
+"""The kernels' operations as usually written in PyTorch, for comparison with the kernels.
 
-The variance is divided by the number of pixels, as in the kernels, so that all compute the same.
+Variances are divided by the number of pixels, as in the kernels, so that all implementations compute the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EPS = 1e-5
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every channel, to be broadcast."""
+    """Mean and standard deviation of every channel, with dimensions kept for broadcasting."""
     return x.mean((2, 3), keepdim=True), (x.var((2, 3), correction=0, keepdim=True) + EPS).sqrt()
 
 
@@ -49,7 +49,7 @@ def gram_mse(x: Tensor, target: Tensor) -> Tensor:
 
 
 def summed(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    """The style loss: that of one layer, summed over all; its arguments are all layers' features, then all targets."""
+    """The style loss: a layer's loss, summed over layers. The arguments are the features of all layers, then all targets."""
 
     def style_loss(*tensors: Tensor) -> Tensor:
         layers = len(tensors) // 2

@@ -1,7 +1,7 @@
-"""A CycleGAN step written as the paper's PyTorch code runs it: what stylekit's step is measured against.
+"""A CycleGAN training step as in the paper's PyTorch code, for comparison with stylekit's step.
 
-Six generator passes, four discriminator passes for the discriminators' update and two for the generators', torch's own
-instance norm, and ``requires_grad`` switched off and on. Same networks, same weights, same losses.
+It has six generator passes, four discriminator passes for the discriminators' update and two for the generators', uses
+torch's instance norm, and switches ``requires_grad`` off and on. The networks, weights and losses are the same.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from stylekit_plugins.methods.cyclegan import CycleGAN
 
 
 class TorchInstanceNorm(nn.Module):
-    """What ``nn.InstanceNorm2d`` without parameters calls, which needs no width."""
+    """``nn.InstanceNorm2d`` without parameters, which needs no number of channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.instance_norm(x)
 
 
 def with_torch_layers(network: nn.Module) -> nn.Module:
-    """A copy with torch's own layers, whose parameters all learn."""
+    """A copy of the network with torch's own layers, in which all parameters are trainable."""
     network = copy.deepcopy(network).requires_grad_(True)
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
@@ -51,10 +51,10 @@ def _plain_conv(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 class PlainCycleGAN:
-    """The four networks, two optimisers and one step.
+    """The four networks, their two optimizers and the training step.
 
     Args:
-        method: where the weights come from; its pools must be off
+        method: method that provides the weights; its image pools must be disabled
         lr: learning rate
     """
 
@@ -67,11 +67,11 @@ class PlainCycleGAN:
         self.discriminator_steps = torch.optim.Adam(discriminators, lr=lr, betas=(0.5, 0.999))
 
     def step(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """One update of all four networks; gives the losses."""
+        """Updates all four networks once, and returns the losses."""
         fake_b, fake_a = self.g_ab(a), self.g_ba(b)
         back_a, back_b = self.g_ba(fake_b), self.g_ab(fake_a)
 
-        self._discriminators_learn(False)
+        self._train_discriminators(False)
         self.generator_steps.zero_grad()
         losses = {
             "identity_b": 10 * F.l1_loss(self.g_ab(b), b),
@@ -84,18 +84,18 @@ class PlainCycleGAN:
         torch.stack(list(losses.values())).sum().backward()
         self.generator_steps.step()
 
-        self._discriminators_learn(True)
+        self._train_discriminators(True)
         self.discriminator_steps.zero_grad()
-        for name, judge, real, fake in (("judge_b", self.d_b, b, fake_b), ("judge_a", self.d_a, a, fake_a)):
-            loss = 0.5 * (self._mse(judge(real), 1.0) + self._mse(judge(fake.detach()), 0.0))
+        for name, discriminator, real, fake in (("judge_b", self.d_b, b, fake_b), ("judge_a", self.d_a, a, fake_a)):
+            loss = 0.5 * (self._mse(discriminator(real), 1.0) + self._mse(discriminator(fake.detach()), 0.0))
             loss.backward()
             losses[name] = loss
         self.discriminator_steps.step()
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _discriminators_learn(self, learn: bool) -> None:
+    def _train_discriminators(self, trainable: bool) -> None:
         for network in (self.d_a, self.d_b):
-            network.requires_grad_(learn)
+            network.requires_grad_(trainable)
 
     @staticmethod
     def _mse(scores: Tensor, label: float) -> Tensor:

@@ -1,7 +1,7 @@
 """Writes the tables in README.md and docs/ from the files in ``benchmarks/results``: ``python benchmarks/report.py``.
 
-A table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``. ``--check`` changes nothing, and fails if one is stale.
-``--targets`` prints which of the kernels' targets the figures meet, and writes nothing.
+A table is placed between ``<!-- NAME -->`` and ``<!-- /NAME -->``. ``--check`` changes nothing, and fails if a table is
+outdated. ``--targets`` prints which of the kernels' targets are met, and writes nothing.
 """
 
 from __future__ import annotations
@@ -22,172 +22,167 @@ ROOT = Path(__file__).parents[1]
 
 
 def demo() -> str:
-    told = json.loads((RESULTS / "demo.json").read_text())
+    results = json.loads((RESULTS / "demo.json").read_text())
     lines = [
-        f"{told['pictures']} held-out scenes of {told['size']} pixels against their truth, after {told['steps']} steps "
-        f"in {told['seconds']:.0f} seconds of training:\n",
-        "| | PSNR, untouched | PSNR, translated | SSIM, untouched | SSIM, translated |",
+        f"{results['pictures']} held-out scenes of {results['size']} x {results['size']} pixels against the ground truth, "
+        f"after {results['steps']} steps of training in {results['seconds']:.0f} seconds:\n",
+        "| | PSNR, input | PSNR, translated | SSIM, input | SSIM, translated |",
         "|---|---|---|---|---|",
     ]
-    for name, score in told["scores"].items():
+    for name, score in results["scores"].items():
         (psnr_before, psnr), (ssim_before, ssim) = score["psnr"], score["ssim"]
         lines.append(f"| {name} | {psnr_before:.2f} dB | **{psnr:.2f} dB** | {ssim_before:.3f} | **{ssim:.3f}** |")
     return "\n".join(lines)
 
 
 def steps() -> str:
-    told = json.loads((RESULTS / "cpu.json").read_text())
-    machine, figures = told["machine"], told["figures"]
+    results = json.loads((RESULTS / "cpu.json").read_text())
+    machine, figures = results["machine"], results["figures"]
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores, {machine['vector']}, torch {machine['torch']}:\n",
-        "| pictures, width | | plain, ms | stylekit, ms | times as fast | pictures a second | peak of tensors |",
+        "| images, width | | plain PyTorch, ms | stylekit, ms | speedup | images per second | peak tensor memory |",
         "|---|---|---|---|---|---|---|",
     ]
     for key, row in sorted(figures.items(), key=lambda item: (len(item[0]), item[0])):
         if match := re.fullmatch(r"step_(\d+)_(\d+)_(eager|compiled)", key):
-            how = "`--compile`" if match[3] == "compiled" else ""
-            mine = row.get("stylekit_peak_tensor_mb")
-            peak = f"{mine} MB (plain {row['plain_peak_tensor_mb']})" if mine else ""
+            mode = "`--compile`" if match[3] == "compiled" else ""
+            memory = row.get("stylekit_peak_tensor_mb")
+            peak = f"{memory} MB (plain {row['plain_peak_tensor_mb']})" if memory else ""
             lines.append(
-                f"| {match[1]} x {match[1]}, {match[2]} | {how} | {row['plain_ms']} | {row['stylekit_ms']} "
+                f"| {match[1]} x {match[1]}, {match[2]} | {mode} | {row['plain_ms']} | {row['stylekit_ms']} "
                 f"| {row['times_as_fast']:.2f} | {row['images_per_second']} | {peak} |"
             )
     loading = [figures[f"loading_{kind}_64"] for kind in ("scenes", "folders")]
     lines.append(
-        f"\nLoading a pair of pictures of 64 pixels takes one process {loading[0]['load_ms']} ms from `scenes` (before they "
-        f"are kept) and {loading[1]['load_ms']} ms from `folders` (JPEG of 256 pixels), beside a step of "
-        f"{loading[0]['step_ms']} ms at width 16."
+        f"\nOne worker loads a pair of 64 x 64 images in {loading[0]['load_ms']} ms from `scenes` (before they are cached) and "
+        f"in {loading[1]['load_ms']} ms from `folders` (JPEG files of 256 x 256 pixels). A step at width 16 takes "
+        f"{loading[0]['step_ms']} ms."
     )
     return "\n".join(lines)
 
 
 def stylizing() -> str:
-    """Seconds a picture, and the memory that it takes."""
+    """Time and memory per image."""
     path = RESULTS / "cpu.json"
-    told = json.loads(path.read_text()) if path.exists() else {"figures": {}}
-    rows = {key: row for key, row in told["figures"].items() if key.startswith("stylize_")}
+    results = json.loads(path.read_text()) if path.exists() else {"figures": {}}
+    rows = {key: row for key, row in results["figures"].items() if key.startswith("stylize_")}
     if not rows:
         return "Not yet measured."
-    machine = told["machine"]
+    machine = results["machine"]
     lines = [f"{machine['cpu']}, {machine['cores']} cores, {machine['vector']}, torch {machine['torch']}:\n", *NETWORKS]
     for key, row in sorted(rows.items(), key=lambda item: (len(item[0]), item[0])):
         method, size = key.split("_")[1:]
         where = f"`{method}`, {size} x {size}"
         known, both = row["style_known_ms"], row["with_style_ms"]
         if "plain_ms" in row:
-            lines.append(
-                f"| {where}, written plainly | {row['plain_ms']} | {row['plain_ms']} | {memory(row, 'plain')} |"
-            )
-            both = f"{both} (**{row['with_style_times_as_fast']:.2f}** times as fast)"
+            lines.append(f"| {where}, plain PyTorch | {row['plain_ms']} | {row['plain_ms']} | {memory(row, 'plain')} |")
+            both = f"{both} (**{row['with_style_times_as_fast']:.2f}**)"
             known = f"{known} (**{row['style_known_times_as_fast']:.2f}**)"
         lines.append(f"| {where} | {both} | {known} | {memory(row, 'with_style')} |")
     return "\n".join(lines)
 
 
 NETWORKS = (
-    "| | a picture with its style, ms | its style known, ms | peak of tensors | growth of the process |",
+    "| | with a new style, ms (speedup) | with a known style, ms (speedup) | peak tensor memory | growth of the process |",
     "|---|---|---|---|---|",
 )
 
 
-def memory(row: dict[str, Any], way: str) -> str:
-    """Two cells; the second is empty where no process was measured."""
-    process = row.get(f"{way}_peak_process_mb")
-    return f"{row[f'{way}_peak_tensor_mb']} MB | {f'{process} MB' if process else ''}"
+def memory(row: dict[str, Any], variant: str) -> str:
+    """Two cells; the second is empty if no process was measured."""
+    process = row.get(f"{variant}_peak_process_mb")
+    return f"{row[f'{variant}_peak_tensor_mb']} MB | {f'{process} MB' if process else ''}"
 
 
 def program() -> str:
-    """Seconds of whole commands."""
+    """Time and memory of whole commands."""
     figures = json.loads((RESULTS / "cpu.json").read_text())["figures"]
     rows = {key: row for key, row in figures.items() if key.startswith("program_")}
     if not rows:
         return "Not yet measured."
-    lines = ["| `stylekit stylize` | seconds | of them cores busy | memory of the process |", "|---|---|---|---|"]
+    lines = ["| `stylekit stylize` | seconds | busy cores | peak process memory |", "|---|---|---|---|"]
     for key, row in rows.items():
         size, count = key.removeprefix("program_"), row["pictures"]
-        what = (
-            f"a picture of {size} x {size}" if count == 1 else f"a folder of {count} pictures, 320 x 240 to 320 x 400"
-        )
-        lines.append(f"| {what} | {row['seconds']:.2f} | {row['cores_busy']:.2f} | {row['peak_mb']:.0f} MB |")
+        task = f"an image of {size} x {size}" if count == 1 else f"a folder of {count} images, 320 x 240 to 320 x 400"
+        lines.append(f"| {task} | {row['seconds']:.2f} | {row['cores_busy']:.2f} | {row['peak_mb']:.0f} MB |")
     return "\n".join(lines)
 
 
 def optimising() -> str:
-    """Seconds an evaluation of Gatys' loss, and where they go."""
-    told = json.loads((RESULTS / "cpu.json").read_text())
-    rows = {key: row for key, row in told["figures"].items() if re.fullmatch(r"gatys_\d+", key)}
+    """Time of one evaluation of the loss of ``gatys``, and of its parts."""
+    results = json.loads((RESULTS / "cpu.json").read_text())
+    rows = {key: row for key, row in results["figures"].items() if re.fullmatch(r"gatys_\d+", key)}
     if not rows:
         return "Not yet measured."
     lines = [
-        "| VGG-19, loss and slope of a picture | plain, ms | stylekit, ms | times as fast | peak of tensors |",
+        "| VGG-19, loss and gradient of an image | plain PyTorch, ms | stylekit, ms | speedup | peak tensor memory |",
         "|---|---|---|---|---|",
     ]
     for key, row in sorted(rows.items()):
-        size, mine = key.partition("_")[2], row["stylekit_peak_tensor_mb"]
+        size, peak = key.partition("_")[2], row["stylekit_peak_tensor_mb"]
         lines.append(
             f"| {size} x {size} | {row['plain_ms']} | {row['stylekit_ms']} | {row['times_as_fast']:.2f} "
-            f"| {mine} MB (plain {row['plain_peak_tensor_mb']}) |"
+            f"| {peak} MB (plain {row['plain_peak_tensor_mb']}) |"
         )
     shares = next(row for row in rows.values() if any(name.startswith("share_") for name in row))
     parts = [f"{name[6:].replace('_', ' ')} {value:.0%}" for name, value in shares.items() if name.startswith("share_")]
-    lines.append(f"\nThe time goes into {', '.join(parts)}.")
-    if optimiser := told["figures"].get("gatys_optimiser_256"):
+    lines.append(f"\nShares of the time: {', '.join(parts)}.")
+    if optimiser := results["figures"].get("gatys_optimiser_256"):
         lines.append(f"L-BFGS itself takes {optimiser['share_of_a_step']:.1%} of a step at 256 pixels.")
     return "\n".join(lines)
 
 
 def judged() -> str:
-    """What the judge says of the model that ships, beside others."""
+    """The evaluation of the bundled model and of others by ``judge.py``."""
     path = RESULTS / "judge.json"
     if not path.exists():
         return "Not yet recorded."
-    told = json.loads(path.read_text())
+    results = json.loads(path.read_text())
     lines = [
-        f"{len(told['contents'])} photographs in the style of {len(told['styles'])} paintings each, {told['size']} pixels; "
-        f"medians over the pairs, torch {told['versions']['torch']}, {told['threads']} threads:\n",
+        f"{len(results['contents'])} photographs, each in the style of {len(results['styles'])} paintings, "
+        f"{results['size']} x {results['size']} pixels; medians over the pairs, torch {results['versions']['torch']}, "
+        f"{results['threads']} threads:\n",
         "| | content | style | texture | clipped | blotches | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, row in told["medians"].items():
+    for name, row in results["medians"].items():
         marks = [f"{row[mark]:.3f}" for mark in ("content", "style", "texture")]
         lines.append(
             f"| {name} | {' | '.join(marks)} | {row['clipped']:.1%} | {row['blotches']:.1f} | {row['seconds']:.2f} |"
         )
-    mine, real = (told["medians"].get(name) for name in ("stylekit-small", "runs/trained-on-real-pictures"))
+    mine, real = (results["medians"].get(name) for name in ("stylekit-small", "runs/trained-on-real-pictures"))
     if mine and real:
         shares = (f"{mark} {mine[mark] / real[mark]:.2f}" for mark in ("content", "style", "texture"))
-        lines.append(
-            f"\n`stylekit-small`, as a share of the same network trained on real pictures: {', '.join(shares)}."
-        )
+        lines.append(f"\n`stylekit-small` relative to the same network trained on real images: {', '.join(shares)}.")
     return "\n".join(lines)
 
 
 def small() -> str:
-    """How the model that ships was trained: the settings of its run, and what its losses came to."""
+    """The training of the bundled model: the settings of its run, and its losses."""
     path = RESULTS / "small.json"
     if not path.exists():
         return "Not yet recorded."
-    told = json.loads(path.read_text())
+    results = json.loads(path.read_text())
     lines = [
         "| | |",
         "|---|---|",
-        f"| steps, pictures a step, size | {told['steps']}, {told['batch_size']}, {told['size']} |",
-        f"| seed, precision | {told['seed']}, {told['precision']} bits |",
-        f"| torch, cores | {told['torch']}, {told['cores']} |",
-        f"| hours | {told['hours']:.2f} |",
-        f"| objective a step, mean of the logarithm: steps 1 to 100, last 100 | {told['first']:.3f}, {told['last']:.3f} |",
-        f"| file | {told['megabytes']:.2f} MB, SHA-256 `{told['sha256']}` |",
+        f"| steps, batch size, image size | {results['steps']}, {results['batch_size']}, {results['size']} |",
+        f"| seed, precision | {results['seed']}, {results['precision']} bits |",
+        f"| torch, cores | {results['torch']}, {results['cores']} |",
+        f"| hours | {results['hours']:.2f} |",
+        f"| mean logarithm of the objective: steps 1 to 100, last 100 steps | {results['first']:.3f}, {results['last']:.3f} |",
+        f"| file | {results['megabytes']:.2f} MB, SHA-256 `{results['sha256']}` |",
     ]
     return "\n".join(lines)
 
 
 def tutorial() -> str:
-    told = json.loads((RESULTS / "tutorial.json").read_text())
-    machine, commands = told["machine"], told["commands"]
+    results = json.loads((RESULTS / "tutorial.json").read_text())
+    machine, commands = results["machine"], results["commands"]
     total = sum(seconds for _, seconds in commands)
     lines = [
-        f"One file of {told['lines']} lines, {len(commands)} commands, {total / 60:.1f} minutes, with {machine['threads']} "
-        f"of {machine['cores']} cores and torch {machine['torch']}; what pip downloads is not in it:\n",
+        f"One file of {results['lines']} lines, {len(commands)} commands, {total / 60:.1f} minutes, with {machine['threads']} "
+        f"of {machine['cores']} cores and torch {machine['torch']}, without downloads by pip:\n",
         "| command | seconds |",
         "|---|---|",
     ]
@@ -198,7 +193,7 @@ PEERS = {"eager": "eager PyTorch", "instance_norm": "`F.instance_norm`", "compil
 
 
 def times(ratios: list[float | None]) -> str:
-    """The geometric mean, and the least and the most."""
+    """The geometric mean, the minimum and the maximum."""
     known = [ratio for ratio in ratios if ratio is not None]
     if not known:
         return ""
@@ -215,7 +210,7 @@ def share(ratios: list[float | None]) -> str:
 def summary(device: Device) -> str:
     lines = [
         f"{device.title}:\n",
-        f"| times as fast as | {' | '.join(PEERS.values())} | of the limit |",
+        f"| speedup over | {' | '.join(PEERS.values())} | share of the limit |",
         "|---|" + "---|" * (len(PEERS) + 1),
     ]
     for operation, precision, cases in device.groups():
@@ -239,12 +234,12 @@ def every_shape(device: Device) -> str:
 
 
 def row(case: Kernel) -> str:
-    where = f"{case.layer} at {case.size}" if case.shape else f"five at {case.size}, batch {case.batch}"
+    name = f"{case.layer} at {case.size}" if case.shape else f"five layers at {case.size}, batch {case.batch}"
     shape = f", {' x '.join(map(str, case.shape))}" if case.shape else ""
-    columns = [f"{milliseconds(case, peer)}{of_ours(case.ratio(peer))}" for peer in PEERS]
+    columns = [f"{milliseconds(case, peer)}{in_brackets(case.ratio(peer))}" for peer in PEERS]
     limit, ours = milliseconds(case, "limit"), milliseconds(case, "ours")
     reached = f"{limit} ({share([case.ratio('limit')])})"
-    return f"| {where}{shape} | {case.megabytes:g} | {ours} | {' | '.join(columns)} | {reached} |"
+    return f"| {name}{shape} | {case.megabytes:g} | {ours} | {' | '.join(columns)} | {reached} |"
 
 
 def milliseconds(case: Kernel, name: str) -> str:
@@ -253,19 +248,19 @@ def milliseconds(case: Kernel, name: str) -> str:
     return f"{min(known) / 1e3:.3g}" if known else ""
 
 
-def of_ours(ratio: float | None) -> str:
+def in_brackets(ratio: float | None) -> str:
     return "" if ratio is None else f" ({ratio:.2f})"
 
 
 def on_all(table: Callable[[Device], str]) -> str:
-    """The table for every device, and what was not measured."""
-    found = devices()
-    told = [table(device) for device in found]
-    if not any(not device.on_gpu for device in found):
-        told.append("Not yet measured on a CPU.")
-    if not any(device.on_gpu for device in found):
-        told.append("Not yet measured on a GPU.")
-    return "\n\n".join(told)
+    """The tables of all devices, and a note if there are none for a CPU or a GPU."""
+    measured = devices()
+    parts = [table(device) for device in measured]
+    if not any(not device.on_gpu for device in measured):
+        parts.append("Not yet measured on a CPU.")
+    if not any(device.on_gpu for device in measured):
+        parts.append("Not yet measured on a GPU.")
+    return "\n\n".join(parts)
 
 
 TABLES: dict[str, tuple[Any, Path]] = {
@@ -283,7 +278,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
 
 
 def filled(text: str, name: str, table: str) -> str:
-    """The text with the table in its place."""
+    """The text with the table inserted between its markers."""
     return re.sub(
         rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
     )
@@ -293,16 +288,16 @@ def main() -> None:
     if "--targets" in sys.argv:
         print(targets())
         return
-    stale = []
+    outdated = []
     for name, (write, path) in TABLES.items():
         old = path.read_text()
         new = filled(old, name, write())
         if new != old:
-            stale.append(str(path.relative_to(ROOT)))
+            outdated.append(str(path.relative_to(ROOT)))
             if "--check" not in sys.argv:
                 path.write_text(new)
-    if stale and "--check" in sys.argv:
-        sys.exit(f"stale tables in {', '.join(stale)}: run python benchmarks/report.py")
+    if outdated and "--check" in sys.argv:
+        sys.exit(f"Outdated tables in {', '.join(outdated)}. Run python benchmarks/report.py.")
 
 
 if __name__ == "__main__":

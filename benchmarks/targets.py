@@ -1,4 +1,4 @@
-"""What was asked of the kernels, beside what was measured: ``python benchmarks/report.py --targets``."""
+"""The performance targets of the kernels, compared with the measurements: ``python benchmarks/report.py --targets``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.figures import Device, Kernel, devices
 
 @dataclass(frozen=True)
 class Cases:
-    """Some of an operation's cases, in words and as a function."""
+    """A subset of an operation's cases, as a description and as a predicate."""
 
     words: str
     has: Callable[[Kernel], bool]
@@ -27,14 +27,14 @@ NARROW = Cases("bf16 and tf32, C <= 128", lambda case: case.precision != "fp32" 
 
 @dataclass(frozen=True)
 class Target:
-    """One figure that was asked for.
+    """One performance target.
 
     Args:
-        operation: of what
-        peer: against what
-        least: how many times as fast; of the limit, which share
-        cases: in which
-        each: in each of them, instead of in their geometric mean
+        operation: the operation
+        peer: what the kernel is compared with
+        least: the required ratio of the peer's time to the kernel's; for the limit, the required share
+        cases: the cases that count
+        each: require it of each case instead of the geometric mean
     """
 
     operation: str
@@ -44,15 +44,15 @@ class Target:
     each: bool = False
 
     def judged(self, device: Device) -> str:
-        """One line: met or missed, and the figure."""
-        found = [case for case in device.kernels if case.operation == self.operation and self.cases.has(case)]
-        ratios = [ratio for case in found if (ratio := case.ratio(self.peer)) is not None]
+        """One line of the report: whether the target is met, and the figure."""
+        cases = [case for case in device.kernels if case.operation == self.operation and self.cases.has(case)]
+        ratios = [ratio for case in cases if (ratio := case.ratio(self.peer)) is not None]
         what = f"{self.operation} / {self.peer}{self.cases.words and f', {self.cases.words}'}"
-        wanted = f"{'least' if self.each else 'mean'} of {len(ratios)} should be {self.least:g}"
+        target = f"{'minimum' if self.each else 'mean'} of {len(ratios)} should be at least {self.least:g}"
         if not ratios:
-            return f"unknown       {what}: {wanted}"
+            return f"unknown       {what}: {target}"
         value = min(ratios) if self.each else geometric_mean(ratios)
-        return f"{'met' if value >= self.least else 'MISSED':7} {value:5.2f} {what}: {wanted}"
+        return f"{'met' if value >= self.least else 'MISSED':7} {value:5.2f} {what}: {target}"
 
 
 ON_CPU = [
@@ -85,11 +85,11 @@ ON_GPU = [
 
 
 def targets() -> str:
-    """Every target, met or missed, on every device."""
-    found = devices()
+    """The status of every target on every device."""
+    measured = devices()
     lines = []
-    for device in found:
+    for device in measured:
         lines += [device.title, *(target.judged(device) for target in (ON_GPU if device.on_gpu else ON_CPU))]
-    if not any(device.on_gpu for device in found):
+    if not any(device.on_gpu for device in measured):
         lines.append("Not yet measured on a GPU.")
     return "\n".join(lines)

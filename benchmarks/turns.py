@@ -1,7 +1,7 @@
-"""Measures functions in turns, round by round, so that what slows the machine down slows all of them.
+"""Measures functions alternately, round by round, so that anything that slows the machine down affects all of them.
 
-A turn calls its function once unmeasured, as others have used the memory since its last turn, and then repeats it for some
-milliseconds. On CUDA the second-level cache is emptied before every repetition.
+Each turn first calls its function once without measuring, because other functions have used the caches since its last turn,
+and then repeats it for some milliseconds. On CUDA, the L2 cache is flushed before every repetition.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 TURN = {"cpu": 0.02, "cuda": 0.005}
-"""Seconds of a turn, at least."""
+"""Minimum seconds per turn."""
 SECONDS = {"cpu": 1.0, "cuda": 0.5}
-"""Seconds of all turns, unless the fewest rounds take longer."""
+"""Total seconds of all turns, unless the minimum number of rounds takes longer."""
 ROUNDS = (3, 15)
-"""The fewest and the most."""
+"""Minimum and maximum number of rounds."""
 
 
 def take_turns(functions: Mapping[str, Callable[[], object]], device: str) -> dict[str, list[float]]:
-    """Seconds that one call of each function takes, once for each round. The functions must be warm."""
+    """Seconds per call of each function, one value per round. The functions must be warmed up."""
     turn = cuda_turn if device == "cuda" else cpu_turn
     once = {name: turn(function, 1) for name, function in functions.items()}
     repeats = {name: min(1000, math.ceil(TURN[device] / seconds)) for name, seconds in once.items()}
@@ -37,7 +37,7 @@ def take_turns(functions: Mapping[str, Callable[[], object]], device: str) -> di
 
 
 def cpu_turn(function: Callable[[], object], repeats: int) -> float:
-    """Seconds a call."""
+    """Seconds per call."""
     function()
     start = time.perf_counter()
     for _ in range(repeats):
@@ -46,7 +46,7 @@ def cpu_turn(function: Callable[[], object], repeats: int) -> float:
 
 
 def cuda_turn(function: Callable[[], object], repeats: int) -> float:
-    """Seconds a call, by the device's clock."""
+    """Seconds per call, measured on the device."""
     calls = []
     for _ in range(repeats):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -62,5 +62,5 @@ def cuda_turn(function: Callable[[], object], repeats: int) -> float:
 
 @functools.cache
 def _flush() -> Tensor:
-    """More than any device's cache holds."""
+    """A tensor that is larger than the cache of any device."""
     return torch.empty(2**28, dtype=torch.int8, device="cuda")

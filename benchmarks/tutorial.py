@@ -1,6 +1,6 @@
-"""Times the tutorial: types the commands of docs/plugins.md as they stand there, and records the seconds of each.
+"""Measures the tutorial: runs the commands of docs/plugins.md unchanged, and records the seconds of each.
 
-``python benchmarks/tutorial.py`` writes ``benchmarks/results/tutorial.json``; ``python benchmarks/report.py`` then writes
+``python benchmarks/tutorial.py`` writes ``benchmarks/results/tutorial.json``. ``python benchmarks/report.py`` then writes
 the table into the document.
 """
 
@@ -24,21 +24,21 @@ from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel
 
 DOCUMENT = ROOT / "docs" / "plugins.md"
 TIMED = "<!-- tutorial -->"
-"""The tutorial is what comes before its table."""
+"""The marker of the table, which ends the tutorial."""
 
 
 class Timed(Reader):
-    """A reader with a watch."""
+    """A reader that measures the time of each command."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         super().__init__(folder, FreshEnvironment(folder / ".venv"), wheel, quickly=False)
-        self.took: list[tuple[str, float]] = []
+        self.times: list[tuple[str, float]] = []
 
     def type(self, line: str) -> None:
-        began = time.perf_counter()
+        start = time.perf_counter()
         super().type(line)
         if NOT_RUN not in line and not line.startswith(("cd ", "mv ")):
-            self.took.append((line, round(time.perf_counter() - began, 1)))
+            self.times.append((line, round(time.perf_counter() - start, 1)))
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def main() -> None:
             reader.follow(language, code)
             lines += len(code.splitlines()) if language == "python" else 0
     machine = {"cores": os.cpu_count(), "torch": torch.__version__, "threads": torch.get_num_threads()}
-    told = {"machine": machine, "lines": lines, "commands": reader.took}
-    (RESULTS / "tutorial.json").write_text(json.dumps(told, indent=2) + "\n")
+    report = {"machine": machine, "lines": lines, "commands": reader.times}
+    (RESULTS / "tutorial.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

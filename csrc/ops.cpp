@@ -28,7 +28,7 @@
 extern "C" __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stream(int32_t, void**);
 #endif
 
-// The tests run the CUDA kernels in an emulator on the CPU, and register them in a namespace of their own.
+// The tests run the CUDA kernels in an emulator on the CPU, and register them in a separate namespace.
 #ifdef STYLEKIT_EMULATED
 #define STYLEKIT_NAMESPACE stylekit_emulated
 constexpr bool EMULATED = true;
@@ -58,7 +58,7 @@ Tensor ensure_contiguous(const Tensor& x) {
   return x.is_contiguous() || is_channels_last(x) ? x : torch::stable::contiguous(x);
 }
 
-// `other` in the memory layout of `x`; copied only if it has another one.
+// `other` in the memory layout of `x`; copied only if its layout differs.
 Tensor with_layout_of(const Tensor& x, const Tensor& other) {
   const bool channels_last = is_channels_last(x);
   if (channels_last ? is_channels_last(other) : other.is_contiguous()) return other;
@@ -79,7 +79,7 @@ stylekit::FeatureMaps feature_maps(const Tensor& x) {
 }
 
 // An uninitialised output of x's size. Newly allocated memory costs one page fault per 4 KB, which takes longer than
-// writing the 4 KB, so Linux is asked for pages of 2 MB instead.
+// writing the 4 KB, so pages of 2 MB are requested on Linux.
 Tensor empty_output_like(const Tensor& x) {
   Tensor output = torch::stable::empty_like(x);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)

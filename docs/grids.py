@@ -1,8 +1,8 @@
-"""Writes the pictures of the documents: drawn photographs in drawn styles, by the model that ships and by its rivals.
+"""Writes the image grids of the documentation: generated photos in generated styles, by the bundled model and others.
 
     python docs/grids.py
 
-Everything in them is drawn by stylekit, so the pictures may go anywhere, and anybody can make them again.
+stylekit generates all images, so the grids have no licence restrictions and can be reproduced.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from stylekit.training.sample_grid import grid
 
 HERE = Path(__file__).parent
 SIDE, SHOWN = 448, 224
-"""Pixels of what is stylised, and of what is shown."""
+"""Side of the stylised images, and of the images in the grids, in pixels."""
 SCENES = (6, 14, 15)
 STYLES = (("strokes", 0), ("strokes", 6), ("stripes", 4), ("leaves", 2), ("cells", 1))
 RIVALS: dict[str, dict[str, Any]] = {"color-pca": {}, "stylekit-small": {}, "gatys": {"steps": 150}}
 
 
 def drawn(name: str, key: str, number: int, **options: object) -> Tensor:
-    """A picture ``(1, 3, SIDE, SIDE)`` of a drawn data set."""
+    """An image ``(1, 3, SIDE, SIDE)`` of a generated data set."""
     item: Tensor = make("dataset", {"name": name, "split": "test", **options}, size=SIDE)[number][key]
     return item[None]
 
@@ -37,9 +37,9 @@ def main() -> None:
     styles = [drawn("textures", "style", number, kinds=[kind]) for kind, number in STYLES]
     models = {name: stylekit.load(name, **options) for name, options in RIVALS.items()}
     small = models["stylekit-small"]
-    looks = [small.style(style) for style in styles]
+    described = [small.style(style) for style in styles]
     rows = [[torch.ones_like(contents[0]), *styles]]
-    rows += [[content, *(small.stylize(content, look) for look in looks)] for content in contents]
+    rows += [[content, *(small.stylize(content, style) for style in described)] for content in contents]
     write("any_style.jpg", rows, ())
     pairs = [(contents[0], styles[0]), (contents[1], styles[2]), (contents[2], styles[3])]
     rows = [[content, style, *(model.stylize(content, style) for model in models.values())] for content, style in pairs]

@@ -1,1 +1,1 @@
-"""The plugins that stylekit brings along; they enter by entry points, like anyone's."""
+"""The plugins that ship with stylekit. They are registered through entry points, like any other plugin."""

@@ -1,4 +1,4 @@
-"""``python -m stylekit`` is the program ``stylekit``."""
+"""``python -m stylekit`` runs the command ``stylekit``."""
 
 from stylekit.cli import main
 

@@ -1,4 +1,4 @@
-"""Files: written so that they are complete or not there at all, and named by absolute paths."""
+"""Writing files and folders atomically, and absolute paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Writes a file; a reader sees the old one or the new one, also after a crash.
+    """Writes a file atomically: even after a crash, readers see either the old content or the new content.
 
     Raises:
         StylekitError: no space is left, or the file cannot be written.
@@ -36,7 +36,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder to fill with :func:`write_whole`, which becomes ``path`` at the end, replacing it.
+    """Yields a temporary folder to fill with :func:`write_atomic`. At the end it replaces ``path``.
 
     Raises:
         StylekitError: no space is left, or the folder cannot be written.
@@ -54,14 +54,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Removes a folder so that it is gone at once, and never seen half removed."""
+    """Removes a folder atomically, so that it is never seen half removed."""
     if folder.exists():
-        doomed = folder.rename(folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part"))
-        shutil.rmtree(doomed, ignore_errors=True)
+        renamed = folder.rename(folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part"))
+        shutil.rmtree(renamed, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a killed process left half written directly in a folder."""
+    """Removes the incomplete files and folders that a killed process left directly in a folder."""
     for leftover in folder.glob(".*.part"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -70,7 +70,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # where a folder cannot be opened
+    if os.name == "nt":  # Windows cannot open a folder
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -81,7 +81,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Says of an operating system's error in the block what it means for ``path``.
+    """Turns an ``OSError`` within the block into an error that names ``path``.
 
     Raises:
         StylekitError: no space is left, or the file or folder cannot be written.
@@ -90,10 +90,10 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in NO_SPACE:
-            raise StylekitError(f"There is no space left to write {path}. Nothing that was there is lost.") from error
+            raise StylekitError(f"There is no space left to write {path}. Existing files are unchanged.") from error
         raise StylekitError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def absolute_path(path: str | Path) -> Path:
-    """The absolute path, without ``..`` and with the user's home for ``~``: one folder has one name in a run's settings."""
+    """The absolute path, with ``..`` and ``~`` resolved, so that a folder always has the same name in a run's settings."""
     return Path(os.path.abspath(Path(path).expanduser()))

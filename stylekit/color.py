@@ -1,4 +1,4 @@
-"""The colours of pictures as a whole: their statistics, and how one picture takes on another's.
+"""Colour statistics of images, and transfer of the colours of one image to another.
 
 Images are float tensors ``(N, 3, H, W)`` in ``[0, 1]``, on any device; half precision is computed in float32.
 """
@@ -13,14 +13,14 @@ from stylekit.ops import gram_matrix, reference
 __all__ = ["color_stats", "keep_luminance", "match_color"]
 
 FAINTEST = 1 / 255**2
-"""The variance of one step of 8 bits; what varies less is rounding, and is not blown up to a picture's colours."""
+"""The variance of one 8-bit step. A smaller variance is rounding error, which must not be amplified to visible colours."""
 
 
 def color_stats(image: Tensor) -> tuple[Tensor, Tensor]:
     """The mean colour of each image, and the symmetric square root of the covariance of its colours.
 
-    The root is for three channels what the standard deviation is for one: of two pictures, the average of the roots is
-    between them, as that of the means is.
+    The root is for three channels what the standard deviation is for one: the average of the roots of two images describes
+    colours between those of the images, like the average of the means.
 
     Args:
         image: ``(N, 3, H, W)`` in [0, 1], of any size
@@ -34,25 +34,26 @@ def color_stats(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def match_color(image: Tensor, mean: Tensor, root: Tensor, strength: float = 1.0) -> Tensor:
-    """Brings the colours of each image to a mean and a covariance, and so near to another picture's.
+    """Maps the colours of each image to a given mean and covariance, usually those of another image.
 
-    Of all linear maps that do so, it is the one that moves the colours least, in the mean of the squares: the one of
+    Of all linear maps that do this, it uses the one with the smallest mean squared change of the colours: the map of
     Monge and Kantorovich (Pitié and Kokaram 2007, "The linear Monge-Kantorovitch linear colour mapping for
-    example-based colour transfer"), ``T = C^-1 (C R^2 C)^(1/2) C^-1``, with C and R the image's own root and the other.
-    T is symmetric without negative eigenvalues, so it turns no colour into its opposite. The map ``R C^-1`` of Gatys et
-    al. 2016 ("Preserving color in neural artistic style transfer") equals it only where C and R have their axes in
-    common, and else turns the colours as well. Of maps in between, each is the one that moves least to where it leads.
+    example-based colour transfer"), ``T = C^-1 (C R^2 C)^(1/2) C^-1``, where C is the root of the image and R the given
+    root. T is symmetric without negative eigenvalues, so it maps no colour to its opposite. The map ``R C^-1`` of Gatys et
+    al. 2016 ("Preserving color in neural artistic style transfer") equals it only if C and R have the same axes; otherwise
+    that map also rotates the colours. For a strength between 0 and 1, the map is also the one with the smallest change
+    that leads to its colours.
 
-    A grey picture takes on tints, from dark to light, as far as the other's colours go with its brightness.
+    A grey image is tinted from dark to light, as far as the given colours are correlated with brightness.
 
     Args:
         image: ``(N, 3, H, W)`` in [0, 1]
-        mean: the colour to come to, ``(N, 3)`` or ``(1, 3)``
-        root: of the covariance to come to, as :func:`color_stats` gives it, ``(N, 3, 3)`` or ``(1, 3, 3)``
-        strength: 1 for those colours, 0 for the image's own, or between
+        mean: the target mean, ``(N, 3)`` or ``(1, 3)``
+        root: the root of the target covariance, as :func:`color_stats` returns it, ``(N, 3, 3)`` or ``(1, 3, 3)``
+        strength: from 0, which keeps the colours of the image, to 1 for the target colours
 
     Returns:
-        Images of the same shape and type, clamped to [0, 1]; their statistics are exact but for that.
+        Images of the same shape and type, clamped to [0, 1]; apart from the clamping, their statistics are exact.
     """
     with reference.without_autocast(image):
         own_mean, own_covariance = _moments(image)
@@ -64,14 +65,14 @@ def match_color(image: Tensor, mean: Tensor, root: Tensor, strength: float = 1.0
 
 
 def keep_luminance(stylized: Tensor, content: Tensor) -> Tensor:
-    """The luminance of the stylised pictures with the content's colours: Y of one, I and Q of the other.
+    """Combines the luminance of the stylised images (Y of YIQ) with the colours of the content (I and Q).
 
-    Source: Gatys et al. 2016, "Preserving color in neural artistic style transfer", luminance-only transfer. As Y has
-    the same share in red, green and blue, it is exchanged by adding to all three what it differs by.
+    Source: Gatys et al. 2016, "Preserving color in neural artistic style transfer", luminance-only transfer. Y contributes
+    equally to red, green and blue, so it is replaced by adding the difference in luminance to all three.
 
     Args:
         stylized: ``(N, 3, H, W)`` in [0, 1]
-        content: pictures of the same shape
+        content: images of the same shape
 
     Returns:
         Images of that shape, clamped to [0, 1].
@@ -93,7 +94,7 @@ def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _power(symmetric: Tensor, exponent: float, least: float = 0.0) -> Tensor:
-    """Powers of symmetric matrices ``(N, 3, 3)``, whose eigenvalues are raised to ``least`` first."""
+    """Powers of symmetric matrices ``(N, 3, 3)``, whose eigenvalues are first clamped to at least ``least``."""
     values, vectors = torch.linalg.eigh(symmetric)
     powered: Tensor = (vectors * values.clamp(min=least).pow(exponent)[..., None, :]) @ vectors.mT
     return powered

@@ -1,4 +1,4 @@
-"""Encoders as those need them who build on their features: their layers, of what shapes they are, and the way back."""
+"""Tools for networks that use an encoder's features: the shapes of its layers, and a decoder that mirrors it."""
 
 from __future__ import annotations
 
@@ -13,77 +13,78 @@ from stylekit.layers import NarrowConv2d
 __all__ = ["layer_shapes", "mirror_decoder", "require_layers"]
 
 _SIDE = 256
-"""Of the picture that is looked at: a power of two, and no smaller than any stride."""
-_ALIKE = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
-"""How many convolutions without a change of width VGG-19 has at a stride, and so its mirror image."""
+"""Side of the probe image: a power of two, at least as large as any stride."""
+_SAME_WIDTH = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
+"""The number of convolutions in VGG-19 that keep the number of channels, by stride; its mirrored decoder has as many."""
 
 
 def layer_shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:
     """Channels and stride of each layer of an encoder, in the encoder's order.
 
-    The stride says how often smaller than the picture a layer is. The encoder looks at a picture on the meta device,
-    where nothing is computed: so its weights may come later, from a model file, and it stays as it is.
+    The stride is the factor by which a layer is smaller than the image. The encoder runs on the meta device, where nothing
+    is computed, so its weights may be loaded later from a model file, and the encoder itself is not modified.
 
     Args:
         encoder: a network ``forward(image) -> {layer: features}``
 
     Raises:
-        StylekitError: a layer is no feature map ``(N, C, H, W)`` of a whole stride.
+        StylekitError: a layer is not a feature map ``(N, C, H, W)`` with an integer stride.
     """
     state = {**dict(encoder.named_parameters()), **dict(encoder.named_buffers())}
     meta = {name: tensor.detach().to("meta") for name, tensor in state.items()}
     dtype = next((tensor.dtype for tensor in meta.values() if tensor.is_floating_point()), None)
-    picture = torch.zeros(1, 3, _SIDE, _SIDE, dtype=dtype, device="meta")
-    found: dict[str, tuple[int, int]] = {}
-    for layer, features in torch.func.functional_call(encoder, meta, (picture,)).items():
+    image = torch.zeros(1, 3, _SIDE, _SIDE, dtype=dtype, device="meta")
+    shapes: dict[str, tuple[int, int]] = {}
+    for layer, features in torch.func.functional_call(encoder, meta, (image,)).items():
         if features.ndim != 4 or features.shape[2] != features.shape[3] or _SIDE % features.shape[2]:
             raise StylekitError(
-                f"The layer {layer!r} of the encoder is {tuple(features.shape)} for a picture of {_SIDE} pixels, and must "
-                "be a feature map (N, C, H, W) whose sides divide the picture's. Leave it out of the encoder's layers, or "
-                "take another encoder."
+                f"The layer {layer!r} of the encoder has the shape {tuple(features.shape)} for an image of {_SIDE}x{_SIDE} "
+                "pixels, but must be a feature map (N, C, H, W) whose sides divide the image's. Remove it from the encoder's "
+                "layers, or use another encoder."
             )
-        found[layer] = (features.shape[1], _SIDE // features.shape[2])
-    return found
+        shapes[layer] = (features.shape[1], _SIDE // features.shape[2])
+    return shapes
 
 
 def require_layers(wanted: Iterable[str], given: Iterable[str]) -> None:
-    """Refuses names of layers that an encoder does not give.
+    """Checks that an encoder has all the wanted layers.
 
     Raises:
-        StylekitError: it does not give one of them; it names the nearest, and all that it gives.
+        StylekitError: the encoder lacks a layer; the message suggests the closest name and lists all layers.
     """
     given = list(given)
     for layer in wanted:
         if layer not in given:
-            raise StylekitError(f"The encoder gives no layer {layer!r}. {suggest(layer, given)}")
+            raise StylekitError(f"The encoder has no layer {layer!r}. {suggest(layer, given)}")
 
 
 def mirror_decoder(layers: Sequence[tuple[int, int]]) -> nn.Sequential:
-    """A decoder of an encoder's deepest layer to a picture, which goes the encoder's way back.
+    """Builds a decoder from an encoder's deepest layer to an image, which mirrors the encoder.
 
-    For VGG-19 its layout, and that of its weights, is the decoder's of Huang and Belongie 2017 (section 6.1, to relu4_1)
-    and of Li et al. 2017 (section 3.1, from each of its five).
+    For VGG-19, the architecture and the layout of the weights are those of the decoders of Huang and Belongie 2017 (section
+    6.1, from relu4_1) and of Li et al. 2017 (section 3.1, from each of their five layers).
 
     Args:
-        layers: channels and stride of each, from shallow to deep, as :func:`shapes` tells them; the last one is decoded
+        layers: channels and stride of each layer, from shallow to deep, as in the values of :func:`layer_shapes`; the last
+            one is decoded
 
     Returns:
         A network ``forward(features) -> image``, from ``(N, C, H, W)`` to ``(N, 3, H * stride, W * stride)``. Both sides
-        of the features must be of two pixels at least, for what is beyond the margin is mirrored.
+        of the features must be at least two pixels, because of the reflection padding.
     """
     width, stride = layers[-1]
-    way = {stride: channels for channels, stride in reversed(layers)}  # the shallowest of each stride
-    way.setdefault(1, layers[0][0])
+    widths = {stride: channels for channels, stride in reversed(layers)}  # of the shallowest layer of each stride
+    widths.setdefault(1, layers[0][0])
     chain: list[nn.Module] = []
 
     def convolve(before: int, after: int) -> None:
         chain.extend([nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3), nn.ReLU()])
 
-    for finer in sorted((each for each in way if each < stride), reverse=True):
-        convolve(width, way[finer])
-        width = way[finer]
+    for finer in sorted((each for each in widths if each < stride), reverse=True):
+        convolve(width, widths[finer])
+        width = widths[finer]
         chain.append(nn.Upsample(scale_factor=stride // finer))
         stride = finer
-        for _ in range(_ALIKE.get(stride, 1)):
+        for _ in range(_SAME_WIDTH.get(stride, 1)):
             convolve(width, width)
     return nn.Sequential(*chain, nn.ReflectionPad2d(1), NarrowConv2d(width, 3, 3))

@@ -1,4 +1,4 @@
-"""What goes wrong in a way that the user can mend, and how it is said."""
+"""Errors and warnings for the user, and how they are shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["MissingWeights", "NotFinite", "suggest"]
 
 
 class StylekitError(Exception):
-    """One paragraph for the user: it names the thing and says what to do. The command line shows it without a trace."""
+    """An error that the user can fix. Its message is one paragraph that names the cause and says what to do.
+
+    The command line shows it without a traceback.
+    """
 
 
 class NotFinite(StylekitError):
@@ -19,11 +22,11 @@ class NotFinite(StylekitError):
 
 
 class MissingWeights(StylekitError):
-    """A network is used whose pretrained weights are not here; it says how to get them."""
+    """The pretrained weights of a network are missing; the message says how to get them."""
 
 
 class StylekitWarning(UserWarning):
-    """Something was left out or passed over, and the work goes on."""
+    """Something was left out or skipped; the work continues."""
 
 
 def warn(message: str) -> None:
@@ -32,26 +35,26 @@ def warn(message: str) -> None:
 
 
 def one_line_error(error: BaseException) -> str:
-    """The kind of an error and what it says, however many lines that are."""
+    """The type and the message of an error, joined into one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The sentence that follows "there is no ...": the nearest known name, and all of them.
+    """The hint that follows "there is no ...": the closest known name, and all known names.
 
     >>> suggest("cyclgan", ["cyclegan", "adain"])
-    "Did you mean 'cyclegan'? There are: adain, cyclegan."
+    "Did you mean 'cyclegan'? Available: adain, cyclegan."
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    question = f"Did you mean {near[0]!r}? " if near else ""
-    return question + (f"There are: {', '.join(known)}." if known else "There are none.")
+    close = difflib.get_close_matches(name, known, n=1)
+    question = f"Did you mean {close[0]!r}? " if close else ""
+    return question + (f"Available: {', '.join(known)}." if known else "None are available.")
 
 
 class PlainWarnings:
-    """Takes the place of ``warnings.showwarning``: the project's warnings in one line, each once; others as Python does.
+    """Replaces ``warnings.showwarning``: prints stylekit's own warnings in one line, each once, and others as Python does.
 
-    It can be pickled, so that the processes of a run warn as the one that starts them.
+    It can be pickled, so that the processes of a run print warnings like the process that starts them.
     """
 
     def __init__(self) -> None:

@@ -1,15 +1,15 @@
-"""The plugin contract: the hooks that a plugin may implement, and what the parts that it offers must do.
+"""The plugin contract: the hooks that a plugin may implement, and the interfaces of the parts that it provides.
 
-A plugin is a module with any of these hooks, each marked with ``@hookimpl``. An installed package names its plugins in
-the entry-point group ``stylekit``. Hooks that offer parts return ``{name: factory}``. Images are float tensors
-``(N, C, H, W)`` in ``[0, 1]`` wherever they pass from one part to another, with three channels unless a network lists the
-numbers of channels that it accepts in an attribute ``channels``, such as ``(1, 3)``.
+A plugin is a module with any of these hooks, each marked with ``@hookimpl``. An installed package lists its plugins in
+the entry-point group ``stylekit``. Hooks that provide parts return ``{name: factory}``. Images that parts exchange are
+float tensors ``(N, C, H, W)`` in ``[0, 1]``. They have three channels unless a network lists the numbers of channels that
+it accepts in an attribute ``channels``, such as ``(1, 3)``.
 
-A package adds a command to ``stylekit`` by an entry point in the group ``stylekit.commands``: its name, and a function
+A package adds a command to ``stylekit`` with an entry point in the group ``stylekit.commands``: its name, and a function
 whose parameters become the options, or a ``typer.Typer``.
 
-Everything that differs from one kind of part to another stands in the record of that kind: a new kind is one hook here and
-one file of checks in ``stylekit/testing``.
+The record :class:`Kind` holds everything that differs between kinds of parts. To add a kind, add one hook here and one file
+of checks in ``stylekit/testing``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["API", "AdversarialLoss", "Discriminator", "Encoder", "Generator", "ImageLoss"]
 
 API = 1
-"""The contract's version. A plugin may state the one it was written for as ``STYLEKIT_API = 1``."""
+"""The contract's version. A plugin may state the version that it was written for as ``STYLEKIT_API = 1``."""
 
 hookspec = pluggy.HookspecMarker("stylekit")
 hookimpl = pluggy.HookimplMarker("stylekit")
@@ -40,14 +40,14 @@ _Hook = TypeVar("_Hook", bound=Callable[[], Any])
 
 @dataclass(frozen=True)
 class Kind:
-    """The record of a kind of part: all that differs between kinds.
+    """Everything that differs between kinds of parts.
 
     Attributes:
-        name: what it is called in ``make(name, part)`` and in messages
-        hook: the hook by which plugins offer such parts
+        name: its name in ``make(name, part)`` and in messages
+        hook: the hook with which plugins provide parts of this kind
         checks: module of ``stylekit.testing`` whose ``CHECKS`` are the conformance checks
-        template: whether ``stylekit new --kind NAME`` writes one
-        presets: whether parts may have presets, of which checks use ``tiny``
+        template: whether ``stylekit new --kind NAME`` can create one
+        presets: whether parts may have presets; the checks use the preset ``tiny``
         finished: whether a part is ready to use and has a ``summary()``, rather than options to build it with
     """
 
@@ -64,7 +64,7 @@ KINDS: dict[str, Kind] = {}
 
 
 def part_hook(kind: str, checks: str, **traits: bool) -> Callable[[_Hook], _Hook]:
-    """Marks a hook that offers parts, and registers their kind; ``traits`` are the flags of :class:`Kind`."""
+    """Marks a hook that provides parts, and registers their kind; ``traits`` are the flags of :class:`Kind`."""
 
     def register(hook: _Hook) -> _Hook:
         KINDS[kind] = Kind(kind, hook.__name__, checks, **traits)
@@ -75,36 +75,36 @@ def part_hook(kind: str, checks: str, **traits: bool) -> Callable[[_Hook], _Hook
 
 
 class Generator(Protocol):
-    """A network that makes an image from the content, and perhaps a style image.
+    """A network that generates an image from a content image and, optionally, a style image.
 
-    Optional attributes, also of discriminators and encoders: ``channels``, the numbers of channels that it accepts;
-    ``min_size``, the smallest side of images to train on, 1 by default; ``sample_independent``, whether the images of a
-    batch do not affect each other, so that several batches may share one pass.
+    Optional attributes, which discriminators and encoders may have too: ``channels``, the numbers of channels that it
+    accepts; ``min_size``, the smallest side of training images, 1 by default; ``sample_independent``, whether the images
+    of a batch do not affect each other, so that several batches may share one pass.
     """
 
     def __call__(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Maps ``(N, C, H, W)`` in [0, 1] to an image of the same size (or ``scale`` times it) and range."""
+        """Maps ``(N, C, H, W)`` in [0, 1] to an image of the same size (or ``scale`` times that size) and range."""
         ...
 
 
 class Discriminator(Protocol):
     """A network that scores images.
 
-    It may take ``condition``, which the score depends on: an image, or labels ``(N,)``, whose number it then states in an
-    attribute ``classes``. It may have ``features(image, condition=None) -> list`` of its intermediate feature maps, for
-    feature matching.
+    It may accept a ``condition`` that the score depends on: an image, or labels ``(N,)``. With labels, it states the number
+    of classes in an attribute ``classes``. It may have a method ``features(image, condition=None) -> list`` that returns
+    its intermediate feature maps, for feature matching.
     """
 
     def __call__(self, image: Tensor, condition: Tensor | None = None) -> Scores:
-        """Scores ``(N, C, H, W)`` in [0, 1]: raw numbers ``(N, ...)`` of any shape, or a list of such, one per scale."""
+        """Scores ``(N, C, H, W)`` in [0, 1]: raw scores ``(N, ...)`` of any shape, or a list of them, one per scale."""
         ...
 
 
 class AdversarialLoss(Protocol):
-    """The two sides' losses, from the raw scores of real and of generated images."""
+    """The losses of the generator and the discriminator, from the raw scores of real and generated images."""
 
     relativistic: bool
-    """Whether ``generator`` needs the scores of real images as well; otherwise methods do not compute them."""
+    """Whether ``generator`` also needs the scores of real images; otherwise methods do not compute them."""
 
     def discriminator(self, real: Scores, fake: Scores) -> Tensor:
         """The discriminator's loss, a scalar; lower for higher real and lower fake scores."""
@@ -119,12 +119,12 @@ class ImageLoss(Protocol):
     """A loss that compares two images."""
 
     def __call__(self, output: Tensor, reference: Tensor) -> Tensor:
-        """Compares images ``(N, C, H, W)`` in [0, 1]: a scalar, lower for images that are more alike."""
+        """Compares images ``(N, C, H, W)`` in [0, 1]: a scalar, lower for more similar images."""
         ...
 
 
 class Encoder(Protocol):
-    """A frozen network that gives features."""
+    """A frozen network that computes features."""
 
     def __call__(self, image: Tensor) -> Mapping[str, Tensor]:
         """The features ``{layer: (N, ...)}`` of images ``(N, 3, H, W)`` in [0, 1]."""
@@ -138,58 +138,59 @@ def stylekit_methods() -> Mapping[str, Callable[..., nn.Module]]:
 
 @part_hook("generator", "generators")
 def stylekit_generators() -> Mapping[str, Callable[..., Generator]]:
-    """Networks that follow :class:`Generator`."""
+    """Networks that implement :class:`Generator`."""
 
 
 @part_hook("discriminator", "discriminators")
 def stylekit_discriminators() -> Mapping[str, Callable[..., Discriminator]]:
-    """Networks that follow :class:`Discriminator`."""
+    """Networks that implement :class:`Discriminator`."""
 
 
 @part_hook("adversarial", "adversarial")
 def stylekit_adversarial_losses() -> Mapping[str, Callable[..., AdversarialLoss]]:
-    """Modules that follow :class:`AdversarialLoss`."""
+    """Modules that implement :class:`AdversarialLoss`."""
 
 
 @part_hook("loss", "losses")
 def stylekit_losses() -> Mapping[str, Callable[..., ImageLoss]]:
-    """Modules that follow :class:`ImageLoss`."""
+    """Modules that implement :class:`ImageLoss`."""
 
 
 @part_hook("dataset", "datasets")
 def stylekit_datasets() -> Mapping[str, Callable[..., Dataset[Any]]]:
     """Map-style data sets. They are built with ``size``, ``seed`` and ``split`` ("train" or "test"), and with the paths
-    of ``--content``, ``--style`` and ``--data`` where they have arguments of these names. ``item_keys`` names the keys of
-    an item that are images ``(C, size, size)``; an item may hold more tensors or numbers, such as a label. Random numbers
-    within an item are seeded by the engine."""
+    of ``--content``, ``--style`` and ``--data`` if they have arguments of these names. ``item_keys`` lists the keys of an
+    item that are images ``(C, size, size)``; an item may hold other tensors or numbers, such as a label. The engine seeds
+    the random numbers that an item draws."""
 
 
 @part_hook("encoder", "encoders")
 def stylekit_encoders() -> Mapping[str, Callable[..., Encoder]]:
-    """Networks that follow :class:`Encoder`."""
+    """Networks that implement :class:`Encoder`."""
 
 
 @part_hook("model", "models", template=False, finished=True)
 def stylekit_models() -> Mapping[str, Callable[..., object]]:
-    """Finished models that the package ships, ready for ``stylekit stylize --model NAME``: functions that load one, such
-    as ``functools.partial(stylekit.load, FILE)``."""
+    """Finished models that the package ships, for ``stylekit stylize --model NAME``: functions that load a model, such as
+    ``functools.partial(stylekit.load, FILE)``."""
 
 
 @hookspec
 def stylekit_presets() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    """Named sets of arguments for methods, one's own or others': ``{method: {preset: {argument: value}}}``."""
+    """Named sets of arguments for any methods, of this plugin or of others: ``{method: {preset: {argument: value}}}``."""
 
 
 @hookspec
 def stylekit_run_started(run: Path, settings: Mapping[str, Any]) -> object | None:
-    """A run starts or resumes: its folder and every setting. Run hooks are called for plugins named by ``--log``.
+    """A run starts or resumes: its folder and all settings. Run hooks are called for the plugins that ``--log`` lists.
 
-    May return an object with further run hooks, which then follow this run: the place for what a logger keeps open."""
+    May return an object with further run hooks, which are then called for this run: a logger can keep its open files
+    there."""
 
 
 @hookspec
 def stylekit_step_finished(step: int, metrics: Mapping[str, float]) -> None:
-    """A step was logged: its number, counted from one, and its loss terms by name."""
+    """A step was logged: its number, counted from 1, and its loss terms by name."""
 
 
 @hookspec
@@ -199,4 +200,4 @@ def stylekit_checkpoint_saved(step: int, path: Path) -> None:
 
 @hookspec
 def stylekit_run_finished(run: Path, step: int) -> None:
-    """The run ended after ``step`` steps, complete or interrupted."""
+    """The run ended after ``step`` steps, whether complete or interrupted."""

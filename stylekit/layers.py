@@ -1,4 +1,4 @@
-"""Layers and initial values that generators and discriminators share."""
+"""Layers and weight initialisation shared by generators and discriminators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Upsample = Literal["transpose", "resize"]
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation without parameters (Ulyanov et al. 2016), with what follows it in the same pass.
+    """Instance normalisation without parameters (Ulyanov et al. 2016), fused with the operations that follow it.
 
     Args:
         activation: applied to the result: ``none``, ``relu``, or ``leaky_relu`` of slope 0.2
@@ -44,7 +44,7 @@ class InstanceNorm(nn.Module):
         self.activation: Activation = activation
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Brings each channel of each picture ``(N, C, H, W)`` to mean 0 and std 1; the residual is added to that."""
+        """Normalises each channel of each image ``(N, C, H, W)`` to mean 0 and std 1, then adds the residual."""
         return instance_norm(x, activation=self.activation, residual=residual)
 
     def extra_repr(self) -> str:
@@ -52,10 +52,11 @@ class InstanceNorm(nn.Module):
 
 
 def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
-    """A convolution to few channels, such as an image's, without stride; about twice as fast on a CPU.
+    """A convolution with few output channels, such as those of an image, and stride 1; about twice as fast on a CPU.
 
-    A k x k convolution to C channels is a 1 x k one to C k channels, one for each row of the kernel, whose results are
-    shifted by a row each and summed. The work is the same, but C k channels fill the vector registers and C do not.
+    A k x k convolution to C channels is computed as a 1 x k convolution to C k channels, C for each row of the kernel. The
+    results are shifted by their row and summed. The number of operations is the same, but C k channels fill the vector
+    registers, while C channels do not.
 
     Args:
         x: ``(N, C', H, W)``
@@ -64,7 +65,7 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding
         padding: zeros around ``x``
 
     Returns:
-        ``(N, C, H + 2 padding - k + 1, W + 2 padding - k + 1)``, as of ``torch.nn.functional.conv2d``.
+        ``(N, C, H + 2 padding - k + 1, W + 2 padding - k + 1)``, as ``torch.nn.functional.conv2d`` does.
     """
     if x.device.type != "cpu":
         return F.conv2d(x, weight, bias, padding=padding)
@@ -72,7 +73,7 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding
     each_row = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
     parts = F.conv2d(x, each_row, padding=padding).unflatten(1, (rows, channels))
     height = parts.shape[3] - rows + 1
-    # Sums in half precision would be rounded at every row.
+    # Summed in float32, because half precision would round after every row.
     out: Tensor = parts[:, 0, :, :height].to(torch.promote_types(parts.dtype, torch.float32), copy=True)
     for row in range(1, rows):
         out += parts[:, row, :, row : row + height]
@@ -82,7 +83,7 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding
 
 
 class NarrowConv2d(nn.Conv2d):
-    """A convolution to few channels by :func:`narrow_conv2d`."""
+    """A convolution with few output channels, computed by :func:`narrow_conv2d`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolves ``(N, C, H, W)`` to ``(N, out_channels, H - k + 1, W - k + 1)``."""
@@ -90,20 +91,20 @@ class NarrowConv2d(nn.Conv2d):
 
 
 def require_options(dropout: float = 0.0, **counts: int) -> None:
-    """Refuses options that no network can be built with.
+    """Checks options that every network has in common.
 
     Raises:
-        StylekitError: a count is below 1, or dropout is not in [0, 1); it names the option and its value.
+        StylekitError: a count is below 1, or dropout is not in [0, 1); the message names the option and its value.
     """
     for name, value in counts.items():
         if value < 1:
-            raise StylekitError(f"The option {name!r} is {value}, and must be at least 1.")
+            raise StylekitError(f"The option {name!r} is {value}, but must be at least 1.")
     if not 0 <= dropout < 1:
-        raise StylekitError(f"The option 'dropout' is {dropout}, and must be at least 0 and below 1.")
+        raise StylekitError(f"The option 'dropout' is {dropout}, but must be at least 0 and below 1.")
 
 
 def resize_conv(before: int, after: int, bias: bool = True) -> nn.Sequential:
-    """Doubles the sides and convolves: what to use instead of a transposed convolution, which leaves a checkerboard.
+    """Upsampling by 2 and a convolution; unlike a transposed convolution, it causes no checkerboard artefacts.
 
     Source: Odena et al. 2016.
     """
@@ -112,16 +113,16 @@ def resize_conv(before: int, after: int, bias: bool = True) -> nn.Sequential:
 
 
 def norm_layer(norm: Norm, width: int) -> nn.Module:
-    """A normalisation layer for ``width`` channels: instance without parameters, batch with, or nothing."""
+    """A normalisation layer for ``width`` channels: instance norm without parameters, batch norm with, or the identity."""
     if norm == "instance":
         return InstanceNorm()
     return nn.BatchNorm2d(width) if norm == "batch" else nn.Identity()
 
 
 def norm_activation(activation: Activation, norm: Norm, width: int) -> list[nn.Module]:
-    """Two layers, normalisation and activation; an instance norm does both, and leaves the second one idle.
+    """Two layers: normalisation and activation. An instance norm does both, followed by an identity.
 
-    There are always two, so that the layers behind them keep their numbers.
+    The number of layers is always two, so that the indices of the following layers do not depend on the norm.
     """
     if norm == "instance":
         return [InstanceNorm(activation), nn.Identity()]
@@ -130,9 +131,9 @@ def norm_activation(activation: Activation, norm: Norm, width: int) -> list[nn.M
 
 
 def freeze_redundant_biases(network: nn.Module) -> None:
-    """Stops the learning of biases that an instance norm takes out again, right after their convolution.
+    """Freezes the biases of convolutions that are followed by an instance norm, which removes them.
 
-    The gradient of such a bias is nothing but rounding error, which Adam blows up to steps of the whole learning rate.
+    The gradient of such a bias is only rounding error, which Adam would amplify to steps of the full learning rate.
     """
     for stack in network.modules():
         if isinstance(stack, nn.Sequential):
@@ -147,24 +148,24 @@ def freeze_redundant_biases(network: nn.Module) -> None:
 
 
 def with_condition(image: Tensor, condition: Tensor | None) -> Tensor:
-    """An image, and the channels of an image that it is judged or made by, if there is one: ``(N, C + C', H, W)``."""
+    """Concatenates an image and the image that it is conditioned on, if any, along the channels: ``(N, C + C', H, W)``."""
     return image if condition is None else torch.cat([image, condition], 1)
 
 
 def activations(network: nn.Sequential, x: Tensor) -> list[Tensor]:
-    """What each convolution of a sequence but the first is given, from shallow to deep: for feature matching."""
-    found: list[Tensor] = []
+    """The inputs of all convolutions of a sequence except the first, from shallow to deep, for feature matching."""
+    inputs: list[Tensor] = []
     first = True
     for layer in network:
         if isinstance(layer, nn.Conv2d) and not first:
-            found.append(x)
+            inputs.append(x)
         first = first and not isinstance(layer, nn.Conv2d)
         x = layer(x)
-    return found
+    return inputs
 
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:
-    """Draws convolution weights from N(0, std), batch-norm scales from N(1, std), and sets biases to zero.
+    """Draws convolution and linear weights from N(0, std) and batch-norm scales from N(1, std), and sets biases to zero.
 
     Source: Radford et al. 2016, section 4, as in CycleGAN and pix2pix.
     """

@@ -1,7 +1,7 @@
-"""The losses of style transfer, on images and on the features of any encoder.
+"""Losses for style transfer, on images and on the features of any encoder.
 
-Every loss is per image, ``(N,)``: a method takes the mean, or sums. :class:`ContentLoss` and :class:`StyleLoss` compare
-features ``{layer: (N, C, H, W)}``, of any encoder, over several layers::
+Every loss returns one value per image, ``(N,)``; the method computes the mean or the sum. :class:`ContentLoss` and
+:class:`StyleLoss` compare features ``{layer: (N, C, H, W)}`` of any encoder over several layers::
 
     content = ContentLoss({"relu3_1": 0.5, "relu4_1": 1.0}, normalize=True)
     style = StyleLoss(("relu1_1", "relu2_1", "relu3_1", "relu4_1"))
@@ -37,7 +37,7 @@ __all__ = [
 
 Features = Mapping[str, Tensor]
 Layers = Sequence[str] | Mapping[str, float]
-"""Layers by name, each with its weight; names alone share a weight of 1. Empty: all layers."""
+"""Layer names, or a weight for each layer name. Names without weights share a weight of 1 equally. Empty: all layers."""
 
 
 def feature_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def feature_loss(features: Tensor, target: Tensor) -> Tensor:
 
     Args:
         features: ``(N, C, H, W)``
-        target: of that shape, or with one row for all
+        target: of the same shape, or with one row for all
 
     Returns:
         ``(N,)``, at least 0.
@@ -59,8 +59,8 @@ def gram_loss(gram: Tensor, target: Tensor, relative: bool = True) -> Tensor:
     Args:
         gram: from :func:`stylekit.ops.gram_matrix`, ``(N, C, C)``
         target: ``(N, C, C)``, or ``(1, C, C)`` for all
-        relative: the sum of squares as a share of the target's, at least 1e-12, so that one weight fits every layer of
-            every encoder; otherwise the mean of the squares
+        relative: divide the sum of squares by that of the target, clamped to at least 1e-12, so that the same weight suits
+            every layer of every encoder; otherwise, use the mean of the squares
 
     Returns:
         ``(N,)``, at least 0.
@@ -77,13 +77,11 @@ def moments(features: Tensor, eps: float = 1e-5, unbiased: bool = False) -> tupl
     Args:
         features: ``(N, C, H, W)``
         eps: added to the variance
-        unbiased: divide the variance by the number of pixels less one
+        unbiased: divide the variance by the number of pixels minus one
     """
     pixels = features.shape[2] * features.shape[3]
     factor = pixels / max(pixels - 1, 1) if unbiased else 1.0
-    mean, std = channel_stats(
-        features, eps / factor
-    )  # eps is not multiplied by the factor, so it is divided by it first
+    mean, std = channel_stats(features, eps / factor)  # so that eps itself is not multiplied by the factor below
     return mean, std * factor**0.5
 
 
@@ -92,7 +90,7 @@ def moment_loss(found: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
 
     Args:
         found: from :func:`moments`, each ``(N, C)``
-        target: of that shape, or with one row for all
+        target: of the same shape, or with one row for all
 
     Returns:
         ``(N,)``, at least 0.
@@ -102,7 +100,7 @@ def moment_loss(found: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
 
 
 def color_moments(image: Tensor) -> Tensor:
-    """The Gram matrix ``(N, 4, 4)`` of red, green, blue and 1: it holds the means of the colours, and their second moments.
+    """The Gram matrix ``(N, 4, 4)`` of red, green, blue and 1, which contains the first and second moments of the colours.
 
     Args:
         image: ``(N, 3, H, W)``
@@ -111,14 +109,14 @@ def color_moments(image: Tensor) -> Tensor:
 
 
 def total_variation(image: Tensor, power: float = 2.0) -> Tensor:
-    """The mean difference of vertical neighbours to a power, plus that of horizontal ones.
+    """The mean of the absolute differences of vertical neighbours to a power, plus that of horizontal neighbours.
 
-    Source: Mahendran and Vedaldi 2015; a power of 2 is their beta = 2, with means instead of sums, and a power of 1 the
+    Source: Mahendran and Vedaldi 2015. A power of 2 is their beta = 2, with means instead of sums. A power of 1 is the
     anisotropic form of Rudin et al. 1992.
 
     Args:
-        image: ``(N, C, H, W)``; a side of one pixel has no neighbours, and adds nothing
-        power: 2, which spreads edges out, or 1, which leaves them as they are
+        image: ``(N, C, H, W)``; a side of one pixel has no neighbours and contributes nothing
+        power: 2, which blurs edges, or 1, which preserves them
 
     Returns:
         ``(N,)``, at least 0.
@@ -135,7 +133,7 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
     Args:
         fake: feature maps of the generated images, each ``(N, ...)``, as ``features`` of a discriminator returns them
-        real: those of the real images, which get no gradient
+        real: feature maps of the real images, which receive no gradient
 
     Returns:
         ``(N,)``, at least 0.
@@ -146,13 +144,14 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class ContentLoss:
-    """Compares what images show, by their features.
+    """Compares the content of images by their features.
 
     Args:
-        layers: where
-        normalize: bring each channel of each image to mean 0 and std 1 first: the means and deviations of channels are
-            style (Huang and Belongie 2017), so contrasts and colours are free to change
-        eps: added to the variances then; those of random filters are about 0.01, and noise shall stay below
+        layers: the layers to compare
+        normalize: first normalise each channel of each image to mean 0 and std 1: the means and standard deviations of
+            channels describe the style (Huang and Belongie 2017), so contrasts and colours may then change freely
+        eps: added to the variances when normalising; variances of random filters are about 0.01, those of noise should be
+            below ``eps``
     """
 
     layers: Layers = ()
@@ -160,32 +159,32 @@ class ContentLoss:
     eps: float = 1e-3
 
     def target(self, features: Features) -> dict[str, Tensor]:
-        """What to compare with: the features of the content."""
-        return {name: self._shown(features[name]) for name in _weights(self.layers, features)}
+        """The target of the comparison: the features of the content image, normalised if ``normalize`` is set."""
+        return {name: self._normalized(features[name]) for name in _weights(self.layers, features)}
 
     def __call__(self, features: Features, target: Features) -> Tensor:
         """Compares features ``{layer: (N, C, H, W)}`` with :meth:`target`: the weighted sum over layers, ``(N,)``."""
         weights = _weights(self.layers, features)
-        return _total([w * feature_loss(self._shown(features[name]), target[name]) for name, w in weights.items()])
+        return _total([w * feature_loss(self._normalized(features[name]), target[name]) for name, w in weights.items()])
 
-    def _shown(self, features: Tensor) -> Tensor:
+    def _normalized(self, features: Tensor) -> Tensor:
         return instance_norm(features, eps=self.eps) if self.normalize else features
 
 
 @dataclass(frozen=True)
 class StyleLoss:
-    """Compares the style of images, by statistics of their features.
+    """Compares the style of images by statistics of their features.
 
     Args:
-        layers: where
-        statistic: ``gram``, all products of channels (Gatys et al. 2016), or ``moments``, mean and standard deviation of
-            each channel (Huang and Belongie 2017)
+        layers: the layers to compare
+        statistic: ``gram``, the products of all pairs of channels (Gatys et al. 2016), or ``moments``, the mean and standard
+            deviation of each channel (Huang and Belongie 2017)
         relative: see :func:`gram_loss`
-        eps: added to the variances of moments
+        eps: added to the variances for ``moments``
         unbiased: see :func:`moments`
 
     Raises:
-        StylekitError: there is no such statistic.
+        StylekitError: the statistic is unknown.
     """
 
     layers: Layers = ()
@@ -196,20 +195,20 @@ class StyleLoss:
 
     def __post_init__(self) -> None:
         if self.statistic not in ("gram", "moments"):
-            raise StylekitError(f"There is no statistic {self.statistic!r}: there are gram and moments.")
+            raise StylekitError(f"There is no statistic {self.statistic!r}. Use 'gram' or 'moments'.")
 
     def target(self, features: Features) -> dict[str, Tensor]:
-        """What to compare with: the statistics of the style, with one row per image. Averages of them are styles too.
+        """The target of the comparison: the statistics of the style, one row per image. Averages of them are also styles.
 
         Gram matrices ``(N, C, C)`` by layer, or ``{layer}.mean`` and ``{layer}.std``, each ``(N, C)``.
         """
-        found: dict[str, Tensor] = {}
+        statistics: dict[str, Tensor] = {}
         for name in _weights(self.layers, features):
             if self.statistic == "gram":
-                found[name] = gram_matrix(features[name])
+                statistics[name] = gram_matrix(features[name])
             else:
-                found[f"{name}.mean"], found[f"{name}.std"] = moments(features[name], self.eps, self.unbiased)
-        return found
+                statistics[f"{name}.mean"], statistics[f"{name}.std"] = moments(features[name], self.eps, self.unbiased)
+        return statistics
 
     def __call__(self, features: Features, target: Features) -> Tensor:
         """Compares features ``{layer: (N, C, H, W)}`` with :meth:`target`: the weighted sum over layers, ``(N,)``."""
@@ -219,8 +218,8 @@ class StyleLoss:
     def _error(self, features: Tensor, name: str, target: Features) -> Tensor:
         if self.statistic == "gram":
             return gram_loss(gram_matrix(features), target[name], self.relative)
-        wanted = target[f"{name}.mean"], target[f"{name}.std"]
-        return moment_loss(moments(features, self.eps, self.unbiased), wanted)
+        expected = target[f"{name}.mean"], target[f"{name}.std"]
+        return moment_loss(moments(features, self.eps, self.unbiased), expected)
 
 
 def _weights(layers: Layers, features: Features) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Methods: players own modules and an optimizer, and turns are their losses."""
+"""The base class of methods: players own modules and an optimizer, and turns are the losses of the players."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Batch = Mapping[str, Tensor]
 Terms = dict[str, Tensor]
 """A player's loss: scalar tensors by name."""
 Statistics = Mapping[str, Tensor]
-"""What a method knows of a style: float tensors ``(N, ...)`` by name, one row per style; their averages are styles too."""
+"""What a method extracts from a style: float tensors ``(N, ...)`` by name, one row per style. Averages are also styles."""
 _Function = TypeVar("_Function", bound=Callable[..., Terms])
 
 
@@ -29,8 +29,8 @@ class Turn:
 
     Attributes:
         name: name of the method's function
-        player: whose weights the loss moves
-        interval: it is played at every n-th update of the player
+        player: name of the player whose weights the loss updates
+        interval: the turn is played at every n-th update of the player
         play: the function
     """
 
@@ -43,18 +43,18 @@ class Turn:
 def turn(player: str, interval: int = 1) -> Callable[[_Function], _Function]:
     """Marks a method's function ``(self, batch, made) -> {term: scalar}`` as a turn; ``made`` is what ``forward`` returned.
 
-    All terms of all due turns of a player are summed into one update. Turns may share images that ``forward`` made, but
-    not a discriminator's scores: its weights change between the turns.
+    For each update, all terms of a player's due turns are summed. Turns may share images that ``forward`` generated, but not
+    a discriminator's scores, because its weights change between the turns.
 
     Args:
-        player: whose weights the loss moves
-        interval: play only at every n-th update of the player, scaled by n (lazy regularisation, Karras et al. 2020,
-            appendix B)
+        player: name of the player whose weights the loss updates
+        interval: play only at every n-th update of the player, with the loss scaled by n (lazy regularisation, Karras et
+            al. 2020, appendix B)
     """
 
     if not isinstance(player, str) or interval < 1:
         raise TypeError(
-            "A turn is marked with its player's name and an interval of at least 1: @turn('generator', interval=16)."
+            "@turn needs the player's name and an interval of at least 1, as in @turn('generator', interval=16)."
         )
 
     def mark(function: _Function) -> _Function:
@@ -65,30 +65,30 @@ def turn(player: str, interval: int = 1) -> Callable[[_Function], _Function]:
 
 
 def constant(progress: float) -> float:
-    """A schedule: the learning rate stays as it is."""
+    """A schedule that keeps the learning rate constant."""
     return 1.0
 
 
 def linear_decay(progress: float) -> float:
-    """A schedule: constant for the first half, then falling linearly to zero (Zhu et al. 2017, section 4)."""
+    """A schedule that is constant for the first half, then decays linearly to zero (Zhu et al. 2017, section 4)."""
     return min(1.0, 2.0 * (1.0 - progress))
 
 
 @dataclass
 class Player:
-    """Modules that learn together, and how.
+    """Modules that are trained together, and how.
 
     Args:
-        modules: what the player moves: a module or several, or a parameter, such as an image that is optimised
+        modules: what the player trains: one or more modules or parameters, such as an image that is optimised
         lr: learning rate
-        optimizer: callable that builds a ``torch.optim.Optimizer`` from parameters and ``lr``; it may make parameter groups
-            with learning rates of their own, which the schedule scales alike
-        schedule: factor on the learning rates as a function of progress through the run, from 0 to 1
-        clip: largest norm of the gradient, over all parameters together
+        optimizer: callable that builds a ``torch.optim.Optimizer`` from parameters and ``lr``; it may create parameter
+            groups with their own learning rates, which the schedule scales as well
+        schedule: factor on the learning rates as a function of the run's progress, from 0 to 1
+        clip: maximum norm of the gradient over all parameters together
         ema: decay of an exponential moving average of the weights and floating-point buffers, used for sample grids and
             the finished model
-        update_every: the player moves only at every n-th step, unscaled ("five critic updates per generator update" is
-            ``update_every=5`` of the generator)
+        update_every: update only at every n-th step, without scaling the loss ("five critic updates per generator update"
+            is ``update_every=5`` of the generator)
     """
 
     modules: Iterable[nn.Module | nn.Parameter] | nn.Module | nn.Parameter
@@ -102,22 +102,22 @@ class Player:
     def __post_init__(self) -> None:
         self.modules = [self.modules] if isinstance(self.modules, nn.Module | nn.Parameter) else list(self.modules)
         if not all(isinstance(module, nn.Module | nn.Parameter) for module in self.modules) or self.update_every < 1:
-            raise TypeError("A player has modules or parameters, and update_every is at least 1.")
+            raise TypeError("A player needs modules or parameters, and an update_every of at least 1.")
         if self.lr < 0 or not 0 <= (self.ema or 0) < 1:
             raise StylekitError(f"A player needs lr >= 0 and 0 <= ema < 1, not lr={self.lr} and ema={self.ema}.")
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """Every parameter of the player's modules that learns, once."""
+        """The parameters of the player's modules that require a gradient, without duplicates."""
         assert isinstance(self.modules, list)
         nested = ([m] if isinstance(m, nn.Parameter) else m.parameters() for m in self.modules)
         return list({p: None for parameters in nested for p in parameters if p.requires_grad})
 
     @property
     def buffers(self) -> list[Tensor]:
-        """Every floating-point buffer of the player's modules, once, for averages.
+        """The floating-point buffers of the player's modules, without duplicates, for the moving average.
 
-        The vectors of a spectral norm are left out: their averages would not have unit length.
+        The vectors of a spectral norm are left out, because their averages would not have unit length.
         """
         assert isinstance(self.modules, list)
         nested = (module.named_buffers() for module in self.modules if isinstance(module, nn.Module))
@@ -127,15 +127,15 @@ class Player:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a method can do, or cannot.
+    """What a method can and cannot do.
 
     Args:
-        optimizes: stylising runs an optimisation: it is too slow to try out, and reports its progress by ``on_step``
+        optimizes: stylising runs an optimisation: it is too slow for a trial run, and reports its progress with ``on_step``
         exportable: stylising is one graph for all images of a size, which ``torch.export`` can capture
-        thread_safe: several threads may stylise different images at once: no call leaves anything on the method or its
-            parts that another call finds, and none draws random numbers; so a CPU works on several images of a folder
-        zero_strength: ``transfer`` accepts a strength of 0, with a result of its own; without it, stylekit blends the
-            content in below a strength of 0.2, and returns the content at 0
+        thread_safe: several threads may stylise different images at the same time: calls share no state on the method or
+            its parts, and draw no random numbers; on a CPU, several images of a folder are then stylised in parallel
+        zero_strength: ``transfer`` accepts a strength of 0 and defines its result; otherwise stylekit blends in the content
+            below a strength of 0.2, and returns the content at 0
     """
 
     optimizes: bool = False
@@ -149,69 +149,69 @@ class Method(nn.Module):
 
     A subclass lists its options as constructor arguments, builds its networks in the constructor with
     :func:`stylekit.make`, and defines ``players``, ``forward``, one function per turn, and ``stylize`` (or ``describe``
-    and ``transfer``, or ``sample``). Keyword-only arguments of these three are options that a user may choose for each
-    image: on the command line by ``--with KEY=VALUE``, and in Python by ``Model.stylize(image, style, key=value)``. One
-    whose type is ``Tensor`` is an image ``(1, 3, H, W)`` in [0, 1], given by its path.
+    and ``transfer``, or ``sample``). Keyword-only arguments of ``stylize``, ``transfer`` and ``sample`` are options that a
+    user may set for each image: ``--with KEY=VALUE`` on the command line, ``Model.stylize(image, style, key=value)`` in
+    Python. An option of type ``Tensor`` is an image ``(1, 3, H, W)`` in [0, 1]; the user passes its path.
     """
 
     batch_keys: ClassVar[tuple[str, ...]] = ("content", "style")
     """The keys of a training batch that the method uses."""
     reads: ClassVar[str] = "folders"
-    """The data set behind ``--content``, ``--style`` and ``--data DIR``."""
+    """The data set that reads ``--content``, ``--style`` and ``--data DIR``."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named sets of constructor arguments."""
     inference_modules: tuple[str, ...] = ()
-    """The submodules that stylising needs, which is all that a model file holds; empty: every one."""
+    """The submodules that stylising needs; a model file holds only these. Empty: all submodules."""
     style_modules: ClassVar[tuple[str, ...]] = ("encoder",)
-    """The submodules whose weights ``describe`` uses: a style that was described with other weights does not fit."""
+    """The submodules whose weights ``describe`` uses. Styles that were described with other weights are incompatible."""
     fine_tuning: ClassVar[Mapping[str, Any]] = {}
-    """The constructor arguments to fine-tune a finished model with, on one style; empty: it cannot be fine-tuned."""
+    """The constructor arguments for fine-tuning a finished model on one style; empty: it cannot be fine-tuned."""
     simultaneous: ClassVar[bool] = False
-    """Whether all due players get their gradients before any of them moves, so that they may share one graph. By default
-    players move one after the other, and each sees those before it as they are by then."""
+    """Whether the gradients of all due players are computed before any of them is updated, so that they may share one
+    graph. By default, players are updated one after the other, and each uses the updated weights of those before it."""
     capabilities: ClassVar[Capabilities] = Capabilities()
-    """What the method can do, or cannot."""
+    """What the method can and cannot do."""
 
     scale: int = 1
-    """Sides of the output, as a multiple of the input's; may be set in the constructor."""
+    """The factor from the sides of the input to those of the output; may be set in the constructor."""
     progress: float = 0.0
-    """How far training is, from 0 to 1; set by the engine before each step."""
+    """Progress of training, from 0 to 1; set by the engine before each step."""
     on_step: Callable[[int, int, Tensor], None] | None = None
-    """Called by a method that optimises the image, after a step: its number from 1, of how many, and the image."""
+    """Called after each step by a method that optimises the image: the step from 1, the number of steps, and the image."""
     arguments: dict[str, Any]
-    """What the constructor was called with, defaults included; a model file keeps it."""
+    """The arguments of the constructor, including defaults; stored in the model file."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Method:
         self = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
         bound = signature.bind_partial(self, *args, **kwargs)
         bound.apply_defaults()
-        given: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         for name, value in list(bound.arguments.items())[1:]:
             kind = signature.parameters[name].kind
             if kind is inspect.Parameter.VAR_KEYWORD:
-                given |= value
-            elif kind is not inspect.Parameter.VAR_POSITIONAL:  # those have no names
-                given[name] = value
-        object.__setattr__(self, "arguments", given)
+                arguments |= value
+            elif kind is not inspect.Parameter.VAR_POSITIONAL:  # values in *args have no names
+                arguments[name] = value
+        object.__setattr__(self, "arguments", arguments)
         return self
 
     # Training
 
     def prepare(self) -> None:
-        """Called once before training, on the device, and never when a model is loaded.
+        """Called once before training, on the device; not called when a model is loaded.
 
-        The place for what only training needs, such as a frozen teacher or the targets of a style. A subclass may add
-        arguments: they are options of training (``--set teacher=runs/big``). Neither they nor submodules that it adds are
-        in a model file.
+        Creates what only training needs, such as a frozen teacher or the targets of a style. A subclass may add arguments,
+        which are options of training (``--set teacher=runs/big``). A model file contains neither these arguments nor the
+        submodules that this method adds.
         """
 
     def players(self) -> dict[str, Player]:
-        """Who learns, in the order of their updates within a step; none for a method that only stylises."""
+        """The players by name, in the order of their updates within a step; empty for a method without training."""
         return {}
 
     def forward(self, batch: Batch) -> Any:
-        """Makes what the turns share, once per step."""
+        """Computes what the turns share, once per step."""
         return None
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
@@ -225,35 +225,35 @@ class Method(nn.Module):
         return {**columns, "stylised": self.stylize(batch["content"], style)}
 
     def example(self, count: int, size: int) -> Batch | None:
-        """A batch of ``count`` items for conformance checks; None: random images ``(count, 3, size, size)``, which will do
-        unless the batch holds something else, such as labels."""
+        """A batch of ``count`` items for conformance checks. By default, None: the checks use random images
+        ``(count, 3, size, size)``. Override it if the batch holds something else, such as labels."""
         return None
 
     @classmethod
     def turns(cls) -> list[Turn]:
-        """The turns, in the order of their definition; a subclass's redefinition takes its parent's place."""
+        """The turns, in the order of their definition; an overriding turn keeps the position of the overridden one."""
         defined = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
-        found = []
+        turns = []
         for name in defined:
             function: Any = getattr(cls, name, None)
             if hasattr(function, "_turn"):
                 player, interval = function._turn
-                found.append(Turn(name, player, interval, function))
-        return found
+                turns.append(Turn(name, player, interval, function))
+        return turns
 
     # Stylising
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Stylises images ``(N, 3, H, W)`` in [0, 1]; returns that shape, its sides multiplied by ``scale``, and range.
+        """Stylises images ``(N, 3, H, W)`` in [0, 1]; returns images in [0, 1] with the sides multiplied by ``scale``.
 
-        A method defines this, or ``describe`` and ``transfer``, from which it follows.
+        A method overrides either this, or ``describe`` and ``transfer``, which the default implementation calls.
 
         Args:
             content: the images
-            style: a style image for each, or one for all, of any size; by default the first learned style
+            style: one style image for each, or one for all, of any size; by default, the first learned style is used
 
         Raises:
-            StylekitError: the method needs a style image, and there is none.
+            StylekitError: the method needs a style image, but none was passed.
         """
         if style is None:
             for known in self.styles().values():
@@ -262,61 +262,61 @@ class Method(nn.Module):
         return self.transfer(content, self.describe(style))
 
     def describe(self, style: Tensor) -> Statistics:
-        """What the method takes from style images ``(N, 3, H, W)`` in [0, 1], of any size.
+        """Returns the statistics of style images ``(N, 3, H, W)`` in [0, 1], of any size.
 
-        So a style is processed once for many images, styles can be averaged, and a style fits into a small file.
+        A style is then processed only once for many images, can be averaged with others, and fits into a small file.
         """
         raise StylekitError(f"The method {type(self).__name__} does not accept style images.")
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
-        """Stylises with what ``describe`` returned.
+        """Stylises images with the statistics that ``describe`` returned.
 
         Args:
             content: images ``(N, 3, H, W)`` in [0, 1]
-            style: statistics with N rows, or one for all
-            strength: 1 for the style as it is, towards 0 less of it
+            style: statistics with N rows, or with one row for all images
+            strength: 1 for the full style, less towards 0
 
         Returns:
-            Images of the content's shape, its sides multiplied by ``scale``, in [0, 1].
+            Images in [0, 1] with the sides of the content multiplied by ``scale``.
         """
         raise StylekitError(f"The method {type(self).__name__} does not define transfer(content, style, strength).")
 
     def styles(self) -> Mapping[str, Statistics]:
-        """Styles that the method has learned, for ``transfer``, by name; the first is the default."""
+        """The learned styles by name, for ``transfer``; the first is the default."""
         return {}
 
     def frames(self, contents: Iterable[Tensor], style: Statistics | None = None, **options: Any) -> Iterator[Tensor]:
-        """Stylises the frames of one clip, in order; a method with a state along a clip keeps it in local variables.
+        """Stylises the frames of one clip, in order. A method that needs state between frames keeps it in local variables.
 
         Args:
             contents: frames ``(1, 3, H, W)`` in [0, 1]
-            style: statistics of one row; None for a method that has one style
-            options: of ``stylize`` or ``transfer``
+            style: statistics with one row; None for a method that has one style
+            options: options of ``stylize`` or ``transfer``
         """
         for content in contents:
             yield self.stylize(content, **options) if style is None else self.transfer(content, style, **options)
 
     def sample(self, count: int) -> Tensor:
-        """Draws images ``(count, 3, H, W)`` in [0, 1] without a content, with torch's random numbers.
+        """Draws images ``(count, 3, H, W)`` in [0, 1] without a content image, with torch's random numbers.
 
         Args:
-            count: how many
+            count: number of images
         """
-        raise StylekitError(f"The method {type(self).__name__} does not draw samples: it stylises images.")
+        raise StylekitError(f"The method {type(self).__name__} does not draw samples. It stylises images.")
 
     @classmethod
     def takes_styles(cls) -> bool:
-        """Whether it accepts any style image."""
+        """Whether the method accepts any style image."""
         return cls.describe is not Method.describe
 
     @classmethod
     def stylizes(cls) -> bool:
-        """Whether it stylises images; a method that only draws samples does not."""
+        """Whether the method stylises images; a method that only draws samples does not."""
         return cls.stylize is not Method.stylize or cls.transfer is not Method.transfer
 
     @classmethod
     def samples(cls) -> bool:
-        """Whether it draws samples."""
+        """Whether the method draws samples."""
         return cls.sample is not Method.sample
 
     @classmethod
@@ -324,6 +324,6 @@ class Method(nn.Module):
         """Converts weights of another program: ``{file name: state}`` to (constructor arguments, own state).
 
         Raises:
-            StylekitError: the files are not of a kind that this method can convert.
+            StylekitError: this method cannot convert the files.
         """
-        raise StylekitError(f"The method {cls.__name__} has no importer for weights of other programs.")
+        raise StylekitError(f"The method {cls.__name__} cannot import the weights of other programs.")

@@ -112,6 +112,7 @@ def test_a_public_object_has_one_import_path() -> None:
     assert [found for found in paths.values() if len(set(found)) > 1] == []
 
 
+@pytest.mark.slow
 def test_the_page_of_names_is_what_the_modules_say() -> None:
     told = subprocess.run([sys.executable, str(ROOT / "docs" / "names.py"), "--check"], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr

@@ -157,7 +157,7 @@ def test_player_refuses_unknown_settings() -> None:
         Player(nn.Linear(1, 1), learning_rate=0.1)  # type: ignore[call-arg]
 
 
-def test_the_default_optimiser_is_adam_with_the_papers_settings() -> None:
+def test_the_default_optimizer_is_adam_with_the_papers_settings() -> None:
     player = Player(nn.Linear(1, 1))
     adam = player.optimizer(player.parameters, lr=player.lr)
     assert isinstance(adam, torch.optim.Adam)

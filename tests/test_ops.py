@@ -521,6 +521,7 @@ def test_errors_name_the_wrong_argument(path: str, call: Any, kind: type[Excepti
         call(torch.rand(2, 3, 4, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", ["portable", "avx2"])
 def test_the_other_instruction_sets_pass_the_same_tests(isa: str) -> None:
     if not kernel.KERNELS.live or os.environ.get("STYLEKIT_ISA"):

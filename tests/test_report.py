@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from functools import partial
@@ -14,6 +15,7 @@ from benchmarks import figures, report, targets
 from benchmarks.bench_kernels import cases
 from benchmarks.turns import take_turns
 
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CPU = {"cpu": "A chip", "cores": 2, "vector": "AVX512", "torch": "2.13.0"}
 GPU = {**CPU, "gpu": "A card", "cuda": "13.0"}
 
@@ -23,6 +25,12 @@ def measured(ours: float, **others: float) -> dict[str, object]:
     for name, took in others.items():
         row |= {f"{name}_us": took, f"{name}_ratio": took / ours}
     return row
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("bench_*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_can_be_imported(path: Path) -> None:
+    module = importlib.import_module(f"benchmarks.{path.stem}")
+    assert any(name.startswith("test_") for name in vars(module))
 
 
 @pytest.fixture
@@ -117,7 +125,7 @@ def test_the_table_of_stylising_compares_plain_pytorch_with_ours(
     rows = {"stylize_descent_1024": network, "stylize_adain_512": {**network, **ratios, **plain}}
     write(results / "cpu.json", CPU, rows)
     assert report.stylizing().splitlines()[4:] == [
-        "| `adain`, 512 x 512, written plainly | 300.0 | 300.0 | 150.0 MB | 250.5 MB |",
-        "| `adain`, 512 x 512 | 300.0 (**1.00** times as fast) | 200.0 (**1.50**) | 100.0 MB |  |",
+        "| `adain`, 512 x 512, plain PyTorch | 300.0 | 300.0 | 150.0 MB | 250.5 MB |",
+        "| `adain`, 512 x 512 | 300.0 (**1.00**) | 200.0 (**1.50**) | 100.0 MB |  |",
         "| `descent`, 1024 x 1024 | 300.0 | 200.0 | 100.0 MB |  |",
     ]

@@ -42,7 +42,7 @@ struct ColumnCoefficients {
 struct Buffers {
   double* sums;                          // (samples, blocks, 2, width)
   float* scratch;                        // (samples, blocks, 3, width): used within one step only
-  ColumnCoefficients forward, backward;  // of the forward's map, and of the gradient
+  ColumnCoefficients forward, backward;  // of the forward, and of the gradient
 };
 
 // `prepare` and `combine` run over planes, `read` and `write` over the blocks of all samples.

@@ -20,7 +20,7 @@ namespace stylekit::cpu {
 
 enum class Isa { portable, avx2, avx512 };
 
-// The best instruction set of this machine. STYLEKIT_ISA=portable|avx2|avx512 in the environment selects a lesser one.
+// The best instruction set of this machine. STYLEKIT_ISA=portable|avx2|avx512 in the environment selects a lower one.
 Isa best_isa();
 
 const char* name(Isa);

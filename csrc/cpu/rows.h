@@ -128,7 +128,7 @@ inline void affine_row(const T* x, const T* residual, T* y, std::int64_t count, 
   }
 }
 
-// What the sign of the activation's input is read from: nothing (no activation), the forward's output, or x again.
+// Source of the sign of the activation's input: none (no activation), the forward's output, or recomputed from x.
 enum class Mask { none, from_output, from_input };
 
 // The gradient with respect to the activation's input, at position i of the maps and column j of a row.

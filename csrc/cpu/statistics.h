@@ -9,7 +9,7 @@
 namespace stylekit::cpu::STYLEKIT_ISA {
 namespace {
 
-// The moments of some values: how many, their mean, and the sum of their squared differences from it.
+// The moments of a set of values: their number, their mean, and the sum of their squared differences from it.
 struct Moments {
   double count, mean, m2;
 
@@ -39,7 +39,7 @@ inline void store_statistics(const Normalize& task, std::int64_t plane, const Mo
   task.rstd[plane] = 1.0f / std::sqrt(moments.variance() + task.eps);
 }
 
-// The forward's map, from the statistics that it stored.
+// The affine map of the forward, from the statistics that it stored.
 template <class Task>
 inline Affine forward_affine(const Task& task, std::int64_t plane) {
   const float mean = task.mean[plane], input_weight = 1.0f - task.alpha;
@@ -47,7 +47,7 @@ inline Affine forward_affine(const Task& task, std::int64_t plane) {
           task.alpha * task.modulation.shift_of(plane) + input_weight * mean};
 }
 
-// grad_x of the statistics.
+// The coefficients of grad_x in the backward of the statistics.
 inline Affine backward_affine(const ChannelStatsBackward& task, std::int64_t plane) {
   const float weight = 1.0f / static_cast<float>(task.x.pixels);
   return {task.mean[plane], task.grad_std[plane] * weight / task.std[plane], task.grad_mean[plane] * weight};

@@ -1,4 +1,4 @@
-"""Compiles the operation into the package where there is a compiler; an install never fails for it."""
+"""Compiles the operation into the package if there is a compiler. The installation does not fail without one."""
 
 from setuptools import setup
 

@@ -1,4 +1,4 @@
-"""Colourise and stylise in one: a grey photo takes on a painting's colours. Shows a strength with a zero of its own."""
+"""Colourises a grey photo with the colours of a painting. Shows a strength of 0 with a meaning of its own."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from stylekit.method import Batch, Capabilities, Statistics, Terms, linear_decay
 
 
 def luminance(image: Tensor) -> Tensor:
-    """``(N, 1, H, W)``: all that the network sees of a content."""
+    """The luminance ``(N, 1, H, W)``; of the content, the network uses nothing else."""
     return (image * image.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
 
 
 class Colorize(Method):
-    """Gives a grey image natural colours at a strength of 0, and the mean and deviation of the style's at 1.
+    """Gives a grey image natural colours at strength 0, and colours with the style's mean and standard deviation at 1.
 
     Args:
         width: channels of the network
-        style: weight of the style's colours
+        style: weight of the colour loss
         lr: learning rate
     """
 
@@ -43,14 +43,14 @@ class Colorize(Method):
         return {"network": Player(self.network, lr=self.lr, schedule=linear_decay)}
 
     def describe(self, style: Tensor) -> dict[str, Tensor]:
-        """The mean and the standard deviation ``(N, 3)`` of the colours."""
+        """Computes the mean and the standard deviation ``(N, 3)`` of the colours."""
         mean, std = moments(style)
         return {"mean": mean, "std": std}
 
     def paint(self, content: Tensor, style: Mapping[str, Tensor], strength: float) -> Tensor:
         grey = luminance(content)
-        told = strength * torch.cat([style["mean"], style["std"], torch.ones_like(style["mean"][:, :1])], 1)
-        planes = told[..., None, None].expand(len(content), -1, *content.shape[2:])
+        condition = strength * torch.cat([style["mean"], style["std"], torch.ones_like(style["mean"][:, :1])], 1)
+        planes = condition[..., None, None].expand(len(content), -1, *content.shape[2:])
         out: Tensor = torch.sigmoid(self.network(torch.cat([grey * 2 - 1, planes], 1)) + 4 * grey - 2)
         return out
 
@@ -74,7 +74,7 @@ class Colorize(Method):
 
 
 def shapes(grey: Tensor) -> Tensor:
-    """A grey image of mean 0 and deviation 1: its shapes, whatever its brightness and contrast."""
+    """The grey image with mean 0 and standard deviation 1: its shapes, regardless of brightness and contrast."""
     mean, std = (each[..., None, None] for each in moments(grey, 1e-3))
     return (grey - mean) / std
 

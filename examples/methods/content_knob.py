@@ -1,4 +1,4 @@
-"""A knob between content and style, chosen for each image. Shows an option for each image, learned at every value."""
+"""A control between content and style, set for each image. Shows an option of stylising, trained over its whole range."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from stylekit.method import Batch, Terms, linear_decay
 
 
 class ContentKnob(Method):
-    """A network learns the style of a data set; a further channel says how much of the content to keep.
+    """A network learns the style of a data set; an additional input channel controls how much of the content to keep.
 
     Args:
-        generator: network that makes the image
+        generator: network that generates the image
         encoder: network whose features are compared
-        style: weight of the style loss where nothing is kept
-        content: weight of the content loss where all is kept
+        style: weight of the style loss at ``keep=0``
+        content: weight of the content loss at ``keep=1``
         lr: learning rate
     """
 
@@ -72,7 +72,7 @@ class ContentKnob(Method):
         }
 
     def stylize(self, content: Tensor, style: Tensor | None = None, *, keep: float = 0.5) -> Tensor:
-        """Makes an image of the learned style.
+        """Stylises images in the learned style.
 
         Args:
             content: images
@@ -80,7 +80,7 @@ class ContentKnob(Method):
             keep: how much of the content to keep, from 0 to 1
         """
         if not 0 <= keep <= 1:
-            raise StylekitError(f"keep is a number from 0 to 1, not {keep}.")
+            raise StylekitError(f"The option 'keep' is {keep}, but must be from 0 to 1.")
         return self.make_image(content, torch.full((len(content),), keep, device=content.device))
 
 

@@ -1,4 +1,4 @@
-"""CUT: one-sided translation by contrast of patches (Park et al. 2020). Shows lazy layers, and features of a generator."""
+"""CUT: one-sided translation with a contrastive loss (Park et al. 2020). Shows lazy layers, and a generator's features."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def conv(before: int, after: int, side: int = 3, stride: int = 1) -> nn.Sequenti
 
 
 class CUT(Method):
-    """A patch of the output shall be more like the same patch of the content than like any other patch of it.
+    """Each patch of the output should be more similar to the same patch of the content than to any other.
 
     Args:
         width: channels of the generator's first layer
         discriminator: network that scores images
         adversarial: adversarial loss
         nce: weight of the contrastive loss
-        patches: patches compared per layer
-        temperature: of the contrast
+        patches: number of patches compared per layer
+        temperature: temperature of the contrastive loss
         lr: learning rate
     """
 
@@ -47,15 +47,13 @@ class CUT(Method):
     ) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width]
-        blocks = [conv(widths[2], widths[2]) for _ in range(3)]
         downs = [conv(3, width, 7), conv(width, widths[1], stride=2), conv(widths[1], widths[2], stride=2)]
-        self.encoder = nn.ModuleList([*downs, *blocks])
+        self.encoder = nn.ModuleList([*downs, *(conv(widths[2], widths[2]) for _ in range(3))])
         ups = [nn.Sequential(resize_conv(2 * after, after), InstanceNorm("relu")) for after in (widths[1], width)]
         self.decoder = nn.Sequential(*ups, nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())
         init_normal(self)
         self.heads = nn.ModuleList(nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, 64)) for _ in self.encoder)
-        self.discriminator = make("discriminator", discriminator)
-        self.adversarial = make("adversarial", adversarial)
+        self.discriminator, self.adversarial = make("discriminator", discriminator), make("adversarial", adversarial)
         self.nce, self.patches, self.temperature, self.lr = nce, patches, temperature, lr
 
     def players(self) -> dict[str, Player]:
@@ -63,10 +61,11 @@ class CUT(Method):
         return {"discriminator": Player(self.discriminator, lr=self.lr, schedule=linear_decay), "generator": generator}
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        found = [pad_to(image, 4, 8) * 2 - 1]
+        """The features of every layer; the decoder uses the last."""
+        features = [pad_to(image, 4, 8) * 2 - 1]
         for layer in self.encoder:
-            found.append(layer(found[-1]))
-        return found[1:]
+            features.append(layer(features[-1]))
+        return features[1:]
 
     def forward(self, batch: Batch) -> Tensor:
         return self.stylize(batch["content"])
@@ -84,11 +83,11 @@ class CUT(Method):
         return {"adversarial": self.adversarial.generator(*scores), "nce": self.nce * contrast}
 
     def contrast(self, head: nn.Module, fake: Tensor, content: Tensor) -> Tensor:
-        """Equation 3: each patch of the output has to find its own among the patches of the content."""
-        where = torch.randperm(fake.shape[2] * fake.shape[3], device=fake.device)[: self.patches]
-        query, key = (F.normalize(head(x.flatten(2)[..., where].mT), dim=2) for x in (fake, content))
+        """Equation 3: the cross-entropy of finding each output patch among the patches of the content."""
+        chosen = torch.randperm(fake.shape[2] * fake.shape[3], device=fake.device)[: self.patches]
+        query, key = (F.normalize(head(x.flatten(2)[..., chosen].mT), dim=2) for x in (fake, content))
         logits = (query @ key.detach().mT / self.temperature).flatten(0, 1)
-        return F.cross_entropy(logits, torch.arange(len(where), device=fake.device).repeat(len(fake)))
+        return F.cross_entropy(logits, torch.arange(len(chosen), device=fake.device).repeat(len(fake)))
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         out: Tensor = (self.decoder(self.encode(content)[-1]) + 1) / 2

@@ -1,4 +1,4 @@
-"""Distillation: a small network learns what a large model makes in one style. Shows a frozen model, and options of training."""
+"""Distillation: a small network imitates a large model for one style. Shows a frozen model, and options of training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stylekit.method import Batch, Capabilities, Terms, linear_decay
 
 
 class Distill(Method):
-    """A student of few layers, which learns from a teacher's images, and does not need the teacher afterwards.
+    """A student with few layers that is trained on a teacher's outputs. After training, it does not need the teacher.
 
     Args:
         width: channels of the student
@@ -32,19 +32,19 @@ class Distill(Method):
             conv = nn.Conv2d(before, width, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
             layers += [conv, nn.LeakyReLU(0.2)]
         self.student = nn.Sequential(*layers, nn.Conv2d(width, 3, 1))
-        self.teacher: Model | None = None  # not a module of this one, so neither trained nor saved
+        self.teacher: Model | None = None  # not a submodule, so neither trained nor saved
 
     def prepare(self, teacher: str = "stylekit-small", style: Path | None = None) -> None:
-        """Loads the teacher, and looks at its style once.
+        """Loads the teacher, and processes the style once.
 
         Args:
-            teacher: model to learn from: a run's folder, a model file, or a shipped model
-            style: style image; by default a drawn painting
+            teacher: model to learn from: a run's folder, a model file, or a bundled model
+            style: style image; by default a generated painting
         """
         device = next(self.student.parameters()).device
         self.teacher = load(teacher, str(device.type))
         image = make("dataset", "scenes", size=256)[0]["style"][None] if style is None else style
-        self.looks = self.teacher.style(image)
+        self.style = self.teacher.style(image)
 
     def players(self) -> dict[str, Player]:
         return {"student": Player(self.student, lr=self.lr, schedule=linear_decay)}
@@ -55,8 +55,8 @@ class Distill(Method):
     @turn("student")
     def imitate(self, batch: Batch, made: Tensor) -> Terms:
         assert self.teacher is not None
-        wanted = self.teacher.stylize(batch["content"], self.looks)
-        return {"l1": F.l1_loss(made, wanted)}
+        target = self.teacher.stylize(batch["content"], self.style)
+        return {"l1": F.l1_loss(made, target)}
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         return torch.sigmoid(self.student(content * 2 - 1) + 4 * content - 2)

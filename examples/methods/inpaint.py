@@ -1,4 +1,4 @@
-"""Inpainting by partial knowledge: a network fills a hole. Shows a second image that a user gives for each image."""
+"""Inpainting: a network fills a hole in an image. Shows a second input image as an option of stylising."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from stylekit.method import Batch, Terms, linear_decay
 
 
 class Inpaint(Method):
-    """Learns from any images, out of which boxes are cut; what is outside the hole stays exactly as it is.
+    """Learns from any images, from which boxes are removed. Pixels outside the hole are not changed.
 
     Args:
-        generator: network that fills the hole; it sees the image without it, and the hole as a fourth channel
+        generator: network that fills the hole; its input is the image without the hole, and the hole's mask as fourth channel
         smooth: weight of the total variation
         lr: learning rate
     """
@@ -36,8 +36,8 @@ class Inpaint(Method):
     def fill(self, content: Tensor, hole: Tensor) -> Tensor:
         """Fills ``content`` ``(N, 3, H, W)`` where ``hole`` ``(N, 1, H, W)`` is 1."""
         known = content * (1 - hole)
-        made = self.generator(torch.cat([known, hole.expand(len(content), -1, -1, -1)], 1))[:, :3]
-        return known + made * hole
+        filled = self.generator(torch.cat([known, hole.expand(len(content), -1, -1, -1)], 1))[:, :3]
+        return known + filled * hole
 
     def forward(self, batch: Batch) -> Tensor:
         content = batch["content"]
@@ -58,7 +58,7 @@ class Inpaint(Method):
         Args:
             content: images
             style: not used
-            hole: image that is white where there is a hole, of the content's size; by default the middle quarter
+            hole: mask of the content's size, white inside the hole; by default the middle quarter
         """
         if hole is None:
             height, width = content.shape[2:]

@@ -12,13 +12,13 @@ from stylekit.method import Batch, Terms, linear_decay
 
 
 class Pix2Pix(Method):
-    """A generator makes the style from the content; the discriminator sees the content too, and judges whether both fit.
+    """A generator translates the content; a discriminator scores pairs of the content and a real or generated image.
 
     Args:
-        generator: network that translates
-        discriminator: network that scores pairs; it sees six channels
+        generator: network that translates images
+        discriminator: network that scores pairs, given as six channels
         adversarial: adversarial loss
-        l1: weight of the mean absolute difference from the truth, as of images in [-1, 1]
+        l1: weight of the mean absolute difference from the target, for images in [-1, 1]
         lr: learning rate
     """
 
@@ -58,16 +58,16 @@ class Pix2Pix(Method):
     @turn("discriminator")
     def discriminate(self, batch: Batch, fake: Tensor) -> Terms:
         content = batch["content"]
-        real, made = self.discriminator(batch["style"], content), self.discriminator(fake.detach(), content)
-        return {"adversarial": 0.5 * self.adversarial.discriminator(real, made)}  # half as fast as the generator
+        scores = self.discriminator(batch["style"], content), self.discriminator(fake.detach(), content)
+        return {"adversarial": 0.5 * self.adversarial.discriminator(*scores)}  # slower than the generator
 
     @turn("generator")
     def translate(self, batch: Batch, fake: Tensor) -> Terms:
-        content, truth = batch["content"], batch["style"]
-        real = self.discriminator(truth, content) if self.adversarial.relativistic else None
+        content, target = batch["content"], batch["style"]
+        real = self.discriminator(target, content) if self.adversarial.relativistic else None
         return {
             "adversarial": self.adversarial.generator(self.discriminator(fake, content), real),
-            "l1": self.l1 * 2 * F.l1_loss(fake, truth),
+            "l1": self.l1 * 2 * F.l1_loss(fake, target),
         }
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:

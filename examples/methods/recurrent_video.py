@@ -1,4 +1,4 @@
-"""Video without flicker: each frame is made beside the one before. Shows a state along a clip."""
+"""Video without flicker: each frame is generated from the previous output. Shows state within a clip."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stylekit.method import Batch, Statistics, Terms, linear_decay
 
 
 class RecurrentVideo(Method):
-    """Learns from still images, which it shifts and to which it adds noise, as a moving and noisy camera would.
+    """Learns from still images with random shifts and noise, which simulate a moving and noisy camera.
 
     Args:
-        generator: network that makes a frame; it sees the content, and its output for the frame before
+        generator: network that generates a frame from the content and the previous output
         encoder: network whose features are compared
         content: weight of the content loss
         style: weight of the style loss
-        steady: weight of the difference between a frame and the frame before, shifted alike
+        steady: weight of the difference between a frame and the previous frame, shifted in the same way
         lr: learning rate
     """
 
@@ -76,7 +76,7 @@ class RecurrentVideo(Method):
         }
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """A frame that has none before it."""
+        """Stylises a frame without a previous frame."""
         return self.frame(content, content)
 
     def frames(self, contents: Iterable[Tensor], style: Statistics | None = None, **options: Any) -> Iterator[Tensor]:

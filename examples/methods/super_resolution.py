@@ -1,4 +1,4 @@
-"""Super-resolution by pixel shuffle (Shi et al. 2016). Shows an output that is larger than the input."""
+"""Super-resolution with pixel shuffle (Shi et al. 2016). Shows an output that is larger than the input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stylekit.method import Batch, Terms, linear_decay
 
 
 class SuperResolution(Method):
-    """Learns from any images: each is made smaller, and a network that works at low resolution makes it larger again.
+    """Learns from any images: each is downsampled, and a network that works at low resolution upsamples it again.
 
     Args:
-        scale: factor on the sides
+        scale: factor on height and width
         width: channels of the network
-        blocks: convolutions of the network
+        blocks: number of hidden convolutions
         lr: learning rate
     """
 
@@ -54,9 +54,10 @@ class SuperResolution(Method):
         return self.enlarge(content).clamp(0, 1)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
-        truth = batch["content"]
-        small = F.avg_pool2d(truth, self.scale)
-        return {"bicubic": resize(small, (truth.shape[2], truth.shape[3])), "made": self.stylize(small), "truth": truth}
+        target = batch["content"]
+        small = F.avg_pool2d(target, self.scale)
+        bicubic = resize(small, (target.shape[2], target.shape[3]))
+        return {"bicubic": bicubic, "output": self.stylize(small), "target": target}
 
 
 @hookimpl

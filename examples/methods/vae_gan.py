@@ -1,4 +1,4 @@
-"""VAE-GAN (Larsen et al. 2016) with feature matching. Shows players that share one graph, and features of a discriminator."""
+"""VAE-GAN (Larsen et al. 2016) with feature matching. Shows players that share a graph, and a discriminator's features."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from stylekit.method import Batch, Terms
 
 
 class VAEGAN(Method):
-    """An encoder gives a distribution of codes, a decoder makes images of them, a discriminator compares by its features.
+    """An encoder predicts a distribution of codes, a decoder turns codes into images, and a discriminator provides features.
 
     Args:
-        discriminator: network that scores images and has features
+        discriminator: network that scores images and returns features
         adversarial: adversarial loss
         width: channels of the first layer
-        latent: channels of a code, which is an eighth of the image's sides
+        latent: channels of a code, whose sides are an eighth of the image's
         side: side of the images that are drawn without a content
-        kl: weight of the divergence of the codes from a normal distribution
-        matching: weight of the feature matching
+        kl: weight of the KL divergence of the codes from a standard normal distribution
+        matching: weight of the feature matching loss
         lr: learning rate
     """
 
@@ -51,8 +51,7 @@ class VAEGAN(Method):
         self.encoder = nn.Sequential(*downs, nn.Conv2d(widths[-1], 2 * latent, 1))
         ups = [layer for after in widths[::-1] for layer in (resize_conv(2 * after, after), nn.LeakyReLU(0.2))]
         self.decoder = nn.Sequential(nn.Conv2d(latent, 2 * widths[-1], 1), *ups, nn.Conv2d(width, 3, 1), nn.Sigmoid())
-        self.discriminator = make("discriminator", discriminator)
-        self.adversarial = make("adversarial", adversarial)
+        self.discriminator, self.adversarial = make("discriminator", discriminator), make("adversarial", adversarial)
         self.latent, self.side, self.kl, self.matching, self.lr = latent, side, kl, matching, lr
 
     def players(self) -> dict[str, Player]:
@@ -84,15 +83,15 @@ class VAEGAN(Method):
         return self.matching * feature_matching(features(made["made"]), features(batch["content"])).mean()
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """What is left of an image after a way through its code."""
+        """Reconstructs images from the means of their codes."""
         mean, _ = self.encoder(pad_to(content, 8) * 2 - 1).chunk(2, 1)
-        made: Tensor = self.decoder(mean)
-        return made[..., : content.shape[2], : content.shape[3]]
+        image: Tensor = self.decoder(mean)
+        return image[..., : content.shape[2], : content.shape[3]]
 
     def sample(self, count: int) -> Tensor:
         device = next(self.decoder.parameters()).device
-        made: Tensor = self.decoder(torch.randn(count, self.latent, self.side // 8, self.side // 8, device=device))
-        return made
+        images: Tensor = self.decoder(torch.randn(count, self.latent, self.side // 8, self.side // 8, device=device))
+        return images
 
 
 @hookimpl

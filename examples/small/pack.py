@@ -1,4 +1,4 @@
-"""Packs a trained model for shipping: its weights in half precision, and figures of its run for the model card.
+"""Prepares a trained model for release: weights in half precision, and statistics of its run for the model card.
 
 python examples/small/pack.py RUN FILE [FIGURES.json]
 """
@@ -20,26 +20,26 @@ from stylekit.training.runs import Run
 
 
 def pack(run: Path, out: Path) -> None:
-    """Writes the run's ``model.safetensors`` to ``out``, its floating tensors as float16."""
+    """Writes the run's ``model.safetensors`` to ``out``, with floating-point tensors as float16."""
     with safetensors.safe_open(run / "model.safetensors", framework="pt") as file:
-        about = file.metadata()
+        metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    out.write_bytes(safetensors.torch.save(halved, about))
+    out.write_bytes(safetensors.torch.save(halved, metadata))
 
 
 def figures(run: Path, out: Path) -> dict[str, Any]:
-    """How the model came about."""
-    told = json.loads((run / "run.json").read_text())
+    """Statistics of the model file and of its training run."""
+    record = json.loads((run / "run.json").read_text())
     losses = [line["descend/objective"] for line in Run(run).metrics()]
     settings = {
-        key: told["settings"][key] for key in ("steps", "batch_size", "size", "seed", "precision", "plugin", "set")
+        key: record["settings"][key] for key in ("steps", "batch_size", "size", "seed", "precision", "plugin", "set")
     }
     return {
         **settings,
-        "torch": told["versions"]["torch"],
+        "torch": record["versions"]["torch"],
         "cores": os.cpu_count(),
-        "hours": sum(session["seconds"] for session in told["sessions"]) / 3600,
+        "hours": sum(session["seconds"] for session in record["sessions"]) / 3600,
         "first": fmean(losses[:100]),
         "last": fmean(losses[-100:]),
         "megabytes": out.stat().st_size / 1e6,

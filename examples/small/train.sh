@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Trains the model that ships, stylekit-small, on pictures that stylekit draws itself: needs no network and no data.
+# Trains the bundled model, stylekit-small, on images that stylekit generates. Needs no network access and no data.
 #
-#     examples/small/train.sh FOLDER        draws into FOLDER/drawn, trains in FOLDER/run
+#     examples/small/train.sh FOLDER        generates images in FOLDER/drawn, trains in FOLDER/run
 #
-# Run again, it goes on where it was stopped.
+# If it is stopped, run it again to resume.
 set -euo pipefail
-here="${1:?a folder to draw and train in}"
+folder="${1:?usage: train.sh FOLDER}"
 steps="${STEPS:-2700}"
-if [ ! -d "$here/drawn" ]; then
-    rm -rf "$here/drawing"
-    draw() { stylekit data draw "$1" "$here/drawing/$2" --size 256 --seed 1 "${@:3}"; }
+if [ ! -d "$folder/drawn" ]; then
+    rm -rf "$folder/drawing"
+    draw() { stylekit data draw "$1" "$folder/drawing/$2" --size 256 --seed 1 "${@:3}"; }
     draw scenes content/scenes --key content --count 3000
     draw textures content/textures --key content --count 2000
     draw textures style/textures --key style --count 4000
     for manner in strokes dots outlined watercolour; do
         draw scenes "style/$manner" --key style --count 400 --set "style=$manner"
     done
-    mv "$here/drawing" "$here/drawn"
+    mv "$folder/drawing" "$folder/drawn"
 fi
 resume=()
-[ -d "$here/run/checkpoints" ] && resume=(--resume)
-stylekit train --plugin descent --content "$here/drawn/content" --style "$here/drawn/style" --out "$here/run" \
+[ -d "$folder/run/checkpoints" ] && resume=(--resume)
+stylekit train --plugin descent --content "$folder/drawn/content" --style "$folder/drawn/style" --out "$folder/run" \
     --size 160 --batch-size 4 --steps "$steps" --seed 1 "${resume[@]}"

@@ -1,4 +1,4 @@
-"""Images with a label each: a folder for every class."""
+"""Labelled images: one folder per class."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch.utils.data import Dataset
 
 from stylekit import StylekitError, datasets, hookimpl
 from stylekit.errors import suggest
-from stylekit.images import ImageFiles, square_crop
+from stylekit.images import ImageFiles, SquareCrop
 
 
 class Labelled(Dataset[dict[str, Tensor]]):
-    """An item is an image and the number of its class, ``{"image": (3, size, size), "label": ()}``.
+    """Images and the numbers of their classes: ``{"image": (3, size, size), "label": ()}``.
 
-    The classes are the folders in ``data``, in alphabetical order, counted from 0. A folder that holds nothing but
-    ``train`` and ``test`` is divided, and each of these holds the classes.
+    The classes are the subfolders of ``data``, numbered from 0 in alphabetical order. If ``data`` contains only ``train``
+    and ``test``, it is divided into splits, and each of these contains the classes.
 
     Args:
-        data: folder with a folder for each class
-        classes: names of the folders that are classes, in this order; all by default
+        data: folder with one subfolder per class
+        classes: names of the subfolders to use as classes, in this order; by default all
         size: side of the square images
-        seed: not used, as the engine seeds what is random
+        seed: not used, because the engine seeds all random numbers
         split: train or test
-        crop: how much larger than the crop the images are resized first
-        flip: mirror half of the images
+        crop: side of the resized images relative to ``size``, before they are cropped in training
+        flip: mirror half of the images in training
 
     Raises:
-        StylekitError: a folder is missing, or has no readable image
+        StylekitError: a folder is missing or has no readable image, or an option is out of range
     """
 
     item_keys = ("image",)
@@ -46,23 +46,16 @@ class Labelled(Dataset[dict[str, Tensor]]):
         flip: bool = True,
     ) -> None:
         if data is None:
-            raise StylekitError("The data set labelled needs a folder with a folder for each class: --data DIR.")
-        if split not in datasets.SPLITS:
-            raise StylekitError(f"The data set labelled has no split {split!r}: there are train and test.")
-        if size < 1 or crop < 1:
-            raise StylekitError(f"The data set labelled needs size >= 1 and crop >= 1, not {size} and {crop}.")
-        self.training = split == "train"
-        self.size = size
-        self.resized = round(size * crop) if self.training else size
-        self.flip = flip and self.training
+            raise StylekitError("The data set 'labelled' needs a folder with one subfolder per class: --data DIR.")
+        self.crop = SquareCrop(size, split, crop, flip)
         folder = datasets.split_of(data, split)
         known = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
         for name in classes:
             if name not in known:
-                raise StylekitError(f"{folder} has no folder {name!r} for that class. {suggest(name, known)}")
+                raise StylekitError(f"{folder} has no subfolder {name!r} for this class. {suggest(name, known)}")
         self.classes = tuple(classes) or tuple(known)
         if not self.classes:
-            raise StylekitError(f"{folder} has no folders: make one for each class, and put its images there.")
+            raise StylekitError(f"{folder} has no subfolders. Create one per class, and put its images there.")
         self.images = [ImageFiles(folder / name) for name in self.classes]
 
     def __len__(self) -> int:
@@ -73,9 +66,8 @@ class Labelled(Dataset[dict[str, Tensor]]):
             raise IndexError(index)
         for label, files in enumerate(self.images):
             if index < len(files):
-                image = files.read(index, self.resized)
-                square = square_crop(image, self.size, self.resized, self.training, self.flip)
-                return {"image": square, "label": torch.tensor(label)}
+                image = self.crop(files.read(index, self.crop.resized))
+                return {"image": image, "label": torch.tensor(label)}
             index -= len(files)
         raise IndexError(index)
 

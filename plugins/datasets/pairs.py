@@ -1,4 +1,4 @@
-"""Paired images: two views of the same thing, such as a photo and its edges, or a damaged image and the clean one."""
+"""Paired images: two versions of the same image, such as a photo and its edges, or a damaged and a clean image."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stylekit import StylekitError, datasets, hookimpl, images
-from stylekit.images import square_crop
+from stylekit.images import SquareCrop
 
 
 class Pairs(Dataset[dict[str, Tensor]]):
-    """Images of the content and of the style that belong together and have one size; both are cropped alike.
+    """Pairs of a content image and a style image of the same size; both are cropped and mirrored in the same way.
 
-    Pairs come from two folders, by the same name below them (the suffix does not matter); from a folder of images that
-    hold both, side by side (as pix2pix's data sets do); or from a CSV file with a line for each pair. A folder divided
-    into ``train`` and ``test`` gives the split's pairs, and so does a column ``split`` of the CSV file.
+    Pairs come from two folders, by equal relative paths (apart from the suffix); from a folder of images with both halves
+    side by side (as in pix2pix's data sets); or from a CSV file with one line per pair. Of a folder that is divided into
+    ``train`` and ``test``, or of a CSV file with a column ``split``, only the pairs of the split are used.
 
     Args:
         content: folder of content images
         style: folder of style images
-        data: instead of these two: a folder that holds both (trainA and trainB, A and B, or content and style), a folder
+        data: instead of these two: a folder that contains both (trainA and trainB, A and B, or content and style), a folder
             of side-by-side images, or a .csv file with columns ``content`` and ``style``, whose paths are relative to it
-        reverse: exchange content and style
+        reverse: swap content and style
         size: side of the square images
-        seed: not used, as the engine seeds what is random
+        seed: not used, because the engine seeds all random numbers
         split: train or test
-        crop: how much larger than the crop the images are resized first
-        flip: mirror half of the pairs
+        crop: side of the resized images relative to ``size``, before they are cropped in training
+        flip: mirror half of the pairs in training
 
     Raises:
-        StylekitError: a folder, a file or a partner is missing, or arguments do not go together
+        StylekitError: a folder, a file or a partner is missing, or the arguments contradict each other
     """
 
     item_keys = ("content", "style")
@@ -50,13 +50,7 @@ class Pairs(Dataset[dict[str, Tensor]]):
         crop: float = 1.12,
         flip: bool = True,
     ) -> None:
-        if split not in datasets.SPLITS:
-            raise StylekitError(f"The data set pairs has no split {split!r}: there are train and test.")
-        if size < 1 or crop < 1:
-            raise StylekitError(f"The data set pairs needs size >= 1 and crop >= 1, not {size} and {crop}.")
-        self.training, self.reverse, self.size = split == "train", reverse, size
-        self.resized = round(size * crop) if self.training else size
-        self.flip = flip and self.training
+        self.crop, self.reverse = SquareCrop(size, split, crop, flip), reverse
         self.pairs = datasets.find_pairs(content, style, data, split)
 
     def __len__(self) -> int:
@@ -66,8 +60,7 @@ class Pairs(Dataset[dict[str, Tensor]]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         content, style = self._read(self.pairs[index])
-        joined = square_crop(torch.cat([content, style], 1), self.size, self.resized, self.training, self.flip)
-        sides = joined.split(3)
+        sides = self.crop(torch.cat([content, style], 1)).split(3)
         return dict(zip(self.item_keys, reversed(sides) if self.reverse else sides, strict=True))
 
     def _read(self, pair: datasets.Pair) -> tuple[Tensor, Tensor]:
@@ -80,7 +73,7 @@ class Pairs(Dataset[dict[str, Tensor]]):
         if left.shape != right.shape:
             sizes = (f"{image.shape[-1]}x{image.shape[-2]}" for image in (left, right))
             raise StylekitError(
-                f"{first} and {second} are a pair, and have {' and '.join(sizes)} pixels: make them equal."
+                f"{first} and {second} are a pair, but have {' and '.join(sizes)} pixels. Resize one of them."
             )
         return left, right
 

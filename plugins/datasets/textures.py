@@ -1,7 +1,7 @@
-"""Textures that the computer draws itself, in palettes of its own: what a network learns styles from without pictures.
+"""Procedural textures with random palettes: style images for training without real images.
 
-Pictures of this kind teach useful features, as Baradad et al. 2021 ("Learning to see by looking at noise") show: what
-matters is that they vary as natural ones do, and have structure.
+Networks learn useful features from images of this kind (Baradad et al. 2021, "Learning to see by looking at noise"). The
+images should be structured and as varied as natural images.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["KINDS", "Textures", "draw"]
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a texture is drawn on: the places ``x`` (1, W) and ``y`` (H, 1) in [0, 1), and where its random numbers
-    come from."""
+    """The drawing surface of a texture: pixel coordinates ``x`` (1, W) and ``y`` (H, 1) in [0, 1), and its random number
+    generators."""
 
     size: int
     rng: random.Random
@@ -39,7 +39,7 @@ class Sheet:
         return torch.rand(shape, generator=self.generator)
 
     def noise(self, count: int, fall: float, stretch: float = 1.0) -> Tensor:
-        """(count, H, W) of mean 0 and standard deviation 1, whose spectrum falls by that power of the frequency."""
+        """Noise (count, H, W) with mean 0 and standard deviation 1, whose spectrum falls with ``frequency ** -fall``."""
         rows = torch.fft.fftfreq(self.size)[:, None] * self.size
         columns = torch.fft.rfftfreq(self.size)[None] * self.size * stretch
         strength = (rows.square() + columns.square()).clamp(min=1) ** (-fall / 2)
@@ -49,7 +49,7 @@ class Sheet:
         return field / field.std((1, 2), keepdim=True).clamp(min=1e-6)
 
     def palette(self) -> Tensor:
-        """(K, 3) colours that go together: neighbours in hue, now and then an opposite, from dark to light."""
+        """A palette (K, 3) of matching colours, from dark to light or shuffled: similar hues, sometimes a contrasting one."""
         count = self.rng.randint(3, 7)
         hue = self.rng.random() + self.rng.choice((0.04, 0.1, 0.25)) * self.randn(count)
         hue[self.rng.randrange(count)] += self.rng.choice((0.0, 0.33, 0.5))
@@ -60,10 +60,10 @@ class Sheet:
         return colours[torch.randperm(count, generator=self.generator)] if self.rng.random() < 0.5 else colours
 
     def coloured(self, field: Tensor, palette: Tensor) -> Tensor:
-        """(3, H, W): a field (H, W), of any range, as a way through the palette; equally much of every colour."""
-        places = field.flatten().argsort().argsort().view_as(field) * ((len(palette) - 1) / field.numel())
-        low = places.long().clamp(max=len(palette) - 2)
-        return torch.lerp(palette[low], palette[low + 1], (places - low)[..., None]).permute(2, 0, 1)
+        """Maps a field (H, W) of any range to colours (3, H, W) by its ranks, so that all of the palette is used equally."""
+        positions = field.flatten().argsort().argsort().view_as(field) * ((len(palette) - 1) / field.numel())
+        low = positions.long().clamp(max=len(palette) - 2)
+        return torch.lerp(palette[low], palette[low + 1], (positions - low)[..., None]).permute(2, 0, 1)
 
 
 def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def _from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 
 def clouds(sheet: Sheet) -> Tensor:
-    """Fractal noise: as one way through a palette, or as three channels that go together more or less."""
+    """Fractal noise: one field mapped through a palette, or three colour channels with a random correlation."""
     fall, stretch = sheet.rng.uniform(0.8, 2.2), math.exp(sheet.rng.gauss(0, 0.7))
     if sheet.rng.random() < 0.6:
         return sheet.coloured(sheet.noise(1, fall, stretch)[0], sheet.palette())
@@ -82,7 +82,7 @@ def clouds(sheet: Sheet) -> Tensor:
 
 
 def stripes(sheet: Sheet) -> Tensor:
-    """Stripes, checks and rings, straight or bent, soft or sharp."""
+    """Stripes, checks and rings, straight or distorted, soft or sharp."""
     angle, frequency = sheet.rng.uniform(0, math.pi), sheet.rng.uniform(3, 24)
     bend = sheet.rng.choice((0.0, 0.3, 1.0)) * sheet.noise(2, 2.5)
     u = math.cos(angle) * sheet.x + math.sin(angle) * sheet.y
@@ -100,12 +100,12 @@ def stripes(sheet: Sheet) -> Tensor:
 
 
 def cells(sheet: Sheet) -> Tensor:
-    """Cells around points: glass, scales, cracked earth; their borders dark, light, or not there."""
+    """Voronoi cells, like stained glass, scales or cracked earth, with dark, light or no borders."""
     count = int(math.exp(sheet.rng.uniform(math.log(12), math.log(220))))
     points = sheet.rand(count, 2)
-    there = torch.stack([sheet.x.expand(sheet.size, -1), sheet.y.expand(-1, sheet.size)], -1).flatten(0, 1)
-    there = there + sheet.rng.choice((0.0, 0.01, 0.03)) * sheet.noise(2, 1.8).flatten(1).T
-    near, which = torch.cdist(there, points).topk(2, largest=False)
+    pixels = torch.stack([sheet.x.expand(sheet.size, -1), sheet.y.expand(-1, sheet.size)], -1).flatten(0, 1)
+    pixels = pixels + sheet.rng.choice((0.0, 0.01, 0.03)) * sheet.noise(2, 1.8).flatten(1).T
+    near, which = torch.cdist(pixels, points).topk(2, largest=False)
     border = ((near[:, 1] - near[:, 0]) * math.sqrt(count) * sheet.rng.uniform(4, 20)).clamp(0, 1).view(sheet.size, -1)
     palette = sheet.palette()
     colours = palette[torch.randint(len(palette), (count,), generator=sheet.generator)] + 0.06 * sheet.randn(count, 3)
@@ -115,26 +115,35 @@ def cells(sheet: Sheet) -> Tensor:
 
 
 def leaves(sheet: Sheet) -> Tensor:
-    """Dead leaves: discs and squares of all sizes that cover each other (Lee et al. 2001)."""
+    """Dead leaves: overlapping discs and squares of all sizes (Lee et al. 2001)."""
     count, small = 260, math.exp(sheet.rng.uniform(math.log(0.008), math.log(0.06)))
-    radius = small / (1 - sheet.rand(count) * (1 - (small / 0.35) ** 2)).sqrt()  # density falls by the third power
-    return _pile(sheet, radius, radius, sheet.rand(count) * math.pi, sheet.rng.choice((1.0, 2.0, 8.0)), flat=True)
+    radius = (
+        small / (1 - sheet.rand(count) * (1 - (small / 0.35) ** 2)).sqrt()
+    )  # the density falls with the third power of the radius
+    return _draw_shapes(
+        sheet, radius, radius, sheet.rand(count) * math.pi, sheet.rng.choice((1.0, 2.0, 8.0)), flat=True
+    )
 
 
 def strokes(sheet: Sheet) -> Tensor:
-    """Brush strokes along a flow, in the colours of what they paint."""
+    """Brush strokes along a random flow field, in the colours of the image below them."""
     count, width = 420, sheet.rng.uniform(0.012, 0.035)
     length = width * sheet.rng.uniform(2, 7) * (0.6 + sheet.rand(count))
-    return _pile(sheet, length, width * (0.6 + sheet.rand(count)), None, 2.0, flat=False)
+    return _draw_shapes(sheet, length, width * (0.6 + sheet.rand(count)), None, 2.0, flat=False)
 
 
-def _pile(sheet: Sheet, length: Tensor, width: Tensor, angle: Tensor | None, corner: float, flat: bool) -> Tensor:
-    """Shapes on one another, over a ground: superellipses (2 is an ellipse, 8 a box) of half such sides.
+def _draw_shapes(
+    sheet: Sheet, length: Tensor, width: Tensor, angle: Tensor | None, corner: float, flat: bool
+) -> Tensor:
+    """Draws overlapping superellipses on a background texture.
 
     Args:
-        angle: of each; none: along a flow
-        corner: the superellipse's power
-        flat: whether each has a colour of the palette, or what lies below its middle, with bristles
+        sheet: the drawing surface
+        length: half the length of each shape
+        width: half the width of each shape
+        angle: angle of each shape; None: along a random flow field
+        corner: exponent of the superellipse (2: an ellipse, 8: nearly a rectangle)
+        flat: colour each shape from the palette; otherwise with the background's colour at its centre, with more noise
     """
     ground = sheet.rng.choice((clouds, clouds, stripes))(sheet)
     count = len(length)
@@ -152,15 +161,19 @@ def _pile(sheet: Sheet, length: Tensor, width: Tensor, angle: Tensor | None, cor
     small_on_top = sheet.rng.random() < 0.5
     for index in torch.argsort(length * width, descending=True).tolist() if small_on_top else range(count):
         place = (*middle[:, index].tolist(), float(length[index]), float(width[index]), float(angle[index]))
-        _lay(ground, sheet, place, corner, shape[index])
+        _draw_shape(ground, sheet, place, corner, shape[index])
     return ground + (0.02 if flat else 0.05) * sheet.noise(1, 0.8)
 
 
-def _lay(image: Tensor, sheet: Sheet, place: tuple[float, ...], corner: float, colour: Tensor) -> None:
-    """Paints one shape onto the image (3, H, W), in the window that it needs.
+def _draw_shape(image: Tensor, sheet: Sheet, place: tuple[float, ...], corner: float, colour: Tensor) -> None:
+    """Draws one shape onto the image (3, H, W), within its bounding window.
 
     Args:
-        place: x, y, half its length and width, and the angle of its length
+        image: the image, modified in place
+        sheet: the drawing surface
+        place: x and y of the centre, half the length, half the width, and the angle
+        corner: exponent of the superellipse
+        colour: the colour (3,)
     """
     x, y, length, width, angle = place
     reach = math.hypot(length, width)
@@ -177,7 +190,7 @@ def _lay(image: Tensor, sheet: Sheet, place: tuple[float, ...], corner: float, c
 
 
 def blocks(sheet: Sheet) -> Tensor:
-    """Flat blocks of a palette, as in a poster, with lines between them or not."""
+    """A recursive subdivision into flat blocks of palette colours, with or without lines between them."""
     palette = sheet.palette()
     image = palette[0][:, None, None].repeat(1, sheet.size, sheet.size)
     gap = sheet.rng.choice((0, 0, 1, max(1, sheet.size // 40)))
@@ -202,30 +215,30 @@ def blocks(sheet: Sheet) -> Tensor:
 KINDS: dict[str, Callable[[Sheet], Tensor]] = {
     kind.__name__: kind for kind in (clouds, stripes, cells, leaves, strokes, blocks)
 }
-"""The kinds of textures."""
+"""The kinds of textures, by name."""
 
 
 def draw(kind: str, size: int, *address: int | str) -> Tensor:
     """Draws one texture (3, size, size) in [0, 1]; the same address gives the same bits."""
     rng = random.Random("/".join(map(str, (kind, *address))))
-    place = (torch.arange(size) + 0.5) / size
+    position = (torch.arange(size) + 0.5) / size
     generator = torch.Generator().manual_seed(rng.getrandbits(60))
     with torch.inference_mode():
-        image = KINDS[kind](Sheet(size, rng, generator, place[None, :], place[:, None]))
+        image = KINDS[kind](Sheet(size, rng, generator, position[None, :], position[:, None]))
     return image.clone().clamp_(0, 1)
 
 
 class Textures(Dataset[dict[str, Tensor]]):
-    """Drawn textures of all kinds, in palettes of their own; content and style are unrelated, and no two are alike.
+    """Procedural textures of all kinds with random palettes. Content and style are unrelated, and every texture differs.
 
-    An item is ``{"content": (3, size, size), "style": (3, size, size)}`` in [0, 1]. The splits share no texture.
+    An item is ``{"content": (3, size, size), "style": (3, size, size)}`` in [0, 1]. The splits have no texture in common.
 
     Args:
         size: side in pixels, 32 to 1024
-        seed: another seed, other textures
+        seed: random seed
         split: "train" or "test"
-        kinds: what is drawn; all kinds if empty
-        length: how many items there are
+        kinds: kinds of textures to draw; all kinds if empty
+        length: number of items
     """
 
     item_keys = ("content", "style")
@@ -236,10 +249,10 @@ class Textures(Dataset[dict[str, Tensor]]):
         if not 32 <= size <= 1024:
             raise StylekitError(f"Textures cannot be drawn with size {size}. Choose a size from 32 to 1024.")
         if split not in ("train", "test"):
-            raise StylekitError(f"Textures have no split {split!r}. {suggest(split, ('train', 'test'))}")
+            raise StylekitError(f"The data set 'textures' has no split {split!r}. {suggest(split, ('train', 'test'))}")
         for kind in kinds:
             if kind not in KINDS:
-                raise StylekitError(f"There is no kind {kind!r} of textures. {suggest(kind, KINDS)}")
+                raise StylekitError(f"The data set 'textures' has no kind {kind!r}. {suggest(kind, KINDS)}")
         self.size, self.seed, self.split, self.length = size, seed, split, length
         self.kinds = tuple(kinds) or tuple(KINDS)
 

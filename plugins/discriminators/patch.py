@@ -1,6 +1,6 @@
-"""Discriminators that judge patches or single pixels (Isola et al. 2017, section 3.3 and appendix 6.1.2).
+"""Discriminators that score patches or single pixels (Isola et al. 2017, section 3.3 and appendix 6.1.2).
 
-Layers lie at the indices of the paper's PyTorch code, so that its ``latest_net_D_A.pth`` loads as it is.
+The layers have the same indices as in the paper's PyTorch code, so that its ``latest_net_D_A.pth`` loads unchanged.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from stylekit.layers import (
 
 
 class Patch(nn.Module):
-    """PatchGAN: a score for every overlapping patch of the picture.
+    """PatchGAN: a score for every overlapping patch of the image.
 
     Args:
-        layers: steps down (3: patches of 70 pixels)
+        layers: downsampling layers (3: patches of 70 x 70 pixels)
         width: channels of the first layer
         norm: normalisation
-        channels: channels of the images, those of a condition included
+        channels: channels of the images, including those of a condition
     """
 
     def __init__(self, layers: int = 3, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
@@ -49,23 +49,23 @@ class Patch(nn.Module):
         freeze_redundant_biases(self)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``; a condition is an image that brings further
-        channels."""
+        """Returns raw scores ``(N, 1, H', W')`` of images ``(N, C, H, W)`` in [0, 1]; a condition is an image whose channels
+        are appended."""
         scores: Tensor = self.model(with_condition(image, condition) * 2 - 1)
         return scores
 
     def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        """The activations before each further convolution, from fine to coarse, each ``(N, channels, H', W')``."""
+        """The activations before each convolution except the first, from fine to coarse, each ``(N, channels, H', W')``."""
         return activations(self.model, with_condition(image, condition) * 2 - 1)
 
 
 class Pixel(nn.Module):
-    """A score for every single pixel: it can judge colours, and nothing else.
+    """A score for every single pixel, which can depend only on its colour.
 
     Args:
         width: channels of the first layer
         norm: normalisation
-        channels: channels of the images, those of a condition included
+        channels: channels of the images, including those of a condition
     """
 
     def __init__(self, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
@@ -84,13 +84,13 @@ class Pixel(nn.Module):
         freeze_redundant_biases(self)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H, W)``; a condition is an image that brings further
-        channels."""
+        """Returns raw scores ``(N, 1, H, W)`` of images ``(N, C, H, W)`` in [0, 1]; a condition is an image whose channels are
+        appended."""
         scores: Tensor = self.net(with_condition(image, condition) * 2 - 1)
         return scores
 
     def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        """The activations before each further convolution, each ``(N, channels, H, W)``."""
+        """The activations before each convolution except the first, each ``(N, channels, H, W)``."""
         return activations(self.net, with_condition(image, condition) * 2 - 1)
 
 

@@ -1,6 +1,7 @@
-"""Discriminators under spectral normalisation (Miyato et al. 2018): each layer's largest singular value is held at one.
+"""Discriminators with spectral normalisation (Miyato et al. 2018): each layer is scaled to a largest singular value of 1.
 
-The singular value is torch's own estimate by power iteration, whose vectors are buffers: a resumed run goes on exactly.
+torch estimates the singular value by power iteration. The vectors of this iteration are buffers, so a resumed run continues
+exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from stylekit.layers import activations, require_options, with_condition
 
 
 class PatchSN(nn.Module):
-    """PatchGAN with spectral instead of instance normalisation, every layer.
+    """PatchGAN with spectral normalisation of every layer instead of instance normalisation.
 
     Args:
-        layers: steps down (3: patches of 70 pixels)
+        layers: downsampling layers (3: patches of 70 x 70 pixels)
         width: channels of the first layer
-        channels: channels of the images, those of a condition included
+        channels: channels of the images, including those of a condition
     """
 
     def __init__(self, layers: int = 3, width: int = 64, channels: int = 3) -> None:
@@ -39,24 +40,24 @@ class PatchSN(nn.Module):
         self.model = nn.Sequential(*stack, spectral_norm(nn.Conv2d(widths[-1], 1, 4, padding=1)))
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1, H', W')``; a condition is an image that brings further
-        channels."""
+        """Returns raw scores ``(N, 1, H', W')`` of images ``(N, C, H, W)`` in [0, 1]; a condition is an image whose channels
+        are appended."""
         scores: Tensor = self.model(with_condition(image, condition) * 2 - 1)
         return scores
 
     def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        """The activations before each further convolution, from fine to coarse, each ``(N, channels, H', W')``."""
+        """The activations before each convolution except the first, from fine to coarse, each ``(N, channels, H', W')``."""
         return activations(self.model, with_condition(image, condition) * 2 - 1)
 
 
 class MultiscaleSN(nn.Module):
-    """The same kind of PatchGAN at several scales of the picture (Wang et al. 2018, section 3.2).
+    """Several PatchSN networks, one per scale of the image (Wang et al. 2018, section 3.2).
 
     Args:
-        scales: how many; each sees the picture at half the size of the one before
-        layers: steps down of each
-        width: channels of the first layer of each
-        channels: channels of the images, those of a condition included
+        scales: number of networks; each receives the image at half the size of the previous one
+        layers: downsampling layers of each network
+        width: channels of each network's first layer
+        channels: channels of the images, including those of a condition
     """
 
     def __init__(self, scales: int = 2, layers: int = 3, width: int = 64, channels: int = 3) -> None:
@@ -67,8 +68,8 @@ class MultiscaleSN(nn.Module):
         self.min_size = 3 * 2 ** (layers + scales - 1)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        """Scores ``(N, C, H, W)`` in [0, 1] as one map ``(N, 1, H', W')`` per scale, the finest first; a condition is an
-        image that brings further channels."""
+        """Returns one map of raw scores ``(N, 1, H', W')`` per scale, the finest first, of images ``(N, C, H, W)`` in [0, 1];
+        a condition is an image whose channels are appended."""
         return [judge(each) for judge, each in zip(self.judges, self._scales(image, condition), strict=True)]
 
     def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
@@ -84,7 +85,7 @@ class MultiscaleSN(nn.Module):
 
 
 class _Block(nn.Module):
-    """Residual block that halves the sides (Gulrajani et al. 2017, appendix F)."""
+    """Residual block that halves height and width (Gulrajani et al. 2017, appendix F)."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -99,16 +100,16 @@ class _Block(nn.Module):
 
 
 class ResNetSN(nn.Module):
-    """Residual discriminator with one score a picture (Miyato et al. 2018, appendix B.4).
+    """Residual discriminator with one score per image (Miyato et al. 2018, appendix B.4).
 
     Args:
-        blocks: residual blocks, each of which halves the sides
-        width: channels of the first block; they double up to eight times as many
+        blocks: number of residual blocks, each of which halves height and width
+        width: channels of the first block; each further block doubles them, up to eight times ``width``
         channels: channels of the images
-        classes: how many classes there are, for a condition of labels (Miyato and Koyama 2018); 0: it takes none
+        classes: number of classes, for a condition of labels (Miyato and Koyama 2018); 0: without a condition
 
     Raises:
-        StylekitError: a count is too low, or there is a condition without classes, or none with them.
+        StylekitError: an option is too small, or ``forward`` gets a condition without classes, or none with classes.
     """
 
     def __init__(self, blocks: int = 4, width: int = 64, channels: int = 3, classes: int = 0) -> None:
@@ -116,7 +117,7 @@ class ResNetSN(nn.Module):
         self.sample_independent = True
         require_options(blocks=blocks, width=width, channels=channels)
         if classes < 0:
-            raise StylekitError(f"The option 'classes' is {classes}, and must be at least 0.")
+            raise StylekitError(f"The option 'classes' is {classes}, but must be at least 0.")
         self.min_size, self.classes = 2**blocks, classes
         widths = [width * min(2**step, 8) for step in range(blocks)]
         self.first = spectral_norm(nn.Conv2d(channels, width, 3, padding=1))
@@ -125,12 +126,12 @@ class ResNetSN(nn.Module):
         self.embedding = spectral_norm(nn.Embedding(classes, widths[-1])) if classes else None
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Scores ``(N, C, H, W)`` in [0, 1] as raw numbers ``(N, 1)``; a condition is labels ``(N,)``, whose embedding is
-        projected on the features (Miyato and Koyama 2018, equation 3)."""
+        """Returns raw scores ``(N, 1)`` of images ``(N, C, H, W)`` in [0, 1]; a condition is labels ``(N,)``, whose embedding
+        is projected onto the features (Miyato and Koyama 2018, equation 3)."""
         if (condition is None) != (self.embedding is None):
             raise StylekitError(
-                f"This discriminator was built for {self.classes} classes, so it is called with"
-                f"{'out' * (not self.classes)} a condition of labels: set its option 'classes'."
+                f"This discriminator was built for {self.classes} classes, so it must be called with"
+                f"{'out' * (not self.classes)} a condition of labels. Change its option 'classes'."
             )
         features = torch.mean(F.relu(self.blocks(self.first(image * 2 - 1))), dim=(2, 3))
         scores: Tensor = self.score(features)

@@ -1,8 +1,8 @@
-"""Fixed random filters at several scales: an encoder that nobody trained, and that needs no weights.
+"""Fixed random filters at several scales: an encoder that needs neither training nor weights.
 
-Random filters tell textures apart about as well as trained ones, if they come in several sizes (Ustyuzhaninov et al.
-2016, "Texture synthesis using shallow convolutional networks with random filters"; He et al. 2016, "A powerful generative
-model using random weights for the deep image representation").
+Random filters of several sizes distinguish textures about as well as trained filters (Ustyuzhaninov et al. 2016, "Texture
+synthesis using shallow convolutional networks with random filters"; He et al. 2016, "A powerful generative model using
+random weights for the deep image representation").
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from stylekit.layers import require_options
 __all__ = ["RandomFilters"]
 
 COLOURED = 8
-"""One filter in so many also sees the mean of what is below it; the others see contrasts only."""
+"""One in this many filters also responds to the mean colour; the others have mean 0 and respond only to contrasts."""
 
 
 class RandomFilters(nn.Module):
-    """One layer of random filters and a ReLU, on the picture and on smaller and smaller copies of it.
+    """One layer of random filters and a ReLU, applied to the image at several scales.
 
     Args:
-        width: filters a scale
-        side: side of the filters, in pixels of their scale; odd, from 3 on
-        scales: how many: the picture itself, halved, halved again, ...
-        seed: another seed, other filters
+        width: number of filters
+        side: side of the filters in pixels; odd and at least 3
+        scales: number of scales; each halves the image of the previous one, starting from full size
+        seed: random seed of the filters
 
     Raises:
-        StylekitError: an option is below 1, or ``side`` is even or below 3.
+        StylekitError: ``width`` or ``scales`` is below 1, or ``side`` is even or below 3.
     """
 
     sample_independent = True
@@ -44,10 +44,10 @@ class RandomFilters(nn.Module):
         super().__init__()
         require_options(width=width, scales=scales)
         if side < 3 or side % 2 == 0:  # a single pixel has no contrast
-            raise StylekitError(f"The option 'side' of the encoder 'random' is {side}, and must be odd and at least 3.")
+            raise StylekitError(f"The option 'side' of the encoder 'random' is {side}, but must be odd and at least 3.")
         self.scales, self.margin = scales, side // 2
         generator = torch.Generator().manual_seed(seed)
-        # Fading towards their rims, so that they answer to what is in the middle, and are no noise of high frequency.
+        # The window reduces high frequencies, and gives the centre of a filter more weight than its border.
         window = torch.hann_window(side + 2, periodic=False)[1:-1]
         filters = torch.randn(width, 3, side, side, generator=generator) * window[:, None] * window
         contrasts = torch.arange(width) % COLOURED != 0
@@ -56,15 +56,15 @@ class RandomFilters(nn.Module):
         self.register_buffer("bias", 0.1 * torch.randn(width, generator=generator))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """The responses to ``(N, 3, H, W)`` in [0, 1] by scale: ``scale1`` is ``(N, width, H, W)``, ``scale2`` half of it."""
-        found = {}
+        """Responses to images ``(N, 3, H, W)`` in [0, 1]: ``scale1`` is ``(N, width, H, W)``, ``scale2`` half that size, ..."""
+        responses = {}
         smaller = image - 0.5
         for scale in range(1, self.scales + 1):
             if scale > 1:
                 smaller = F.avg_pool2d(pad_to(smaller, 2), 2)
             padded = F.pad(smaller, [self.margin] * 4, mode="replicate")
-            found[f"scale{scale}"] = F.relu(F.conv2d(padded, self.filters, self.bias))
-        return found
+            responses[f"scale{scale}"] = F.relu(F.conv2d(padded, self.filters, self.bias))
+        return responses
 
 
 @hookimpl

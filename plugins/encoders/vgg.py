@@ -1,7 +1,7 @@
-"""VGG's convolutions as encoders: the features by which style transfer measures content and style.
+"""The convolutional layers of VGG as encoders: their features are the usual measure of content and style.
 
-Simonyan and Zisserman 2015, configurations D (VGG-16) and E (VGG-19). A layer is named ``relu{block}_{number}``: the
-rectified output of that convolution.
+Source: Simonyan and Zisserman 2015, configurations D (VGG-16) and E (VGG-19). The layer ``relu{block}_{number}`` is the
+output of that convolution after its ReLU.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from stylekit.weights import fetch_hint, load_weights, pretrained_file
 __all__ = ["VGG16", "VGG19", "VGG19Normalised"]
 
 WIDTHS = (64, 128, 256, 512, 512)
-"""Channels of the five blocks, which lie at 1, 1/2, 1/4, 1/8 and 1/16 of the picture's sides."""
+"""Channels of the five blocks, whose sides are 1, 1/2, 1/4, 1/8 and 1/16 of the image's."""
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
 
 class VGG(nn.Module):
-    """What the encoders share: a chain of layers up to the deepest one asked for, and where its weights come from."""
+    """Base class of the encoders: a chain of layers up to the deepest requested one, and the loading of its weights."""
 
     sample_independent = True
     counts: tuple[int, ...]
-    """Convolutions of each block."""
+    """Number of convolutions of each block."""
     published: str
     """The name of the encoder, and of its weights."""
     mean: Tensor
     std: Tensor
 
     def __init__(self, layers: tuple[str, ...] = LAYERS, weights: str | Path | None = None) -> None:
-        """Builds the layers, and loads their weights if they are here.
+        """Builds the layers, and loads their weights if the file exists.
 
         Args:
-            layers: whose features it gives; what lies deeper than the deepest is left out
-            weights: file of weights (.pth or .safetensors), or "random"; by default what was fetched
+            layers: layers to return; the network ends with the deepest of them
+            weights: file of weights (.pth or .safetensors), or "random"; by default the fetched file
 
         Raises:
-            StylekitError: there is no such layer, or the file is damaged or of another network.
+            StylekitError: there is no such layer, or the file is damaged or belongs to another network.
         """
         super().__init__()
         known = [f"relu{block}_{n + 1}" for block, count in enumerate(self.counts, 1) for n in range(count)]
@@ -55,15 +55,15 @@ class VGG(nn.Module):
         depth = max(map(known.index, layers)) + 1
         self.pools: int = int(known[depth - 1][len("relu")]) - 1
         chain = self._chain(depth)
-        self._hold(chain)
-        rectified = [index for index, layer in enumerate(chain) if isinstance(layer, nn.ReLU)]
-        self.names = dict(zip(rectified, known, strict=False))
+        self._register(chain)
+        relus = [index for index, layer in enumerate(chain) if isinstance(layer, nn.ReLU)]
+        self.names = dict(zip(relus, known, strict=False))
         self.requires_grad_(False)
-        self.register_load_state_dict_post_hook(_look_for_weights)  # type: ignore[no-untyped-call]
-        self._fill(weights)
+        self.register_load_state_dict_post_hook(_check_for_weights)  # type: ignore[no-untyped-call]
+        self._load(weights)
 
     def _chain(self, depth: int) -> list[nn.Module]:
-        """The layers up to so many convolutions."""
+        """The layers up to the convolution of that number."""
         chain: list[nn.Module] = []
         before, count = 3, 0
         for width, convolutions in zip(WIDTHS, self.counts, strict=True):
@@ -81,8 +81,8 @@ class VGG(nn.Module):
     def _pool(self) -> nn.Module:
         return nn.MaxPool2d(2)
 
-    def _hold(self, chain: list[nn.Module]) -> None:
-        """Makes the layers submodules, under the names that the published file has."""
+    def _register(self, chain: list[nn.Module]) -> None:
+        """Registers the layers as submodules, with the names of the published file."""
         self.features = nn.Sequential(*chain)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
@@ -90,52 +90,52 @@ class VGG(nn.Module):
     def _layers(self) -> Iterator[nn.Module]:
         return iter(self.features)
 
-    def _least(self) -> int:
-        """The smallest side that comes through all layers."""
+    def _min_size(self) -> int:
+        """The smallest side of an image that passes through all layers."""
         return 1 << self.pools
 
     def _normalise(self, image: Tensor) -> Tensor:
         return (image - self.mean) / self.std
 
     @torch.no_grad()
-    def _fill(self, weights: str | Path | None) -> None:
+    def _load(self, weights: str | Path | None) -> None:
         path = pretrained_file(self.published) if weights is None else Path(weights)
-        named = "" if path is None else f"There is no file {path}. "
-        self.missing = f"The encoder {self.published!r} has no weights. {named}{fetch_hint(self.published)}"
+        reason = "" if path is None else f"There is no file {path}. "
+        self.missing = f"The encoder {self.published!r} has no weights. {reason}{fetch_hint(self.published)}"
         if weights == "random":
             generator = torch.Generator().manual_seed(0)
             for convolution in _convolutions(self):
-                spread = (2 / convolution.weight[0].numel()) ** 0.5  # He et al. 2015: the features keep their scale
-                convolution.weight.normal_(0, spread, generator=generator)
+                std = (2 / convolution.weight[0].numel()) ** 0.5  # preserves the scale of features (He et al. 2015)
+                convolution.weight.normal_(0, std, generator=generator)
             self.missing = ""
         elif path is not None and path.is_file():
             load_weights(self, path)
-        # A file that is not here is no error yet: the weights may come from a model file, made where it was.
+        # A missing file is not an error yet: the weights may be loaded from a model file later.
 
     def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """The features of ``(N, 3, H, W)`` in [0, 1] by layer, ``(N, channels, h, w)`` each.
+        """Computes features ``(N, channels, h, w)`` by layer.
 
         Args:
-            image: the pictures
-            layers: give these alone, of those that it was built with; the others take no memory
+            image: images ``(N, 3, H, W)`` in [0, 1]
+            layers: return only these of the encoder's layers; the features of the others are not kept in memory
 
         Raises:
-            MissingWeights: no weights were given, fetched or loaded. Only a picture on the meta device, which asks for
-                nothing but shapes, needs none.
+            MissingWeights: no weights were passed, fetched or loaded. An image on the meta device needs no weights, because
+                only shapes are computed.
         """
         if self.missing and not image.is_meta:
             raise MissingWeights(self.missing)
-        found, wanted = {}, self.layers if layers is None else layers
-        x = self._normalise(pad_to(image, 1, self._least()))
+        features, wanted = {}, self.layers if layers is None else layers
+        x = self._normalise(pad_to(image, 1, self._min_size()))
         for index, layer in enumerate(self._layers()):
             x = layer(x)
             if self.names.get(index) in wanted:
-                found[self.names[index]] = x
-        return {layer: found[layer] for layer in wanted}
+                features[self.names[index]] = x
+        return {layer: features[layer] for layer in wanted}
 
 
 def _empty(before: int, width: int, side: int, padding: int = 0) -> nn.Module:
-    """A convolution that has no weights yet: zeros, which no trained one has, also in a state that was saved so."""
+    """A convolution without weights yet. They are all zero, which trained weights never are, even in a saved state."""
     convolution: nn.Module = nn.utils.skip_init(nn.Conv2d, before, width, side, padding=padding)
     for parameter in convolution.parameters():
         nn.init.zeros_(parameter)
@@ -146,28 +146,28 @@ def _convolutions(encoder: nn.Module) -> list[nn.Conv2d]:
     return [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
 
 
-def _look_for_weights(encoder: VGG, _: Any) -> None:
-    """After a state was loaded: whether there are weights now."""
+def _check_for_weights(encoder: VGG, _: Any) -> None:
+    """Checks after loading a state whether the encoder has weights now."""
     if all(bool(convolution.weight.any()) for convolution in _convolutions(encoder)):
         encoder.missing = ""
 
 
 class VGG19(VGG):
-    """VGG-19 as torchvision publishes it, zero-padded; it gives pictures the mean and deviation of ImageNet's itself."""
+    """VGG-19 with torchvision's weights, with zero padding. It normalises images by ImageNet's mean and std itself."""
 
     counts = (2, 2, 4, 4, 4)
     published = "vgg19"
 
 
 class VGG16(VGG):
-    """VGG-16 as torchvision publishes it, zero-padded; it gives pictures the mean and deviation of ImageNet's itself."""
+    """VGG-16 with torchvision's weights, with zero padding. It normalises images by ImageNet's mean and std itself."""
 
     counts = (2, 2, 3, 3, 3)
     published = "vgg16"
 
 
 class VGG19Normalised(VGG):
-    """VGG-19 as AdaIN uses it: with mirrored margins, a first layer that takes pictures in [0, 1], and filters scaled to
+    """VGG-19 as AdaIN uses it: with reflection padding, a first layer that accepts images in [0, 1], and filters scaled to
     a mean activation of 1 (Gatys et al. 2015, "Texture synthesis using convolutional neural networks")."""
 
     counts = (2, 2, 4, 4, 4)
@@ -182,18 +182,18 @@ class VGG19Normalised(VGG):
     def _pool(self) -> nn.Module:
         return nn.MaxPool2d(2, ceil_mode=True)
 
-    def _hold(self, chain: list[nn.Module]) -> None:
+    def _register(self, chain: list[nn.Module]) -> None:
         for index, layer in enumerate(chain):
             self.add_module(str(index), layer)
 
     def _layers(self) -> Iterator[nn.Module]:
         return self.children()
 
-    def _least(self) -> int:
-        return (1 << self.pools) + 1  # at least 2 in every layer, as a single pixel has nothing to mirror
+    def _min_size(self) -> int:
+        return (1 << self.pools) + 1  # at least 2 pixels in every layer, which reflection padding needs
 
     def _normalise(self, image: Tensor) -> Tensor:
-        return image  # its first layer does
+        return image  # the first layer normalises
 
 
 @hookimpl

@@ -1,6 +1,6 @@
 """The residual generator of Johnson et al. (2016) as CycleGAN uses it (Zhu et al. 2017, appendix 7.2).
 
-Layers lie at the indices of the paper's PyTorch code, so that its ``latest_net_G_A.pth`` loads as it is.
+The layers have the same indices as in the paper's PyTorch code, so that its ``latest_net_G_A.pth`` loads unchanged.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ class ResBlock(nn.Module):
         change = x
         for layer in body:
             change = layer(change)
-        # The kernel adds the residual in the pass that normalises.
+        # The kernel of InstanceNorm adds the residual in the same pass.
         out: Tensor = norm(change, residual=x) if isinstance(norm, InstanceNorm) else x + norm(change)
         return out
 
 
 class ResNet(nn.Module):
-    """Residual generator: two steps down, blocks, two steps up.
+    """Residual generator: two downsampling layers, residual blocks, two upsampling layers.
 
     Args:
-        blocks: residual blocks (the paper: 9 for 256 pixels, 6 for 128)
+        blocks: number of residual blocks (in the paper 9 for 256 pixels, 6 for 128)
         width: channels of the first layer
         norm: normalisation
-        dropout: share of channels dropped within a block
-        upsample: transposed convolution as in the paper, or resize-convolution, which leaves no checkerboard
+        dropout: probability of dropping a value within a block
+        upsample: transposed convolution as in the paper, or resize-convolution, which avoids checkerboard artefacts
             (Odena et al. 2016)
-        channels: channels of the pictures
+        channels: channels of the images
     """
 
     stride = 4
@@ -102,7 +102,7 @@ class ResNet(nn.Module):
 
     @staticmethod
     def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The options of the network that these weights belong to; none, if it is no ResNet."""
+        """Derives the options of the network from its weights; None if they are not the weights of a ResNet."""
         first, block = state.get("model.1.weight"), "model.10.conv_block"
         if first is None or first.ndim != 4 or f"{block}.1.weight" not in state:
             return None
@@ -120,7 +120,7 @@ class ResNet(nn.Module):
         }
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Translates ``(N, C, H, W)`` in [0, 1] of any size to the same shape and range."""
+        """Translates images ``(N, C, H, W)`` in [0, 1], of any size, to images of the same shape and range."""
         height, width = content.shape[-2:]
         padded = pad_to(content, self.stride, self.min_size)
         out: Tensor = self.model(padded * 2 - 1)[..., :height, :width]

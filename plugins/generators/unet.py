@@ -1,6 +1,6 @@
-"""The U-Net generator of pix2pix (Isola et al. 2017, section 3.2), which CycleGAN offers too.
+"""The U-Net generator of pix2pix (Isola et al. 2017, section 3.2), which CycleGAN's code also offers.
 
-Modules nest as in the paper's PyTorch code, so that its files load as they are.
+The modules are nested as in the paper's PyTorch code, so that its files load unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from stylekit.layers import (
 
 
 class Level(nn.Module):
-    """One step down, what lies below, and one step up, beside a copy of the input (except at the outermost level)."""
+    """One downsampling layer, the level below, one upsampling layer, and a skip connection (except at the outermost level)."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Level(nn.Module):
             up = resize_conv(up_in, outer, bias or self.outermost)
         else:
             up = nn.ConvTranspose2d(up_in, outer, 4, stride=2, padding=1, bias=bias or self.outermost)
-        # The first ReLU must not work in place: the skip connection still needs its input.
+        # The first ReLU must not be in-place, because the skip connection still needs its input.
         if self.outermost:
             layers = [down, below, nn.ReLU(inplace=True), up, nn.Tanh()]
         elif below is None:
@@ -63,15 +63,15 @@ class Level(nn.Module):
 
 
 class UNet(nn.Module):
-    """Encoder and decoder with skip connections at every resolution.
+    """An encoder and a decoder with skip connections at every resolution.
 
     Args:
-        downs: steps down, at least 5 (the paper's code: 7 for 128 pixels, 8 for 256)
+        downs: number of downsampling layers, at least 5 (in the paper's code 7 for 128 pixels, 8 for 256)
         width: channels of the first layer
         norm: normalisation
-        dropout: share of channels dropped at the innermost levels
-        upsample: transposed convolution as in the paper, or resize-convolution, which leaves no checkerboard
-        channels: channels of the pictures
+        dropout: probability of dropping a value at the innermost levels
+        upsample: transposed convolution as in the paper, or resize-convolution, which avoids checkerboard artefacts
+        channels: channels of the images
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class UNet(nn.Module):
         self.sample_independent = norm != "batch"
         require_options(dropout, width=width, channels=channels)
         if downs < 5:
-            raise StylekitError(f"A U-Net has at least 5 steps down, and downs={downs} was asked for.")
+            raise StylekitError(f"The option 'downs' of the U-Net is {downs}, but must be at least 5.")
         self.min_size = 2**downs
         level = Level(width * 8, width * 8, None, norm, upsample)
         for _ in range(downs - 5):
@@ -100,7 +100,7 @@ class UNet(nn.Module):
 
     @staticmethod
     def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
-        """The options of the network that these weights belong to; none, if it is no U-Net. Dropout leaves no trace."""
+        """Derives the options of the network, except dropout, from its weights; None if they are not those of a U-Net."""
         first = state.get("model.model.0.weight")
         if first is None or first.ndim != 4:
             return None
@@ -116,7 +116,7 @@ class UNet(nn.Module):
         }
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Translates ``(N, C, H, W)`` in [0, 1] of any size to the same shape and range."""
+        """Translates images ``(N, C, H, W)`` in [0, 1], of any size, to images of the same shape and range."""
         height, width = content.shape[-2:]
         out: Tensor = self.model(pad_to(content, self.min_size) * 2 - 1)[..., :height, :width]
         return (out + 1) / 2

@@ -1,4 +1,4 @@
-"""TensorBoard as a follower of runs: ``stylekit train --log tensorboard``."""
+"""A logger for TensorBoard: ``stylekit train --log tensorboard``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from stylekit import StylekitError, hookimpl
 
 
-class Follower:
-    """Writes every loss term of a run to its folder ``tensorboard``.
+class TensorBoardLogger:
+    """Writes every loss term of a run to the folder ``tensorboard`` of the run.
 
     Raises:
         StylekitError: tensorboard is not installed.
@@ -20,10 +20,10 @@ class Follower:
     def __init__(self, folder: Path) -> None:
         if importlib.util.find_spec("tensorboard") is None:
             raise StylekitError(
-                "The plugin 'tensorboard' needs the package tensorboard, which is not installed. Type: "
+                "The plugin 'tensorboard' needs the package tensorboard, which is not installed. Install it with: "
                 'pip install "stylekit-torch[tensorboard]"'
             )
-        from torch.utils.tensorboard import SummaryWriter  # late: tensorboard is optional, and slow to import
+        from torch.utils.tensorboard import SummaryWriter  # tensorboard is optional, and slow to import
 
         self.writer = SummaryWriter(str(folder))
 
@@ -38,5 +38,5 @@ class Follower:
 
 
 @hookimpl
-def stylekit_run_started(run: Path, settings: Mapping[str, Any]) -> Follower:
-    return Follower(run / "tensorboard")
+def stylekit_run_started(run: Path, settings: Mapping[str, Any]) -> TensorBoardLogger:
+    return TensorBoardLogger(run / "tensorboard")

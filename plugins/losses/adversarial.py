@@ -1,7 +1,7 @@
-"""Adversarial losses: the discriminator's and the generator's, from the scores of real and of generated images.
+"""Adversarial losses of discriminator and generator, computed from the scores of real and generated images.
 
-Scores are raw: a tensor of any shape, or a list of such, one per scale, over which the loss is averaged. All losses are
-scalars.
+Scores are raw: a tensor of any shape, or a list of tensors, one per scale. The loss is averaged over scales. All losses
+are scalars.
 """
 
 from __future__ import annotations

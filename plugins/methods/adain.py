@@ -1,8 +1,8 @@
-"""AdaIN: any style from one picture, in one pass (Huang and Belongie 2017, "Arbitrary style transfer in real-time with
+"""AdaIN: any style from one image, in one pass (Huang and Belongie 2017, "Arbitrary style transfer in real-time with
 adaptive instance normalization").
 
-A frozen encoder, its deepest features with the style's mean and standard deviation, and a decoder that learns to make a
-picture of them. Equations and sections are the paper's.
+The deepest features of a frozen encoder are normalised to the style's mean and standard deviation, and a decoder is trained
+to turn them into an image. Equation numbers refer to the paper.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ EPS = 1e-5
 
 
 def decay(progress: float) -> float:
-    """As in the paper's code, ``1 / (1 + 5e-5 * step)`` over its 160,000 steps."""
+    """The schedule of the paper's code: ``1 / (1 + 5e-5 * step)`` over its 160,000 steps."""
     return 1 / (1 + 8 * progress)
 
 
 class AdaIN(Method):
-    """A decoder makes pictures of features that were given the style's mean and standard deviation.
+    """A decoder generates images from content features with the style's mean and standard deviation.
 
     Args:
-        encoder: gives features, and stays as it is
-        layers: which of its layers, from shallow to deep, measure the style; the last takes it on. All by default
+        encoder: frozen network whose features are used
+        layers: layers of the encoder for the style loss, from shallow to deep; the last one is transformed. By default all
         style: weight of the style loss
         content: weight of the content loss
-        total_variation: weight of the mean squared difference of neighbouring pixels; none in the paper
-        lr: the decoder's learning rate at first (Adam); it falls to a ninth
-        unbiased: divide variances by the number of pixels less one, as the weights of pytorch-AdaIN were trained
+        total_variation: weight of the mean squared difference of neighbouring pixels; not in the paper
+        lr: initial learning rate of the decoder (Adam); it decays to a ninth
+        unbiased: divide variances by the number of pixels minus one, as in the training of pytorch-AdaIN's weights
 
     Raises:
-        StylekitError: the encoder has no such layer, or a layer is no feature map.
+        StylekitError: the encoder has no such layer, or a layer is not a feature map.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -87,7 +87,7 @@ class AdaIN(Method):
 
     @turn("decoder")
     def decode(self, batch: Batch, made: dict[str, Any]) -> Terms:
-        """Equations 11 to 13; of the squared differences the means, as in the paper's code."""
+        """Equations 11 to 13, with means instead of sums of the squared differences, as in the paper's code."""
         features = made["features"]
         terms = {
             "content": self.content * feature_loss(features[self.layers[-1]], made["target"]).mean(),
@@ -98,55 +98,55 @@ class AdaIN(Method):
         return terms
 
     def describe(self, style: Tensor) -> dict[str, Tensor]:
-        """Mean and standard deviation ``(N, C)`` of the deepest layer's channels."""
+        """Computes the means and standard deviations ``(N, C)`` of the deepest layer's channels."""
         mean, std = moments(self._deepest(style), EPS, self.unbiased)
         return {"mean": mean, "std": std}
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
-        """Equation 14; of averaged statistics, which mix features linearly, equation 15."""
+        """Equation 14. With averaged statistics it is equation 15, because features depend linearly on the statistics."""
         height, width = content.shape[-2:]
         image: Tensor = self.decoder(self._adapted(content, style["mean"], style["std"], strength))
         return image[..., :height, :width].clamp(0, 1)
 
     def _deepest(self, image: Tensor) -> Tensor:
-        """The features that take on a style. The shallow ones, which are larger, take no memory if the encoder can do so."""
-        chosen = {"layers": self.layers[-1:]} if "layers" in inspect.signature(self.encoder.forward).parameters else {}
-        features: Tensor = self.encoder(image, **chosen)[self.layers[-1]]
+        """The features to transform. If the encoder supports it, the larger, shallow features are not kept in memory."""
+        options = {"layers": self.layers[-1:]} if "layers" in inspect.signature(self.encoder.forward).parameters else {}
+        features: Tensor = self.encoder(image, **options)[self.layers[-1]]
         return features
 
     def _adapted(self, content: Tensor, mean: Tensor, std: Tensor, strength: float = 1.0) -> Tensor:
         """The deepest features of the content with the statistics of the style (equation 8)."""
-        # A side of at least two strides, as the decoder mirrors what is beyond the margin.
+        # At least two strides per side, because of the decoder's reflection padding.
         features = self._deepest(pad_to(content, self.stride, 2 * self.stride))
         factor = self._factor(features)
         return adain_with(features, mean, std / factor**0.5, EPS / factor, strength)
 
     def _factor(self, features: Tensor) -> float:
-        """What a variance divided by the number of pixels is to be multiplied with; ``EPS`` is not, so it is divided."""
+        """The factor on a biased variance. ``EPS`` must not be multiplied by it, so it is divided by it first."""
         pixels = features.shape[2] * features.shape[3]
         return pixels / max(pixels - 1, 1) if self.unbiased else 1.0
 
     @classmethod
     def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Reads ``decoder.pth`` and ``vgg_normalised.pth`` of pytorch-AdaIN, told apart by their first convolution."""
+        """Reads ``decoder.pth`` and ``vgg_normalised.pth`` of pytorch-AdaIN, distinguished by their first convolution."""
         first = {"encoder": ("0.weight", (3, 3, 1, 1)), "decoder": ("1.weight", (256, 512, 3, 3))}
-        found: dict[str, Mapping[str, Tensor]] = {}
+        states: dict[str, Mapping[str, Tensor]] = {}
         for file, state in files.items():
             parts = [part for part, (key, shape) in first.items() if key in state and state[key].shape == shape]
-            if not parts or parts[0] in found:
+            if not parts or parts[0] in states:
                 raise StylekitError(
-                    f"{Path(file).name} is {'a second ' + parts[0] if parts else 'none of the two files'} of "
-                    "pytorch-AdaIN. Give decoder.pth and vgg_normalised.pth."
+                    f"{Path(file).name} is {'a second ' + parts[0] if parts else 'neither of the two files'} of "
+                    "pytorch-AdaIN. Pass decoder.pth and vgg_normalised.pth."
                 )
-            found[parts[0]] = state
+            states[parts[0]] = state
         for part, name in (("decoder", "decoder.pth"), ("encoder", "vgg_normalised.pth")):
-            if part not in found:
+            if part not in states:
                 raise StylekitError(
-                    f"The {part}, {name}, is missing: give decoder.pth and vgg_normalised.pth together."
+                    f"The {part}, {name}, is missing. Pass decoder.pth and vgg_normalised.pth together."
                 )
-        used = {f"{index}.{leaf}" for index in range(31) for leaf in ("weight", "bias")}  # to relu4_1; the file goes on
-        state = {f"encoder.{key}": tensor for key, tensor in found["encoder"].items() if key in used}
-        state |= {f"decoder.{key}": tensor for key, tensor in found["decoder"].items()}
+        used = {f"{index}.{leaf}" for index in range(31) for leaf in ("weight", "bias")}  # up to relu4_1
+        state = {f"encoder.{key}": tensor for key, tensor in states["encoder"].items() if key in used}
+        state |= {f"decoder.{key}": tensor for key, tensor in states["decoder"].items()}
         return {"encoder": "vgg19-normalised", "unbiased": True}, state
 
 

@@ -1,7 +1,7 @@
-"""Colours alone: a picture takes on the mean and the covariance of another's, along their principal axes.
+"""Colour transfer: the content is given the mean and the covariance of the style's colours.
 
-The linear transfer of Pitié and Kokaram 2007, in pixels: no network, no weights, nothing to train. It keeps every
-detail of the content, and is what to hold a method against that claims to do more than recolour.
+This is the linear transfer of Pitié and Kokaram 2007 on pixels, without a network, weights or training. It preserves every
+detail of the content, so it is a baseline for methods that should do more than recolour.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from stylekit.method import Capabilities, Statistics
 
 
 class ColorPCA(Method):
-    """Gives the content the mean colour and the colour covariance of the style, by the map that moves colours least."""
+    """Gives the content the style's mean and covariance of colours, by the linear map that changes colours least."""
 
     batch_keys = ()
     capabilities = Capabilities(thread_safe=True)
     style_modules = ()
 
     def describe(self, style: Tensor) -> Statistics:
-        """The mean ``(N, 3)`` of the style's colours, and the symmetric root ``(N, 3, 3)`` of their covariance."""
+        """Computes the mean ``(N, 3)`` of the style's colours, and the symmetric root ``(N, 3, 3)`` of their covariance."""
         mean, root = color_stats(style)
         return {"mean": mean, "root": root}
 

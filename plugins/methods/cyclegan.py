@@ -1,7 +1,7 @@
-"""CycleGAN: unpaired translation between two domains, there and back (Zhu et al. 2017).
+"""CycleGAN: unpaired translation between two domains, in both directions (Zhu et al. 2017).
 
-``a`` is the content's domain and ``b`` the style's. Images are in [0, 1] here; the paper's code works in [-1, 1], where
-absolute differences are twice as large, so those terms are doubled to keep the paper's weights and loss values.
+``a`` is the content's domain and ``b`` the style's. Images are in [0, 1] here. The paper's code uses [-1, 1], where absolute
+differences are twice as large, so these terms are doubled to match the paper's weights and loss values.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from stylekit.weights import read_generators
 
 
 def l1(image: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference, as of images in [-1, 1]."""
+    """Mean absolute difference, scaled as for images in [-1, 1]."""
     return 2 * F.l1_loss(image, target)
 
 
 def together(network: nn.Module, *images: Tensor) -> list[Any]:
-    """Passes several images through a network: as one batch, which is quicker, where they do not see each other in it."""
+    """Runs a network on several images: as one batch, which is faster, if the outputs of a batch are independent."""
     if not getattr(network, "sample_independent", False) or len({image.shape[1:] for image in images}) > 1:
         return [network(image) for image in images]
     out, sizes = network(torch.cat(images)), [len(image) for image in images]
@@ -34,22 +34,22 @@ def together(network: nn.Module, *images: Tensor) -> list[Any]:
 
 
 class CycleGAN(Method):
-    """Two generators translate between the domains, two discriminators judge, and a round trip must come home.
+    """Two generators translate between the domains, with a discriminator for each domain and a cycle-consistency loss.
 
     Args:
-        generator: network that translates
-        discriminator: network that judges
+        generator: network that translates images
+        discriminator: network that scores images
         adversarial: adversarial loss
         cycle: weight of the cycle-consistency loss
-        identity: weight of the identity loss, relative to ``cycle``; keeps colours, 0 leaves it out
-        pool: earlier images that a discriminator is shown
-        lr: learning rate of all four networks (Adam, beta1 0.5), constant for half of the run, then linearly to zero
-        ema: decay of an average of the generators' weights, for pictures and the finished model; none in the paper
+        identity: weight of the identity loss, relative to ``cycle``; it preserves colours; 0 disables it
+        pool: number of earlier generated images that are kept for each discriminator and mixed with new ones
+        lr: learning rate of all four networks (Adam, beta1 0.5), constant for half of the run, then decaying linearly to 0
+        ema: decay of the generators' exponential moving average, used for samples and the finished model; not in the paper
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"generator": {"name": "resnet", "blocks": 9, "width": 64, "upsample": "transpose"}},
-        "tiny": {  # minutes on a CPU, for pictures of 64 pixels
+        "tiny": {  # minutes on a CPU, for images of 64 x 64 pixels
             "generator": {"name": "unet", "downs": 5, "width": 16, "upsample": "resize"},
             "discriminator": {"name": "patch", "layers": 2, "width": 16},
             "lr": 1e-3,
@@ -107,8 +107,8 @@ class CycleGAN(Method):
     def translate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
         a, b = batch["content"], batch["style"]
         terms = {
-            "adversarial_b": self._fool(self.discriminator_b, made["fake_b"], b),
-            "adversarial_a": self._fool(self.discriminator_a, made["fake_a"], a),
+            "adversarial_b": self._adversarial_term(self.discriminator_b, made["fake_b"], b),
+            "adversarial_a": self._adversarial_term(self.discriminator_a, made["fake_a"], a),
             "cycle_a": self.cycle * l1(made["back_a"], a),
             "cycle_b": self.cycle * l1(made["back_b"], b),
         }
@@ -117,27 +117,27 @@ class CycleGAN(Method):
             terms["identity_b"] = self.identity * self.cycle * l1(made["same_b"], b)
         return terms
 
-    def _fool(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
-        of_real = discriminator(real) if self.adversarial.relativistic else None
-        return self.adversarial.generator(discriminator(fake), of_real)
+    def _adversarial_term(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
+        real_scores = discriminator(real) if self.adversarial.relativistic else None
+        return self.adversarial.generator(discriminator(fake), real_scores)
 
     @turn("discriminator")
     def discriminate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
         real_a, real_b = batch["content"], batch["style"]
         b = together(self.discriminator_b, real_b, self.pool_b(made["fake_b"]))
         a = together(self.discriminator_a, real_a, self.pool_a(made["fake_a"]))
-        # Half the loss slows the discriminator down relative to the generator (appendix 7.1).
+        # Halved, to slow the discriminator down relative to the generator (appendix 7.1).
         return {"b": 0.5 * self.adversarial.discriminator(*b), "a": 0.5 * self.adversarial.discriminator(*a)}
 
     def stylize(
         self, content: Tensor, style: Tensor | None = None, *, direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
     ) -> Tensor:
-        """Translates ``(N, 3, H, W)`` in [0, 1] of any size.
+        """Translates images ``(N, 3, H, W)`` in [0, 1], of any size.
 
         Args:
-            content: images of the one domain
+            content: images of the source domain
             style: not used
-            direction: which way to translate
+            direction: direction of the translation
         """
         return (self.generator_ab if direction == "a-to-b" else self.generator_ba)(content)
 

@@ -1,10 +1,10 @@
-"""Learned descent: what Gatys' optimisation does in hundreds of steps, in nine, each chosen by a small network.
+"""Learned descent: the optimisation of Gatys et al. in nine learned steps instead of hundreds of gradient steps.
 
-The picture is changed until the Gram matrices of its features are the style's (Gatys et al. 2016), where the features are
-those of fixed random filters (Ustyuzhaninov et al. 2016). At each step a network sees the picture and the slope of that
-objective, and says what to change; it has learnt how far one can go (Andrychowicz et al. 2016; Adler and Öktem 2017).
-Coarse levels come first; each finer one begins with the content's detail on top of them (Burt and Adelson 1983). The
-slopes are written out, so that a picture takes no automatic differentiation, and the whole is one graph.
+The image is changed until the Gram matrices of its features match the style's (Gatys et al. 2016). The features are those of
+fixed random filters (Ustyuzhaninov et al. 2016). At each step, a small network computes the change from the image and the
+gradient of this objective; it has learned how large steps may be (Andrychowicz et al. 2016; Adler and Öktem 2017). The steps
+go from coarse to fine levels, and each finer level starts with the content's detail added (Burt and Adelson 1983). The
+gradients are computed by explicit formulas, so stylising needs no automatic differentiation and is a single graph.
 """
 
 from __future__ import annotations
@@ -28,76 +28,76 @@ from stylekit.ops import channel_stats, gram_matrix, instance_norm
 __all__ = ["Descent", "Updater"]
 
 EPS = 1e-3
-"""Added to the variance of a filter's responses, which is about 0.01, so that what is flat stays flat."""
+"""Added to the variance of a filter's responses, which is about 0.01, so that noise in flat areas is not amplified."""
 STRIDE = 0.02
-"""How far a step goes at first, before anything is learnt: the root mean square of its change, a level."""
+"""Step length before training: the root mean square of the change per level."""
 REACHED = 1e-6
-"""An objective that is no longer worth lowering: a few tenths are usual."""
+"""Added to the objective before its logarithm; a smaller objective is not worth lowering. A few tenths are typical."""
 MARGIN = 16
-"""Pixels that a picture is extended by on each side while it is stylised: steps go too far at a border, where each pixel
-also stands for those beyond."""
+"""Pixels of padding on each side of the image while it is stylised. Without it, steps are too large at the border, because
+border pixels also represent the padding."""
 LEAST = 0.01
-"""Root mean square of a slope, times its values, below which there is nowhere to go: pictures have 1 to 200."""
+"""The smallest root mean square that a gradient is divided by, times its number of values; typical images have 1 to 200."""
 
 
 class Slope(NamedTuple):
-    """An error of each picture ``(N,)``, and its derivative by what it is the error of."""
+    """An error per image, ``(N,)``, and its gradient with respect to the argument."""
 
     error: Tensor
     slope: Tensor
 
 
-def gram_slope(features: Tensor, wanted: Tensor) -> Slope:
-    """The squared error of the Gram matrix of ``(N, C, H, W)``, as a share of the wanted one's square."""
-    size = wanted.square().sum((1, 2)).clamp(min=1e-12)
-    away = gram_matrix(features) - wanted
-    factor = (4 / features[0].numel() / size)[:, None, None] * away
-    pixels = features.permute(0, 2, 3, 1)  # channels last, as the convolutions leave them; the factor is symmetric
+def gram_slope(features: Tensor, target: Tensor) -> Slope:
+    """The squared error of the Gram matrix of features ``(N, C, H, W)``, relative to the squared norm of the target."""
+    norm = target.square().sum((1, 2)).clamp(min=1e-12)
+    difference = gram_matrix(features) - target
+    factor = (4 / features[0].numel() / norm)[:, None, None] * difference
+    pixels = features.permute(0, 2, 3, 1)  # channels last, the convolutions' memory format; the factor is symmetric
     slope = (pixels.flatten(1, 2) @ factor).view_as(pixels).permute(0, 3, 1, 2)
-    return Slope(away.square().sum((1, 2)) / size, slope)
+    return Slope(difference.square().sum((1, 2)) / norm, slope)
 
 
-def content_slope(features: Tensor, wanted: Tensor) -> Slope:
-    """The mean squared error of what features show, whose mean is 0 as the wanted one's is.
+def content_slope(features: Tensor, target: Tensor) -> Slope:
+    """The mean squared error of the instance-normalised features. The target is normalised too, so its mean is 0.
 
-    The slope is a sum of the features, the wanted ones and a constant, each with a factor for every channel.
+    The gradient is a linear combination of the features, the target and a constant, with coefficients per channel.
     """
     mean, std = channel_stats(features, EPS)
-    _, theirs = channel_stats(wanted, 0.0)
-    product = (features - mean[..., None, None]).mul_(wanted)
-    alike = product.mean((2, 3)) / std
-    squares = 1 - EPS / std.square()  # of what they show; their mean
-    error = (squares - 2 * alike + theirs.square()).mean(1).clamp(min=0)
-    share = 2 / features[0].numel() / std
-    factor = share * (1 - squares + alike) / std
-    factor, share, rest = (each[..., None, None] for each in (factor, share, -factor * mean))
-    # In the product's place: to get fresh memory takes longer than all this arithmetic.
-    return Slope(error, product.copy_(rest).addcmul_(features, factor).addcmul_(wanted, share, value=-1))
+    _, target_std = channel_stats(target, 0.0)
+    product = (features - mean[..., None, None]).mul_(target)
+    correlation = product.mean((2, 3)) / std
+    squares = 1 - EPS / std.square()  # the mean square of the normalised features
+    error = (squares - 2 * correlation + target_std.square()).mean(1).clamp(min=0)
+    scale = 2 / features[0].numel() / std
+    factor = scale * (1 - squares + correlation) / std
+    factor, scale, constant = (each[..., None, None] for each in (factor, scale, -factor * mean))
+    # Reuses the memory of the product, because allocating takes longer than the arithmetic.
+    return Slope(error, product.copy_(constant).addcmul_(features, factor).addcmul_(target, scale, value=-1))
 
 
 def variation_slope(image: Tensor) -> Slope:
-    """The mean squared difference of neighbours (Mahendran and Vedaldi 2015, with beta 2)."""
+    """The mean squared difference of neighbouring pixels (Mahendran and Vedaldi 2015, with beta = 2)."""
     error, slope = image.new_zeros(len(image)), torch.zeros_like(image)
     for dim in (2, 3):
-        step = image.diff(dim=dim)
-        error = error + step.square().mean((1, 2, 3))
-        margin = [0, 0, 1, 1] if dim == 2 else [1, 1]
-        slope = slope - 2 / step[0].numel() * F.pad(step, margin).diff(dim=dim)
+        difference = image.diff(dim=dim)
+        error = error + difference.square().mean((1, 2, 3))
+        padding = [0, 0, 1, 1] if dim == 2 else [1, 1]
+        slope = slope - 2 / difference[0].numel() * F.pad(difference, padding).diff(dim=dim)
     return Slope(error, slope)
 
 
 def range_slope(image: Tensor) -> Slope:
-    """The mean square of what is outside [0, 1]."""
-    beyond = image - image.clamp(0, 1)
-    return Slope(beyond.square().mean((1, 2, 3)), 2 / image[0].numel() * beyond)
+    """The mean square of the amount by which values are outside [0, 1]."""
+    excess = image - image.clamp(0, 1)
+    return Slope(excess.square().mean((1, 2, 3)), 2 / image[0].numel() * excess)
 
 
 def pyramid(image: Tensor, levels: int) -> list[Tensor]:
-    """The image, halved, halved again, ..."""
-    found = [image]
+    """The image, and copies of it that are halved repeatedly: ``levels`` images in total."""
+    images = [image]
     for _ in range(levels - 1):
-        found.append(F.avg_pool2d(found[-1], 2))
-    return found
+        images.append(F.avg_pool2d(images[-1], 2))
+    return images
 
 
 def larger(image: Tensor) -> Tensor:
@@ -105,13 +105,13 @@ def larger(image: Tensor) -> Tensor:
 
 
 def steep(slope: Tensor) -> Tensor:
-    """A slope of root mean square 1; one that is nothing but rounding stays small."""
+    """Normalises a gradient to root mean square 1, except that rounding errors of a zero gradient stay small."""
     least = LEAST / slope[0].numel()
     return slope / slope.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=least)
 
 
 class Updater(nn.Module):
-    """Says what to change: a small U-Net, entered at the level that the picture has, beside steps down the slope.
+    """Computes the change of an image: gradient descent plus a small U-Net that starts at the level of the image.
 
     Args:
         widths: channels of each level, from the finest to the coarsest
@@ -137,56 +137,56 @@ class Updater(nn.Module):
             nn.init.zeros_(layer[1].weight)  # type: ignore[index]
 
     def forward(self, level: int, seen: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
-        """The change ``(N, 3, H, W)`` of a picture.
+        """Returns the change ``(N, 3, H, W)`` of an image.
 
         Args:
-            level: of the picture; 0 is the finest
-            seen: at this level and each coarser one ``(N, 12, H, W)``: picture, content, slope, and the last change
-            slopes: at each of them, of root mean square 1
+            level: level of the image; 0 is the finest
+            seen: inputs ``(N, 12, H, W)`` for this level and each coarser one: image, content, gradient and last change
+            slopes: gradients at the same levels, normalised to root mean square 1
         """
-        found: list[Tensor] = []
+        features: list[Tensor] = []
         for at, view in enumerate(seen, level):
             x = self.enter[at](view)
-            if found:
-                x += self.down[at - 1](F.avg_pool2d(found[-1], 2))
-            found.append(F.leaky_relu(x, 0.1, inplace=True))
+            if features:
+                x += self.down[at - 1](F.avg_pool2d(features[-1], 2))
+            features.append(F.leaky_relu(x, 0.1, inplace=True))
         change: Tensor | None = None
-        above: Tensor | None = None
-        for at, x, slope in reversed(list(zip(range(level, level + len(seen)), found, slopes, strict=True))):
-            if above is not None:
-                x = x + F.interpolate(self.up[at](above), scale_factor=2.0)
-            above = F.leaky_relu(self.mix[at](x), 0.1, inplace=True)
-            here = (self.exit[at](above) - self.stride[at] * slope).to(slope)
-            change = here if change is None else here + larger(change)
+        coarser: Tensor | None = None
+        for at, x, slope in reversed(list(zip(range(level, level + len(seen)), features, slopes, strict=True))):
+            if coarser is not None:
+                x = x + F.interpolate(self.up[at](coarser), scale_factor=2.0)
+            coarser = F.leaky_relu(self.mix[at](x), 0.1, inplace=True)
+            own = (self.exit[at](coarser) - self.stride[at] * slope).to(slope)
+            change = own if change is None else own + larger(change)
         assert change is not None
         return STRIDE * change
 
 
 class Goal(NamedTuple):
-    """What a picture is to come to, at each level from the finest."""
+    """The targets of the objective: one tensor per level, from the finest."""
 
     grams: list[Tensor]
     colors: list[Tensor]
     shown: list[Tensor]
-    """From the second level on."""
+    """Instance-normalised responses to the content, starting with the second level."""
 
 
 class Descent(Method):
-    """Any style at once: colours matched, then nine learnt steps down the slope of Gatys' objective, and colours again.
+    """Any style in one pass: matches colours, takes nine learned steps on Gatys' objective, and matches colours again.
 
     Args:
-        encoder: fixed filters of one scale; they need ``filters`` (C, 3, K, K) and ``bias`` (C,), as ``random`` has
-        plan: the level of each step; 0 is the picture's own size, and each further one half of it
+        encoder: fixed filters of one scale; needs the attributes ``filters`` (C, 3, K, K) and ``bias`` (C,), like ``random``
+        plan: the level of each step; 0 is full size, and each further level has half the size of the previous one
         widths: channels of the network at each level
-        style: weight of the Gram matrices' error
-        content: weight of the error in what is shown, at all levels but the finest
-        color: weight of the error in the colours' means and covariances
-        total_variation: weight of the mean squared difference of neighbouring pixels, against noise
-        lr: learning rate (Adam), constant for half of the run, then linearly to zero
-        ema: decay of an average of the weights, for pictures and the finished model
+        style: weight of the error of the Gram matrices
+        content: weight of the error of the instance-normalised features, at all levels except the finest
+        color: weight of the error of the colours' means and covariances
+        total_variation: weight of the mean squared difference of neighbouring pixels, which reduces noise
+        lr: learning rate (Adam), constant for half of the run, then decaying linearly to 0
+        ema: decay of the exponential moving average of the weights, used for samples and the finished model
 
     Raises:
-        StylekitError: a step of the plan has no width, a finer level comes before a coarser one, or the last is not 0.
+        StylekitError: a level of the plan has no width, a finer level comes before a coarser one, or the last is not 0.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -214,8 +214,8 @@ class Descent(Method):
         )
         if plan[-1] or any(not 0 <= level < len(widths) for level in plan) or any(a < b for a, b in pairwise(plan)):
             raise StylekitError(
-                f"The plan {tuple(plan)} of 'descent' must go from coarse levels to fine ones and end at 0, each from 0 to "
-                f"{len(widths) - 1}, as there are {len(widths)} widths."
+                f"The plan {tuple(plan)} of 'descent' must go from coarse to fine levels and end with 0. With {len(widths)} "
+                f"widths, the levels are 0 to {len(widths) - 1}."
             )
         self.encoder: Any = make("encoder", encoder)
         self.updater = Updater(widths)
@@ -233,7 +233,7 @@ class Descent(Method):
         return F.conv2d(padded, self.encoder.filters, self.encoder.bias).relu_().to(image)
 
     def _back(self, slope: Tensor, responses: Tensor, image: Tensor) -> Tensor:
-        """The derivative by the image, of that by its responses."""
+        """Backpropagates the gradient with respect to the responses to the image."""
         filters, margin = self.encoder.filters, self.encoder.filters.shape[-1] // 2
         through = torch.ops.aten.threshold_backward(slope, responses, 0)
         padded = narrow_conv2d(through, filters.flip(2, 3).transpose(0, 1), padding=2 * margin).to(image)
@@ -241,26 +241,26 @@ class Descent(Method):
         return by_image
 
     def describe(self, style: Tensor) -> Statistics:
-        """Gram matrices of the responses ``(N, C, C)`` and of the colours ``(N, 4, 4)`` at every level, and the colours'
-        mean and root for :func:`stylekit.color.match_color`."""
+        """Computes the Gram matrices of the responses ``(N, C, C)`` and of the colours ``(N, 4, 4)`` at every level, and the
+        colours' mean and root for :func:`stylekit.color.match_color`."""
         side = 2 ** (self.levels - 1)
         mean, root = color_stats(style)
-        told = {"color.mean": mean, "color.root": root}
+        statistics = {"color.mean": mean, "color.root": root}
         for level, image in enumerate(pyramid(pad_to(style, side, 2 * side), self.levels)):
-            told[f"gram{level}"] = gram_matrix(self._responses(image))
-            told[f"colors{level}"] = color_moments(image)
-        return told
+            statistics[f"gram{level}"] = gram_matrix(self._responses(image))
+            statistics[f"colors{level}"] = color_moments(image)
+        return statistics
 
     def _goal(self, content: list[Tensor], style: Statistics, strength: float) -> Goal:
-        what = [instance_norm(self._responses(image), eps=EPS) for image in content[1:]]
+        shown = [instance_norm(self._responses(image), eps=EPS) for image in content[1:]]
         grams, colors = ([style[f"{name}{level}"] for level in range(self.levels)] for name in ("gram", "colors"))
-        if strength < 1:  # on the way from the content's own
+        if strength < 1:  # interpolated from those of the content
             grams = [gram_matrix(self._responses(x)).lerp(g, strength) for x, g in zip(content, grams, strict=True)]
             colors = [color_moments(x).lerp(g, strength) for x, g in zip(content, colors, strict=True)]
-        return Goal(grams, colors, what)
+        return Goal(grams, colors, shown)
 
     def _objective(self, images: Sequence[Tensor], level: int, goal: Goal) -> tuple[Tensor, list[Tensor]]:
-        """The objective ``(N,)`` at a level, and its slopes by the picture there and by each coarser copy of it."""
+        """The objective ``(N,)`` at a level, and its gradients with respect to the image and each coarser copy of it."""
         contents = sum(at > 0 for at in range(level, self.levels))
         total, slopes = images[0].new_zeros(len(images[0])), []
         for at, image in enumerate(images, level):
@@ -284,7 +284,7 @@ class Descent(Method):
         return total, slopes
 
     def _descend(self, content: Tensor, style: Statistics, strength: float = 1.0, learn: bool = False) -> list[Tensor]:
-        """The picture after all steps; or to learn, for each step the logarithm of the objective that it led to."""
+        """The image after all steps. If ``learn`` is set, instead the logarithm of the objective after each step."""
         with torch.no_grad():
             contents = pyramid(content, self.levels)
             goal = self._goal(contents, style, strength)
@@ -302,7 +302,7 @@ class Descent(Method):
                 changes = pyramid(torch.zeros_like(image) if last is None else last, len(images))
             views = zip(images, contents[level:], slopes, changes, strict=True)
             seen = [torch.cat([x - 0.5, c - 0.5, s, steep(d)], 1) for x, c, s, d in views]
-            seen = [view.contiguous(memory_format=torch.channels_last) for view in seen]  # quicker on a CPU
+            seen = [view.contiguous(memory_format=torch.channels_last) for view in seen]  # faster on a CPU
             change = self.updater(level, seen, slopes)
             slopes = None
             if learn:
@@ -312,29 +312,32 @@ class Descent(Method):
         return reached or [image]
 
     def _reached(self, image: Tensor, level: int, goal: Goal) -> tuple[Tensor, list[Tensor]]:
-        """The mean logarithm of the objective, whose derivative is known and so not computed again; and the slopes."""
+        """The mean logarithm of the objective, and the gradients of the objective.
+
+        For autograd, the mean is a linear function of the images with the known gradients, so they are not computed again.
+        """
         images = pyramid(image, self.levels - level)
         with torch.no_grad():
             total, slopes = self._objective(images, level, goal)
-            total = total + REACHED  # so that the logarithm of what is reached exactly is finite
-        pulls = [(x * slope / total[:, None, None, None]).sum() for x, slope in zip(images, slopes, strict=True)]
-        linear = torch.stack(pulls).sum() / len(image)
+            total = total + REACHED  # so that the logarithm of an objective of 0 is finite
+        terms = [(x * slope / total[:, None, None, None]).sum() for x, slope in zip(images, slopes, strict=True)]
+        linear = torch.stack(terms).sum() / len(image)
         return total.log().mean() + linear - linear.detach(), slopes
 
     def _ready(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
-        """The content in the style's colours, with sides that can be halved."""
+        """The content with the style's colours, padded to sides that can be halved at every level."""
         side = 2 ** (self.levels - 1)
         return pad_to(match_color(content, style["color.mean"], style["color.root"], strength), side, 2 * side)
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
         height, width = content.shape[-2:]
-        framed = F.pad(content, [MARGIN] * 4, mode="reflect" if min(height, width) > MARGIN else "replicate")
-        (image,) = self._descend(self._ready(framed, style, strength), style, strength)
+        padded = F.pad(content, [MARGIN] * 4, mode="reflect" if min(height, width) > MARGIN else "replicate")
+        (image,) = self._descend(self._ready(padded, style, strength), style, strength)
         mean, root = style["color.mean"], style["color.root"]
         if strength < 1:
             own_mean, own_root = color_stats(content)
             mean, root = own_mean.lerp(mean, strength), own_root.lerp(root, strength)
-        # Once more, as the descent leaves faint tints, which are seen most where a style is grey.
+        # Matched again, because the steps leave faint tints, which are most visible with grey styles.
         return match_color(image[..., MARGIN : MARGIN + height, MARGIN : MARGIN + width], mean, root)
 
     def forward(self, batch: Batch) -> list[Tensor]:

@@ -1,9 +1,10 @@
-"""Style transfer by optimisation: the picture itself is changed until its features fit (Gatys, Ecker and Bethge 2016).
+"""Style transfer by optimisation of the image (Gatys, Ecker and Bethge 2016).
 
-Its features shall be the content's, and their Gram matrices the style's. Three things are not the paper's: the errors are
-relative, so that the weights mean about the same for every layer of every encoder; the content's features are compared
-after an instance norm, for the means and deviations of channels are style (Huang and Belongie 2017); and the picture is
-found in small first, then larger (Gatys et al. 2017, section 6).
+The features of the image should match those of the content, and their Gram matrices those of the style. Three details differ
+from the paper. Errors are relative, so that weights have about the same effect for every layer of every encoder. The content
+features are compared after an instance norm, because the means and standard deviations of channels describe the style
+(Huang and Belongie 2017). And the image is optimised at a low resolution first, then at higher ones (Gatys et al. 2017,
+section 6).
 """
 
 from __future__ import annotations
@@ -26,37 +27,38 @@ from stylekit.method import Capabilities, Statistics
 __all__ = ["Gatys"]
 
 LEAST = 32
-"""No coarser level has a side below that: there would be nothing to see."""
+"""Minimum side of an image at a coarser level; smaller images show too little."""
 START = 0.98
-"""How much of the range a picture starts in: at black and white the sine has no slope."""
+"""Part of the range of values that an image starts in, because at black and white the gradient of the sine is 0."""
 
 Maps = Mapping[str, Tensor]
 
 
 def shrunk(image: Tensor, level: int) -> Tensor:
-    """The image with its sides halved so many times."""
+    """The image with its sides halved ``level`` times."""
     height, width = (max(1, side >> level) for side in image.shape[2:])
     return resize(image, (height, width)) if level else image
 
 
 class Gatys(Method):
-    """The picture is optimised, for each content and style anew: slow, and for every encoder, without any training.
+    """Optimises the image for each content and style. This is slow, but works with any encoder and needs no training.
 
-    A style is its Gram matrices. Their weighted averages are styles too: the gradient of a weighted sum of squared errors
-    to several targets is that of the error to the average of the targets.
+    A style is described by Gram matrices. Their weighted averages are also styles, because the gradient of a weighted sum of
+    squared errors to several targets equals that of the error to the average of the targets.
 
     Args:
         encoder: network whose features are compared
-        content_layers: where the content is compared; if empty, everywhere but in the first and the last layer
-        style_layers: where the style is compared; all layers if empty
-        content_weight: weight of the features' mean squared error; 0 gives textures without content
-        style_weight: weight of the Gram matrices' error
+        content_layers: layers for the content loss; if empty, all except the first and the last
+        style_layers: layers for the style loss; if empty, all
+        content_weight: weight of the mean squared error of the features; 0 generates textures without content
+        style_weight: weight of the error of the Gram matrices
         color_weight: weight of the error of the colours' means and covariances; 0 in the paper
-        total_variation: weight of the mean squared difference of neighbours, against noise; 0 in the paper
-        optimizer: lbfgs, or adam, which takes several times as many steps, and less memory
-        steps: evaluations of the loss, on all levels together
-        init: what the picture is at first
-        levels: sizes at which the picture is found: a half, a quarter, ... and the whole at last; 1 in the paper
+        total_variation: weight of the mean squared difference of neighbouring pixels, which reduces noise; 0 in the paper
+        optimizer: lbfgs, or adam, which needs several times as many steps, but less memory
+        steps: total number of evaluations of the loss, over all levels
+        init: the initial image
+        levels: number of sizes at which the image is optimised: ..., a quarter, a half and finally the full size; 1 in the
+            paper
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -100,23 +102,25 @@ class Gatys(Method):
         self.optimizer, self.steps, self.init, self.levels = optimizer, steps, init, levels
 
     def describe(self, style: Tensor) -> Statistics:
-        """The Gram matrices ``(N, C, C)`` of every layer at every level, named ``level{0, 1, ...}.{layer}``.
+        """Computes the Gram matrices ``(N, C, C)`` of every layer at every level, named ``level{0, 1, ...}.{layer}``.
 
-        ``level{...}.colors`` are those of red, green, blue and 1: the means and second moments of the colours.
+        ``level{...}.colors`` are those of red, green, blue and 1: the first and second moments of the colours.
 
         Raises:
             StylekitError: the encoder has no such layer.
         """
-        found: dict[str, Tensor] = {}
+        statistics: dict[str, Tensor] = {}
         for level in range(self.levels):
             image = shrunk(style, level)
-            found |= {f"level{level}.{name}": gram for name, gram in self._grams(image, self._features(image)).items()}
-        return found
+            grams = self._grams(image, self._features(image))
+            statistics |= {f"level{level}.{name}": gram for name, gram in grams.items()}
+        return statistics
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
-        """Optimises pictures of the content's shape; ``strength`` moves the wanted Gram matrices towards the content's.
+        """Optimises images of the content's shape.
 
-        :attr:`on_step` is given the pictures at the size of their level.
+        A ``strength`` below 1 moves the target Gram matrices towards those of the content. :attr:`on_step` receives the
+        images at the size of their level.
 
         Raises:
             NotFinite: the loss became NaN or infinite.
@@ -124,31 +128,31 @@ class Gatys(Method):
         """
         height, width = content.shape[2:]
         levels = [level for level in range(self.levels) if not level or min(height, width) >> level >= LEAST]
-        picture, done = None, 0
-        # Without gradients the core calls this, and in inference mode: its tensors are of no use to autograd.
+        image, done = None, 0
+        # stylekit calls this in inference mode, whose tensors cannot be used by autograd.
         with torch.inference_mode(False), torch.enable_grad():
-            for left, level in reversed(list(enumerate(levels, 1))):
+            for remaining, level in reversed(list(enumerate(levels, 1))):
                 smaller = shrunk(content.clone(), level)
                 with torch.no_grad():
                     features = self._features(smaller)
                     shown = self._content_loss(features).target(features)
-                    grams = _between(self._grams(smaller, features), style, level, strength)
-                if picture is None:
-                    picture = torch.rand_like(smaller) if self.init == "noise" else smaller
-                steps = (self.steps - done) // left
-                start = resize(picture, (smaller.shape[2], smaller.shape[3]))
-                picture = self._optimised(start, partial(self.loss, shown=shown, grams=grams), steps, done)
+                    grams = _interpolated(self._grams(smaller, features), style, level, strength)
+                if image is None:
+                    image = torch.rand_like(smaller) if self.init == "noise" else smaller
+                steps = (self.steps - done) // remaining
+                start = resize(image, (smaller.shape[2], smaller.shape[3]))
+                image = self._optimised(start, partial(self.loss, shown=shown, grams=grams), steps, done)
                 done += steps
-        assert picture is not None
-        return picture
+        assert image is not None
+        return image
 
     def loss(self, image: Tensor, shown: Maps, grams: Maps) -> Tensor:
-        """What is minimised, of each picture ``(N,)``.
+        """The loss to minimise, one value per image, ``(N,)``.
 
         Args:
-            image: pictures ``(N, 3, H, W)``
-            shown: the content's features by layer, after an instance norm, with N rows
-            grams: the wanted Gram matrices by layer, with N rows or one, and those of the ``colors``
+            image: images ``(N, 3, H, W)``
+            shown: the content's instance-normalised features by layer, with N rows
+            grams: the target Gram matrices by layer, with N rows or one, and those of the ``colors``
         """
         features = self._features(image)
         return (
@@ -164,7 +168,7 @@ class Gatys(Method):
         return features
 
     def _content_loss(self, features: Maps) -> ContentLoss:
-        """What the image shows, whatever its colours and contrasts; by default not in the first and the last layer."""
+        """Compares the features regardless of colours and contrasts; by default not in the first and the last layer."""
         names = tuple(features)
         return ContentLoss(self.content_layers or names[1:-1] or names, normalize=True)
 
@@ -172,8 +176,8 @@ class Gatys(Method):
         return {**self.style_loss.target(features), "colors": color_moments(image)}
 
     def _optimised(self, start: Tensor, loss: Callable[[Tensor], Tensor], steps: int, done: int) -> Tensor:
-        """The picture ``(1 + sin(angle)) / 2``, which stays in [0, 1], after so many steps on its angles."""
-        angle = ((2 * start - 1) * START).asin().detach().contiguous().requires_grad_(True)  # L-BFGS views it
+        """Optimises the angles of the image ``(1 + sin(angle)) / 2``, which stays in [0, 1]."""
+        angle = ((2 * start - 1) * START).asin().detach().contiguous().requires_grad_(True)  # L-BFGS calls view()
         optimizer = self._optimizer(angle, steps)
         count = 0
 
@@ -182,12 +186,12 @@ class Gatys(Method):
             count += 1
             optimizer.zero_grad()
             image = (1 + angle.sin()) / 2
-            # As a sum over pixels: torch's L-BFGS learns nothing from gradients below an absolute threshold.
+            # A sum over pixels, because torch's L-BFGS ignores gradients below an absolute threshold.
             value = loss(image).sum() * start[0].numel()
             if not value.isfinite():
-                raise NotFinite("The loss of gatys is not finite. Try optimizer=adam, or smaller weights.")
+                raise NotFinite("The loss of gatys is not finite. Try optimizer=adam or smaller weights.")
             value.backward()
-            if self.on_step is not None and count <= steps:  # L-BFGS goes a few beyond, to end a line search
+            if self.on_step is not None and count <= steps:  # L-BFGS may exceed it to finish a line search
                 self.on_step(done + count, self.steps, image.detach())
             return float(value.detach())
 
@@ -198,8 +202,8 @@ class Gatys(Method):
     def _optimizer(self, angle: Tensor, steps: int) -> torch.optim.Optimizer:
         if self.optimizer == "adam":
             return torch.optim.Adam([angle], lr=0.05)
-        # All in one call, of which each costs an evaluation. The line search hardly needs more than one for each
-        # direction; without it, steps may be so long that the sine turns over, and nothing but noise is left.
+        # All steps run in one call, because each call costs an extra evaluation. The line search rarely needs more than one
+        # evaluation per direction. Without it, steps may be so long that the sine wraps around and only noise is left.
         return torch.optim.LBFGS(
             [angle],
             max_iter=steps,
@@ -211,17 +215,17 @@ class Gatys(Method):
         )
 
 
-def _between(own: Maps, style: Statistics, level: int, strength: float) -> Maps:
-    """The Gram matrices on the way from the content's own to the style's."""
-    wanted = {}
+def _interpolated(own: Maps, style: Statistics, level: int, strength: float) -> Maps:
+    """Interpolates the Gram matrices of the content (strength 0) and the style (strength 1)."""
+    targets = {}
     for name, gram in own.items():
         key = f"level{level}.{name}"
         if key not in style:
             raise StylekitError(
-                f"The style has no {key!r}: describe it with the layers and levels that gatys has here."
+                f"The style has no {key!r}. Describe it with the same layers and levels of gatys as used here."
             )
-        wanted[name] = torch.lerp(gram, style[key].expand_as(gram), strength)
-    return wanted
+        targets[name] = torch.lerp(gram, style[key].expand_as(gram), strength)
+    return targets
 
 
 @hookimpl

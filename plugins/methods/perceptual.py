@@ -1,13 +1,13 @@
-"""A feed-forward network that learns one style or several by heart, from one picture of each.
+"""A feed-forward network for one or more fixed styles, each learned from one image.
 
-For one style it is the network of Johnson et al. 2016 ("Perceptual losses for real-time style transfer and
-super-resolution") with the instance norm of Ulyanov et al. 2016; for several that of Dumoulin et al. 2017 ("A learned
-representation for artistic style"): the styles share all convolutions, and each has its own scale and shift in every
-norm. What lies between two styles' scales and shifts is a style between them.
+For one style, it is the network of Johnson et al. 2016 ("Perceptual losses for real-time style transfer and
+super-resolution") with the instance norm of Ulyanov et al. 2016. For several styles, it is that of Dumoulin et al. 2017 ("A
+learned representation for artistic style"): the styles share all convolutions, and each has its own scale and shift in every
+norm. Interpolating the scales and shifts of two styles interpolates the styles.
 
-The papers compare features as they are, and so need weights for each network that gives features. Here all is relative:
-features of the content are compared after an instance norm, so that contrasts and colours are free to change, and Gram
-matrices by their error relative to the style's own. So the weights mean the same for every encoder.
+The papers compare unnormalised features, and so need different loss weights for each encoder. Here, content features are
+compared after an instance norm, so that contrasts and colours may change, and Gram matrices by their error relative to the
+style's. The same loss weights therefore suit every encoder.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from stylekit.method import Batch, Capabilities, Statistics, Terms
 from stylekit.ops import Activation, instance_norm
 
 BLOCKS = 5
-"""Residual blocks of the network."""
+"""Number of residual blocks of the network."""
 VGG: Mapping[str, Any] = {"name": "vgg16", "layers": ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]}
-"""The encoder of Johnson et al., with the layers whose Gram matrices they compare."""
+"""The encoder of Johnson et al., with the layers of their style loss."""
 
 
 class Layer(nn.Module):
-    """A convolution with reflection padding, and an instance norm with a scale and a shift of its own for each style."""
+    """A convolution with reflection padding, and an instance norm with a separate scale and shift for each style."""
 
     def __init__(self, styles: int, before: int, after: int, side: int, stride: int = 1, up: bool = False) -> None:
         super().__init__()
@@ -47,13 +47,13 @@ class Layer(nn.Module):
 
 
 class StyleNetwork(nn.Module):
-    """The image transformation network: two steps down, residual blocks, two steps up (Dumoulin et al. 2017, table 1).
+    """The image transformation network: two downsampling layers, residual blocks, two upsampling layers.
 
-    The last convolution has a bias and no norm, as in Johnson et al.: a shift of the colours themselves, which is learnt no
-    faster than the learning rate, takes thousands of steps.
+    The architecture is that of Dumoulin et al. 2017, table 1. The last convolution has a bias and no norm, as in Johnson et
+    al.; learning the shift of the output colours in a norm would take thousands of steps, limited by the learning rate.
 
     Args:
-        styles: how many styles it learns
+        styles: number of styles
         width: channels of the first layer
     """
 
@@ -74,12 +74,12 @@ class StyleNetwork(nn.Module):
         self.end = nn.Sequential(nn.ReflectionPad2d(4), NarrowConv2d(width, 3, 9))
 
     def rows(self, which: Tensor | slice) -> dict[str, Tensor]:
-        """The scales and shifts of some styles, by ``layer.scale`` and ``layer.shift``: ``(N, C)``, a row a style."""
+        """The scales and shifts ``(N, C)`` of some styles, one row per style, named ``layer.scale`` and ``layer.shift``."""
         parameters = self.layers.named_parameters()
         return {name: each[which] for name, each in parameters if name.endswith((".scale", ".shift"))}
 
     def forward(self, content: Tensor, style: Statistics) -> Tensor:
-        """Paints ``(N, 3, H, W)`` in [0, 1], of any size, in the styles of ``rows``: one for all, or one a picture."""
+        """Stylises images ``(N, 3, H, W)`` in [0, 1], of any size, in the style of ``rows``: one for all, or one per image."""
         height, width = content.shape[-2:]
         rows = {name: values.expand(len(content), -1) for name, values in style.items()}
 
@@ -96,7 +96,7 @@ class StyleNetwork(nn.Module):
 
 
 def name_of(picture: Path | str) -> str:
-    """What a style is called: its picture's file name without the suffix. A name's own name is itself."""
+    """The name of a style: the file name of its picture without the suffix. A name is returned unchanged."""
     path = Path(picture)
     while path.suffix.lower() in datasets.SUFFIXES:
         path = path.with_suffix("")
@@ -104,33 +104,33 @@ def name_of(picture: Path | str) -> str:
 
 
 class Perceptual(Method):
-    """A network paints any picture in the styles that it has learnt, each from one picture, under an encoder's eyes.
+    """A network stylises images in the styles that it has learned, each from one image, by comparing features.
 
-    The pictures are read when training begins, at the size of the training pictures (their shorter side). A model file
-    needs them no more, and keeps their names.
+    The style images are read when training starts, and resized so that their shorter side is that of the training images. A
+    model file does not need them, and contains only their names.
 
     Args:
-        styles: pictures whose styles are learnt, named by their files; none: a painting of the data set ``scenes``
-        encoder: network whose features are compared; the Gram matrices of all its layers are the style
-        content_layers: its layers whose features are the content
+        styles: style images, named by their files; if empty: a painting of the data set ``scenes``
+        encoder: network whose features are compared; the style loss uses all its layers
+        content_layers: layers of the encoder for the content loss
         width: channels of the network's first layer
-        content_weight: weight of the feature loss
-        style_weight: weight of the Gram loss
+        content_weight: weight of the content loss
+        style_weight: weight of the style loss (Gram matrices)
         color_weight: weight of the differences in the mean and the standard deviation of red, green and blue
-        tv_weight: weight of the total variation; below 1, a network that has not trained for long leaves a weave
+        tv_weight: weight of the total variation; below 1, a network that was trained briefly leaves a fine grid pattern
         lr: learning rate (Adam)
 
     Raises:
-        StylekitError: two pictures have one name, or ``width`` is below 1. When training begins: a picture cannot be
-            read, or the encoder has no such layer.
+        StylekitError: two style images have the same name, or ``width`` is below 1. When training starts: a style image
+            cannot be read, or the encoder has no such layer.
     """
 
     batch_keys = ("content",)
     inference_modules = ("network",)
     capabilities = Capabilities(thread_safe=True)
-    style_modules = ("network",)  # scales and shifts are of use in their own network only
+    style_modules = ("network",)  # scales and shifts can only be used with their own network
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "tiny": {  # minutes on a CPU, and no weights to fetch
+        "tiny": {  # minutes on a CPU, without weights to fetch
             "encoder": {"name": "random", "width": 32},
             "content_layers": ["scale2", "scale3", "scale4"],
             "width": 16,
@@ -154,12 +154,12 @@ class Perceptual(Method):
         self.pictures = {name_of(picture): Path(picture).expanduser().absolute() for picture in styles}
         if len(self.pictures) < len(styles):
             names = [name_of(picture) for picture in styles]
-            twice = next(name for name in names if names.count(name) > 1)
+            duplicate = next(name for name in names if names.count(name) > 1)
             raise StylekitError(
-                f"Two of the styles are called {twice!r}, after their pictures. Rename one of the files."
+                f"Two of the styles have the name {duplicate!r}, that of their files. Rename one of the files."
             )
         self.names = tuple(self.pictures) or ("painting",)
-        self.arguments["styles"] = list(self.names)  # all that a model file is to say of them
+        self.arguments["styles"] = list(self.names)  # a model file contains only the names
         self.encoder, self.network = make("encoder", encoder), StyleNetwork(len(self.names), width)
         self.content_layers, self.target_names = tuple(content_layers), tuple[str, ...]()
         self.content_loss, self.style_loss = ContentLoss(self.content_layers, normalize=True), StyleLoss()
@@ -170,7 +170,7 @@ class Perceptual(Method):
         return {"network": Player(self.network, lr=self.lr, optimizer=torch.optim.Adam)}
 
     def forward(self, batch: Batch) -> dict[str, Any]:
-        """Paints each picture in a style drawn for it, and looks up what that style's picture is like."""
+        """Stylises each image in a random style, and selects the targets of that style."""
         content = batch["content"]
         targets = self._targets(content)
         which = torch.randint(len(self.names), (len(content),), device=content.device)
@@ -183,46 +183,45 @@ class Perceptual(Method):
     def _targets(self, like: Tensor) -> dict[str, Tensor]:
         """The statistics of the style images, one row per style; computed at the first call."""
         if not self.target_names:
-            seen = [self._describe(self._style(name, like)) for name in self.names]
-            self.target_names = tuple(seen[0])
-            for index, name in enumerate(
-                self.target_names
-            ):  # buffers, to move along; made from the images, so not saved
-                self.register_buffer(f"target{index}", torch.cat([each[name] for each in seen]), persistent=False)
+            described = [self._describe(self._style(name, like)) for name in self.names]
+            self.target_names = tuple(described[0])
+            # As buffers they move to other devices. They are not saved, because they can be computed again.
+            for index, name in enumerate(self.target_names):
+                self.register_buffer(f"target{index}", torch.cat([each[name] for each in described]), persistent=False)
         return dict(zip(self.target_names, self.buffers(recurse=False), strict=True))
 
     def _describe(self, image: Tensor) -> dict[str, Tensor]:
-        """What of an image is its style: the Gram matrix of each layer, and the mean and the deviation of its colours."""
+        """The statistics of a style: the Gram matrix of each layer, and the mean and standard deviation of the colours."""
         mean, std = moments(image)
         return {**self.style_loss.target(self.encoder(image)), "color.mean": mean, "color.std": std}
 
     def _style(self, name: str, like: Tensor) -> Tensor:
-        """A style's picture ``(1, 3, h, w)``, its shorter side as long as that of the pictures it is compared with."""
+        """A style image ``(1, 3, h, w)``, whose shorter side is resized to that of the images ``like``."""
         if not self.pictures:
-            picture = make("dataset", "scenes", size=256)[0]["style"][None]
+            image = make("dataset", "scenes", size=256)[0]["style"][None]
         elif not self.pictures[name].is_file():
             raise StylekitError(
-                f"The style {name!r} cannot be learnt: there is no picture {self.pictures[name]}. Give its file, as in "
+                f"The style {name!r} cannot be learned: there is no file {self.pictures[name]}. Pass its path, as in "
                 f"--set 'styles=[pictures/{name}.jpg]'."
             )
         else:
-            read = images.read(self.pictures[name])
-            picture = images.over_white(read.image, read.alpha)
-        factor = min(like.shape[-2:]) / min(picture.shape[-2:])
-        height, width = (round(side * factor) for side in picture.shape[-2:])
-        return images.resize(picture, (height, width)).to(like)
+            picture = images.read(self.pictures[name])
+            image = images.over_white(picture.image, picture.alpha)
+        factor = min(like.shape[-2:]) / min(image.shape[-2:])
+        height, width = (round(side * factor) for side in image.shape[-2:])
+        return images.resize(image, (height, width)).to(like)
 
     @turn("network")
     def paint(self, batch: Batch, made: dict[str, Any]) -> Terms:
         painted, content = made["painted"], batch["content"]
         features = self.encoder(painted)
-        with torch.no_grad():
-            wanted = self.encoder(content)
         require_layers(self.content_layers, features)
+        with torch.no_grad():
+            content_target = self.content_loss.target(self.encoder(content))
         targets = made["targets"]
         colors = targets["color.mean"], targets["color.std"]
         return {
-            "content": self.content_weight * self.content_loss(features, self.content_loss.target(wanted)).mean(),
+            "content": self.content_weight * self.content_loss(features, content_target).mean(),
             "style": self.style_weight * self.style_loss(features, targets).mean(),
             "color": self.color_weight * moment_loss(moments(painted), colors).mean(),
             "tv": self.tv_weight * total_variation(painted, power=1.0).mean(),
@@ -235,7 +234,7 @@ class Perceptual(Method):
         return content.lerp(self.network(content, style), strength)
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Paints in the first style that it has learnt; ``transfer`` takes any of ``styles``, and what lies between."""
+        """Stylises in the first style; ``transfer`` accepts any of ``styles``, and interpolations between them."""
         return self.transfer(content, self.network.rows(slice(0, 1)))
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
-"""WCT: whitening and colouring of an encoder's features, from its deepest layer up (Li et al. 2017, "Universal style
-transfer via feature transforms").
+"""WCT: whitening and colouring of an encoder's features, from the deepest layer to the shallowest (Li et al. 2017,
+"Universal style transfer via feature transforms").
 
-Nothing is learnt of any style: for each layer a decoder learns to make the picture of its features again, and the style
-is in the features' mean and covariance.
+Training does not involve styles: for each layer, a decoder learns to reconstruct the image from the features. A style is
+described by the mean and the covariance of its features.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from stylekit.method import Batch, Statistics, Terms, linear_decay
 from stylekit.ops import gram_matrix
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-8
-"""Variances that are less, than so much of the greatest or at all, are not raised to 1: they are rounding."""
+"""Variances below these thresholds, relative to the largest one or absolute, are rounding errors and not raised to 1."""
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean ``(N, C)`` of features ``(N, C, H, W)``, and the symmetric root ``(N, C, C)`` of their covariance."""
+    """Computes the mean ``(N, C)`` of features ``(N, C, H, W)``, and the symmetric root ``(N, C, C)`` of their covariance."""
     with _exact(features):
         centred, mean = _centred(features)
         values, axes = _principal(centred)
@@ -33,10 +33,10 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def whiten(features: Tensor) -> Tensor:
-    """Features ``(N, C, H, W)`` with the mean 0 and the covariance 1, where they vary at all (equation 2).
+    """Transforms features ``(N, C, H, W)`` to mean 0 and covariance 1 (equation 2).
 
-    Where they hardly do, they are raised as much as at the threshold. The paper's code leaves such directions out, which
-    is a jump; without one, rounding decides nothing.
+    Directions whose variance is below the threshold are scaled by the same factor as at the threshold. The paper's code
+    drops these directions; this is discontinuous, so that rounding errors could change the result.
     """
     with _exact(features):
         centred, _ = _centred(features)
@@ -47,7 +47,7 @@ def whiten(features: Tensor) -> Tensor:
 
 
 def color(white: Tensor, mean: Tensor, root: Tensor) -> Tensor:
-    """White features ``(N, C, H, W)`` with a style's mean ``(N, C)`` and covariance, by its root (equation 3)."""
+    """Gives whitened features ``(N, C, H, W)`` a style's mean ``(N, C)`` and covariance, by its root (equation 3)."""
     with _exact(white):
         return (root @ white.flatten(2)).view_as(white) + mean[..., None, None]
 
@@ -59,16 +59,16 @@ def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _principal(centred: Tensor) -> tuple[Tensor, Tensor]:
-    """The eigenvalues ``(N, C)`` of a covariance, least first, and its axes ``(N, C, C)``, a column each."""
+    """The eigenvalues ``(N, C)`` of the covariance in ascending order, and its eigenvectors ``(N, C, C)`` in columns."""
     covariance = gram_matrix(centred) * centred.shape[1]
-    # Lifted by what counts as nothing: LAPACK does not come to an end with what rounding leaves of flat features.
-    lift = ABSOLUTE * torch.eye(centred.shape[1], device=centred.device, dtype=centred.dtype)
-    values, axes = torch.linalg.eigh(covariance + lift)
+    # Raised by a negligible amount, because LAPACK may fail to converge on the rounding errors of constant features.
+    offset = ABSOLUTE * torch.eye(centred.shape[1], device=centred.device, dtype=centred.dtype)
+    values, axes = torch.linalg.eigh(covariance + offset)
     return values - ABSOLUTE, axes
 
 
 def _exact(features: Tensor) -> torch.autocast:
-    """Half precision is too coarse for covariances."""
+    """Disables autocast, because half precision is too coarse for covariances."""
     return torch.autocast(features.device.type, enabled=False)
 
 
@@ -77,9 +77,9 @@ class WCT(Method):
 
     Args:
         encoder: frozen network whose features are transformed
-        levels: layers of the encoder to do it in; all that it gives if empty
-        feature: weight of the features' squared error in the decoders' training, beside the pixels'
-        lr: learning rate of the decoders (Adam), constant for half of the run, then linearly to zero
+        levels: layers of the encoder to transform; if empty, all
+        feature: weight of the squared error of the features in the decoders' training; that of the pixels has weight 1
+        lr: learning rate of the decoders (Adam), constant for half of the run, then decaying linearly to 0
     """
 
     batch_keys = ("content",)
@@ -112,19 +112,19 @@ class WCT(Method):
         image = self._padded(batch["content"])
         with torch.no_grad():
             features = self.encoder(image)
-        pictures = {name: decoder(features[name]) for name, decoder in self.decoders.items()}
-        return {"image": image, "features": features, "pictures": pictures}
+        reconstructions = {name: decoder(features[name]) for name, decoder in self.decoders.items()}
+        return {"image": image, "features": features, "reconstructions": reconstructions}
 
     @turn("decoders")
     def reconstruct(self, batch: Batch, made: dict[str, Any]) -> Terms:
         terms = {}
-        for name, picture in made["pictures"].items():  # equation 1
-            terms[f"{name}_pixels"] = F.mse_loss(picture, made["image"])
-            terms[f"{name}_features"] = self.feature * F.mse_loss(self.encoder(picture)[name], made["features"][name])
+        for name, image in made["reconstructions"].items():  # equation 1
+            terms[f"{name}_pixels"] = F.mse_loss(image, made["image"])
+            terms[f"{name}_features"] = self.feature * F.mse_loss(self.encoder(image)[name], made["features"][name])
         return terms
 
     def describe(self, style: Tensor) -> Statistics:
-        """The mean ``(N, C)`` of the style's features in each layer, and the root ``(N, C, C)`` of their covariance."""
+        """Computes the mean ``(N, C)`` of the features of each layer, and the root ``(N, C, C)`` of their covariance."""
         features = self.encoder(pad_to(style, 1, least=self.stride))
         described = {}
         for name in self.decoders:
@@ -141,19 +141,19 @@ class WCT(Method):
         return image[..., : content.shape[-2], : content.shape[-1]]
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
-        """The content, what each decoder makes of its features, and the style on it, if the batch has one."""
+        """The content, its reconstruction by each decoder, and the stylised image if the batch has a style."""
         content = batch["content"]
-        pictures = self(batch)["pictures"]
+        reconstructions = self(batch)["reconstructions"]
         height, width = content.shape[-2:]
         columns = {"content": content} | {
-            name: image[..., :height, :width].clamp(0, 1) for name, image in pictures.items()
+            name: image[..., :height, :width].clamp(0, 1) for name, image in reconstructions.items()
         }
         if "style" in batch:
             columns |= {"style": batch["style"], "stylised": self.stylize(content, batch["style"])}
         return columns
 
     def _padded(self, image: Tensor) -> Tensor:
-        # The deepest features have two pixels a side at least, as the decoders' reflection needs.
+        # The deepest features need at least two pixels per side, because of the decoders' reflection padding.
         return pad_to(image, self.stride, least=2 * self.stride)
 
 

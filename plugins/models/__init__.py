@@ -1,1 +1,1 @@
-"""Models that ship, one file each."""
+"""Built-in models, one package each."""

@@ -1,4 +1,4 @@
-"""The command line: one file a verb. Nothing that is imported here imports torch."""
+"""The command line, one file per command. None of the imports here loads torch, which is slow to import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import traceback
 import warnings
 from typing import Annotated
 
-# Both would read every installed package's metadata, and stop at the first that is damaged.
+# Otherwise pydantic and torch read the metadata of every installed package, and fail if any of it is damaged.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
@@ -30,7 +30,7 @@ from stylekit.training.launchers import external
 
 
 def program() -> typer.Typer:
-    """Every command, those of installed packages too."""
+    """The program with all its commands, including those that installed packages add."""
     app = typer.Typer(
         help="Image style transfer that keeps the content.",
         no_args_is_help=True,
@@ -55,15 +55,15 @@ def program() -> typer.Typer:
     return app
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(value: bool) -> None:
+    if value:
         print(f"stylekit {stylekit.__version__}")
         raise typer.Exit
 
 
 def _options(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error came from (anywhere in the line).")
+        bool, typer.Option("--debug", help="Show the full traceback of an error. Works anywhere in the command line.")
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
@@ -73,14 +73,14 @@ def _options(
 
 
 def main() -> None:
-    """The program ``stylekit``: exit code 2 and one paragraph for what the user can mend."""
+    """Runs the program ``stylekit``. Errors that the user can fix are printed as one paragraph, with exit code 2."""
     prepare()
     warnings.showwarning = PlainWarnings()
-    warnings.simplefilter("default", StylekitWarning)  # whatever the environment makes of warnings
+    warnings.simplefilter("default", StylekitWarning)  # overrides PYTHONWARNINGS
     arguments = sys.argv[1:]
     set_debugging("--debug" in arguments)
     try:
-        requested_kernels()  # before a plugin meets the wrong word, and is blamed
+        requested_kernels()  # first, so that no plugin is blamed for an invalid STYLEKIT_KERNELS
         program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except StylekitError as error:
         _report(str(error))
@@ -102,6 +102,6 @@ def _report(message: str) -> None:
 
 
 def _is_helper() -> bool:
-    """Whether a launcher started several processes of a run, and another one reports what all of them meet."""
-    place = external() if "train" in sys.argv else None
-    return place is not None and place.rank > 0
+    """Whether a launcher started several processes of this run, and errors are reported by another one, rank 0."""
+    launched = external() if "train" in sys.argv else None
+    return launched is not None and launched.rank > 0

@@ -1,4 +1,4 @@
-"""``stylekit check NAME|FILE|PACKAGE``: does it do what the plugin contract says?"""
+"""``stylekit check NAME|FILE|PACKAGE``: runs the conformance checks of the plugin contract."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def command(
         str, typer.Argument(help="a plugin, a .py file, an installed package, or a part", metavar="NAME|FILE|PACKAGE")
     ],
 ) -> None:
-    """Try out everything that a plugin or a package registers, or one part, on small pictures.
+    """Check a single part, or everything that a plugin or a package registers, on small images.
 
-    A line for each that is good or needs more to be tried, and one for each fault that says what to change; exit code 1 if
-    there are any.
+    Prints one line for each part that passes or that cannot be tried with its defaults, and one line for each fault, which
+    says what to change. The exit code is 1 if there are faults.
     """
     from stylekit.testing.catalogue import examine
     from stylekit.testing.subjects import find_subjects
@@ -30,10 +30,10 @@ def command(
     console = Console(highlight=False)
     faults = 0
     for subject in find_subjects(name):
-        found = examine(subject)
-        for line in _lines(subject, found):
+        findings = examine(subject)
+        for line in _lines(subject, findings):
             console.print(line, markup=False, soft_wrap=True)
-        for finding in found:
+        for finding in findings:
             faults += finding.fault
             if finding.fault and debugging():
                 traceback.print_exception(finding.raised)
@@ -41,11 +41,11 @@ def command(
         raise typer.Exit(1)
 
 
-def _lines(subject: Subject, found: list[Finding]) -> list[str]:
+def _lines(subject: Subject, findings: list[Finding]) -> list[str]:
     what = f"{subject.kind} {subject.name}"
-    if faults := [f"FAULT {what}, {finding.check}: {finding.told}" for finding in found if finding.fault]:
+    if faults := [f"FAULT {what}, {finding.check}: {finding.told}" for finding in findings if finding.fault]:
         return faults
-    if untried := [finding.told for finding in found if not finding.tried]:
+    if untried := [finding.told for finding in findings if not finding.tried]:
         return [f"{what}: not tried: {'; '.join(untried)}"]
-    seen = "; ".join(dict.fromkeys(finding.told for finding in found if finding.told))
-    return [f"{what}: good, {len(found)} checks ({seen})"]
+    details = "; ".join(dict.fromkeys(finding.told for finding in findings if finding.told))
+    return [f"{what}: OK, {len(findings)} checks ({details})"]

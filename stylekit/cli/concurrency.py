@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from stylekit.inference.model import Model
 
 AT_ONCE = 4
-"""Images that are stylised at the same time at most: more of them wait for Python."""
+"""Maximum number of images that are stylised at the same time: with more, threads wait for Python's global lock."""
 LARGE = 2**20
-"""Pixels of an image that is stylised alone: it keeps all cores busy by itself."""
+"""Pixels above which an image is stylised alone, because it keeps all cores busy by itself."""
 
 
 class Concurrency:
-    """How many images threads stylise at once: on a CPU an image of usual size leaves cores idle.
+    """How many images are stylised at once, in threads: on a CPU, one image of typical size leaves cores idle.
 
     Args:
-        model: what stylises them
-        count: how many there are
-        options: the method's own, with which it stylises
+        model: the model that stylises the images
+        count: number of images
+        options: the method's options for these images
     """
 
     def __init__(self, model: Model, count: int, options: Mapping[str, Any]) -> None:
@@ -30,23 +30,23 @@ class Concurrency:
 
         from stylekit.native.devices import free_memory
 
-        with contextlib.suppress(RuntimeError, MemoryError):  # these are reported for each image
+        with contextlib.suppress(RuntimeError, MemoryError):  # such errors are reported for each image later
             model.needed_memory(1, 1, options)
         cores = torch.get_num_threads()
-        apart = model.method.capabilities.thread_safe and model.device.type == "cpu"
+        concurrent = model.method.capabilities.thread_safe and model.device.type == "cpu"
         self.model, self.options = model, options
-        self.cores = -(-cores // min(AT_ONCE, count)) if apart else cores
+        self.cores = -(-cores // min(AT_ONCE, count)) if concurrent else cores
         self.at_once = cores // self.cores
         self.share = free_memory(model.device) // 2 // self.at_once
 
     def prepare(self) -> None:
-        """Gives a thread its cores."""
+        """Sets the number of cores that the current thread may use."""
         import torch
 
         torch.set_num_threads(self.cores)
 
     def together(self, picture: Picture) -> bool:
-        """Whether an image leaves room for others, in time and in memory, of which they take half."""
+        """Whether an image can be stylised next to others: it is small, and together they need at most half the memory."""
         height, width = picture.image.shape[-2:]
         if self.at_once == 1 or height * width > LARGE:
             return False

@@ -1,4 +1,4 @@
-"""``stylekit data``: looking at a data set before training on it, and writing a drawn one into a folder."""
+"""``stylekit data``: inspects a data set before training, and writes the images of a data set into a folder."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from stylekit.training.loader import SeededItems
 
 LISTED = 10
-"""Files or groups listed before the rest is counted."""
+"""Maximum number of files or groups to list; the rest are only counted."""
 
-data = typer.Typer(help="Look at the pictures to train on.", no_args_is_help=True)
+data = typer.Typer(help="Inspect training images.", no_args_is_help=True)
 
 
 @data.command()
-def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of pictures")]) -> None:
-    """Read every picture of a data set, and say what is there, what is wrong and what to type next."""
+def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of images")]) -> None:
+    """Read every image of a data set, and report its contents, any problems, and the command to run next."""
     console = Console()
-    with console.status("reading the pictures"):
+    with console.status("reading images"):
         report = survey.survey(path)
-    echo(f"{report.path}: {report.layout or 'a folder of pictures'}")
+    echo(f"{report.path}: {report.layout or 'a folder of images'}")
     console.print(_table(report))
     for side in report.sides:
         _list(f"Unreadable in {side.folder}", list(side.unreadable.values()))
@@ -48,26 +48,29 @@ def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of
         echo(note)
     for problem in report.problems:
         echo(f"Problem: {problem}")
-    echo(f"{'After that' if report.problems else 'Next'}: {report.advice}")
+    echo(f"{'Then' if report.problems else 'Next'}: {report.advice}")
     raise typer.Exit(1 if report.problems else 0)
 
 
 @data.command()
 def draw(
     dataset: Annotated[str, typer.Argument(help="a data set, such as scenes or textures")],
-    folder: Annotated[Path, typer.Argument(help="a new or empty folder for the pictures")],
-    count: Annotated[int, typer.Option(min=1, help="how many pictures")],
-    size: Annotated[int, typer.Option(min=1, help="their side in pixels")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="seed of everything random")] = 0,
+    folder: Annotated[Path, typer.Argument(help="a new or empty folder for the images")],
+    count: Annotated[int, typer.Option(min=1, help="number of images")],
+    size: Annotated[int, typer.Option(min=1, help="side of the images in pixels")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="random seed")] = 0,
     split: Annotated[str, typer.Option(help="train or test")] = "train",
-    key: Annotated[str | None, typer.Option(help="which of an item's pictures, such as style; the first")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="which image of an item, such as style; the first key by default")
+    ] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="arguments of the data set")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an option of the data set")
     ] = None,
 ) -> None:
-    """Write the pictures of a data set into a folder, as 00000.png and so on.
+    """Write the images of a data set into a folder, as 00000.png and so on.
 
-    They are those of a training run with that seed, in the order of the data set; past its end it begins anew.
+    These are the images that a training run with that seed uses, in the order of the data set. After the last item, it
+    starts again with the first.
     """
     from stylekit.registry.parts import make
     from stylekit.training.loader import SeededItems
@@ -76,30 +79,32 @@ def draw(
     items = make("dataset", spec, size=size, seed=seed, split=split)
     key = key or items.item_keys[0]
     if key not in items.item_keys:
-        raise StylekitError(f"The items of {dataset!r} have no {key!r}. {suggest(key, items.item_keys)}")
+        raise StylekitError(
+            f"The items of the data set {dataset!r} have no key {key!r}. {suggest(key, items.item_keys)}"
+        )
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        raise StylekitError(
-            f"The folder {folder} is not empty. Give a new one, so that no picture is mistaken for another."
-        )
+        raise StylekitError(f"The folder {folder} is not empty. Give a new or an empty folder.")
     write = partial(_write, SeededItems(items, seed), key, folder)
     console = Console(stderr=True)
     try:
         for _ in track(_drawn(write, count), "drawing", count, console=console, disable=not console.is_terminal):
             pass
     except BrokenProcessPool:
-        raise StylekitError("A process that draws was ended from outside, perhaps for want of memory.") from None
+        raise StylekitError(
+            "A worker process was killed while drawing, possibly because the machine ran out of memory. Try a smaller --size."
+        ) from None
     except KeyboardInterrupt:
-        there = sum(1 for _ in folder.glob("*.png"))
-        told = f"{there} of {count} pictures are in {folder}. Empty it before drawing into it anew."
-        echo(f"Interrupted: {told}", stderr=True)
+        written = sum(1 for _ in folder.glob("*.png"))
+        message = f"wrote {written} of {count} images to {folder}. Empty it before you draw into it again."
+        echo(f"Interrupted: {message}", stderr=True)
         raise
-    echo(f"{count} pictures are in {folder}")
+    echo(f"Wrote {count} images to {folder}")
 
 
 def _drawn(write: Callable[[int], None], count: int) -> Iterator[None]:
-    """Writes the pictures in processes. Few are asked for ahead, so that Ctrl-C waits for few."""
+    """Writes the images in worker processes. Only a few are submitted ahead, so that Ctrl-C waits for only a few."""
     processes = min(count, os.cpu_count() or 1, 8)
     with ProcessPoolExecutor(processes, initializer=_alone) as pool:
         ahead: deque[Future[None]] = deque()
@@ -112,7 +117,7 @@ def _drawn(write: Callable[[int], None], count: int) -> Iterator[None]:
 
 
 def _alone() -> None:
-    """Prepares a process that draws: one thread, and Ctrl-C is for the process that started it."""
+    """Prepares a worker process: one thread, and Ctrl-C is left to the parent process."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -136,12 +141,12 @@ def _table(report: survey.Report) -> Table:
 def _facts(side: survey.Side) -> dict[str, str]:
     readable = bool(side.sizes)
     return {
-        "pictures": str(len(side.files)),
+        "images": str(len(side.files)),
         "formats": _counts(side.formats),
         "pixels": _counts(side.kinds),
-        "sides: least, median, most": "{}, {:g}, {}".format(*side.lengths) if readable else "",
+        "sides: min, median, max": "{}, {:g}, {}".format(*side.lengths) if readable else "",
         "width / height": "{:.2f} to {:.2f}".format(*side.aspects) if readable else "",
-        "turned by EXIF": str(side.turned),
+        "rotated by EXIF": str(side.turned),
         f"smaller than {survey.SMALL}": str(len(side.small)),
         "unreadable": str(len(side.unreadable)),
     }

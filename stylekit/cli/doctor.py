@@ -1,4 +1,4 @@
-"""``stylekit doctor``: what this machine offers, and what that means."""
+"""``stylekit doctor``: reports what this machine offers to stylekit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from stylekit.native import building, compiling, kernels
 from stylekit.registry import lookup
 
 MEASURED = 0.3
-"""Seconds to find out what the kernels bring."""
+"""Seconds spent on measuring how much faster the kernels are."""
 
 
 def command() -> None:
-    """Report versions, devices, compilers and the state of every plugin."""
+    """Report versions, device, compiler, kernels and the state of every plugin."""
     import torch
 
     from stylekit.native.devices import free_memory, pick_device
@@ -32,9 +32,10 @@ def command() -> None:
         "stylekit": stylekit.__version__,
         "python": f"{platform.python_version()} on {platform.platform()}",
         "torch": f"{torch.__version__}, CUDA {torch.version.cuda or 'not in this build'}",
-        "device": f"{device} ({_describe(device)}): what --device auto takes",
+        "device": f"{device} ({_describe(device)}), selected by --device auto",
         "free memory": f"{free_memory(device) / 2**30:.1f} GiB",
-        "C++ compiler": compiling.find_compiler() or "none: no kernels and no --compile, everything else works",
+        "C++ compiler": compiling.find_compiler()
+        or "none: cannot build kernels or use --compile; everything else works",
         "kernels": _kernels(device),
     }
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -57,27 +58,27 @@ def _kernels(device: Any) -> str:
     from stylekit.ops.kernel import KERNELS
 
     if not KERNELS.live:
-        return f"reference, torch's own operations ({KERNELS.why})"
-    on = device if KERNELS.cuda and device.type == "cuda" else "cpu"
-    return "; ".join([f"live ({KERNELS.why})", *_cuda(kernels.build_report()), _gain(on)])
+        return f"reference: plain PyTorch operations ({KERNELS.why})"
+    measured = device if KERNELS.cuda and device.type == "cuda" else "cpu"
+    return "; ".join([f"in use ({KERNELS.why})", *_cuda(kernels.build_report()), _gain(measured)])
 
 
-def _cuda(told: dict[str, Any]) -> list[str]:
-    """What there is to say of CUDA, if anything."""
+def _cuda(report: dict[str, Any]) -> list[str]:
+    """A note on CUDA in the build of the kernels, if there is one to make."""
     import torch
 
-    built, torchs = told.get("cuda", ""), torch.version.cuda
-    if torchs and not built:
+    built, torch_cuda = report.get("cuda", ""), torch.version.cuda
+    if torch_cuda and not built:
         return [f"without CUDA: put nvcc on the PATH and run `{building.BUILD}`"]
     if not built:
         return []
-    apart = torchs and built.partition(".")[0] != torchs.partition(".")[0]
-    warning = f", while torch has CUDA {torchs}: should they fail on the GPU, build with a toolkit of that version"
-    return [f"CUDA {built} for {told['architectures']}{warning if apart else ''}"]
+    differs = torch_cuda and built.partition(".")[0] != torch_cuda.partition(".")[0]
+    warning = f", but torch has CUDA {torch_cuda}: if they fail on the GPU, build with a toolkit of that version"
+    return [f"CUDA {built} for {report['architectures']}{warning if differs else ''}"]
 
 
 def _gain(device: Any) -> str:
-    """An instance norm and a ReLU by the kernels and by the reference, in turns."""
+    """How much faster an instance norm with ReLU is with the kernels than in plain PyTorch, measured alternately."""
     import torch
 
     from stylekit import ops
@@ -85,15 +86,15 @@ def _gain(device: Any) -> str:
     x = torch.rand(1, 64, 256, 256, device=device)
 
     def seconds(normalize: Callable[..., Any]) -> float:
-        began = time.perf_counter()
+        start = time.perf_counter()
         normalize(x, activation="relu")
         if x.is_cuda:
             torch.cuda.synchronize()
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
-    until = time.perf_counter() + MEASURED
+    deadline = time.perf_counter() + MEASURED
     ratios: list[float] = []
     with torch.inference_mode():
-        while len(ratios) < 2 or time.perf_counter() < until:
+        while len(ratios) < 2 or time.perf_counter() < deadline:
             ratios.append(seconds(ops.reference.instance_norm) / seconds(ops.instance_norm))
-    return f"instance norm with ReLU: {statistics.median(ratios[1:]):.1f} times as fast as the reference"
+    return f"instance norm with ReLU: {statistics.median(ratios[1:]):.1f} times as fast as plain PyTorch"

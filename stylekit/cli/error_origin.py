@@ -1,4 +1,4 @@
-"""Where an error came from."""
+"""Finds the line of a plugin that an error came from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import stylekit
 
 
 def error_location(error: Exception) -> str:
-    """The innermost line that is neither stylekit's own nor of a library below: where a plugin's writer looks first."""
-    passed_over = (str(Path(stylekit.__file__).parent), f"{os.sep}torch{os.sep}", f"{os.sep}typer{os.sep}")
+    """The innermost line outside stylekit, torch and typer: where the author of a plugin looks first."""
+    skipped = (str(Path(stylekit.__file__).parent), f"{os.sep}torch{os.sep}", f"{os.sep}typer{os.sep}")
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not any(place in frame.filename for place in passed_over)]
+    own = [frame for frame in frames if not any(folder in frame.filename for folder in skipped)]
     frame = (own or frames)[-1]
     return f", in line {frame.lineno} of {frame.filename}"

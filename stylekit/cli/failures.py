@@ -1,4 +1,4 @@
-"""What went wrong with one image of many, while the others continue."""
+"""Reports the failure of one image out of many, while the others continue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stylekit.cli.output import debugging
 from stylekit.errors import StylekitError, one_line_error
 
 EXPECTED_ERRORS = (StylekitError, OSError, RuntimeError, MemoryError)
-"""Errors whose message is enough."""
+"""Errors whose message says enough; others are reported with the line that they came from."""
 
 
 def failure(source: Path, error: Exception) -> str:

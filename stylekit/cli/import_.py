@@ -1,4 +1,4 @@
-"""``stylekit import``: weights of other programs become a model file."""
+"""``stylekit import``: converts the weights of another program to a model file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from stylekit.cli.output import echo
 
 
 def command(
-    files: Annotated[list[Path], typer.Argument(help="weights: .pth or .safetensors, one or several for one model")],
-    plugin: Annotated[str, typer.Option("--plugin", help="method that they are for")],
+    files: Annotated[
+        list[Path], typer.Argument(help="one or more files with the weights of one model: .pth, .safetensors")
+    ],
+    plugin: Annotated[str, typer.Option("--plugin", help="method that the weights are for")],
     out: Annotated[Path, typer.Option("--out", "-o", help="model file to write (.safetensors)")],
 ) -> None:
-    """Turn weights of another program into a model file. No code in the files is run."""
+    """Convert the weights of another program to a model file. Code in the files is never run."""
     from stylekit.inference.model_files import import_model
 
-    told = import_model(files, plugin, out)
-    echo(f"{out}: {told}", stderr=True)
+    summary = import_model(files, plugin, out)
+    echo(f"{out}: {summary}", stderr=True)

@@ -1,4 +1,4 @@
-"""``stylekit kernels``: compiling the operations that are quicker so."""
+"""``stylekit kernels``: compiles the faster fused operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stylekit.cli.output import echo
 from stylekit.native import building
 from stylekit.native import kernels as compiled
 
-kernels = typer.Typer(help="Compile the operations that are quicker compiled.", no_args_is_help=True)
+kernels = typer.Typer(help="Compile the faster fused operations.", no_args_is_help=True)
 
 
 @kernels.command()
@@ -20,20 +20,20 @@ def build(
     cuda: Annotated[
         bool | None,
         typer.Option(
-            "--cuda/--no-cuda", help="Also for CUDA, or not; left out: if torch has CUDA and there is an nvcc."
+            "--cuda/--no-cuda", help="Build for CUDA too, or not. By default, if torch has CUDA and nvcc is available."
         ),
     ] = None,
 ) -> None:
     """Compile the kernels into the installed package.
 
-    This takes a C++ compiler, and nvcc for CUDA. They are used from then on, also after an update of torch;
-    STYLEKIT_KERNELS=reference in the environment leaves them out. What they bring is measured by stylekit doctor.
+    This needs a C++ compiler, and nvcc for CUDA. stylekit uses the kernels from then on, also after an update of torch, unless
+    the environment variable STYLEKIT_KERNELS is set to reference. stylekit doctor measures how much faster they are.
     """
-    began = time.perf_counter()
+    start = time.perf_counter()
     with Console().status("compiling the kernels"):
         files = building.build_kernels(cuda=cuda)
-    told = compiled.build_report()
-    with_cuda = f", for CUDA {told['cuda']}: {told['architectures']}" if told.get("cuda") else ""
-    what = f" for {', '.join(told['isas'])}{with_cuda}, with {told['compiler']}" if told else ""
-    seconds = time.perf_counter() - began
-    echo(f"Built {files[0]}{what}, in {seconds:.0f} s.")
+    report = compiled.build_report()
+    with_cuda = f", for CUDA {report['cuda']}: {report['architectures']}" if report.get("cuda") else ""
+    details = f" for {', '.join(report['isas'])}{with_cuda}, with {report['compiler']}" if report else ""
+    seconds = time.perf_counter() - start
+    echo(f"Built {files[0]}{details}, in {seconds:.0f} s.")

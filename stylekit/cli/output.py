@@ -1,4 +1,4 @@
-"""Printing lines for the user, and whether tracebacks are printed too."""
+"""Prints lines for the user, and knows whether tracebacks are printed too."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _debug: ContextVar[bool] = ContextVar("debug", default=False)
 
 
 def echo(text: str, stderr: bool = False) -> None:
-    """Prints text as it is: names of files are not markup, and a command is not broken into lines, so it can be copied."""
+    """Prints text as it is: file names are not parsed as markup, and commands are not wrapped, so they can be copied."""
     Console(stderr=stderr).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def set_debugging(wanted: bool) -> None:
-    """Says whether ``--debug`` stands in the command line."""
+    """Sets whether tracebacks are printed: ``--debug`` is in the command line."""
     _debug.set(wanted)
 
 
 def debugging() -> bool:
-    """Whether tracebacks are wanted."""
+    """Whether tracebacks are printed."""
     return _debug.get()

@@ -1,4 +1,4 @@
-"""Reading, making and writing at the same time: what comes next is read, and what came before is written, in threads."""
+"""Reads, makes and writes at the same time: in threads, the next items are read and the previous ones are written."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 MAKERS = "makers"
-"""What the names of their threads begin with."""
+"""Prefix of the names of the threads that make items."""
 AHEAD = 2
-"""Items read ahead, and items done or being written beside those being made, at the most: so few are in memory at once."""
+"""Maximum number of items read ahead, and of items made but not yet written, so that few are in memory at once."""
 
 
 def run_pipeline(
@@ -22,62 +22,64 @@ def run_pipeline(
     write: Callable[[Item, Any], None],
     at_once: int = 1,
     prepare: Callable[[], object] = lambda: None,
-    together: Callable[[Any], bool] = lambda given: True,
+    together: Callable[[Any], bool] = lambda value: True,
 ) -> Iterator[tuple[Item, Exception | None]]:
-    """Takes items through three steps, and gives each in its order, with what went wrong.
+    """Passes items through three steps, and yields each item, in order, with its error or None.
 
     Args:
-        items: what to take through
-        read: the first step, in a thread
-        make: the second, given what the first gave; here, and one item at a time, if no more are to be made at once
-        write: the last, given what the second gave; in a thread
-        at_once: how many items threads make at once
-        prepare: called in each of these threads, before anything else
-        together: whether they may make an item, told by what was read; else it is made here, and alone
+        items: the items
+        read: the first step; runs in a thread
+        make: the second step, called with the item and what ``read`` returned; runs in this thread, one item at a time,
+            or in threads of its own
+        write: the last step, called with the item and what ``make`` returned; runs in a thread
+        at_once: number of items that threads make at once; 1: items are made in this thread
+        prepare: called in each of these threads before anything else
+        together: whether an item may be made next to others, given what was read; otherwise it is made alone, in this
+            thread
     """
-    left = iter(items)
+    remaining = iter(items)
     reading: deque[tuple[Item, Future[Any]]] = deque()
-    begun: deque[tuple[Item, Future[Any]]] = deque()
-    files = ThreadPoolExecutor(2, thread_name_prefix="pictures")
+    started: deque[tuple[Item, Future[Any]]] = deque()
+    files = ThreadPoolExecutor(2, thread_name_prefix="files")
     makers = ThreadPoolExecutor(at_once, MAKERS, prepare) if at_once > 1 else None
-    held = AHEAD + (at_once if makers else 0)
+    limit = AHEAD + (at_once if makers else 0)
 
-    def finish(item: Item, given: Any) -> Any:
-        return _attempt(write, item, _attempt(make, item, given))
+    def finish(item: Item, value: Any) -> Any:
+        return _attempt(write, item, _attempt(make, item, value))
 
     try:
         while True:
-            for item in islice(left, AHEAD - len(reading)):
+            for item in islice(remaining, AHEAD - len(reading)):
                 reading.append((item, files.submit(_attempt, read, item)))
             if not reading:
                 break
             item, job = reading.popleft()
-            given = job.result()
-            if makers and not isinstance(given, Exception) and together(given):
-                begun.append((item, makers.submit(finish, item, given)))
+            value = job.result()
+            if makers and not isinstance(value, Exception) and together(value):
+                started.append((item, makers.submit(finish, item, value)))
             else:
                 if makers:
-                    wait([job for _, job in begun])
-                made = _attempt(make, item, given)
-                begun.append((item, files.submit(_attempt, write, item, made)))
-            if len(begun) > held:
-                yield _outcome(*begun.popleft())
-        while begun:
-            yield _outcome(*begun.popleft())
+                    wait([job for _, job in started])
+                output = _attempt(make, item, value)
+                started.append((item, files.submit(_attempt, write, item, output)))
+            if len(started) > limit:
+                yield _outcome(*started.popleft())
+        while started:
+            yield _outcome(*started.popleft())
     finally:
         pools = [pool for pool in (files, makers) if pool]
-        for wait_for_it in (False, True):  # nothing more is begun anywhere, before the first is waited for
+        for blocking in (False, True):  # cancels the pending jobs of both pools before waiting for either
             for pool in pools:
-                pool.shutdown(wait_for_it, cancel_futures=True)
+                pool.shutdown(blocking, cancel_futures=True)
 
 
-def _attempt(step: Callable[..., Any], item: Any, *given: Any) -> Any:
-    """What a step makes, or its failure; one of the step before is handed on."""
-    if given and isinstance(given[0], Exception):
-        return given[0]
+def _attempt(step: Callable[..., Any], item: Any, *inputs: Any) -> Any:
+    """What a step returns, or its exception. If the previous step failed, its exception is passed on instead."""
+    if inputs and isinstance(inputs[0], Exception):
+        return inputs[0]
     try:
-        return step(item, *given)
-    except Exception as error:  # whatever it is, the others go on
+        return step(item, *inputs)
+    except Exception as error:  # any error: the other items continue
         return error
 
 

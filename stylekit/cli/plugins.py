@@ -1,4 +1,4 @@
-"""``stylekit plugins``: what is installed and how it stands, without importing any of it unless that is asked for."""
+"""``stylekit plugins``: lists the installed plugins and their status, without importing them unless ``--load`` is given."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLOURS = {"loads": "green", "broken": "red", "taken": "red", "outdated": "red",
 
 @dataclass
 class Row:
-    """A line of the list."""
+    """A row of the table."""
 
     plugin: Plugin
     state: str
@@ -32,21 +32,23 @@ class Row:
 
 
 def command(
-    load: Annotated[bool, typer.Option("--load", help="Import each, and tell what it offers and the seconds.")] = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Import each plugin, and show what it offers and how long the import takes.")
+    ] = False,
 ) -> None:
-    """List the installed plugins, and how each stands."""
+    """List the installed plugins and their status."""
     every = lookup.all_plugins()
-    seen = [plugin for plugin, visible in every if visible]
-    rows = [Row(plugin, *plugin_status(plugin, visible, seen)) for plugin, visible in every]
+    visible_plugins = [plugin for plugin, visible in every if visible]
+    rows = [Row(plugin, *plugin_status(plugin, visible, visible_plugins)) for plugin, visible in every]
     if load:
         _load(rows)
     table = Table("plugin", "package", "version", "state", *(["seconds"] if load else []), box=None, pad_edge=False)
     for row in rows:
         colour = COLOURS.get(row.state, "default")
-        stands = f"[{colour}]{row.state}[/{colour}]{': ' if row.reason else ''}{escape(row.reason)}"
+        status = f"[{colour}]{row.state}[/{colour}]{': ' if row.reason else ''}{escape(row.reason)}"
         table.add_row(
             *map(escape, (row.plugin.name, row.plugin.package, row.plugin.version)),
-            stands,
+            status,
             *([row.seconds] if load else []),
         )
     console = Console(highlight=False)
@@ -57,27 +59,27 @@ def command(
 
 
 def _load(rows: list[Row]) -> None:
-    """Imports each plugin that can be, and adds to its row what it offers, or why not, and the seconds that took."""
-    import stylekit.method  # noqa: F401  with torch, for which no plugin is to be blamed
+    """Imports each plugin that can be imported, and adds to its row what it offers or why it fails, and the seconds."""
+    import stylekit.method  # noqa: F401  imports torch, whose time must not be counted as a plugin's
 
     tried = [row for row in rows if row.state in ("installed", "taken")]
-    offered = []
+    results = []
     for row in tried:
-        began = time.perf_counter()
-        offered.append(lookup.loaded_state(row.plugin))
-        row.seconds = f"{time.perf_counter() - began:.2f}"
+        start = time.perf_counter()
+        results.append(lookup.loaded_state(row.plugin))
+        row.seconds = f"{time.perf_counter() - start:.2f}"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", StylekitWarning)  # the table tells of each
-        for row, (word, told) in zip(tried, offered, strict=True):
-            row.reason = "; ".join(filter(None, (row.reason, told, *_taken(row.plugin))))
-            row.state = row.state if (row.state, word) == ("taken", "loads") else word
+        warnings.simplefilter("ignore", StylekitWarning)  # the table shows the same
+        for row, (state, details) in zip(tried, results, strict=True):
+            row.reason = "; ".join(filter(None, (row.reason, details, *_taken(row.plugin))))
+            row.state = row.state if (row.state, state) == ("taken", "loads") else state
 
 
 def _taken(plugin: Plugin) -> list[str]:
-    """Of which parts the plugin is not who is asked, or not alone, in words."""
-    found = [(kind, name, lookup.rivals(plugin, kind, name)) for kind, name, _ in lookup.plugin_parts(plugin)]
+    """A note for each part whose name other plugins use too."""
+    parts = [(kind, name, lookup.rivals(plugin, kind, name)) for kind, name, _ in lookup.plugin_parts(plugin)]
     return [
-        f"the {kind} {name!r} is also that of {' and '.join(other.origin for other in others)}"
-        for kind, name, others in found
+        f"the {kind} {name!r} is also offered by {' and '.join(other.origin for other in others)}"
+        for kind, name, others in parts
         if others
     ]

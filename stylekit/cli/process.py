@@ -1,4 +1,4 @@
-"""What the program asks of its own process, before torch is imported."""
+"""Sets up the program's process before torch is imported."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 from stylekit.native.malloc import keep_freed_memory
 
 _CHOSEN = ("GLIBC_TUNABLES", "MALLOC_")
-"""What variables begin with by which a user says how memory is to be kept."""
+"""Prefixes of the environment variables by which a user configures malloc."""
 
 
 def prepare() -> None:
-    """Sets what makes computing quicker, except where the user has chosen otherwise."""
-    # Threads that wait by spinning make two busy programs on one machine ten times slower each. Read as torch is imported.
+    """Applies settings that make computations faster, unless the user has chosen others."""
+    # Waiting threads that spin make two busy programs on one machine ten times slower each. torch reads this on import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux" and not any(name.startswith(_CHOSEN) for name in os.environ):
         keep_freed_memory()

@@ -1,4 +1,4 @@
-"""``stylekit sample``: images that a model draws without a content."""
+"""``stylekit sample``: draws images with a model that needs no content image."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ from stylekit.training.settings import read_assignments
 def command(
     model: Annotated[str, typer.Option("--model", help="a run's folder, a model file, or a shipped model")],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to: 00000.png and so on")],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="how many images")] = 16,
-    seed: Annotated[
-        int, typer.Option(min=0, help="another seed, other images; image i depends on seed and i alone")
-    ] = 0,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="number of images")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="random seed; image i depends only on the seed and i")] = 0,
     with_: With = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
     plugin: PluginFiles = None,
 ) -> None:
-    """Draw images with a model that needs no content, such as one of digits or textures.
+    """Draw images with a model that needs no content image, such as a model of digits or textures.
 
     For example: [bold]stylekit sample --model runs/digits -n 16 --with label=3 -o threes[/bold]
     """
@@ -38,12 +36,12 @@ def command(
     from stylekit.inference.model import load
 
     if out.exists() and not out.is_dir():
-        raise StylekitError(f"{out} is a file, and samples go to a folder. Give another --out.")
+        raise StylekitError(f"{out} is a file, but samples are written to a folder. Give another --out.")
     loaded = load(model, device)
-    drawn = loaded.draw(count, seed=seed, **read_assignments(with_ or [], "--with"))
+    samples = loaded.draw(count, seed=seed, **read_assignments(with_ or [], "--with"))
     console = Console(stderr=True)
-    for index, image in enumerate(track(drawn, "drawing", count, console=console, disable=not console.is_terminal)):
+    for index, image in enumerate(track(samples, "drawing", count, console=console, disable=not console.is_terminal)):
         with explain_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         images.write(out / f"{index:05}.png", image)
-    echo(f"{count} pictures are in {out}", stderr=True)
+    echo(f"Wrote {count} images to {out}", stderr=True)

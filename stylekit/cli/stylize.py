@@ -1,4 +1,4 @@
-"""``stylekit stylize``: images and folders in, stylised images out."""
+"""``stylekit stylize``: stylises images and folders of images."""
 
 from __future__ import annotations
 
@@ -30,93 +30,98 @@ if TYPE_CHECKING:
     from stylekit.inference.model import Model
 
 DEFAULT_MODEL = "stylekit-small"
-"""The model that is used if none is named."""
+"""The model that is used by default."""
 PREVIEWS = 10
-"""About how many steps are kept of an image that is optimised."""
+"""Approximate number of intermediate images that are kept of an optimisation."""
 LOAD_OPTIONS = {"device": "--device", "method": "--model", "run_or_file": "--model"}
-"""Arguments of loading, not of the method, and the options for them."""
+"""Arguments of ``load`` that are not options of the method, with the command-line options for them."""
 
 With = Annotated[
     list[str] | None,
     typer.Option(
-        "--with", metavar="KEY=VALUE", help="an option that the method has for each image, as `stylekit show` lists"
+        "--with", metavar="KEY=VALUE", help="an option of the method for each image; `stylekit show` lists them"
     ),
 ]
 PluginFiles = Annotated[
-    list[Path] | None, typer.Option("--plugin", help=".py file of the method, if no installed plugin offers it")
+    list[Path] | None, typer.Option("--plugin", help=".py file with the method, if no installed plugin offers it")
 ]
 
 
 def command(
     pictures: Annotated[list[Path], typer.Argument(help="images, or folders of images")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to, or the file for a single image")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to, or a file for a single image")],
     model: Annotated[
-        str, typer.Option("--model", help="a shipped model, a run's folder, a model file, or a method without training")
+        str,
+        typer.Option(
+            "--model", help="a shipped model, a run's folder, a model file, or a method that needs no training"
+        ),
     ] = DEFAULT_MODEL,
     style: Annotated[
         list[str] | None,
         typer.Option(
-            "--style", metavar="STYLE[:WEIGHT]", help="an image, a .style file, or a style that the model learned"
+            "--style", metavar="STYLE[:WEIGHT]", help="an image, a .style file, or the name of a style of the model"
         ),
     ] = None,
     mask: Annotated[
         list[Path] | None,
-        typer.Option("--mask", help="image that is white where a style goes: one for each style, in order"),
+        typer.Option("--mask", help="image that is white where a style applies: one per style, in the same order"),
     ] = None,
     strength: Annotated[
-        float, typer.Option(help="from 0, the image as it is, to 1; below 0.2 the image itself is blended in")
+        float, typer.Option(help="from 0, the unchanged image, to 1; below 0.2, the image itself is blended in")
     ] = 1.0,
     keep_color: Annotated[
-        str | None, typer.Option(metavar="HOW", help="keep the image's colours, by luminance or histogram")
+        str | None, typer.Option(metavar="HOW", help="keep the image's colours: luminance or histogram")
     ] = None,
     style_scale: Annotated[
-        float, typer.Option(help="factor on the style image's sides: above 1, larger strokes")
+        float, typer.Option(help="factor on the sides of the style image: above 1, larger strokes")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="seed of what the method draws")] = 0,
+    seed: Annotated[int, typer.Option(help="random seed, for methods that draw random numbers")] = 0,
     with_: With = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="constructor argument of the method")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an option of the method's constructor")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="short for --set steps=N, for methods that optimise")] = None,
-    init: Annotated[str | None, typer.Option(help="short for --set init=content or noise, for these too")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="short for --set init=content or init=noise, for methods that optimise")
+    ] = None,
     preview: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="folder for intermediate steps of these methods")
+        Path | None, typer.Option(metavar="DIR", help="folder for intermediate images, for methods that optimise")
     ] = None,
     clip: Annotated[
         bool,
-        typer.Option("--clip", help="the images of each folder are the frames of one clip, in order of their names"),
+        typer.Option(
+            "--clip", help="treat the images of each folder as the frames of one clip, in order of their names"
+        ),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
     plugin: PluginFiles = None,
 ) -> None:
-    """Stylise images; each keeps its size, its transparency and its place below a folder.
+    """Stylise images. Each keeps its size, its transparency and its path within the folder.
 
     For example: [bold]stylekit stylize photo.jpg --style painting.jpg -o out.png[/bold]
 
-    Several styles are blended by their weights. With masks, each style goes where its own mask is white, and one extra
-    style fills what no mask covers, which otherwise stays exactly as it is.
+    Several styles are blended by their weights. With masks, each style is applied where its own mask is white. One extra
+    style fills the uncovered area, which otherwise stays exactly as it is.
     """
-    named = [_weighted(text) for text in style or []]
-    inputs = [*map(Path, mask or []), *(Path(name) for name, _ in named)]
+    weighted = [_weighted(text) for text in style or []]
+    inputs = [*map(Path, mask or []), *(Path(name) for name, _ in weighted)]
     sources = find_sources(pictures)
     targets = plan_targets(sources, out, inputs)
     previews = plan_previews(targets, out, preview, inputs) if preview else {}
-    chosen = _arguments(assignments or [], steps=steps, init=init)
+    method_options = _arguments(assignments or [], steps=steps, init=init)
     for file in plugin or []:
         lookup.add_file(file)
     from stylekit.inference import controls
     from stylekit.inference.model import load
     from stylekit.seeding import derive
 
-    loaded = load(model, device, **chosen)
+    loaded = load(model, device, **method_options)
     controls.check_controls(strength, keep_color)
     controls.check_scale(style_scale)
     masks = [controls.read_mask(each) for each in mask or []]
-    styles = [(loaded.style(name, style_scale), weight) for name, weight in named]
+    styles = [(loaded.style(name, style_scale), weight) for name, weight in weighted]
     options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
-    regions = loaded.resolve_styles(
-        styles, masks=len(masks)
-    )  # what does not fit is reported before anything is stylised
+    regions = loaded.resolve_styles(styles, masks=len(masks))  # reports a mismatch before anything is stylised
     if preview and clip:
         raise StylekitError("--preview shows the steps of single images, so it cannot be combined with --clip.")
     if preview and not loaded.method.capabilities.optimizes:
@@ -126,14 +131,14 @@ def command(
     if preview:
         with explain_os_errors(preview):
             preview.mkdir(parents=True, exist_ok=True)
-    asked = {"mask": masks, "strength": strength, "keep_color": keep_color, **options}
+    controls_and_options = {"mask": masks, "strength": strength, "keep_color": keep_color, **options}
     results = Results(targets, out)
     if clip:
         _stylize_clips(
             partial(loaded.require_memory, options=options),
             sources,
             results,
-            partial(loaded.clip, style=styles, seed=seed, **asked),
+            partial(loaded.clip, style=styles, seed=seed, **controls_and_options),
         )
         return
     concurrency = Concurrency(loaded, len(targets), options)
@@ -142,17 +147,17 @@ def command(
         if not concurrency.together(picture):
             height, width = picture.image.shape[-2:]
             loaded.require_memory(height, width, options)
-        # By its name, so that images of a folder differ where a method draws, and each is the same when made again.
-        drawn = derive(seed, sources[source].as_posix())
-        return loaded.stylize_picture(picture, styles, seed=drawn, **asked)
+        # Derived from the name, so that the images of a folder get different random numbers, but each can be reproduced.
+        image_seed = derive(seed, sources[source].as_posix())
+        return loaded.stylize_picture(picture, styles, seed=image_seed, **controls_and_options)
 
     _stylize_all(loaded, results, previews, len(regions), stylized, concurrency)
 
 
 def _weighted(text: str) -> tuple[str, float]:
-    """A style that is named on the command line, and its weight.
+    """A style named on the command line, and its weight, which follows the last colon.
 
-    A weight follows the last colon; a name with a colon and a number at its end is understood if there is such a file.
+    If there is a file of the whole name, such as ``sunset:2``, the name has no weight.
     """
     name, colon, number = text.rpartition(":")
     if not colon or Path(text).exists():
@@ -164,28 +169,26 @@ def _weighted(text: str) -> tuple[str, float]:
 
 
 def _arguments(assignments: list[str], **short: Any) -> dict[str, Any]:
-    """What ``--set`` and the options that are short for it say.
+    """The options of the method that ``--set`` and its short forms give.
 
     Raises:
-        StylekitError: both say it, or it is not an argument of the method.
+        StylekitError: an option is given in both forms, or it is not an option of the method.
     """
-    chosen = read_assignments(assignments)
-    for key in chosen:
+    options = read_assignments(assignments)
+    for key in options:
         if key in LOAD_OPTIONS:
-            raise StylekitError(
-                f"--set takes arguments of the method, and {key!r} is not one: use {LOAD_OPTIONS[key]}."
-            )
+            raise StylekitError(f"--set sets options of the method, and {key!r} is not one: use {LOAD_OPTIONS[key]}.")
         if short.get(key) is not None:
-            raise StylekitError(f"--{key} is short for --set {key}=..., and both are given. Leave one of them out.")
-    return {**chosen, **{key: value for key, value in short.items() if value is not None}}
+            raise StylekitError(f"--{key} is short for --set {key}=..., and both are given. Leave out one of them.")
+    return {**options, **{key: value for key, value in short.items() if value is not None}}
 
 
 class Results:
-    """What has been written so far, and what failed.
+    """Writes the results, and keeps count of the written images and the failures.
 
     Args:
-        targets: where each image goes
-        out: what the user called that
+        targets: the file that each image is written to
+        out: the path that the user gave as ``--out``
     """
 
     def __init__(self, targets: Mapping[Path, Path], out: Path) -> None:
@@ -193,11 +196,11 @@ class Results:
         self.written = 0
         self.failures: list[str] = []
 
-    def write(self, source: Path, made: Picture) -> None:
+    def write(self, source: Path, output: Picture) -> None:
         from stylekit import images
 
         self.targets[source].parent.mkdir(parents=True, exist_ok=True)
-        images.write(self.targets[source], made.image, made.alpha, made.icc_profile, made.exif)
+        images.write(self.targets[source], output.image, output.alpha, output.icc_profile, output.exif)
         self.written += 1
 
     def report(self, interrupted: bool = False) -> None:
@@ -207,9 +210,9 @@ class Results:
             typer.Exit: with code 1, if any failed.
         """
         prefix = "Interrupted: " if interrupted else ""
-        echo(f"{prefix}{self.written} of {len(self.targets)} pictures are in {self.out}", stderr=True)
+        echo(f"{prefix}wrote {self.written} of {len(self.targets)} images to {self.out}", stderr=True)
         if self.failures and not interrupted:
-            echo("These failed:\n" + "\n".join(self.failures), stderr=True)
+            echo("Failed:\n" + "\n".join(self.failures), stderr=True)
             raise typer.Exit(1)
 
 
@@ -221,7 +224,7 @@ def _stylize_all(
     stylize: Callable[[Path, Picture], Picture],
     concurrency: Concurrency,
 ) -> None:
-    """Stylises every image by itself, shows the progress, and reports at the end, or when it is interrupted."""
+    """Stylises every image by itself, shows the progress, and reports at the end or when interrupted."""
     from stylekit import images
 
     console = Console(stderr=True)
@@ -248,7 +251,7 @@ def _stylize_all(
     except KeyboardInterrupt:
         results.report(interrupted=True)
         if any(thread.name.startswith(MAKERS) for thread in threading.enumerate()):
-            os._exit(130)  # it was the second time, so nobody wants to wait for them
+            os._exit(130)  # this was the second Ctrl-C, so do not wait for the threads
         raise
     finally:
         model.method.on_step = None
@@ -279,8 +282,8 @@ def _stylize_clips(
             done = bar.add_task("stylising", total=len(results.targets))
             for folder, frames in clips.items():
                 try:
-                    for source, made in zip(frames, stylize(map(read, frames)), strict=True):
-                        results.write(source, made)
+                    for source, output in zip(frames, stylize(map(read, frames)), strict=True):
+                        results.write(source, output)
                         bar.advance(done)
                 except Exception as error:  # the other clips continue
                     results.failures.append(failure(folder, error))
@@ -291,11 +294,11 @@ def _stylize_clips(
 
 
 class Steps:
-    """Shows the progress of an optimisation, and keeps images of its steps, if there is a place for them.
+    """Shows the progress of an optimisation, and writes intermediate images if there is a preview folder.
 
     Args:
-        bar: where it is shown
-        regions: how many optimisations an image takes
+        bar: the progress bar
+        regions: number of optimisations per image
     """
 
     def __init__(self, bar: Progress, regions: int) -> None:
@@ -304,12 +307,12 @@ class Steps:
         self.begin(None)
 
     def begin(self, preview: Path | None) -> None:
-        """Another image follows; its steps are kept in files of this name, with region and step added."""
-        self.preview, self.region, self.before = preview, 1, 0
+        """Starts the next image. Its steps are written to files of this name, with region and step added; None: to none."""
+        self.preview, self.region, self.last_step = preview, 1, 0
 
     def __call__(self, step: int, total: int, image: Tensor) -> None:
-        self.region += step <= self.before  # it counts from 1 again
-        self.before = step
+        self.region += step <= self.last_step  # the steps of each region count from 1
+        self.last_step = step
         if self.task is None:
             self.task = self.bar.add_task("optimising", total=total)
         self.bar.update(self.task, completed=step, total=total)

@@ -1,4 +1,4 @@
-"""Where each stylised image goes, and what is never written over."""
+"""Decides which file each stylised image is written to, and never overwrites an input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stylekit.errors import StylekitError
 
 
 def find_sources(paths: Iterable[Path]) -> dict[Path, Path]:
-    """Every image of the paths, images and folders, with its place below the folder that was given.
+    """Finds every image in the paths, which are images and folders, with its path relative to the given folder.
 
     Raises:
         StylekitError: a path is missing, or there are no images.
     """
-    sources: dict[Path, Path] = {}  # an image that is named twice is one
+    sources: dict[Path, Path] = {}  # an image that is given twice counts once
     paths = list(paths)
     for path in paths:
         if path.is_dir():
@@ -33,27 +33,28 @@ def find_sources(paths: Iterable[Path]) -> dict[Path, Path]:
 
 
 def plan_targets(sources: Mapping[Path, Path], out: Path, others: Iterable[Path] = ()) -> dict[Path, Path]:
-    """Where each image goes: below ``out`` as below its folder, or to ``out`` itself for one image and a file's name.
+    """The file that each image is written to: in the folder ``out``, at the same relative path as in its own folder, or
+    ``out`` itself if that names a file, for a single image.
 
     Args:
         sources: from :func:`find_sources`
-        out: a folder, or a file's name
-        others: what else is read
+        out: a folder or a file
+        others: other files that are read
 
     Raises:
-        StylekitError: ``out`` is of no use, or an image would be written over an input.
+        StylekitError: ``out`` cannot be used, or an input would be overwritten.
     """
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         if len(sources) > 1:
-            raise StylekitError(f"{len(sources)} images cannot all go to the file {out}. Give a folder.")
+            raise StylekitError(f"{len(sources)} images cannot be written to one file, {out}. Give a folder.")
         targets = dict.fromkeys(sources, out)
     elif _is_foreign_image(out) and not out.is_dir():
         raise StylekitError(
-            f"{out} is named as an image of a format that stylekit does not write. Give a folder, or a file that ends in "
+            f"stylekit cannot write images of the format of {out}. Give a folder, or a file that ends in "
             f"{', '.join(SUFFIXES)}."
         )
     elif out.exists() and not out.is_dir():
-        raise StylekitError(f"{out} is a file, neither a folder nor an image to replace. Give another --out.")
+        raise StylekitError(f"{out} is a file, but neither a folder nor an image to overwrite. Give another --out.")
     else:
         targets = _distinct(sources, out)
     keep_inputs(targets.values(), [*targets, *others])
@@ -61,7 +62,7 @@ def plan_targets(sources: Mapping[Path, Path], out: Path, others: Iterable[Path]
 
 
 def keep_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuses to write over what is read.
+    """Checks that no input would be overwritten.
 
     Raises:
         StylekitError: one of the targets is an input.
@@ -69,22 +70,22 @@ def keep_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
     read = {path.resolve() for path in inputs}
     for target in targets:
         if target.resolve() in read:
-            raise StylekitError(f"{target} is one of the images to read, and is not overwritten. Give another --out.")
+            raise StylekitError(f"{target} is one of the inputs and is not overwritten. Give another --out.")
 
 
 def plan_previews(targets: Mapping[Path, Path], out: Path, folder: Path, others: Iterable[Path]) -> dict[Path, Path]:
-    """A name for each image's intermediate steps, below a folder; region and step are added to it.
+    """The file name in ``folder`` for each image's intermediate steps; region and step are added to it.
 
     Raises:
-        StylekitError: a step could be written over an input, or over a finished image.
+        StylekitError: a step could overwrite an input or a finished image.
     """
-    below = {source: Path(out.name) if to == out else to.relative_to(out) for source, to in targets.items()}
-    steps = _distinct({source: path.with_suffix(".png") for source, path in below.items()}, folder)
+    relative = {source: Path(out.name) if to == out else to.relative_to(out) for source, to in targets.items()}
+    steps = _distinct({source: path.with_suffix(".png") for source, path in relative.items()}, folder)
     names = {path.parent.resolve() / path.stem for path in steps.values()}
     for path in (*targets, *targets.values(), *others):
-        whole = path.resolve()
-        added = re.fullmatch(r"(.+?)(-region-\d+)?-\d{5,}", whole.stem)
-        if added and whole.suffix == ".png" and whole.with_name(added[1]) in names:
+        full = path.resolve()
+        match = re.fullmatch(r"(.+?)(-region-\d+)?-\d{5,}", full.stem)
+        if match and full.suffix == ".png" and full.with_name(match[1]) in names:
             raise StylekitError(f"{path} could be overwritten by intermediate steps. Give another --preview.")
     return steps
 
@@ -95,11 +96,11 @@ def _is_foreign_image(path: Path) -> bool:
 
 
 def _distinct(sources: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
-    """Targets below ``out``; images of one name from several places get numbers. Unknown suffixes become PNG."""
+    """Distinct targets in ``out``: equal names from different folders get numbers. Unknown suffixes become ``.png``."""
     taken: set[Path] = set()
     targets = {}
-    for source, below in sources.items():
-        name = below if below.suffix.lower() in SUFFIXES else below.with_suffix(".png")
+    for source, relative in sources.items():
+        name = relative if relative.suffix.lower() in SUFFIXES else relative.with_suffix(".png")
         target, number = out / name, 2
         while target in taken:
             target = out / name.with_stem(f"{name.stem}-{number}")

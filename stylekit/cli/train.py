@@ -24,36 +24,36 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(("size", "batch_size", "steps", "seed", "devices", "workers"), int),
     **dict.fromkeys(("log_every", "sample_every", "checkpoint_every", "keep"), int),
 }
-"""How an option is parsed, where it is not simply text; the settings themselves check the rest."""
+"""The types of the options that are not plain text; everything else is validated by the settings themselves."""
 
 
-def _train(context: typer.Context, config: Path | None, **given: Any) -> None:
+def _train(context: typer.Context, config: Path | None, **options: Any) -> None:
     if context.args:
         raise StylekitError(f"Unexpected argument {context.args[0]!r}. Did you mean --plugin {context.args[0]}?")
     from stylekit.training.engine import train
     from stylekit.training.runs import Run
 
     settings = read_config(config) if config else {}
-    given = {name: value for name, value in given.items() if value not in (None, [])}
-    if "set" in given:
-        given["set"] = {**settings.get("set", {}), **read_assignments(given["set"])}
-    if "data" in given:
-        given["data"] = read_data(given["data"])
-    settings |= given
+    options = {name: value for name, value in options.items() if value not in (None, [])}
+    if "set" in options:
+        options["set"] = {**settings.get("set", {}), **read_assignments(options["set"])}
+    if "data" in options:
+        options["data"] = read_data(options["data"])
+    settings |= options
     run = Run(train(settings.pop("plugin", None), progress=True, **settings))
     if run.interrupted:
-        raise typer.Exit(130)  # as every program that Ctrl-C ended, so that what was to follow it does not
+        raise typer.Exit(130)  # the usual exit code after Ctrl-C, so that a script does not continue
 
 
 def _with_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives the function one parameter an option, which is where typer looks for them."""
+    """Gives the function one parameter per option in its signature, where typer looks for them."""
     parameters = []
     for name, field in Settings.model_fields.items():
-        told = "" if field.is_required() or not field.default else f" [dim]\\[default: {field.default}][/dim]"
-        option = typer.Option(f"--{name.replace('_', '-')}", help=f"{field.description}{told}", show_default=False)
+        default = "" if field.is_required() or not field.default else f" [dim]\\[default: {field.default}][/dim]"
+        option = typer.Option(f"--{name.replace('_', '-')}", help=f"{field.description}{default}", show_default=False)
         kind: Any = Annotated[_TYPES.get(name, str) | None, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
-    config = typer.Option("--config", help="YAML file with any of these settings; the command line goes before it")
+    config = typer.Option("--config", help="YAML file with any of these settings; the command line takes precedence")
     parameters.append(
         inspect.Parameter(
             "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, config]
@@ -65,7 +65,7 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-_train.__doc__ = """Train a method on two folders of pictures, or on the built-in scenes.
+_train.__doc__ = """Train a method on two folders of images, or on the built-in scenes.
 
 For example: [bold]stylekit train --plugin cyclegan --content photos/ --style paintings/[/bold]
 """

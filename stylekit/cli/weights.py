@@ -1,4 +1,4 @@
-"""``stylekit weights``: weights that others published, listed and fetched."""
+"""``stylekit weights``: lists and downloads published pretrained weights."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from stylekit.cli.output import echo
 from stylekit.errors import StylekitError
 from stylekit.weights import pretrained
 
-weights = typer.Typer(help="List and fetch weights that others published.", no_args_is_help=True)
+weights = typer.Typer(help="List and download published pretrained weights.", no_args_is_help=True)
 
 
 @weights.command("list")
 def list_() -> None:
-    """List the published weights that are known: whether they are here (verified), their size, licence and address."""
+    """List the known published weights: whether they are downloaded (and verified), their size, licence and URL."""
     for known in pretrained.PUBLISHED.values():
-        state, wrong = _state(pretrained.cache_folder() / known.file)
+        state, errors = _state(pretrained.cache_folder() / known.file)
         lines = (f"{known.name}: {known.what}", f"  {state}, {known.told_size}; {known.licence}", f"  {known.url}")
-        echo("\n".join((*lines, *wrong)))
-    echo(f"They are kept in {pretrained.cache_folder()}.")
+        echo("\n".join((*lines, *errors)))
+    echo(f"Weights are kept in {pretrained.cache_folder()}.")
 
 
 def _state(path: Path) -> tuple[str, list[str]]:
-    """Whether a published file is here, and what is wrong with it."""
+    """Whether a published file was fetched, and any error in it."""
     if not path.is_file():
         return "not fetched", []
     try:
         pretrained.verify(path)
     except StylekitError as error:
-        return "here, but cannot be used", [f"  {error}"]
-    return "here", []
+        return "fetched, but cannot be used", [f"  {error}"]
+    return "fetched", []
 
 
 @weights.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="which: see stylekit weights list")],
+    name: Annotated[str, typer.Argument(help="name of the weights, as listed by stylekit weights list")],
     offline: Annotated[bool, typer.Option("--offline", help="do not use the network")] = False,
-    source: Annotated[Path | None, typer.Option("--from", help="a file that you have, to take instead")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="copy this file instead of downloading it")] = None,
 ) -> None:
-    """Fetch weights once, and verify them; from then on they are found by themselves."""
+    """Download weights once and verify them. Afterwards they are used automatically."""
     known = pretrained.PUBLISHED.get(name)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,4 +1,4 @@
-"""Image files on the disk: finding and opening them, and how data sets are laid out in folders. Needs no torch."""
+"""Image files: finding and opening them, and the folder layouts of data sets. Does not import torch."""
 
 from stylekit.datasets.files import SUFFIXES, find_images, open_image
 from stylekit.datasets.layouts import SPLITS, Layout, find_layout, split_of

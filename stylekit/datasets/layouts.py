@@ -1,4 +1,4 @@
-"""Layouts of data sets: where the two sides of a folder lie. Needs no torch."""
+"""Folder layouts of data sets with a content side and a style side. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the two sides of a data set lie, and under which names, such as ``trainA + trainB``."""
+    """The folders of the two sides of a data set, and the name of the layout, such as ``trainA + trainB``."""
 
     content: Path
     style: Path
@@ -21,36 +21,36 @@ class Layout:
 
 
 def find_layout(path: Path | str, split: str = "train") -> Layout:
-    """The two folders of a data set for one split.
+    """Finds the two folders of a data set for one split.
 
-    Known are ``trainA + trainB``, ``train/A + train/B`` and ``A + B``, and with ``content`` and ``style`` for
-    names ``train/content + train/style`` and ``content + style``. The pairs without ``train`` may be divided
-    themselves, as in ``A/train``; where they are not, they serve both splits.
+    The known layouts are ``trainA + trainB``, ``train/A + train/B``, ``A + B``, ``train/content + train/style`` and
+    ``content + style``. In the layouts without ``train``, each side may be divided into splits, as in ``A/train``;
+    otherwise it is used for both splits.
 
     Raises:
-        StylekitError: there is no such folder, or it has none of these layouts for the split
+        StylekitError: the folder does not exist, or has none of these layouts for the split
     """
     path = existing_folder(path)
     for content, style in _layout_names(split):
         if (path / content).is_dir() and (path / style).is_dir():
             pair = split_of(path / content, split), split_of(path / style, split)
             return Layout(*pair, " + ".join(folder.relative_to(path).as_posix() for folder in pair))
-    held = ", ".join(subfolders(path)) or "none"
+    existing = ", ".join(subfolders(path)) or "none"
     raise StylekitError(
-        f"{path} has no layout that stylekit knows for the split {split!r}; its folders: {held}. "
-        f"Name two of them {split}A and {split}B, or A and B, or content and style (these may lie in {split} "
-        f"or hold {split}), or give any two folders: --content DIR --style DIR."
+        f"{path} has no known layout for the split {split!r}; its subfolders: {existing}. Name two of them {split}A and "
+        f"{split}B, or A and B, or content and style (these may be inside {split} or contain {split}), or pass any two "
+        "folders: --content DIR --style DIR."
     )
 
 
 def split_of(folder: Path | str, split: str = "train") -> Path:
-    """A folder's sub-folder ``train`` or ``test`` where it is divided in that way, or else the folder itself.
+    """The subfolder ``train`` or ``test`` of a folder that is divided into splits, otherwise the folder itself.
 
-    A folder is divided if it holds nothing but folders of splits (train, test, val, valid): where anything else lies beside
-    them, ``train`` may be the name of a class, and the whole folder counts.
+    A folder is divided if it contains only folders of splits (train, test, val, valid). If it contains anything else,
+    ``train`` may be the name of a class, so the whole folder is used.
 
     Raises:
-        StylekitError: there is no such folder, or it is divided and has none for this split
+        StylekitError: the folder does not exist, or is divided and lacks this split
     """
     folder = existing_folder(folder)
     inside = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
@@ -59,13 +59,13 @@ def split_of(folder: Path | str, split: str = "train") -> Path:
         return folder
     if split not in inside:
         raise StylekitError(
-            f"{folder} is divided into {', '.join(sorted(inside))} and has no {split}: add one, with images."
+            f"{folder} is divided into {', '.join(sorted(inside))}, but has no {split}. Add that folder, with images."
         )
     return folder / split
 
 
 def begins_layout(path: Path) -> bool:
-    """Whether a folder has any of the folders that layouts are made of, for any split."""
+    """Whether a folder contains at least one folder of a known layout, for any split."""
     return any((path / name).is_dir() for split in SPLITS for pair in _layout_names(split) for name in pair)
 
 

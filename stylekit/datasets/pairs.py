@@ -1,4 +1,4 @@
-"""Pairs of image files: two folders with the same names, images side by side, or a CSV file. Needs no torch."""
+"""Pairs of image files: two folders with equal names, side-by-side images, or a CSV file. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stylekit.datasets.layouts import begins_layout, find_layout, split_of
 from stylekit.errors import StylekitError
 
 Pair = tuple[Path, Path | None]
-"""The files of the content and of the style; None: one file holds both, side by side."""
+"""The content file and the style file. If the second is None, one file holds both images side by side."""
 
 
 def find_pairs(
@@ -19,24 +19,24 @@ def find_pairs(
     data: str | Path | None = None,
     split: str = "train",
 ) -> list[Pair]:
-    """The pairs of a data set, in the order of their names.
+    """The pairs of a data set, sorted by name, or in the order of the CSV file.
 
     Args:
         content: folder of content images
-        style: folder of style images; pairs have the same path below both, but for the suffix
-        data: instead of these two: a folder that holds both, a folder of side-by-side images, or a .csv file with columns
-            ``content`` and ``style``, and perhaps ``split``; its paths are relative to it
+        style: folder of style images; the two files of a pair have the same relative path, apart from the suffix
+        data: instead of ``content`` and ``style``: a folder that contains both, a folder of side-by-side images, or a .csv
+            file with the columns ``content``, ``style`` and optionally ``split``, and paths relative to that file
         split: train or test
 
     Raises:
-        StylekitError: a folder, a file or a partner is missing, or arguments do not go together
+        StylekitError: a folder, a file or a partner is missing, or the arguments contradict each other
     """
     if data is None and content is not None and style is not None:
         return _by_name(split_of(content, split), split_of(style, split))
     if data is None or content is not None or style is not None:
         raise StylekitError(
-            "The data set pairs needs two folders, --content DIR --style DIR, or --data with a folder that holds both, a "
-            "folder of side-by-side images, or a .csv file."
+            "The data set pairs needs two folders (--content DIR --style DIR), or --data with a folder that contains both, "
+            "a folder of side-by-side images, or a .csv file."
         )
     if Path(data).suffix.lower() == ".csv":
         return _from_csv(Path(data), split)
@@ -50,29 +50,31 @@ def find_pairs(
 
 
 def _by_name(content: Path, style: Path) -> list[Pair]:
-    """The pairs of two folders: files whose paths below them are the same, but for the suffix."""
-    left, right = (_named(folder) for folder in (content, style))
+    """The pairs of two folders: files with the same relative path, apart from the suffix."""
+    left, right = (_images_by_name(folder) for folder in (content, style))
     for folder, mine, others in ((content, left, right), (style, right, left)):
         if not mine:
             raise StylekitError(f"There are no images in {folder}.")
-        alone = sorted(mine.keys() - others.keys())
-        if alone:
+        unpaired = sorted(mine.keys() - others.keys())
+        if unpaired:
             partner = style if folder is content else content
             raise StylekitError(
-                f"{len(alone)} of {len(mine)} images in {folder} have no partner of that name in {partner}, such as "
-                f"{mine[alone[0]].name}. Remove them, or add their partners."
+                f"{len(unpaired)} of {len(mine)} images in {folder} have no partner of the same name in {partner}, such as "
+                f"{mine[unpaired[0]].name}. Remove them, or add their partners."
             )
     return [(left[name], right[name]) for name in left]
 
 
-def _named(folder: Path) -> dict[str, Path]:
-    """The images of a folder, by their paths below it without suffixes."""
-    named: dict[str, Path] = {}
+def _images_by_name(folder: Path) -> dict[str, Path]:
+    """The images of a folder, by their relative paths without suffixes."""
+    images: dict[str, Path] = {}
     for file in find_images(folder):
-        other = named.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
+        other = images.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
         if other is not file:
-            raise StylekitError(f"{other} and {file} differ in their suffixes alone, so a partner would fit both.")
-    return named
+            raise StylekitError(
+                f"{other} and {file} differ only in their suffixes, so their partner is ambiguous. Rename one of them."
+            )
+    return images
 
 
 def _side_by_side(folder: Path) -> list[Pair]:
@@ -84,8 +86,8 @@ def _side_by_side(folder: Path) -> list[Pair]:
             width, height = upright_size(image)
             if width != 2 * height:
                 raise StylekitError(
-                    f"{file} has {width}x{height} pixels, and is not two square images side by side. For pairs in "
-                    "two folders, give --content DIR --style DIR."
+                    f"{file} has {width}x{height} pixels, so it is not two square images side by side. For pairs in two "
+                    "folders, pass --content DIR --style DIR."
                 )
     return [(file, None) for file in files]
 
@@ -98,16 +100,16 @@ def _from_csv(path: Path, split: str) -> list[Pair]:
         raise StylekitError(f"{path} cannot be read as CSV: {error}.") from None
     if not lines or not {"content", "style"} <= lines[0].keys():
         raise StylekitError(
-            f"{path} must begin with a line that names its columns, content,style, and go on with pairs."
+            f"{path} must start with a line of column names, content,style, followed by at least one pair."
         )
     for number, line in enumerate(lines, 1):
         if not line["content"] or not line["style"]:
-            raise StylekitError(f"{path} lacks the content or the style of pair {number}.")
+            raise StylekitError(f"{path} has no content or no style in pair {number}.")
     chosen = [line for line in lines if (line.get("split") or split) == split]
     if not chosen:
-        raise StylekitError(f"{path} has no pair of the split {split!r} in its column split.")
+        raise StylekitError(f"{path} has no pair whose column split is {split!r}.")
     pairs = [(path.parent / line["content"], path.parent / line["style"]) for line in chosen]
     for image in (image for pair in pairs for image in pair):
         if not image.is_file():
-            raise StylekitError(f"{path} names {image}, and there is no such file.")
+            raise StylekitError(f"{path} lists {image}, which does not exist.")
     return list(pairs)

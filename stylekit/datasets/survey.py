@@ -1,4 +1,4 @@
-"""What ``stylekit data check`` reports about a folder. Needs no torch."""
+"""The report of ``stylekit data check`` about a folder. Does not import torch."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from stylekit.datasets.pairs import Pair, find_pairs
 from stylekit.errors import StylekitError
 
 SMALL = 64
-"""A picture with a side below this is reported: there is little in it to learn from."""
+"""An image with a side below this is reported, because it has little to learn from."""
 
 
 @dataclass
 class Side:
-    """What one folder of a data set holds.
+    """The content of one folder of a data set.
 
     Attributes:
-        name: such as ``content``, or ``test style``
-        folder: where it lies
-        files: all its picture files
-        formats: how many of each file format
-        kinds: how many of each kind of pixels, such as ``grey`` or ``RGB with alpha``
-        sizes: width and height of each readable picture, upright
-        turned: how many carry an EXIF orientation to apply
-        small: readable pictures with a side below 64
-        unreadable: the sentence that says what is wrong, for each such file
+        name: name of the side, such as ``content`` or ``test style``
+        folder: the folder
+        files: all image files in it
+        formats: number of files of each format
+        kinds: number of files of each pixel format, such as ``grey`` or ``RGB with alpha``
+        sizes: width and height of each readable image, upright
+        turned: number of files with an EXIF orientation other than upright
+        small: readable images with a side below 64
+        unreadable: the unreadable files, each with a sentence that says why
     """
 
     name: str
@@ -50,29 +50,29 @@ class Side:
 
     @property
     def lengths(self) -> tuple[int, float, int]:
-        """The least, median and greatest of all widths and heights."""
+        """The minimum, median and maximum of all widths and heights."""
         lengths = [length for size in self.sizes for length in size]
         return min(lengths), statistics.median(lengths), max(lengths)
 
     @property
     def aspects(self) -> tuple[float, float]:
-        """The least and the greatest width / height."""
+        """The minimum and the maximum of width / height."""
         aspects = [width / height for width, height in self.sizes]
         return min(aspects), max(aspects)
 
 
 @dataclass
 class Report:
-    """What ``stylekit data check`` says about a folder.
+    """The report of ``stylekit data check`` about a folder.
 
     Attributes:
         path: the folder
-        layout: the layout's name, or None where it is one plain folder
-        sides: the folders of the layout, or the one
+        layout: name of the layout, or None for a plain folder
+        sides: the folders of the layout, or the plain folder
         duplicates: groups of files with the same bytes, on one side or on several
-        problems: what to mend, one sentence each; none means that it can be trained on
-        notes: what else is worth knowing, one sentence each
-        advice: what to do next, with the command to type
+        problems: problems to fix, one sentence each; empty if the folder can be used for training
+        notes: other remarks, one sentence each
+        advice: the command to run next
     """
 
     path: Path
@@ -85,13 +85,13 @@ class Report:
 
 
 def survey(path: Path | str) -> Report:
-    """Reads every image of a data set, or of a plain folder, in full, and reports what is there.
+    """Reads every image of a data set or of a plain folder completely, and reports what it contains.
 
     Args:
         path: a folder, or the .csv file of a data set of pairs
 
     Raises:
-        StylekitError: there is no such folder, or the .csv file cannot be read
+        StylekitError: the folder does not exist, or the .csv file cannot be read
     """
     if Path(path).suffix.lower() == ".csv":
         return _survey_csv(Path(path))
@@ -99,15 +99,15 @@ def survey(path: Path | str) -> Report:
     problems: list[str] = []
     try:
         layout = find_layout(path)
-    except StylekitError as problem:
+    except StylekitError as error:
         layout = None
-        if begins_layout(path):  # half a layout; none at all is a plain folder
-            problems.append(str(problem))
+        if begins_layout(path):  # an incomplete layout, rather than a plain folder
+            problems.append(str(error))
     sides = [_survey(name, folder, find_images(folder)) for name, folder in _sides(path, layout).items()]
     for side in sides:
         if not side.files:
-            problems.append(f"{side.folder} has no images: put some there ({', '.join(SUFFIXES)}).")
-    notes = _pairing(layout) if layout else _classes(path, sides[0])
+            problems.append(f"{side.folder} has no images. Add some ({', '.join(SUFFIXES)}).")
+    notes = _pairing_notes(layout) if layout else _class_notes(path, sides[0])
     return _report(path, layout.name if layout else None, sides, problems, notes, _advice(path, layout))
 
 
@@ -115,45 +115,52 @@ def _survey_csv(path: Path) -> Report:
     pairs = _pairs_by_split(path)
     sides = [
         _survey(f"{'' if split == 'train' else 'test '}{name}", path, [file for file in files if file])
-        for split, found in pairs.items()
-        for name, files in zip(("content", "style"), zip(*found, strict=True), strict=True)
+        for split, in_split in pairs.items()
+        for name, files in zip(("content", "style"), zip(*in_split, strict=True), strict=True)
     ]
     advice = f"stylekit train --plugin METHOD --data {shlex.quote(str(path))}, for a method that reads pairs"
-    return _report(path, "pairs", sides, [], _sizes_of([pair for found in pairs.values() for pair in found]), advice)
+    notes = _size_notes([pair for in_split in pairs.values() for pair in in_split])
+    return _report(path, "pairs", sides, [], notes, advice)
 
 
 def _pairs_by_split(path: Path) -> dict[str, list[Pair]]:
-    """The pairs of a .csv file; it may have one split alone, or one for both."""
-    found: dict[str, list[Pair]] = {}
+    """The pairs of a .csv file by split; only ``train`` if both splits have the same pairs."""
+    pairs: dict[str, list[Pair]] = {}
     for split in SPLITS:
         try:
-            found[split] = find_pairs(data=path, split=split)
-        except StylekitError as error:
-            problem = error
-    if not found:
-        raise problem
-    return {"train": found["train"]} if found.get("train") == found.get("test") else found
+            pairs[split] = find_pairs(data=path, split=split)
+        except StylekitError as error:  # the file may have only one split
+            last_error = error
+    if not pairs:
+        raise last_error
+    return {"train": pairs["train"]} if pairs.get("train") == pairs.get("test") else pairs
 
 
 def _report(
     path: Path, layout: str | None, sides: list[Side], problems: list[str], notes: list[str], advice: str
 ) -> Report:
     unreadable = [side for side in sides if side.unreadable]
-    problems += [f"{side.folder} has {len(side.unreadable)} unreadable: replace or delete them." for side in unreadable]
+    problems += [
+        f"{side.folder} has {len(side.unreadable)} unreadable images. Replace or delete them." for side in unreadable
+    ]
     duplicates = _duplicates(file for side in sides for file in side.files if file not in side.unreadable)
     return Report(path, layout, sides, duplicates, problems, notes, advice)
 
 
-def _pairing(layout: Layout) -> list[str]:
-    """Whether the two sides are pairs, by their names."""
+def _pairing_notes(layout: Layout) -> list[str]:
+    """A note if the file names of the two sides form pairs."""
     try:
         pairs = find_pairs(layout.content, layout.style)
     except StylekitError:
         return []
-    return [f"The names on both sides are the same, so methods that read pairs find {len(pairs)}.", *_sizes_of(pairs)]
+    return [
+        f"Both sides have the same file names, so methods that read pairs find {len(pairs)} pairs.",
+        *_size_notes(pairs),
+    ]
 
 
-def _sizes_of(pairs: Sequence[Pair]) -> list[str]:
+def _size_notes(pairs: Sequence[Pair]) -> list[str]:
+    """A note if the two images of a pair have different sizes."""
     differ = []
     for first, second in pairs:
         with contextlib.suppress(StylekitError), open_image(first) as one, open_image(second or first) as other:
@@ -162,28 +169,30 @@ def _sizes_of(pairs: Sequence[Pair]) -> list[str]:
     return [f"{len(differ)} pairs have images of different sizes, such as {differ[0]}."] if differ else []
 
 
-def _classes(path: Path, side: Side) -> list[str]:
-    """What a folder without a layout may be: a folder for each class, or images side by side."""
+def _class_notes(path: Path, side: Side) -> list[str]:
+    """Notes on a folder without a layout: it may have a subfolder per class, or side-by-side images."""
     for split in SPLITS:
-        with contextlib.suppress(StylekitError):  # it may be divided, and have one split alone
+        with contextlib.suppress(StylekitError):  # the folder may be divided and have only one split
             path = split_of(path, split)
             break
     counts = {name: len(find_images(path / name)) for name in subfolders(path)}
     filled = [f"{name} ({count})" for name, count in counts.items() if count]
     if len(filled) > 1:
-        return [f"Each folder may be a class, for methods that read labelled images: {', '.join(filled)}."]
+        return [f"Methods that read labelled images can use each subfolder as a class: {', '.join(filled)}."]
     if side.sizes and all(width == 2 * height for width, height in side.sizes):
-        return ["Every image is twice as wide as high, so methods that read pairs find two side by side."]
+        return [
+            "All images are twice as wide as high, so methods that read pairs split each into two side-by-side images."
+        ]
     return []
 
 
 def _sides(path: Path, layout: Layout | None) -> dict[str, Path]:
     if layout is None:
-        return {"pictures": path}
+        return {"images": path}
     sides = {"content": layout.content, "style": layout.style}
     try:
         test = find_layout(path, "test")
-    except StylekitError:  # a data set may have nothing to test on
+    except StylekitError:  # a data set may have no test split
         return sides
     return sides if test == layout else {**sides, "test content": test.content, "test style": test.style}
 
@@ -193,7 +202,7 @@ def _survey(name: str, folder: Path, files: list[Path]) -> Side:
     for file in side.files:
         try:
             with open_image(file) as image:
-                kind, turned = _kind(image), orientation(image) in range(2, 9)
+                kind, turned = _pixel_format(image), orientation(image) in range(2, 9)
                 image.load()
                 if turned:
                     ImageOps.exif_transpose(image, in_place=True)
@@ -203,14 +212,14 @@ def _survey(name: str, folder: Path, files: list[Path]) -> Side:
                 side.turned += turned
                 if min(image.size) < SMALL:
                     side.small.append(file)
-        except StylekitError as problem:
-            side.unreadable[file] = str(problem)
+        except StylekitError as error:
+            side.unreadable[file] = str(error)
     return side
 
 
-def _kind(image: ImageFile.ImageFile) -> str:
-    """The pixels of a picture not yet loaded, in words."""
-    deep = ";16" in str(image.tile)  # pillow's mode does not tell 16-bit RGB, its raw mode does
+def _pixel_format(image: ImageFile.ImageFile) -> str:
+    """A description of the pixel format of an image whose pixels have not been loaded yet."""
+    deep = ";16" in str(image.tile)  # only Pillow's raw mode distinguishes 16-bit RGB, not its mode
     names = {"1": "grey", "L": "grey", "I": "grey", "F": "float grey", "P": "palette"}
     mode = image.mode.partition(";")[0].removesuffix("A")
     name = names.get(mode, mode)

@@ -1,4 +1,4 @@
-"""Clusters: the statistics of many images condensed into a few looks."""
+"""Clusters the statistics of many images into a few looks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from stylekit.method import Statistics
 
 
 def cluster_styles(described: Iterable[Statistics], looks: int) -> tuple[Statistics, Tensor]:
-    """Gathers the statistics of many pictures into a few looks: clusters, each the average of its pictures.
+    """Clusters the statistics of many images into a few looks. Each look is the average of the images in its cluster.
 
-    k-means on the statistics, each divided by its own spread so that all count alike, started from pictures far from each
-    other (Arthur and Vassilvitskii 2007, without the dice).
+    k-means on the statistics, each divided by its own spread so that all have the same weight. The initial centres are
+    images far from each other (Arthur and Vassilvitskii 2007, but deterministic).
 
     Args:
-        described: what ``describe`` gave for each picture, one row each
-        looks: how many at most
+        described: what ``describe`` returned for each image, one row each
+        looks: maximum number of looks
 
     Returns:
-        The statistics with a row a look, and the share of pictures of each; the largest first.
+        The statistics with one row per look, and the share of the images in each look; the largest first.
     """
-    pictures = list(described)
-    rows = {name: torch.cat([each[name] for each in pictures]) for name in pictures[0]}
+    images = list(described)
+    rows = {name: torch.cat([each[name] for each in images]) for name in images[0]}
     points = torch.cat([_scaled(each.flatten(1).double().cpu()) for each in rows.values()], 1)
     nearest = _cluster(points, min(looks, len(points)))
     groups = sorted((nearest == group for group in nearest.unique()), key=lambda members: -int(members.sum()))
@@ -33,23 +33,23 @@ def cluster_styles(described: Iterable[Statistics], looks: int) -> tuple[Statist
 
 
 def _scaled(rows: Tensor) -> Tensor:
-    """Brought to a mean squared distance of 1 from their middle."""
-    away = rows - rows.mean(0)
-    return away / away.square().sum(1).mean().sqrt().clamp(min=1e-12)
+    """Rows minus their mean, scaled to a mean squared length of 1."""
+    centred = rows - rows.mean(0)
+    return centred / centred.square().sum(1).mean().sqrt().clamp(min=1e-12)
 
 
-def _cluster(points: Tensor, count: int, rounds: int = 50) -> Tensor:
-    """The number of the cluster of each point ``(K, D)``."""
+def _cluster(points: Tensor, count: int, iterations: int = 50) -> Tensor:
+    """k-means: the index of the cluster of each point ``(K, D)``."""
     centres = points[points.norm(dim=1).argmin()][None]
     while len(centres) < count:
         centres = torch.cat([centres, points[torch.cdist(points, centres).amin(1).argmax()][None]])
     nearest = torch.cdist(points, centres).argmin(1)
-    for _ in range(rounds):
+    for _ in range(iterations):
         centres = torch.stack([
             points[nearest == group].mean(0) if bool((nearest == group).any()) else centres[group]
             for group in range(count)
         ])  # fmt: skip
-        before, nearest = nearest, torch.cdist(points, centres).argmin(1)
-        if torch.equal(before, nearest):
+        previous, nearest = nearest, torch.cdist(points, centres).argmin(1)
+        if torch.equal(previous, nearest):
             break
     return nearest

@@ -1,4 +1,4 @@
-"""What a user can ask of any method: how strong, whose colours, and where."""
+"""Controls that work with any method: strength, colours, scale of the style, and masks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from stylekit.errors import StylekitError, suggest
 
 KeepColor = Literal["luminance", "histogram"]
 Mask = Tensor | Image.Image | Path | str
-"""Where: white is there, black is not; ``(1, 1, H, W)`` in [0, 1], a grey picture, or its file."""
+"""Where to stylise: fully where white, not where black; ``(1, 1, H, W)`` in [0, 1], a greyscale image, or its file."""
 
 STYLE_SIDE = 512
-"""A style picture is made smaller until its shorter side has so many pixels, as the AdaIN paper's program does."""
+"""Maximum shorter side of a style image, in pixels; larger images are scaled down, as in the AdaIN paper's program."""
 STYLE_PIXELS = 2**23
-"""No style picture is looked at with more: an encoder's features take a hundred times their memory and more."""
+"""Maximum number of pixels of a style image: an encoder's features need at least a hundred times its memory."""
 
 
 def to_float(value: Any) -> float:
-    """Any real number as a float, those of NumPy and torch too; NaN for what is none."""
+    """Converts a real number, including those of NumPy and torch, to a float; NaN for anything else."""
     try:
         return float("nan") if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -33,28 +33,28 @@ def to_float(value: Any) -> float:
 
 
 def check_controls(strength: float, keep_color: str | None) -> None:
-    """Refuses what no method can do.
+    """Checks the strength and how to keep colours.
 
     Raises:
-        StylekitError: the strength is outside [0, 1], or colours are to be kept in a way that there is not.
+        StylekitError: the strength is outside [0, 1], or ``keep_color`` is unknown.
     """
     if not 0 <= to_float(strength) <= 1:
-        raise StylekitError(f"The strength is a number from 0 (the picture as it is) to 1, and not {strength!r}.")
-    ways = get_args(KeepColor)
-    if keep_color is not None and keep_color not in ways:
-        raise StylekitError(f"Colours are not kept by {keep_color!r}. {suggest(str(keep_color), ways)}")
+        raise StylekitError(f"The strength must be a number from 0 (the unchanged image) to 1, not {strength!r}.")
+    modes = get_args(KeepColor)
+    if keep_color is not None and keep_color not in modes:
+        raise StylekitError(f"Unknown keep_color {keep_color!r}. {suggest(str(keep_color), modes)}")
 
 
 def keep_color(styled: Tensor, content: Tensor, how: KeepColor | None) -> Tensor:
-    """Gives the stylised picture the content's colours.
+    """Transfers the colours of the content to the stylised image.
 
     Source: Gatys et al. 2016, "Preserving color in neural artistic style transfer".
 
     Args:
-        styled: pictures ``(N, 3, H, W)`` in [0, 1]
-        content: what they were, of the same shape
-        how: ``luminance`` takes only the lightness of the stylised picture; ``histogram`` brings its colours' mean and
-            covariance to the content's; none leaves it
+        styled: stylised images ``(N, 3, H, W)`` in [0, 1]
+        content: the original images, of the same shape
+        how: ``luminance`` uses only the lightness of the stylised image; ``histogram`` matches the mean and covariance of
+            its colours to those of the content; None does not change it
     """
     if how is None:
         return styled
@@ -64,47 +64,47 @@ def keep_color(styled: Tensor, content: Tensor, how: KeepColor | None) -> Tensor
 
 
 def check_scale(scale: float) -> None:
-    """Refuses a factor on a style picture's sides that is not above 0.
+    """Checks that the factor on the sides of a style image is above 0.
 
     Raises:
-        StylekitError: it is not.
+        StylekitError: it is not a finite number above 0.
     """
     if not 0 < to_float(scale) < float("inf"):
-        raise StylekitError(f"The style's scale is a number above 0, and not {scale!r}.")
+        raise StylekitError(f"The style scale must be a number above 0, not {scale!r}.")
 
 
 def fit_style(image: Tensor, scale: float, what: str = "The style") -> Tensor:
-    """A style picture of the size that it is described at.
+    """Resizes a style image to the size at which it is described.
 
     Args:
         image: ``(1, 3, H, W)``
-        scale: factor on the sides; larger gives larger strokes
-        what: how to call the picture in a message
+        scale: factor on the sides; a larger factor results in larger strokes
+        what: what to call the image in messages
 
     Raises:
-        StylekitError: the scale is not above 0, or gives a picture of more than 8 million pixels.
+        StylekitError: the scale is not above 0, or results in an image of more than 2**23 (8 million) pixels.
     """
     check_scale(scale)
     height, width = image.shape[-2:]
     factor = to_float(scale) * min(1.0, STYLE_SIDE / min(height, width))
     if (height * factor) * (width * factor) > STYLE_PIXELS:
         raise StylekitError(
-            f"{what} has {width}x{height} pixels, and with the style's scale {scale} would be looked at with more than "
-            f"{STYLE_PIXELS:,}. Choose a smaller scale, or cut it."
+            f"{what} has {width}x{height} pixels; with the style scale {scale}, it would have more than {STYLE_PIXELS:,}. "
+            "Choose a smaller scale, or crop the image."
         )
     size = max(1, round(height * factor)), max(1, round(width * factor))
     return image if size == (height, width) else images.resize(image, size)
 
 
 def to_device(image: Any, device: torch.device, what: str) -> Tensor:
-    """An image as it is stylised: float32, on the device.
+    """Converts an image to the form that is stylised: float32, on the device.
 
     Raises:
         StylekitError: it is not a float tensor ``(N, 3, H, W)`` of finite values.
     """
-    form = f"{what} is a float tensor (N, 3, H, W) in [0, 1]"
+    form = f"{what} must be a float tensor (N, 3, H, W) in [0, 1]"
     if not isinstance(image, Tensor):
-        raise StylekitError(f"{form} or a PIL image, not a {type(image).__name__}. PIL.Image.open opens a file.")
+        raise StylekitError(f"{form} or a PIL image, not a {type(image).__name__}. Open a file with PIL.Image.open.")
     if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
         raise StylekitError(f"{form}, not {image.dtype} {tuple(image.shape)}.")
     check_finite(image, what)
@@ -112,30 +112,30 @@ def to_device(image: Any, device: torch.device, what: str) -> Tensor:
 
 
 def check_finite(image: Tensor, what: str) -> None:
-    """Refuses NaN and infinity.
+    """Checks that an image contains neither NaN nor infinity.
 
     Raises:
-        StylekitError: there is such a value.
+        StylekitError: it contains such a value.
     """
     if not bool(image.isfinite().all()):
-        raise StylekitError(f"{what} has NaN or infinity among its values, which are to be from 0 to 1.")
+        raise StylekitError(f"{what} contains NaN or infinity, but all values must be from 0 to 1.")
 
 
 def read_mask(mask: Mask) -> Tensor:
-    """A mask as a float tensor ``(1, 1, H, W)`` in [0, 1]. What is transparent in it counts as white.
+    """Reads a mask as a float tensor ``(1, 1, H, W)`` in [0, 1]. Transparent pixels count as white.
 
     Raises:
-        StylekitError: it cannot be read, or is of another shape.
+        StylekitError: it cannot be read, or has another shape.
     """
     if isinstance(mask, Tensor):
         if mask.ndim != 4 or mask.shape[:2] != (1, 1) or not mask.is_floating_point():
-            told = f"{mask.dtype} {tuple(mask.shape)}"
-            raise StylekitError(f"A mask is a float tensor (1, 1, H, W) in [0, 1], and this one is {told}.")
+            actual = f"{mask.dtype} {tuple(mask.shape)}"
+            raise StylekitError(f"A mask must be a float tensor (1, 1, H, W) in [0, 1], not {actual}.")
         check_finite(mask, "The mask")
         return mask.clamp(0, 1)
     if not isinstance(mask, Image.Image | Path | str):
         raise StylekitError(
-            f"A mask is a float tensor (1, 1, H, W) in [0, 1], a PIL picture or its file, and this one is a "
+            "A mask must be a float tensor (1, 1, H, W) in [0, 1], a PIL image or the path of an image, not a "
             f"{type(mask).__name__}."
         )
     picture = images.from_pil(mask) if isinstance(mask, Image.Image) else images.read(mask)
@@ -143,42 +143,42 @@ def read_mask(mask: Mask) -> Tensor:
 
 
 def fit_masks(masks: Sequence[Tensor], like: Tensor) -> list[Tensor]:
-    """Masks beside an image ``(N, C, H, W)``: on its device, of its type.
+    """Moves masks to the device and the dtype of an image ``(N, C, H, W)``.
 
     Raises:
-        StylekitError: one is of another size.
+        StylekitError: a mask has another size than the image.
     """
     for number, mask in enumerate(masks, 1):
         if mask.shape[2:] != like.shape[2:]:
             (height, width), (rows, columns) = mask.shape[2:], like.shape[2:]
             which = "The mask" if len(masks) == 1 else f"Mask {number}"
             raise StylekitError(
-                f"{which} has {width}x{height} pixels and the picture {columns}x{rows}. Give one of the picture's size."
+                f"{which} has {width}x{height} pixels, but the image has {columns}x{rows}. Give a mask of the same size."
             )
     return [mask.to(like) for mask in masks]
 
 
 def check_regions(masks: int, styles: int) -> None:
-    """Refuses masks that do not go with so many styles.
+    """Checks that there are as many styles as masks, or one more.
 
     Raises:
         StylekitError: there are more masks than styles, or more than one style without a mask.
     """
     if styles not in (masks, masks + 1):
         raise StylekitError(
-            f"Masks and styles do not go together: there are {masks} and {styles}. Give each mask its style, in the same "
-            "order, and perhaps one style more for the rest."
+            f"The numbers of masks ({masks}) and styles ({styles}) do not match. Give one style per mask, in the same "
+            "order; one extra style may fill the uncovered area."
         )
 
 
 def regions(masks: Sequence[Tensor], styles: int) -> list[Tensor]:
-    """How much of each style goes where: maps ``(1, 1, H, W)``, at each pixel together at most 1.
+    """The weight of each style at each pixel: maps ``(1, 1, H, W)``, whose sum is at most 1.
 
-    Where no mask is white, one style more than masks fills the rest, and else the picture stays as it is. Where several
-    are, they share.
+    An extra style fills the area that no mask covers; without one, the image does not change there. Where the sum of the
+    masks is above 1, they are divided by it.
 
     Raises:
-        StylekitError: masks and styles do not go together.
+        StylekitError: the numbers of masks and styles do not match.
     """
     check_regions(len(masks), styles)
     total = torch.stack(list(masks)).sum(0)

@@ -1,4 +1,4 @@
-"""How much memory a picture will need, before it is tried."""
+"""Estimates how much memory an image needs, before it is stylised."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 PROBE = 128
-"""Side of the small image that is tried; larger for a network that pads it."""
+"""Side of the small image that is measured; larger for a network that would pad it."""
 
 MARGIN = 1.5
-"""Workspace of the convolutions, which no tensor shows."""
+"""Factor for the workspace of the convolutions, which is not visible in tensors."""
 
 
 class PeakBytes(TorchDispatchMode):
-    """Counts the bytes of the storages that come into being within the block and are alive at once; ``peak`` is the most."""
+    """Counts the bytes of storages that are created within the block and alive at once; ``peak`` is the maximum."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -28,18 +28,18 @@ class PeakBytes(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No code is compiled here, so torch need not import its compiler to stay clear of it, which takes 1.5 s."""
+        """False, because nothing is compiled here: otherwise torch imports its compiler to disable it, which takes 1.5 s."""
         return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        self._note((args, kwargs), new=False)  # such as weights, of which the result may be another view
+        self._track((args, kwargs), new=False)  # such as weights: the result may be a view of them
         result = func(*args, **(kwargs or {}))
-        self._note(result, new=True)
+        self._track(result, new=True)
         return result
 
-    def _note(self, tree: Any, new: bool) -> None:
+    def _track(self, tree: Any, new: bool) -> None:
         for tensor in tree_iter(tree):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
@@ -60,10 +60,10 @@ class PeakBytes(TorchDispatchMode):
 
 
 def bytes_per_pixel(stylize: Callable[[Tensor], Tensor], probe: int = PROBE) -> float:
-    """About how many bytes ``stylize`` needs for each pixel of an image, found out with a small one.
+    """Estimates how many bytes ``stylize`` needs per pixel of an image, measured on a small one.
 
     Args:
-        stylize: takes and gives ``(1, 3, H, W)``
+        stylize: accepts and returns ``(1, 3, H, W)``
         probe: side of the small image
     """
     with torch.inference_mode(), PeakBytes() as count:

@@ -1,4 +1,4 @@
-"""A finished model, ready to stylise: images, styles and options in, images out."""
+"""A finished model, which stylises images with styles and options."""
 
 from __future__ import annotations
 
@@ -34,27 +34,28 @@ from stylekit.seeding import seeded
 Image_ = TypeVar("Image_", Tensor, Image.Image)
 Styles = StyleSource | Sequence[StyleSource | tuple[StyleSource, float]] | None
 BLEND_BELOW = 0.2
-"""Below this strength, the content is blended in, the more the lower it is."""
+"""Below this strength, the content is blended in; the lower the strength, the more."""
 
 
 def load(
     run_or_file: Path | str, device: str = "auto", method: Callable[..., Method] | None = None, **changes: Any
 ) -> Model:
-    """Loads a run's model, a checkpoint's, a model file, a model that a package ships, or a method that needs no training.
+    """Loads the model of a run or a checkpoint, a model file, a shipped model, or a method that needs no training.
 
     Args:
-        run_or_file: a run's folder, a checkpoint's folder, a ``.safetensors`` file, or a name: of a shipped model, such as
-            ``stylekit-small``, or of a method that needs no training, such as ``gatys``
+        run_or_file: a run's folder, a checkpoint's folder, a ``.safetensors`` file, or the name of a model that a
+            package ships, such as ``stylekit-small``, or of a method that needs no training, such as ``gatys``
         device: auto, cpu, cuda or mps
-        method: the method's class, where no plugin offers it
-        changes: constructor arguments in place of those in the file, such as parts given as callables, which no file
-            holds, or the arguments of a method that is given by its name; ``part.option`` sets a part's option
+        method: the method's class, if no plugin registers it
+        changes: constructor arguments that replace those in the file, such as parts passed as callables, which a file
+            cannot store, or the arguments of a method that is loaded by its name; ``part.option`` sets a part's option
 
     Raises:
-        StylekitError: there is no such file, it is of another kind or of a plugin that is not installed, or a tensor is
+        StylekitError: there is no such model, the file is not a model file, its plugin is not installed, or a tensor is
             missing, unknown or has another shape.
     """
-    if isinstance(run_or_file, str) and not find_model_file(Path(run_or_file)):  # an image folder does not hide a name
+    # A folder without a model does not hide a name.
+    if isinstance(run_or_file, str) and not find_model_file(Path(run_or_file)):
         if lookup.part_owners("model", run_or_file):
             model: Model = lookup.find_part("model", run_or_file)(device=device, **changes)
             return model
@@ -65,22 +66,22 @@ def load(
 
 
 def _untrained(name: str, device: str, changes: Mapping[str, Any]) -> Model:
-    """A method by its name alone, which will do if it learns nothing."""
+    """Builds a method by its name; it must not need training."""
     chosen = override(arguments(lookup.find_part("method", name)), {}, changes, f"method {name!r}")
     method: Method = make("method", {**chosen, "name": name})
     if method.players():
         raise StylekitError(
-            f"The method {name!r} has to be trained first: `stylekit train --plugin {name}`. Then give the run's folder."
+            f"The method {name!r} must be trained first: `stylekit train --plugin {name}`. Then give the run's folder."
         )
     return Model(method.to(pick_device(device)), name)
 
 
 class Model:
-    """A method ready to stylise; its weights stay as they are.
+    """A method that is ready to stylise; its weights do not change.
 
     Args:
         method: the method, with its weights
-        name: the name that it is registered by
+        name: registered name of the method
     """
 
     def __init__(self, method: Method, name: str) -> None:
@@ -92,11 +93,11 @@ class Model:
 
     @property
     def style_key(self) -> str:
-        """Tells apart models whose styles do not fit each other."""
+        """A key that differs between models with incompatible styles."""
         return self._styles.key
 
     def summary(self) -> str:
-        """What it is, in a sentence or two."""
+        """Describes the model in one or two sentences."""
         count = sum(parameter.numel() for parameter in self.method.parameters())
         learned = ", ".join(self.method.styles())
         accepts = (
@@ -111,10 +112,10 @@ class Model:
         """Describes a style once, to stylise many images with it.
 
         Args:
-            source: a style image: a PIL image, a tensor ``(1, 3, H, W)`` in [0, 1], or its file; a style file, of which
-                ``#2`` at its end is the second look alone; the name of a learned style; or what this returned before.
-                Transparent images are laid over white, large ones made smaller (512 pixels the shorter side).
-            scale: factor on a style image's sides; larger gives larger strokes
+            source: a style image: a PIL image, a tensor ``(1, 3, H, W)`` in [0, 1], or its file; a style file, with ``#2``
+                at the end for its second look only; the name of a learned style; or a previous result of this method.
+                Transparent images are composited over white, large ones scaled down (shorter side of 512 pixels).
+            scale: factor on the sides of a style image; a larger factor results in larger strokes
 
         Raises:
             StylekitError: there is no such style, it cannot be read, or it does not fit the model.
@@ -124,25 +125,25 @@ class Model:
 
     @torch.no_grad()
     def resolve_styles(self, style: Any, scale: float = 1.0, masks: int = 0) -> list[Statistics | None]:
-        """The statistics to stylise with: one blend of all styles, or with masks those of each region.
+        """The statistics to stylise with: one blend of all styles, or with masks, the statistics of each region.
 
         Args:
             style: whatever :meth:`stylize` accepts
-            scale: factor on the style images' sides
-            masks: how many there are
+            scale: factor on the sides of style images
+            masks: number of masks
 
         Raises:
-            StylekitError: there is no such style, it does not fit the model, or styles, weights and masks do not go
-                together.
+            StylekitError: there is no such style, it does not fit the model, or styles, weights and masks do not
+                match.
         """
         with self._full_precision():
             return self._styles.regions(style, scale, masks)
 
     def require_style_images(self) -> None:
-        """Refuses style images where the method does not accept any.
+        """Checks that the method accepts style images.
 
         Raises:
-            StylekitError: it does not.
+            StylekitError: the method does not accept style images.
         """
         self._styles.require_style_images()
 
@@ -150,11 +151,11 @@ class Model:
         """Validates the method's own options, and reads those that are images.
 
         Raises:
-            StylekitError: an option is unknown, of another type, or an image that cannot be read.
+            StylekitError: an option is unknown, has another type, or is an image that cannot be read.
         """
         return resolve_options(stylize_options(self.method), given, f"method {self.name!r}", self.device)
 
-    @torch.no_grad()  # not in inference mode: its tensors refuse what the caller may want to do with them
+    @torch.no_grad()  # not inference_mode: the caller could not train on tensors created in it
     def stylize(
         self,
         image: Image_,
@@ -169,23 +170,24 @@ class Model:
     ) -> Image_:
         """Stylises an image and returns one of the same kind, its sides multiplied by the method's ``scale``.
 
-        Several threads may stylise with one model. Those of a method that is not ``thread_safe`` take turns, because they
-        share the process's random numbers, which are seeded meanwhile and restored.
+        Several threads may use one model. They take turns if the method is not ``thread_safe``, because they share the
+        random numbers of the process, which are seeded during the call and restored afterwards.
 
         Args:
-            image: float tensor ``(N, 3, H, W)`` in [0, 1], or a PIL image, whose alpha is kept
-            style: for methods that accept styles: whatever :meth:`style` accepts, or a list of several, those with weights
-                as pairs (style, weight)
-            strength: from 0, the image as it is, to 1; below 0.2 the image itself is blended in
-            keep_color: keep the image's colours by ``luminance`` or ``histogram``: those of the whole image, masked or not
-            mask: where to stylise, or one mask for each style; one extra style fills what no mask covers, which otherwise
-                stays as it is
-            style_scale: factor on the style images' sides
-            seed: seed of whatever the method draws
-            options: the method's own, as ``stylekit show`` lists them, such as ``direction="b-to-a"``
+            image: float tensor ``(N, 3, H, W)`` in [0, 1], or a PIL image, whose alpha channel is kept
+            style: for methods that accept styles: whatever :meth:`style` accepts, or a list of several; a style with a
+                weight is a pair (style, weight)
+            strength: from 0, the unchanged image, to 1; below 0.2, the image itself is blended in
+            keep_color: keep the image's colours by ``luminance`` or ``histogram``, computed over the whole image even with
+                masks
+            mask: where to stylise, or one mask per style; one extra style fills the uncovered area, which otherwise does
+                not change
+            style_scale: factor on the sides of style images
+            seed: seed of the method's random numbers
+            options: the method's own options, as listed by ``stylekit show``, such as ``direction="b-to-a"``
 
         Raises:
-            StylekitError: the image is not such a tensor, or something is asked for that cannot be.
+            StylekitError: the image is not such a tensor, or another argument is invalid.
         """
         if isinstance(image, Image.Image):
             controlled = {"strength": strength, "keep_color": keep_color, "mask": mask, "style_scale": style_scale}
@@ -193,23 +195,24 @@ class Model:
             return images.to_pil(styled.image, styled.alpha)
         request = self._request(style, strength, keep_color, mask, style_scale, options)
         content = controls.to_device(image, self.device, "An image to stylise")
-        where = self._where(content, request)
+        maps = self._region_maps(content, request)
         with self._full_precision(), self._random_numbers(seed):
-            made = [self._stylized(content, region, request) for region in request.regions]
-            return self._composed(image, content, made, where, request)
+            outputs = [self._stylized(content, region, request) for region in request.regions]
+            return self._composed(image, content, outputs, maps, request)
 
-    def stylize_picture(self, picture: Picture, style: Styles = None, **asked: Any) -> Picture:
-        """Stylises what :func:`stylekit.images.read` returned; alpha, profile and EXIF are kept. Accepts what
-        :meth:`stylize` does."""
-        return self._like(picture, self.stylize(_visible(picture), style, **asked))
+    def stylize_picture(self, picture: Picture, style: Styles = None, **options: Any) -> Picture:
+        """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel, colour profile and EXIF. Accepts
+        the options of :meth:`stylize`."""
+        return self._with_metadata(picture, self.stylize(_visible(picture), style, **options))
 
-    def clip(self, pictures: Iterable[Picture], style: Styles = None, **asked: Any) -> Iterator[Picture]:
-        """Stylises what :func:`stylekit.images.read` returned as the frames of a clip; accepts what :meth:`frames` does."""
-        given, contents = tee(pictures)
-        for picture, styled in zip(given, self.frames(map(_visible, contents), style, **asked), strict=True):
-            yield self._like(picture, styled)
+    def clip(self, pictures: Iterable[Picture], style: Styles = None, **options: Any) -> Iterator[Picture]:
+        """Stylises results of :func:`stylekit.images.read` as the frames of a clip. Accepts the options of
+        :meth:`frames`."""
+        originals, contents = tee(pictures)
+        for picture, styled in zip(originals, self.frames(map(_visible, contents), style, **options), strict=True):
+            yield self._with_metadata(picture, styled)
 
-    def _like(self, picture: Picture, styled: Tensor) -> Picture:
+    def _with_metadata(self, picture: Picture, styled: Tensor) -> Picture:
         alpha = None if picture.alpha is None else self._enlarged(picture.alpha).clamp(0, 1)
         return Picture(styled, alpha, picture.icc_profile, picture.exif)
 
@@ -225,14 +228,14 @@ class Model:
         seed: int = 0,
         **options: Any,
     ) -> Iterator[Tensor]:
-        """Stylises the frames of a clip, in order; the method may carry a state from frame to frame.
+        """Stylises the frames of a clip, in order; the method may keep state from frame to frame.
 
         Args:
             contents: float tensors ``(1, 3, H, W)`` in [0, 1], of one size
             style, strength, keep_color, mask, style_scale, seed, options: as in :meth:`stylize`
 
         Raises:
-            StylekitError: a frame is not such a tensor, or something is asked for that cannot be.
+            StylekitError: a frame is not such a tensor, or another argument is invalid.
         """
         request = self._request(style, strength, keep_color, mask, style_scale, options)
         originals, ready = tee(contents)
@@ -241,57 +244,61 @@ class Model:
         )
         clips = [self._clip(copy, region, request) for copy, region in zip(copies, request.regions, strict=True)]
         for number, (original, content) in enumerate(zip(originals, ready, strict=True)):
-            where = self._where(content, request)
+            maps = self._region_maps(content, request)
             with torch.no_grad(), self._full_precision(), self._random_numbers(seed, number):
-                made = [frame for clip in clips if (frame := next(clip, None)) is not None]
-                self._require_frames(len(made) == len(clips), f"ended before frame {number + 1}")
-                frame = self._composed(original, content, made, where, request)
-            yield frame  # outside, where the caller's random numbers and grad mode are as they were
-        self._require_frames(all(next(clip, None) is None for clip in clips), "made more frames than it was given")
+                outputs = [frame for clip in clips if (frame := next(clip, None)) is not None]
+                self._require_frames(len(outputs) == len(clips), f"stopped before frame {number + 1}")
+                frame = self._composed(original, content, outputs, maps, request)
+            yield frame  # outside the block, with the caller's random numbers and grad mode
+        self._require_frames(all(next(clip, None) is None for clip in clips), "yielded more frames than it received")
 
     def sample(self, count: int = 1, *, seed: int = 0, **options: Any) -> Tensor:
-        """Draws images ``(count, 3, H, W)`` in [0, 1]; image i depends on the seed and i alone.
+        """Draws images ``(count, 3, H, W)`` in [0, 1]; image i depends only on the seed and i.
 
         Args:
-            count: how many
-            seed: another seed, other images
-            options: the method's own, as ``stylekit show`` lists them, such as ``label=3``
+            count: number of images
+            seed: seed of the method's random numbers
+            options: the method's own options, as listed by ``stylekit show``, such as ``label=3``
 
         Raises:
-            StylekitError: the method does not draw samples, or an option is unknown or of another type.
+            StylekitError: the method does not draw samples, or an option is unknown or has another type.
         """
         return torch.cat(list(self.draw(count, seed=seed, **options)))
 
     def draw(self, count: int = 1, *, seed: int = 0, **options: Any) -> Iterator[Tensor]:
-        """As :meth:`sample`, one image ``(1, 3, H, W)`` after the other."""
+        """Like :meth:`sample`, but yields one image ``(1, 3, H, W)`` after the other."""
         if not self.method.samples():
-            raise StylekitError(f"The method {self.name!r} does not draw samples: it stylises images.")
+            raise StylekitError(f"The method {self.name!r} does not draw samples. It stylises images.")
         if count < 1:
-            raise StylekitError(f"The number of samples is at least 1, not {count}.")
+            raise StylekitError(f"The number of samples must be at least 1, not {count}.")
         chosen = resolve_options(sample_options(self.method), options, f"method {self.name!r}", self.device)
 
         def one(index: int) -> Tensor:
             with torch.no_grad(), self._full_precision(), seeded("sample", seed, index):
                 image = self.method.sample(1, **chosen)
             if image.ndim != 4 or image.shape[:2] != (1, 3):
-                raise StylekitError(f"The method {self.name!r} drew {tuple(image.shape)}, where (1, 3, H, W) was due.")
+                raise StylekitError(
+                    f"The method {self.name!r} drew a sample of shape {tuple(image.shape)}, not (1, 3, H, W)."
+                )
             if not bool(image.isfinite().all()):
-                raise StylekitError(f"The method {self.name!r} drew NaN or infinity: its model may be damaged.")
+                raise StylekitError(
+                    f"The method {self.name!r} drew a sample with NaN or infinity: its model may be damaged."
+                )
             return image.clamp(0, 1)
 
         return map(one, range(count))
 
-    def _require_frames(self, good: bool, fault: str) -> None:
-        if not good:
-            raise StylekitError(f"The method {self.name!r} {fault}: its frames() must yield one output for each frame.")
+    def _require_frames(self, valid: bool, fault: str) -> None:
+        if not valid:
+            raise StylekitError(f"The method {self.name!r} {fault}: its frames() must yield one output per frame.")
 
-    # How an image is made
+    # Stylising
 
     def _request(
         self, style: Any, strength: float, keep_color: KeepColor | None, mask: Any, style_scale: float, options: Any
     ) -> _Request:
         if not self.method.stylizes():
-            raise StylekitError(f"The method {self.name!r} draws samples, and does not stylise: use `stylekit sample`.")
+            raise StylekitError(f"The method {self.name!r} draws samples and does not stylise. Use `stylekit sample`.")
         controls.check_controls(strength, keep_color)
         masks = [controls.read_mask(each) for each in several_or_none(mask)]
         regions = self.resolve_styles(style, style_scale, len(masks))
@@ -310,71 +317,72 @@ class Model:
     def _clip(self, contents: Iterable[Tensor], style: Statistics | None, request: _Request) -> Iterator[Tensor]:
         if self._untouched(request):
             return (self._enlarged(content) for content in contents)
-        given = request.options if style is None else {**request.options, "strength": request.strength}
-        return iter(self.method.frames(contents, style, **given))
+        options = request.options if style is None else {**request.options, "strength": request.strength}
+        return iter(self.method.frames(contents, style, **options))
 
-    def _where(self, content: Tensor, request: _Request) -> list[Tensor]:
-        """How much of each region's style goes where; empty without masks."""
+    def _region_maps(self, content: Tensor, request: _Request) -> list[Tensor]:
+        """The weight of each region's style at each pixel of the output; empty without masks."""
         if not request.masks:
             return []
         regions = controls.regions(controls.fit_masks(request.masks, content), len(request.regions))
         return [self._enlarged(region) for region in regions]
 
     def _composed(
-        self, image: Tensor, content: Tensor, made: Sequence[Tensor], where: Sequence[Tensor], request: _Request
+        self, image: Tensor, content: Tensor, outputs: Sequence[Tensor], maps: Sequence[Tensor], request: _Request
     ) -> Tensor:
-        """What the user gets: blended with the content by strength and masks, in the colours asked for."""
-        below = self._enlarged(content)
-        done = [self._finished(one, below, style, request) for one, style in zip(made, request.regions, strict=True)]
-        out = done[0]
-        if where:
-            # As a sum of changes: where there are none, the image is exactly as it was.
-            changes = [region * (one - below) for region, one in zip(where, done, strict=True)]
-            out = below + torch.stack(changes).sum(0)
+        """The final image: the method's outputs, blended with the content by strength and masks, in the chosen colours."""
+        base = self._enlarged(content)
+        finished = [
+            self._finished(each, base, style, request) for each, style in zip(outputs, request.regions, strict=True)
+        ]
+        out = finished[0]
+        if maps:
+            # A sum of changes, so that the image stays exactly the same where the masks are black.
+            changes = [region * (each - base) for region, each in zip(maps, finished, strict=True)]
+            out = base + torch.stack(changes).sum(0)
         out = out.clamp(0, 1)
-        if (
-            image.dtype == torch.float64 and below is content
-        ):  # finer than what is computed in: untouched values are kept
+        # float64 is more precise than the computation, so values that did not change are copied.
+        if image.dtype == torch.float64 and base is content:
             return torch.where((out == content).to(image.device), image, out.to(image))
         return out.to(image)
 
     def _finished(self, styled: Tensor, content: Tensor, style: Statistics | None, request: _Request) -> Tensor:
         if styled.shape != content.shape:
             raise StylekitError(
-                f"The method {self.name!r} made an image of {tuple(styled.shape)}, where {tuple(content.shape)} was due."
+                f"The method {self.name!r} returned an image of shape {tuple(styled.shape)}, not {tuple(content.shape)}."
             )
         if not bool(styled.isfinite().all()):
             raise StylekitError(
-                f"The method {self.name!r} made NaN or infinity of the image. Try another style: this one, or the model, "
+                f"The method {self.name!r} returned an image with NaN or infinity. Try another style: this one or the model "
                 "may be damaged."
             )
-        # A method that knows the strength itself need not reach the content as it falls.
+        # transfer() uses the strength itself, but its output need not approach the content as the strength decreases.
         full = 1.0 if style is None else 0.0 if self.method.capabilities.zero_strength else BLEND_BELOW
         if request.strength < full:
             styled = torch.lerp(content, styled, request.strength / full)
         return controls.keep_color(styled, content, request.keep_color)
 
     def _enlarged(self, image: Tensor) -> Tensor:
-        """The image at the size of the output."""
+        """The image, resized to the size of the output."""
         scale = self.method.scale
         height, width = image.shape[-2:]
         return image if scale == 1 else images.resize(image, (height * scale, width * scale))
 
     def _full_precision(self) -> AbstractContextManager[Any]:
-        """Stylising computes in float32, also within a caller's autocast."""
+        """Stylising computes in float32, even within a caller's autocast."""
         return torch.autocast(self.device.type, enabled=False)
 
     def _random_numbers(self, *address: int) -> AbstractContextManager[Any]:
-        """Seeds what the method draws. Methods that are thread-safe draw nothing, so their threads share nothing."""
+        """Seeds the method's random numbers. Thread-safe methods draw none, so their threads need not take turns."""
         return nullcontext() if self.method.capabilities.thread_safe else seeded("stylize", *address)
 
     # Memory
 
     def needed_memory(self, height: int, width: int, options: Mapping[str, Any] = {}) -> int:
-        """About how many bytes it takes to stylise an image of that size with the method's options.
+        """Estimates how many bytes are needed to stylise an image of that size with the method's options.
 
-        What a pixel needs is measured once, on a small image. It is 0 for an optimisation, which is too slow to try out,
-        and for a method that requires an image among its options.
+        The memory per pixel is measured once, on a small image. It is 0 for an optimisation, which is too slow for a trial
+        run, and for a method that requires an image among its options.
         """
         plain = {name: value for name, value in options.items() if not isinstance(value, Tensor)}
         key = repr(sorted(plain.items()))
@@ -383,10 +391,10 @@ class Model:
         return int(self._bytes_per_pixel[key] * height * width)
 
     def require_memory(self, height: int, width: int, options: Mapping[str, Any] = {}) -> None:
-        """Refuses an image that will not fit into the memory that is free.
+        """Checks that there is enough free memory for an image of that size.
 
         Raises:
-            StylekitError: it needs more; both figures are in the message.
+            StylekitError: it needs more; the message contains both numbers.
         """
         needed, free = self.needed_memory(height, width, options), free_memory(self.device)
         if needed > free:
@@ -395,35 +403,35 @@ class Model:
         if needed > free:
             factor = (needed / max(free, 1)) ** 0.5
             raise StylekitError(
-                f"{width}x{height} pixels need about {needed / 2**30:.1f} GiB with this model, and {free / 2**30:.1f} GiB "
-                f"are free on {self.device}. Make the image smaller, by a factor of {factor:.1f} per side."
+                f"{width}x{height} pixels need about {needed / 2**30:.1f} GiB with this model, but only {free / 2**30:.1f} "
+                f"GiB are free on {self.device}. Make the image smaller by a factor of {factor:.1f} per side."
             )
 
     def _measure(self, options: Mapping[str, Any]) -> float:
         required = [name for name, option in stylize_options(self.method).items() if option.required]
         if self.method.capabilities.optimizes or not set(required) <= options.keys():
             return 0.0
-        # A network pads what is smaller than its smallest side, and the padding would be scaled up as well.
+        # A network pads images below its min_size, and the padding would be extrapolated as well.
         probe = max(PROBE, *(getattr(part, "min_size", 1) for part in self.method.children()), 1)
         style = torch.full((1, 3, probe, probe), 0.5) if self.method.takes_styles() else None
         if style is not None:
-            _ = self.style_key  # computed once and before, so that it does not count
+            _ = self.style_key  # computed and cached before, so that it is not measured
         return bytes_per_pixel(lambda image: self.stylize(image, style, **options), probe)
 
 
 def _visible(picture: Picture) -> Tensor:
-    """The colours of a picture, with the mean visible colour where it is fully transparent: what is there is not seen, and
+    """The colours of a picture. Fully transparent pixels get the mean visible colour, because their own is invisible and
     often garbage."""
     if picture.alpha is None:
         return picture.image
-    seen = picture.alpha > 0
-    mean = (picture.image * seen).sum((2, 3), keepdim=True) / seen.sum().clamp(min=1)
-    return torch.where(seen, picture.image, mean)
+    visible = picture.alpha > 0
+    mean = (picture.image * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
+    return torch.where(visible, picture.image, mean)
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What a user asks for: styles by region, masks, strength, colours, and the method's options."""
+    """What the user requests: styles by region, masks, strength, colours, and the method's options."""
 
     regions: list[Statistics | None]
     masks: list[Tensor]

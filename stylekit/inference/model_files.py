@@ -1,4 +1,4 @@
-"""Model files: one safetensors file that knows its method and settings, and so how to build it again."""
+"""Model files: a safetensors file with weights, and a header with the method and its arguments, to rebuild it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT = "1"
 
 
 def model_header(method: Method, name: str) -> dict[str, str]:
-    """What a file of weights says about itself."""
+    """The header of a file with the weights of a method."""
     return {
         "stylekit": stylekit.__version__,
         "format": FORMAT,
@@ -37,7 +37,7 @@ def model_header(method: Method, name: str) -> dict[str, str]:
 
 
 def json_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments as JSON values; a callable has no name to store, and becomes a note of which it was."""
+    """Constructor arguments as JSON values; a callable cannot be stored, and is replaced by its module and name."""
     values: dict[str, Any] = json.loads(json.dumps(dict(arguments), default=_note))
     return values
 
@@ -50,11 +50,11 @@ def _note(value: Any) -> Any:
 
 
 def save_model(method: Method, name: str, path: Path) -> None:
-    """Writes a model file: what ``stylize`` needs, and how to build the method again.
+    """Writes a model file: the tensors that ``stylize`` needs, and how to rebuild the method.
 
     Args:
         method: the method
-        name: the name that it is registered by
+        name: registered name of the method
         path: the file, ending in ``.safetensors``
 
     Raises:
@@ -64,7 +64,7 @@ def save_model(method: Method, name: str, path: Path) -> None:
 
 
 def inference_state(method: Method) -> dict[str, Tensor]:
-    """The tensors that a model file holds."""
+    """The tensors that a model file contains."""
     return {
         key: tensor
         for key, tensor in method.state_dict().items()
@@ -73,27 +73,27 @@ def inference_state(method: Method) -> dict[str, Tensor]:
 
 
 def resolve_model_file(path: Path) -> Path:
-    """The model file that a path means: itself, a run's model, or what is whole in a checkpoint.
+    """The model file for a path: the path itself, the model of a run, or the weights of a checkpoint.
 
     Raises:
-        StylekitError: there is none.
+        StylekitError: there is no model file.
     """
-    if found := find_model_file(path):
-        return found
+    if file := find_model_file(path):
+        return file
     if path.is_dir():
         raise StylekitError(
-            f"The folder {path} holds no model: neither a finished run nor a checkpoint. Give a run's folder, such as "
-            "runs/NAME, or a .safetensors file."
+            f"The folder {path} contains no model: it is neither a finished run nor a checkpoint. Give a run's folder, such "
+            "as runs/NAME, or a .safetensors file."
         )
     shipped = "".join(f", {name}" for name in lookup.part_names("model"))
     raise StylekitError(
-        f"There is no model {path}. Give a run's folder, such as runs/NAME, a .safetensors file, or a name: of a method "
+        f"There is no model {path}. Give a run's folder, such as runs/NAME, a .safetensors file, or the name of a method "
         f"that needs no training, such as gatys, or of a shipped model{shipped and f' ({shipped[2:]})'}."
     )
 
 
 def find_model_file(path: Path) -> Path | None:
-    """The model file that a path means, if there is one."""
+    """The model file for a path, if there is one."""
     files = (path, path / "model.safetensors", path / "method.safetensors")
     return next((file for file in files if file.is_file()), None)
 
@@ -101,67 +101,67 @@ def find_model_file(path: Path) -> Path | None:
 def read_model(
     path: Path, factory: Callable[..., Method] | None = None, arguments: Mapping[str, Any] = {}
 ) -> tuple[Method, str]:
-    """Builds the method that a model file holds.
+    """Builds the method that a model file contains.
 
     Args:
         path: the file
-        factory: the method's class, where no plugin offers it
-        arguments: constructor arguments in place of those in the file; ``part.option`` reaches into a part
+        factory: the method's class, if no plugin registers it
+        arguments: constructor arguments that replace those in the file; ``part.option`` sets a part's option
 
     Returns:
-        The method with its weights, and the name that it is registered by.
+        The method with its weights, and its registered name.
 
     Raises:
-        StylekitError: a file of another kind or of a plugin that is not installed, or a missing, unknown or wrong-shaped
-            tensor.
+        StylekitError: the file is not a model file, its plugin is not installed, or a tensor is missing, unknown or has
+            another shape.
     """
-    tensors, told = read_tensors(path)
-    if "method" not in told:
+    tensors, header = read_tensors(path)
+    if "method" not in header:
         raise StylekitError(
-            f"{path} is no model of stylekit: its header names no method. Weights of other programs come in with "
+            f"{path} is not a stylekit model: its header names no method. Convert weights of other programs with "
             "`stylekit import`."
         )
-    if told.get("format") != FORMAT:
+    if header.get("format") != FORMAT:
         raise StylekitError(
-            f"{path} has format {told.get('format')!r}; this stylekit reads {FORMAT!r}. Update stylekit."
+            f"{path} has format {header.get('format')!r}, but this stylekit reads {FORMAT!r}. Update stylekit."
         )
-    method = _build(told, factory, arguments, path)
-    if not method.inference_modules:  # a checkpoint also holds what prepare() added, such as a teacher
-        method.inference_modules = _inference_modules(told, path)
+    method = _build(header, factory, arguments, path)
+    if not method.inference_modules:  # a checkpoint also contains what prepare() added, such as a teacher
+        method.inference_modules = _inference_modules(header, path)
     restore_weights(method, path, tensors)
-    return method, told["method"]
+    return method, header["method"]
 
 
 def restore_weights(method: Method, path: Path, tensors: Mapping[str, Tensor] | None = None) -> None:
-    """Loads a model file into a method; submodules that it does not hold say so when they are used.
+    """Loads a model file into a method. Submodules without weights in the file raise an error when they are called.
 
     Raises:
-        StylekitError: a tensor is missing, unknown, or of another shape; the first is named.
+        StylekitError: a tensor is missing, unknown, or of another shape; the message names the first.
     """
     tensors = read_tensors(path)[0] if tensors is None else tensors
     if not method.inference_modules:
         fit(method, tensors, path)
         return
-    heads = {key.split(".")[0] for key in tensors}
-    held = {name for name in method.inference_modules if name in heads} or set(method.inference_modules)
+    prefixes = {key.split(".")[0] for key in tensors}
+    present = {name for name in method.inference_modules if name in prefixes} or set(method.inference_modules)
     children = dict(method.named_children()).keys()
-    absent = (children | {key.split(".")[0] for key in method.state_dict()}) - held
-    fit(method, {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in held}, path, absent)
+    absent = (children | {key.split(".")[0] for key in method.state_dict()}) - present
+    fit(method, {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in present}, path, absent)
     for name in absent & children:
         setattr(method, name, _Absent(name, path))
 
 
 def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
-    """Turns weights that another program wrote into a model file, and says what they are.
+    """Converts the weights of another program to a model file; returns the arguments of the method as text.
 
     Raises:
-        StylekitError: the method has no importer, the files are not of its kind, or they cannot be read or written.
+        StylekitError: the method cannot import the files, or a file cannot be read or written.
     """
     if out.suffix != ".safetensors":
-        raise StylekitError(f"A model file ends in .safetensors, and {out} does not.")
+        raise StylekitError(f"The name of a model file must end in .safetensors, but {out} does not.")
     if out.resolve() in {file.resolve() for file in files}:
-        raise StylekitError(f"{out} is one of the files to read, and is not overwritten.")
-    for file in files:  # elsewhere a file may have a published name and be the user's own
+        raise StylekitError(f"{out} is one of the input files and is not overwritten. Give another --out.")
+    for file in files:  # in other folders, a file with a published name may be the user's own
         if file.resolve().parent == pretrained.cache_folder().resolve():
             pretrained.verify(file)
     name, factory = lookup.find_method([plugin])
@@ -174,57 +174,58 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     return ", ".join(f"{key}={value}" for key, value in json_arguments(arguments).items())
 
 
-def _inference_modules(told: Mapping[str, str], path: Path) -> tuple[str, ...]:
+def _inference_modules(header: Mapping[str, str], path: Path) -> tuple[str, ...]:
     try:
-        return tuple(map(str, json.loads(told.get("inference_modules", "[]"))))
+        return tuple(map(str, json.loads(header.get("inference_modules", "[]"))))
     except (ValueError, TypeError) as error:
         raise StylekitError(f"{path} is damaged: its header does not list inference_modules ({error}).") from None
 
 
 def _build(
-    told: Mapping[str, str], factory: Callable[..., Method] | None, arguments: Mapping[str, Any], path: Path
+    header: Mapping[str, str], factory: Callable[..., Method] | None, arguments: Mapping[str, Any], path: Path
 ) -> Method:
-    name = told["method"]
+    name = header["method"]
     try:
-        stored, needed = dict(json.loads(told["arguments"])), dict(json.loads(told.get("packages", "{}")))
+        stored, needed = dict(json.loads(header["arguments"])), dict(json.loads(header.get("packages", "{}")))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise StylekitError(f"{path} is damaged: its header has no arguments of the method ({error}).") from None
+        raise StylekitError(f"{path} is damaged: its header has no valid arguments of the method ({error}).") from None
     for key, value in stored.items():
         if isinstance(value, dict) and "callable" in value and key not in arguments:
             raise StylekitError(
                 f"{path} was made with {key}={value['callable']}, which has no registered name. Give it again: "
                 f"stylekit.load({str(path)!r}, {key}=...)."
             )
-    if factory is not None:  # its package may be gone
-        needed.pop(told.get("origin", "").rpartition(" ")[0], None)
+    if factory is not None:  # its package may no longer be installed
+        needed.pop(header.get("origin", "").rpartition(" ")[0], None)
     provenance.require_packages(needed, path)
     if factory is None and not lookup.part_owners("method", name):
         raise StylekitError(
-            f"{path} belongs to the method {name!r} of {told.get('origin') or 'no plugin'}, which is not here. "
-            f"{lookup.why_missing(name)}Install the package that offers it, name its file with --plugin FILE.py, or give its "
-            "class: stylekit.load(..., method=...)."
+            f"{path} needs the method {name!r} of {header.get('origin') or 'no plugin'}, which is not available. "
+            f"{lookup.why_missing(name)}Install the package that provides it, give its file with --plugin FILE.py, or its "
+            "class with stylekit.load(..., method=...)."
         )
     try:
         known = arguments_of(factory or lookup.find_part("method", name))
         chosen = override(known, stored, arguments, f"method {name!r}")
         method: Method = make("method", factory or name, **chosen)
     except StylekitError as error:
-        why = "does not take what is asked of it" if arguments else "holds a model that cannot be built here"
-        raise StylekitError(f"{path} {why}. {error}") from None
+        reason = "with these arguments" if arguments else "with the installed plugins"
+        raise StylekitError(f"The model {path} cannot be built {reason}. {error}") from None
     if factory is None and (others := needed.keys() - provenance.packages(method)):
         raise StylekitError(
-            f"{path} was made with parts of {', '.join(others)}, and here their names mean parts of others."
+            f"{path} was made with parts of {', '.join(others)}, but here their names belong to parts of other packages."
         )
     return method
 
 
 class _Absent(nn.Module):
-    """Stands where a file has no weights, and says so when it is used."""
+    """Replaces a submodule whose weights are not in the file; raises an error when it is called."""
 
     def __init__(self, name: str, path: Path) -> None:
         super().__init__()
         self.message = (
-            f"{path} holds no weights for {name!r}, which this needs. Take the other direction, or import or train it."
+            f"{path} contains no weights for {name!r}, which are needed here. Use the other direction, or import or train "
+            "them."
         )
 
     def forward(self, *_: Any, **__: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""Options that a user chooses for each image: the keyword-only arguments of a method's ``stylize``, ``transfer`` or
+"""Options that a user sets for each image: the keyword-only arguments of a method's ``stylize``, ``transfer`` or
 ``sample``."""
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def resolve_options(
 
     Args:
         known: from :func:`stylize_options` or :func:`sample_options`
-        given: by name; an image is a path, a PIL image or a tensor ``(1, 3, H, W)`` in [0, 1]
-        what: what to call their owner in a message
-        device: where images go
+        given: options by name; an image is a path, a PIL image or a tensor ``(1, 3, H, W)`` in [0, 1]
+        what: what to call the owner of the options in messages
+        device: device for images
 
     Raises:
-        StylekitError: an option is unknown, of another type, required and missing, or an image that cannot be read.
+        StylekitError: an option is unknown, has another type, is required but missing, or is an image that cannot be read.
     """
     read = {
         name: _read(value, name, device) if name in known and known[name].accepts(Tensor) else value
@@ -62,7 +62,7 @@ def _read(value: Any, name: str, device: torch.device) -> Any:
         return value
     if value.ndim != 4 or value.shape[:2] != (1, 3) or not value.is_floating_point():
         raise StylekitError(
-            f"The option {name!r} is an image: a path, a PIL image, or a float tensor (1, 3, H, W) in [0, 1], "
+            f"The option {name!r} must be an image: a path, a PIL image, or a float tensor (1, 3, H, W) in [0, 1], "
             f"not {value.dtype} {tuple(value.shape)}."
         )
     check_finite(value, f"The option {name!r}")

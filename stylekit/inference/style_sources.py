@@ -1,4 +1,4 @@
-"""From what a user calls a style (an image, a file, a name, several with weights) to the statistics of a method."""
+"""Converts what a user gives as a style (an image, a file, a name, several with weights) to statistics of a method."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class StyleReader:
     """Reads styles for one method.
 
     Args:
-        method: the method, with its weights, which stay as they are
-        name: the name that it is registered by
-        device: where the method is
+        method: the method, with its weights, which do not change
+        name: registered name of the method
+        device: device of the method
     """
 
     def __init__(self, method: Method, name: str, device: torch.device) -> None:
@@ -36,7 +36,7 @@ class StyleReader:
 
     @property
     def key(self) -> str:
-        """Tells apart models whose styles do not fit each other; computed once."""
+        """A key that differs between models with incompatible styles; computed once."""
         return self._key_and_shapes()[0]
 
     def _key_and_shapes(self) -> tuple[str, dict[str, tuple[int, ...]]]:
@@ -46,28 +46,28 @@ class StyleReader:
         return self._key
 
     def read(self, source: StyleSource, scale: float = 1.0) -> Style:
-        """One style from whatever :meth:`stylekit.inference.Model.style` accepts.
+        """Reads one style from whatever :meth:`stylekit.inference.Model.style` accepts.
 
         Raises:
             StylekitError: there is no such style, it cannot be read, or it does not fit the method.
         """
         if isinstance(source, Style):
-            return self._fitting(source, "The style", scale)
+            return self._checked(source, "The style", scale)
         if isinstance(source, Tensor | Image.Image):
             return self._described(source, scale)
         if not isinstance(source, Path | str):
             raise StylekitError(
-                "A style is a tensor (1, 3, H, W) in [0, 1], a PIL image, a file, the name of a learned style or what "
-                "Model.style returned; several are a list, of pairs (style, weight) where they have weights. This is a "
-                f"{type(source).__name__}."
+                "A style must be a tensor (1, 3, H, W) in [0, 1], a PIL image, a file, the name of a learned style or a "
+                f"result of Model.style, not a {type(source).__name__}. Give several styles as a list, with weights as pairs "
+                "(style, weight)."
             )
         learned = self.method.styles()
         if source in learned:
-            return self._fitting(Style(learned[str(source)], torch.ones(1), self.key, self.name), str(source), scale)
+            return self._checked(Style(learned[str(source)], torch.ones(1), self.key, self.name), str(source), scale)
         path, hash_, look = str(source).rpartition("#") if f"{SUFFIX}#" in str(source) else (str(source), "", "")
         if path and Path(path).is_dir():
             raise StylekitError(
-                f"{path} is a folder. `stylekit style learn {path} -o mine.style` makes a style from its images."
+                f"{path} is a folder. `stylekit style learn {path} -o mine.style` learns a style from its images."
             )
         if not path or not Path(path).exists():
             hint = suggest(path, learned) if learned else "Give an image."
@@ -77,40 +77,40 @@ class StyleReader:
         return self._described(source, scale)
 
     def regions(self, style: Any, scale: float = 1.0, masks: int = 0) -> list[Statistics | None]:
-        """What to stylise with: one blend of all styles, or with masks the style of each region.
+        """The statistics to stylise with: one blend of all styles, or with masks, the statistics of each region.
 
         Args:
-            style: one style or several, with weights or without; None: the first that the method has learned
-            scale: factor on the style images' sides
-            masks: how many there are
+            style: one style or several, with or without weights; None: the first style that the method has learned
+            scale: factor on the sides of style images
+            masks: number of masks
 
         Returns:
-            Statistics of one row each; None for a method that has one style.
+            Statistics with one row each; None for a method that has one style.
 
         Raises:
-            StylekitError: there is no such style, it does not fit, or styles, weights and masks do not go together.
+            StylekitError: there is no such style, it does not fit the method, or styles, weights and masks do not match.
         """
         controls.check_scale(scale)
         several = [style] if _is_weighted(style) else several_or_none(style)
-        given = [(each[0], controls.to_float(each[1])) if _is_weighted(each) else (each, 1.0) for each in several]
-        given = given or [(name, 1.0) for name in self.method.styles()][:1]
-        if not given and self.method.takes_styles():
+        pairs = [(each[0], controls.to_float(each[1])) if _is_weighted(each) else (each, 1.0) for each in several]
+        pairs = pairs or [(name, 1.0) for name in self.method.styles()][:1]
+        if not pairs and self.method.takes_styles():
             raise StylekitError(
-                f"The method {self.name!r} needs a style, and none is given. On the command line: --style IMAGE."
+                f"The method {self.name!r} needs a style. On the command line, give it with --style IMAGE."
             )
-        styles = [(self.read(source, scale), weight) for source, weight in given]
+        styles = [(self.read(source, scale), weight) for source, weight in pairs]
         if not masks:
             return [blend(styles)] if styles else [None]
         controls.check_regions(masks, len(styles) or 1)
         if any(weight != 1 for _, weight in styles):
-            raise StylekitError("With masks each style has a region of its own, and no weight. Leave the weights out.")
+            raise StylekitError("With masks, each style has its own region and no weight. Leave the weights out.")
         return [blend([each]) for each in styles] or [None]
 
     def require_style_images(self) -> None:
-        """Refuses style images for a method that does not accept any.
+        """Checks that the method accepts style images.
 
         Raises:
-            StylekitError: it does not.
+            StylekitError: the method does not accept style images.
         """
         if not self.method.takes_styles():
             learned = self.method.styles()
@@ -121,7 +121,9 @@ class StyleReader:
         self.require_style_images()
         if isinstance(source, Tensor):
             if source.ndim == 4 and len(source) > 1:
-                raise StylekitError(f"A style is one image (1, 3, H, W), and this tensor is {tuple(source.shape)}.")
+                raise StylekitError(
+                    f"A style must be one image (1, 3, H, W), not a tensor of shape {tuple(source.shape)}."
+                )
             image = source
         else:
             picture = images.from_pil(source) if isinstance(source, Image.Image) else images.read(source)
@@ -132,45 +134,45 @@ class StyleReader:
         return Style(statistics, torch.ones(1), self.key, self.name)
 
     def _from_file(self, path: Path, look: str | None, scale: float) -> Style:
-        style = self._fitting(read_style(path), str(path), scale)
+        style = self._checked(read_style(path), str(path), scale)
         if look is None:
             return style
         if not look.isdecimal():
             raise StylekitError(
-                f"{path}#{look}: after '#' give a look's number; `stylekit style show {path}` lists them."
+                f"{path}#{look}: the number of a look must follow '#'. `stylekit style show {path}` lists the looks."
             )
         return style.look(int(look))
 
-    def _fitting(self, style: Style, what: str, scale: float) -> Style:
+    def _checked(self, style: Style, what: str, scale: float) -> Style:
         if scale != 1:
             raise StylekitError(
-                f"{what} is not an image, so it cannot be scaled: leave the style's scale out, or learn the style again."
+                f"{what} is not an image, so it cannot be scaled. Leave the style scale out, or learn the style again."
             )
         key, known = self._key_and_shapes()
         if not keys_match(style.key, key):
             raise StylekitError(
-                f"{what} was described by another model, of the method {style.method!r}, and does not fit this one of "
-                f"{self.name!r}. Use that model, or learn the style again with this one."
+                f"{what} was described by another model, of the method {style.method!r}, and is incompatible with this one, "
+                f"of the method {self.name!r}. Use that model, or learn the style again with this one."
             )
-        if (given := statistics_shapes(style.statistics)) != known:
-            name = next(name for name in {**known, **given} if known.get(name) != given.get(name))
+        if (shapes := statistics_shapes(style.statistics)) != known:
+            name = next(name for name in {**known, **shapes} if known.get(name) != shapes.get(name))
             raise StylekitError(
-                f"{what} is damaged: its statistics {name!r} are missing, or not of the shape that the method "
+                f"{what} is damaged: its statistics {name!r} are missing or do not have the shape that the method "
                 f"{self.name!r} needs. Learn the style again."
             )
         statistics = {name: rows.to(self.device) for name, rows in style.statistics.items()}
         return Style(statistics, style.shares, style.key, style.method)
 
 
-def _is_weighted(given: Any) -> bool:
-    """Whether it is a pair of a style and its weight."""
-    if not isinstance(given, list | tuple) or len(given) != 2:
+def _is_weighted(value: Any) -> bool:
+    """Whether a value is a pair of a style and its weight."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
         return False
-    return isinstance(given[1], Real) or (isinstance(given[1], Tensor) and given[1].ndim == 0)
+    return isinstance(value[1], Real) or (isinstance(value[1], Tensor) and value[1].ndim == 0)
 
 
 def several_or_none(given: Any) -> list[Any]:
-    """One thing, several, or none, as a list."""
+    """One value, several values or None, as a list."""
     if given is None:
         return []
     return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]

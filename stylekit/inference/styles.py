@@ -1,4 +1,4 @@
-"""Styles: what a method knows of one, blended, kept in small files, and condensed from a folder of pictures."""
+"""Styles: the statistics that a method extracted, for blending and for storing in small files."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from stylekit.weights.tensors import read_tensors, write_tensors
 SUFFIX = ".style"
 SHARES = "shares"
 LARGEST = 1e15
-"""Statistics of pictures are far below, and the squares of these are still finite."""
+"""Maximum absolute value of statistics. Those of images are far below it, and its square is still finite."""
 
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """A style as a method knows it: one look, or several that belong together.
+    """A style as a method describes it: one look, or several that belong together.
 
     Attributes:
-        statistics: what the method's ``describe`` gave, a row a look
-        shares: how much each look counts, ``(K,)``, together 1
-        key: which models' it is, as :func:`key_of` tells
+        statistics: what the method's ``describe`` returned, one row per look
+        shares: weights of the looks, ``(K,)``, with a sum of 1
+        key: key of the models that it fits, from :func:`stylekit.inference.style_keys.style_key`
         method: name of the method that described it
     """
 
@@ -38,35 +38,33 @@ class Style:
     method: str
 
     def look(self, number: int) -> Style:
-        """One of the looks alone, counted from 1.
+        """A single look as a style; looks are counted from 1.
 
         Raises:
-            StylekitError: there is none of that number.
+            StylekitError: there is no look of that number.
         """
         if not 1 <= number <= len(self.shares):
-            raise StylekitError(f"The style has the looks 1 to {len(self.shares)}, and no look {number}.")
+            raise StylekitError(f"There is no look {number}: the style has the looks 1 to {len(self.shares)}.")
         statistics = {name: rows[number - 1 : number] for name, rows in self.statistics.items()}
         return Style(statistics, torch.ones(1), self.key, self.method)
 
 
 def blend(styles: Sequence[tuple[Style, float]]) -> Statistics:
-    """The weighted average of styles, as statistics of one row.
+    """The weighted average of styles, as statistics with one row.
 
     Raises:
-        StylekitError: a weight is negative or not finite, all are zero, or the styles are of different kinds.
+        StylekitError: a weight is negative or not finite, all are zero, or the styles have different statistics.
     """
     total = 0.0
     for _, weight in styles:
         if not 0 <= weight < float("inf"):
-            raise StylekitError(f"The weight of a style is a number from 0 on, and not {weight}.")
+            raise StylekitError(f"The weight of a style must be a finite number of at least 0, not {weight}.")
         total += weight
     if not total:
-        raise StylekitError(
-            "The weights of the styles sum to zero, so there is no style. Give one of them a weight above 0."
-        )
+        raise StylekitError("The weights of the styles sum to zero. Give at least one style a weight above 0.")
     first = styles[0][0].statistics
     if any(statistics_shapes(style.statistics) != statistics_shapes(first) for style, _ in styles):
-        raise StylekitError("Styles of different methods do not blend: their statistics differ.")
+        raise StylekitError("Styles of different methods cannot be blended: their statistics differ.")
     rows = {name: [style.statistics[name] for style, _ in styles] for name in first}
     shares = torch.cat([style.shares * (weight / total) for style, weight in styles])
     return {name: _average(torch.cat(each), shares.to(each[0])) for name, each in rows.items()}
@@ -78,52 +76,52 @@ def _average(rows: Tensor, shares: Tensor) -> Tensor:
 
 
 def statistics_shapes(statistics: Statistics) -> dict[str, tuple[int, ...]]:
-    """The shape of a row of each of the statistics, by name."""
+    """The shape of one row of each statistic, by name."""
     return {name: tuple(rows.shape[1:]) for name, rows in statistics.items()}
 
 
 def check_style_name(path: Path) -> None:
-    """Refuses names of style files by which they would not be known again.
+    """Checks the name of a style file, because files are recognised as styles by their suffix.
 
     Raises:
-        StylekitError: it does not end in ``.style``.
+        StylekitError: the name does not end in ``.style``.
     """
     if path.suffix != SUFFIX:
-        raise StylekitError(f"A style file ends in {SUFFIX}, and {path} does not.")
+        raise StylekitError(f"The name of a style file must end in {SUFFIX}, but {path} does not.")
 
 
 def write_style(path: Path, style: Style) -> None:
-    """Writes a style file: statistics and shares in safetensors, and in the header which models it fits.
+    """Writes a style file: statistics and shares in safetensors, and in the header, which models it fits.
 
     Raises:
         StylekitError: the name does not end in ``.style``, no space is left, or the file cannot be written.
     """
     check_style_name(path)
-    about = {"stylekit": stylekit.__version__, "kind": "style", "key": style.key, "method": style.method}
-    write_tensors(path, {**style.statistics, SHARES: style.shares}, about)
+    header = {"stylekit": stylekit.__version__, "kind": "style", "key": style.key, "method": style.method}
+    write_tensors(path, {**style.statistics, SHARES: style.shares}, header)
 
 
 def read_style(path: Path) -> Style:
-    """Reads a style file; its statistics become float32.
+    """Reads a style file; its statistics are converted to float32.
 
     Raises:
-        StylekitError: there is none, it is damaged, or of another kind.
+        StylekitError: the file does not exist, is damaged, or is not a style file.
     """
-    tensors, about = read_tensors(path)
-    if about.get("kind") != "style" or SHARES not in tensors or not {"key", "method"} <= about.keys():
-        raise StylekitError(f"{path} is no style file. `stylekit style learn` makes one of a folder of pictures.")
-    # The names are shown to the user, and what a terminal would obey is not.
-    printable = all(text.isprintable() for text in (about["method"], *tensors))
-    if not printable or not re.fullmatch(r"[0-9a-f]+(:-?\d+\.\d+)?", about["key"]):
-        raise StylekitError(f"{path} is damaged: its header is none that stylekit writes.")
+    tensors, header = read_tensors(path)
+    if header.get("kind") != "style" or SHARES not in tensors or not {"key", "method"} <= header.keys():
+        raise StylekitError(f"{path} is not a style file. `stylekit style learn` creates one from a folder of images.")
+    # The names are shown to the user, and control characters could take over the terminal.
+    printable = all(text.isprintable() for text in (header["method"], *tensors))
+    if not printable or not re.fullmatch(r"[0-9a-f]+(:-?\d+\.\d+)?", header["key"]):
+        raise StylekitError(f"{path} is damaged: its header is invalid.")
     if not all(rows.is_floating_point() for rows in tensors.values()):
-        raise StylekitError(f"{path} is damaged: it holds other tensors than those of numbers with a point.")
+        raise StylekitError(f"{path} is damaged: it contains non-floating-point tensors.")
     statistics = {name: rows.float() for name, rows in tensors.items()}
     shares = statistics.pop(SHARES)
-    good = shares.ndim == 1 and len(shares) and bool((shares >= 0).all()) and abs(float(shares.sum()) - 1) < 1e-3
-    if not good or not statistics or any(rows.shape[:1] != shares.shape for rows in statistics.values()):
-        raise StylekitError(f"{path} is damaged: its looks and their shares do not go together.")
+    valid = shares.ndim == 1 and len(shares) and bool((shares >= 0).all()) and abs(float(shares.sum()) - 1) < 1e-3
+    if not valid or not statistics or any(rows.shape[:1] != shares.shape for rows in statistics.values()):
+        raise StylekitError(f"{path} is damaged: its looks and their shares do not match.")
     for name, rows in statistics.items():
-        if not bool((rows.abs() <= LARGEST).all()):  # NaN neither
-            raise StylekitError(f"{path} is damaged: numbers in its statistics {name!r} are none that pictures have.")
-    return Style(statistics, shares, about["key"], about["method"])
+        if not bool((rows.abs() <= LARGEST).all()):  # also true for NaN
+            raise StylekitError(f"{path} is damaged: its statistics {name!r} contain values that no image has.")
+    return Style(statistics, shares, header["key"], header["method"])

@@ -1,4 +1,4 @@
-"""What lies below Python: compiled kernels and operations, compilers, devices, the heap. Needs no torch by itself."""
+"""Compiled kernels and operations, compilers, devices and memory. Importing this package does not import torch."""
 
 from stylekit.native.extension import load_library, setup_arguments
 

@@ -1,6 +1,6 @@
-"""Building stylekit's own kernels: which files, for which instruction sets, from where and to where.
+"""Builds stylekit's own kernels: the source files, the instruction sets, and the folders.
 
-``setup.py`` uses this too, before anything but Python may be there.
+``setup.py`` imports this module too, possibly before any dependency is installed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIBRARY = "_kernels.so"
 BUILD = "stylekit kernels build"
 
 PER_ISA = ("columns.cpp", "gram.cpp", "planes.cpp")
-"""Files of ``csrc/cpu`` that are compiled once for every instruction set."""
+"""Files of ``csrc/cpu`` that are compiled once per instruction set."""
 
 ISAS = {"portable": "-DSTYLEKIT_ISA=portable"}
 if platform.machine() in ("x86_64", "AMD64"):
@@ -33,29 +33,33 @@ if platform.machine() in ("x86_64", "AMD64"):
 
 
 def sources() -> Path:
-    """The folder ``csrc``: beside this package in a checkout, installed as ``stylekit_csrc`` otherwise."""
-    places = (PACKAGE.parents[1] / "stylekit_csrc", PACKAGE.parents[1] / "csrc")
-    found = next((place for place in places if (place / "ops.cpp").is_file()), None)
-    if found is None:
-        raise StylekitError(f"The kernels' sources are not beside {PACKAGE}. Install stylekit anew.")
-    return found
+    """The folder of the sources: ``csrc`` in a checkout, ``stylekit_csrc`` if installed, next to the package stylekit.
+
+    Raises:
+        StylekitError: there is no such folder.
+    """
+    candidates = (PACKAGE.parents[1] / "stylekit_csrc", PACKAGE.parents[1] / "csrc")
+    folder = next((path for path in candidates if (path / "ops.cpp").is_file()), None)
+    if folder is None:
+        raise StylekitError(f"The kernels' sources are missing in {PACKAGE.parents[1]}. Reinstall stylekit.")
+    return folder
 
 
 def build_kernels(folder: Path | None = None, cuda: bool | None = None) -> list[Path]:
-    """Compiles the kernels into a folder, as :func:`stylekit.native.compiling.compile_libraries` does, and returns the files.
+    """Compiles the kernels into a folder with :func:`stylekit.native.compiling.compile_libraries`, and returns the files.
 
     Args:
-        folder: by default the installed package's own, where the kernels are looked for
-        cuda: whether to compile for CUDA; by default, if torch itself is built with it and there is an nvcc
+        folder: by default that of the installed package, which the kernels are loaded from
+        cuda: whether to compile for CUDA; by default, if torch is built with CUDA and nvcc is found
 
     Raises:
-        StylekitError: something that it takes is missing, or the compiler finds errors.
+        StylekitError: a tool or the sources are missing, the folder is not writable, or compiling fails.
     """
     folder = folder or PACKAGE
     _check_writable(folder)
     with _workspace() as work:
         return compiling.compile_libraries(
-            "the kernels", _fill, folder, work, cuda, f"`{BUILD} --debug` shows everything."
+            "the kernels", _plan, folder, work, cuda, f"`{BUILD} --debug` shows the full output."
         )
 
 
@@ -65,14 +69,14 @@ def _check_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise StylekitError(
-            f"The kernels belong into {folder}, which cannot be written: {error.strerror}. Run this as the user who "
-            "installed stylekit, or install it into an environment of your own."
+            f"The folder of the kernels, {folder}, is not writable: {error.strerror}. Run this as the user who installed "
+            "stylekit, or install it into your own environment."
         ) from error
 
 
 @contextlib.contextmanager
 def _workspace() -> Iterator[Path]:
-    """A folder to compile in, for one process at a time. A checkout keeps it, so that the next build is quick."""
+    """The build folder, locked for one process at a time. A checkout keeps it, so that the next build is incremental."""
     if sources().name == "stylekit_csrc":
         with tempfile.TemporaryDirectory() as name:
             yield Path(name)
@@ -86,8 +90,8 @@ def _workspace() -> Iterator[Path]:
         yield work
 
 
-def _fill(plan: compiling.Plan) -> None:
-    """Every instruction set's inner loops, the operations, and a module that tells how they were built."""
+def _plan(plan: compiling.Plan) -> None:
+    """Plans the inner loops of each instruction set, the operations, and a module that reports how they were built."""
     csrc = sources()
     objects = [
         plan.compile(f"{source.stem}.{isa}.o", source, flags.split())
@@ -103,14 +107,14 @@ def _fill(plan: compiling.Plan) -> None:
     )
     plan.link(LIBRARY, objects)
     if python := _python_headers():
-        told = [f'-DSTYLEKIT_CUDA_VERSION="{plan.cuda}"', f'-DSTYLEKIT_CUDA_TARGETS="{" ".join(plan.targets)}"']
-        teller = plan.compile("build.o", csrc / "build.cpp", [*python, *told])
-        plan.link(f"_build{sysconfig.get_config_var('EXT_SUFFIX')}", [teller, "isa.any.o"], operations=False)
+        flags = [f'-DSTYLEKIT_CUDA_VERSION="{plan.cuda}"', f'-DSTYLEKIT_CUDA_TARGETS="{" ".join(plan.targets)}"']
+        report = plan.compile("build.o", csrc / "build.cpp", [*python, *flags])
+        plan.link(f"_build{sysconfig.get_config_var('EXT_SUFFIX')}", [report, "isa.any.o"], operations=False)
 
 
 def _python_headers() -> list[str]:
-    """Flags for pybind11; empty where it or Python's own headers are missing."""
-    python = sysconfig.get_path("include")
-    if importlib.util.find_spec("pybind11") is None or not Path(python, "Python.h").is_file():
+    """Compiler flags for pybind11; empty if pybind11 or Python's headers are missing."""
+    include = sysconfig.get_path("include")
+    if importlib.util.find_spec("pybind11") is None or not Path(include, "Python.h").is_file():
         return []
-    return ["-isystem", importlib.import_module("pybind11").get_include(), "-isystem", python]
+    return ["-isystem", importlib.import_module("pybind11").get_include(), "-isystem", include]

@@ -1,4 +1,4 @@
-"""The devices of this machine, and how much of their memory is free."""
+"""The devices of this machine, and their free memory."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from stylekit.errors import StylekitError, suggest
 
 
 def pick_device(device: str) -> torch.device:
-    """The device of that name; ``auto`` is the best there is, of cuda, mps and cpu.
+    """The device of that name; ``auto`` selects the first available one of cuda, mps and cpu.
 
     Raises:
-        StylekitError: it is not there.
+        StylekitError: the device is unknown or not available.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    devices = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return torch.device(next(name for name, available in there.items() if available))
-    if device not in there:
-        raise StylekitError(f"There is no device {device!r}. {suggest(device, ['auto', *there])}")
-    if not there[device]:
-        why = (
+        return torch.device(next(name for name, available in devices.items() if available))
+    if device not in devices:
+        raise StylekitError(f"There is no device {device!r}. {suggest(device, ['auto', *devices])}")
+    if not devices[device]:
+        reason = (
             "this build of torch has no CUDA" if device == "cuda" and torch.version.cuda is None else "torch finds none"
         )
-        raise StylekitError(f"The device {device!r} was asked for, but {why}. Leave --device out, or say --device cpu.")
+        raise StylekitError(f"The device {device!r} is not available: {reason}. Omit --device, or use --device cpu.")
     return torch.device(device)
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether the device is a processor with instructions for bfloat16 (AVX512-BF16 or AMX), as far as Linux tells."""
+    """Whether the device is a CPU with instructions for bfloat16 (AVX512-BF16 or AMX). False if not on Linux."""
     cpuinfo = Path("/proc/cpuinfo")
     if device.type != "cpu" or not cpuinfo.exists():
         return False
@@ -40,20 +40,23 @@ def computes_bf16(device: torch.device) -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on the device, or on this machine for a CPU."""
+    """The free memory of the device in bytes; for a CPU, that of the machine, within the limits of cgroups.
+
+    Without ``/proc/meminfo``, all memory of the machine; 2**62 if unknown.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        return min(int(lines["MemAvailable"].split()[0]) * 1024, *_left_by_cgroups(), 2**62)
+        return min(int(lines["MemAvailable"].split()[0]) * 1024, *_cgroup_headroom(), 2**62)
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return 2**62  # unknown: no reason to refuse
+    return 2**62  # if unknown, nothing is refused
 
 
-def _left_by_cgroups(root: Path = Path("/")) -> Iterator[int]:
-    """What each memory limit on this process still leaves: a container's, a job's, and those around it."""
+def _cgroup_headroom(root: Path = Path("/")) -> Iterator[int]:
+    """The bytes left under each cgroup memory limit of this process, those of parent groups included."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
@@ -68,7 +71,7 @@ def _left_by_cgroups(root: Path = Path("/")) -> Iterator[int]:
 
 
 def _reclaimable(folder: Path) -> int:
-    """Bytes of files read long ago, which count as used and are given up when memory is wanted."""
+    """The inactive page cache in bytes, which counts as used, but is reclaimed on demand."""
     stat = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
     return int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
 

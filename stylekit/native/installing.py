@@ -1,6 +1,6 @@
-"""Compiled libraries in wheels: setuptools' commands, for stylekit's own ``setup.py`` and for those of plugins.
+"""Compiled libraries in wheels: commands of setuptools, for the ``setup.py`` of stylekit and of plugins.
 
-An install never fails for a library: where it cannot be compiled it is left out, and one line says why.
+An installation never fails because of a library: if it cannot be compiled, it is left out, and one line says why.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Compiled(Extension):
     """A library that a function compiles.
 
     Args:
-        name: where it is put, as a module's name: ``grain._grain`` is ``_grain.so`` in the package ``grain``
-        build: compiles into a folder, given with one for everything else, and whether to compile for CUDA
-        makes: patterns of the names of the files that it makes
-        sources: files that a source distribution carries for it
-        any_python: whether what it makes knows nothing of Python, so that one wheel serves all versions
+        name: module name of the library: ``grain._grain`` is the file ``_grain.so`` in the package ``grain``
+        build: function of the library's folder, a folder for all other files, and whether to compile for CUDA
+        makes: patterns of the names of the files that it creates
+        sources: files to add to source distributions
+        any_python: whether the files do not depend on Python, so that one wheel suits all versions
     """
 
     def __init__(
@@ -44,25 +44,25 @@ class Compiled(Extension):
 
 
 class BuildLibraries(build_ext):
-    """Compiles libraries. Called by name, as ``python setup.py build_ext --inplace``, it fails where they do not compile."""
+    """Compiles libraries. Errors are printed, but raised only if the user runs ``build_ext`` explicitly."""
 
     def run(self) -> None:
         for library in self.extensions:
             package = library.name.rpartition(".")[0]
             in_source = self.editable_mode or self.inplace
-            home = self.get_finalized_command("build_py").get_package_dir(package) if in_source else self.build_lib
-            folder = Path(home).resolve() if in_source else Path(home, *package.split(".")).resolve()
+            root = self.get_finalized_command("build_py").get_package_dir(package) if in_source else self.build_lib
+            folder = Path(root).resolve() if in_source else Path(root, *package.split(".")).resolve()
             for pattern in () if in_source else library.makes:
                 for stale in folder.glob(pattern):
-                    stale.unlink()  # of an earlier build of the wheel; this one may fail
+                    stale.unlink()  # from an earlier build of the wheel, in case this one fails
             try:
                 library.build(folder, Path(self.build_temp, library.name).resolve(), CUDA)
-            except Exception as error:  # whatever it is, the package works without
+            except Exception as error:  # the package works without the library
                 if "build_ext" in self.distribution.commands:
                     raise SystemExit(f"{error.__cause__ or ''}\nError: {error}") from None
                 print(f"{library.name} is left out. {error}")
             else:
-                print(f"{library.name} is compiled.")
+                print(f"{library.name} was compiled.")
 
     def get_outputs(self) -> list[str]:
         return []
@@ -72,7 +72,7 @@ class BuildLibraries(build_ext):
 
 
 class Wheel(bdist_wheel):
-    """Makes a wheel for every platform where nothing can be compiled, and for every Python where none is needed."""
+    """Builds a wheel for any platform if nothing can be compiled, and for any Python if no library depends on it."""
 
     def finalize_options(self) -> None:
         libraries = self.distribution.ext_modules or []
@@ -92,5 +92,5 @@ class Wheel(bdist_wheel):
 
 
 def setup_arguments_for(library: Compiled) -> dict[str, Any]:
-    """What ``setuptools.setup`` takes, to compile a library."""
+    """The arguments of ``setuptools.setup`` that compile a library."""
     return {"ext_modules": [library], "cmdclass": {"build_ext": BuildLibraries, "bdist_wheel": Wheel}}

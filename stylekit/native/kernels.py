@@ -1,4 +1,4 @@
-"""The compiled kernels, once they are built: loading them, and telling how they were built."""
+"""Loads the compiled kernels, and reports how they were built."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ OPS = {
     "normalize": 7,
     "normalize_backward": 9,
 }
-"""What the library registers under ``torch.ops.stylekit``, with how many arguments."""
+"""The operations that the library registers under ``torch.ops.stylekit``, with their numbers of arguments."""
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """Whether the compiled kernels run, whether on CUDA too, and why."""
+    """The state of the compiled kernels.
+
+    Attributes:
+        live: whether they are used
+        cuda: whether they are also used on CUDA
+        why: the reason, or how they were built
+    """
 
     live: bool
     cuda: bool
@@ -31,26 +37,24 @@ class Kernels:
 
 
 def requested_kernels() -> str:
-    """What ``STYLEKIT_KERNELS`` asks for: ``auto`` or ``reference``.
+    """The value of the environment variable ``STYLEKIT_KERNELS``: ``auto`` (the default) or ``reference``.
 
     Raises:
-        StylekitError: it is something else.
+        StylekitError: it has another value.
     """
-    word = os.environ.get("STYLEKIT_KERNELS") or "auto"
-    if word not in ("auto", "reference"):
-        raise StylekitError(
-            f"STYLEKIT_KERNELS={word} means nothing. Say auto, or reference for torch's own operations."
-        )
-    return word
+    value = os.environ.get("STYLEKIT_KERNELS") or "auto"
+    if value not in ("auto", "reference"):
+        raise StylekitError(f"Invalid STYLEKIT_KERNELS={value!r}: use 'auto', or 'reference' for plain PyTorch.")
+    return value
 
 
 def load_kernels() -> Kernels:
-    """Registers the compiled kernels with torch, unless ``STYLEKIT_KERNELS=reference``. To be called once.
+    """Registers the compiled kernels with torch, unless ``STYLEKIT_KERNELS=reference``. Call it once.
 
-    A library that is there and does not load costs one warning.
+    A library that exists but fails to load causes a warning.
 
     Raises:
-        StylekitError: ``STYLEKIT_KERNELS`` is something else than ``auto`` or ``reference``.
+        StylekitError: ``STYLEKIT_KERNELS`` is neither ``auto`` nor ``reference``.
     """
     if requested_kernels() == "reference":
         return Kernels(False, False, "STYLEKIT_KERNELS=reference")
@@ -63,18 +67,19 @@ def load_kernels() -> Kernels:
         torch.ops.load_library(library)
         stale = [name for name, count in OPS.items() if _arguments(name) != count]
         if stale:
-            raise RuntimeError(f"{library} is of another version, as {stale[0]} shows")
+            raise RuntimeError(f"{library} was built from another version of stylekit: {stale[0]} differs")
     except (OSError, RuntimeError) as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
         why = f"failed to load: {reason}; rebuild with `{BUILD}`"
-        warn(f"The compiled kernels {why}. Until then torch's own operations do the work.")
+        warn(f"The compiled kernels {why}. Until then stylekit uses plain PyTorch.")
         return Kernels(False, False, why)
     cuda = torch.version.cuda is not None and torch._C._dispatch_has_kernel_for_dispatch_key("stylekit::gram", "CUDA")
-    told = build_report()
-    return Kernels(True, cuda, f"built with {told['compiler']}, {told['isa']}" if told else "built")
+    report = build_report()
+    return Kernels(True, cuda, f"built with {report['compiler']}, {report['isa']}" if report else "built")
 
 
 def _arguments(name: str) -> int:
+    """The number of arguments of a registered operation; -1 if there is none of that name."""
     import torch
 
     operation = getattr(torch.ops.stylekit, name, None)
@@ -82,14 +87,14 @@ def _arguments(name: str) -> int:
 
 
 def build_report() -> dict[str, Any]:
-    """How the kernels were built: ``compiler``, ``isas``, ``isa`` (this machine's), ``cuda`` and ``architectures``
-    (empty without), ``torch`` (built against) and ``torch_from`` (the oldest that they load into).
+    """How the kernels were built; empty if they were not built, or built without pybind11.
 
-    Empty if nothing was built, or without pybind11.
+    The keys are ``compiler``, ``isas``, ``isa`` (the one that this machine uses), ``cuda`` and ``architectures`` (empty
+    without CUDA), ``torch`` (the version compiled against) and ``torch_from`` (the oldest version that they load into).
     """
     importlib.invalidate_caches()
     try:
-        told: dict[str, Any] = importlib.import_module("stylekit.native._build").report()
+        report: dict[str, Any] = importlib.import_module("stylekit.native._build").report()
     except ImportError:
         return {}
-    return told
+    return report

@@ -1,1 +1,1 @@
-"""Finding, loading and building plugins and their parts, and where these came from. Private; imports no torch."""
+"""Finding, loading and building plugins and their parts, and recording their origin. Private; does not import torch."""

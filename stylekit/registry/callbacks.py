@@ -1,4 +1,4 @@
-"""Passing a run's events to the plugins that follow it."""
+"""Passing the events of a run to plugins."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from stylekit.registry.loading import load_hooks
 
 
 class Callbacks:
-    """Calls run hooks. A plugin whose hook fails is left out from then on, with one warning: a log never stops a run.
+    """Calls run hooks. A plugin whose hook fails is dropped with one warning, because logging must not stop a run.
 
-    Only before it starts may a plugin stop it, by a StylekitError that says what is missing.
+    A plugin can stop a run only when it starts, by raising a StylekitError that says what is missing.
 
     Args:
         names: names of plugins, or ``.py`` files
 
     Raises:
-        StylekitError: there is no such plugin, or it cannot be imported.
+        StylekitError: a plugin does not exist or cannot be imported.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._followers = {name: load_hooks(lookup.find_plugin(name)) for name in names}
+        self._plugins = {name: load_hooks(lookup.find_plugin(name)) for name in names}
 
     def call(self, event: str, **facts: Any) -> None:
         """Calls the hook ``stylekit_EVENT`` of each plugin.
 
         Raises:
-            StylekitError: a plugin cannot follow the run that starts.
+            StylekitError: the run starts, and a plugin cannot be used for it.
         """
         starting = event == "run_started"
-        for name, follower in list(self._followers.items()):
+        for name, hooks in list(self._plugins.items()):
             try:
-                returned = getattr(follower.hook, f"stylekit_{event}")(**facts)
+                returned = getattr(hooks.hook, f"stylekit_{event}")(**facts)
                 for helper in returned if starting else ():
-                    follower.register(helper)
+                    hooks.register(helper)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # such as SystemExit
                 if starting and isinstance(error, StylekitError):
                     raise
-                warn(f"plugin {name!r} failed in stylekit_{event} and no longer follows the run: {error!r}")
-                del self._followers[name]
+                warn(f"The plugin {name!r} failed in stylekit_{event} and is not called again in this run: {error!r}")
+                del self._plugins[name]

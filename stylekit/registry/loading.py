@@ -1,4 +1,4 @@
-"""Loading one plugin: importing its module or file, and holding its hooks against the contract. Imports no torch itself."""
+"""Importing the module or file of a plugin, and checking its hooks against the contract. Does not import torch itself."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from stylekit.registry.entrypoints import OWN
 
 @dataclass(frozen=True)
 class Plugin:
-    """A module that offers parts: its name, where it lies, and whose it is."""
+    """A module that provides parts: its name, its location, and its package."""
 
     name: str
     module: str
     package: str
     version: str
     attribute: str = ""
-    """The object in the module that has the hooks; empty: the module has them."""
+    """The object in the module that has the hooks; empty if the module itself has them."""
     file: Path | None = None
     changed: int = 0
-    """When the file was last written: an edited file is another plugin."""
+    """Modification time of the file, so that an edited file counts as another plugin."""
 
     @property
     def origin(self) -> str:
@@ -40,27 +40,27 @@ class Plugin:
 
     @property
     def own(self) -> bool:
-        """Whether it is built in."""
+        """Whether the plugin is built in."""
         return self.package == OWN
 
 
 class _Source(importlib.machinery.SourceFileLoader):
-    """Keeps no bytecode, which Python takes for current when a file is edited twice in one second."""
+    """Writes no bytecode, because Python would use stale bytecode when a file is edited twice within a second."""
 
     def set_data(self, *_: Any, **__: Any) -> None:
         pass
 
 
 def _import(plugin: Plugin) -> Any:
-    """The object that has the plugin's hooks."""
+    """Imports a plugin and returns the object that has its hooks."""
     if plugin.file is None:
         module = importlib.import_module(plugin.module)
         if module.__spec__ and module.__spec__.origin is None:
             raise StylekitError(f"could not be imported: {folder_message(plugin.module, module.__path__)}")
         return operator.attrgetter(plugin.attribute)(module) if plugin.attribute else module
-    known = sys.modules.get(plugin.module)
-    if known is not None and vars(known).get("_stylekit_plugin") == plugin:
-        return known
+    imported = sys.modules.get(plugin.module)
+    if imported is not None and vars(imported).get("_stylekit_plugin") == plugin:
+        return imported
     loader = _Source(plugin.module, str(plugin.file))
     spec = importlib.util.spec_from_loader(plugin.module, loader)
     assert spec is not None
@@ -76,66 +76,68 @@ def _import(plugin: Plugin) -> Any:
 
 
 def load_hooks(*plugins: Plugin) -> pluggy.PluginManager:
-    """Imports plugins and gives their hooks.
+    """Imports plugins and returns their hooks.
 
     Raises:
         StylekitError: a plugin cannot be imported, was written for another version of the contract, or has a hook that
-            is not in it.
+            the contract does not define.
     """
     hooks = pluggy.PluginManager("stylekit")
     hooks.add_hookspecs(hookspecs)
     for plugin in plugins:
         try:
-            offering = _import(plugin)
-            _require_hooks(offering)
-            hooks.register(offering, name=plugin.name)
+            provider = _import(plugin)
+            _require_hooks(provider)
+            hooks.register(provider, name=plugin.name)
         except KeyboardInterrupt:
             raise
         except StylekitError as error:
-            raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) {error}") from error
-        except BaseException as error:  # such as SystemExit, and what test frameworks raise to skip
-            told = f"plugin {plugin.name!r} ({plugin.origin}) could not be imported: {one_line_error(error)}"
-            raise StylekitError(told) from error
+            raise StylekitError(f"The plugin {plugin.name!r} ({plugin.origin}) {error}") from error
+        except BaseException as error:  # such as SystemExit, or the exceptions with which test frameworks skip
+            message = f"The plugin {plugin.name!r} ({plugin.origin}) could not be imported: {one_line_error(error)}"
+            raise StylekitError(message) from error
     return hooks
 
 
-def _require_hooks(offering: object) -> None:
-    """Refuses what does not fit the contract.
+def _require_hooks(provider: object) -> None:
+    """Checks a plugin against the contract.
 
     Raises:
-        StylekitError: it states another version, or has a hook that is misspelt, unmarked, or takes what there is not.
+        StylekitError: it states another version, or has a hook that is misspelt, unmarked, or has an unknown argument.
     """
-    if fault := contract_mismatch(getattr(offering, "STYLEKIT_API", hookspecs.API)):
+    if fault := contract_mismatch(getattr(provider, "STYLEKIT_API", hookspecs.API)):
         raise StylekitError(fault)
     known = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("stylekit_")}
-    for name in dir(offering):
-        hook = getattr(offering, name, None)
+    for name in dir(provider):
+        hook = getattr(provider, name, None)
         marked = hasattr(hook, "stylekit_impl")
         if name in known and not marked:
-            raise StylekitError(f"must put @hookimpl before its function {name}.")
+            raise StylekitError(f"must mark its function {name} with @hookimpl.")
         if marked and name not in known:
-            raise StylekitError(f"has a hook {name}, which the contract does not. {suggest(name, known)}")
+            raise StylekitError(f"has a hook {name}, which the contract does not define. {suggest(name, known)}")
         if marked:
-            takes = inspect.signature(known[name]).parameters
-            if unknown := [each for each in inspect.signature(hook).parameters if each not in takes]:  # type: ignore[arg-type]
-                raise StylekitError(f"has a hook {name} that takes {unknown[0]!r}. {suggest(unknown[0], takes)}")
+            allowed = inspect.signature(known[name]).parameters
+            if unknown := [each for each in inspect.signature(hook).parameters if each not in allowed]:  # type: ignore[arg-type]
+                raise StylekitError(
+                    f"has a hook {name} with an unknown argument {unknown[0]!r}. {suggest(unknown[0], allowed)}"
+                )
 
 
 def folder_message(module: str, places: Iterable[str] | None) -> str:
-    """What is wrong where Python finds nothing but a folder of a module's name."""
-    where = next(iter(places or ()), "")
+    """The message for a module name under which Python finds only a folder."""
+    folder = next(iter(places or ()), "")
     return (
-        f"Python finds only the folder {where} by the name {module}, and no module: the package is not there, or that "
-        "folder hides it. Install it anew, or work in another folder."
+        f"Python finds no module {module}, only the folder {folder}: the package is not installed, or that folder hides "
+        "it. Reinstall the package, or work in another folder."
     )
 
 
 def contract_mismatch(stated: object) -> str:
-    """What is wrong with a plugin that states this version of the contract; empty if nothing is."""
+    """Why a plugin that states this version of the contract cannot be used; empty if it can."""
     if stated == hookspecs.API:
         return ""
     if not isinstance(stated, int):
-        return f"states STYLEKIT_API = {stated!r}, which must be the number {hookspecs.API}."
-    cure = "Update stylekit" if stated > hookspecs.API else "Update the plugin"
-    has = f"and this stylekit has version {hookspecs.API}"
-    return f"was written for version {stated} of the plugin contract, {has}. {cure}."
+        return f"states STYLEKIT_API = {stated!r}, but must state the number {hookspecs.API}."
+    fix = "Update stylekit" if stated > hookspecs.API else "Update the plugin"
+    actual = f"but this stylekit has version {hookspecs.API}"
+    return f"was written for version {stated} of the plugin contract, {actual}. {fix}."

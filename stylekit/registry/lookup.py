@@ -1,8 +1,8 @@
-"""Finding, loading and naming plugins. Nothing here imports torch, and no plugin is imported before it is asked for.
+"""Finding plugins and their parts by name. Nothing here imports torch, and plugins are imported only when needed.
 
-A name is looked up in files that the user gave and in what is built in, then in the installed plugin of that name, and
-only then in all the others: so no installed package can take a built-in name, or slow down what uses built-in ones. A
-plugin that cannot be imported is passed over with one warning, and everything else goes on.
+A name is resolved in this order: plugin files that the user passed and built-in plugins, the installed plugin of that name,
+all other plugins. Installed packages can therefore neither override a built-in name nor slow down the use of built-in
+parts. A plugin that cannot be imported is skipped with one warning.
 """
 
 from __future__ import annotations
@@ -27,35 +27,37 @@ _files: dict[str, Plugin] = {}
 
 
 def visible_plugins() -> list[Plugin]:
-    """Every visible plugin of every installed package, by name, and the files that :func:`add_file` added.
+    """The visible plugins of all installed packages and the files that :func:`add_file` added, sorted by name.
 
-    Imports none. ``STYLEKIT_PLUGINS=a,b`` in the environment leaves only those plugins or packages visible, beside what
-    is built in.
+    Does not import any of them. With ``STYLEKIT_PLUGINS=a,b`` in the environment, only these plugins or packages and the
+    built-in plugins are visible.
     """
-    found = [plugin for plugin, visible in all_plugins() if visible]
-    return sorted([*found, *_files.values()], key=lambda plugin: (plugin.name, plugin.package))
+    installed = [plugin for plugin, visible in all_plugins() if visible]
+    return sorted([*installed, *_files.values()], key=lambda plugin: (plugin.name, plugin.package))
 
 
 def all_plugins() -> list[tuple[Plugin, bool]]:
-    """Every plugin of every installed package, and whether it is visible."""
-    return [(_of(entry), entry.visible) for entry in entries(GROUP)]
+    """All plugins of all installed packages, each with whether it is visible."""
+    return [(_from_entry(entry), entry.visible) for entry in entries(GROUP)]
 
 
-def _of(entry: Entry) -> Plugin:
+def _from_entry(entry: Entry) -> Plugin:
     return Plugin(entry.name, entry.module, entry.package, entry.version, entry.attribute)
 
 
 def add_file(path: Path) -> Plugin:
-    """Makes the parts in one Python file known in this process, and returns it as a plugin named after the file.
+    """Adds a Python file as a plugin for this process, and returns the plugin, which is named after the file.
 
     Raises:
-        StylekitError: there is no such file, or it is no Python file.
+        StylekitError: the file does not exist, or is not a Python file.
     """
     if not path.exists():
         raise StylekitError(f"There is no file {path}.")
     path = path.resolve()
     if path.suffix != ".py" or not path.is_file():
-        raise StylekitError(f"{path} is not a Python file. A plugin file ends in .py and offers parts with @hookimpl.")
+        raise StylekitError(
+            f"{path} is not a Python file. A plugin file ends in .py and provides parts with @hookimpl."
+        )
     plugin = Plugin(path.stem, f"stylekit_file_{path.stem}", "file", "", "", path, path.stat().st_mtime_ns)
     _files[path.stem] = plugin
     return plugin
@@ -67,10 +69,10 @@ def imported_files() -> list[Path]:
 
 
 def import_files(paths: Iterable[Path]) -> None:
-    """Imports plugin files, so that what is pickled in another process can be unpickled here.
+    """Imports plugin files, so that objects pickled in another process can be unpickled here.
 
     Raises:
-        StylekitError: a file is gone, or cannot be imported.
+        StylekitError: a file no longer exists, or cannot be imported.
     """
     for path in paths:
         load_hooks(add_file(path))
@@ -78,7 +80,7 @@ def import_files(paths: Iterable[Path]) -> None:
 
 @cache
 def _load(plugin: Plugin) -> pluggy.PluginManager | str:
-    """The plugin's hooks, or why it has none; cached, so that a broken plugin is imported and reported once."""
+    """The plugin's hooks, or the error if it cannot be loaded. Cached, so that a broken plugin is imported only once."""
     try:
         return load_hooks(plugin)
     except StylekitError as error:
@@ -86,115 +88,115 @@ def _load(plugin: Plugin) -> pluggy.PluginManager | str:
 
 
 def loaded_state(plugin: Plugin) -> tuple[str, str]:
-    """``loads`` and what the plugin offers, in words, or ``broken`` and why; imports it."""
+    """Imports a plugin; returns ``loads`` and a list of what it provides, or ``broken`` and the error."""
     try:
-        offered = {kind.name: _ask(plugin, kind.hook) for kind in KINDS.values()}
-        offered["preset for"] = _ask(plugin, PRESETS)
+        provided = {kind.name: _call_hook(plugin, kind.hook) for kind in KINDS.values()}
+        provided["preset for"] = _call_hook(plugin, PRESETS)
     except StylekitError as error:
         return "broken", str(error)
-    told = [f"{kind} {', '.join(found)}" for kind, found in offered.items() if found]
-    return "loads", "; ".join(told) or "follows runs"
+    lines = [f"{kind} {', '.join(names)}" for kind, names in provided.items() if names]
+    return "loads", "; ".join(lines) or "follows runs"
 
 
 def parts_of_kind(plugin: Plugin, kind: str) -> dict[str, Callable[..., Any]]:
-    """What one plugin offers of one kind, by name; empty, after one warning, if the plugin is broken."""
+    """The parts of one kind that a plugin provides, by name. For a broken plugin, warns once and returns an empty dict."""
     if kind not in KINDS:
         raise StylekitError(f"There is no kind of part {kind!r}. {suggest(kind, KINDS)}")
-    return _ask_quietly(plugin, KINDS[kind].hook)
+    return _call_hook_or_warn(plugin, KINDS[kind].hook)
 
 
-def _ask_quietly(plugin: Plugin, hook: str) -> dict[str, Any]:
+def _call_hook_or_warn(plugin: Plugin, hook: str) -> dict[str, Any]:
     try:
-        return _ask(plugin, hook)
+        return _call_hook(plugin, hook)
     except StylekitError as error:
         _report(str(error))
         return {}
 
 
-def _ask(plugin: Plugin, hook: str) -> dict[str, Any]:
+def _call_hook(plugin: Plugin, hook: str) -> dict[str, Any]:
     hooks = _load(plugin)
     if isinstance(hooks, str):
         raise StylekitError(hooks)
     try:
-        given = getattr(hooks.hook, hook)()
+        results = getattr(hooks.hook, hook)()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # such as SystemExit
         reason = one_line_error(error)
-        raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) failed in {hook}: {reason}") from error
-    fits, form = (
+        raise StylekitError(f"The plugin {plugin.name!r} ({plugin.origin}) failed in {hook}: {reason}") from error
+    is_valid, form = (
         (_are_presets, "{method: {preset: {argument: value}}}") if hook == PRESETS else (_are_parts, "{name: class}")
     )
-    if not all(map(fits, given)):
-        raise StylekitError(f"plugin {plugin.name!r} ({plugin.origin}) must return {form} from {hook}.")
-    return {name: offered for each in given for name, offered in each.items()}
+    if not all(map(is_valid, results)):
+        raise StylekitError(f"The plugin {plugin.name!r} ({plugin.origin}) must return {form} from {hook}.")
+    return {name: value for result in results for name, value in result.items()}
 
 
-def _are_parts(given: Any) -> bool:
-    return isinstance(given, Mapping) and all(isinstance(name, str) and callable(part) for name, part in given.items())
+def _are_parts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) and callable(part) for name, part in value.items())
 
 
-def _are_presets(given: Any) -> bool:
-    if not isinstance(given, Mapping) or not all(isinstance(each, Mapping) for each in given.values()):
+def _are_presets(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not all(isinstance(each, Mapping) for each in value.values()):
         return False
-    return all(isinstance(arguments, Mapping) for presets in given.values() for arguments in presets.values())
+    return all(isinstance(arguments, Mapping) for presets in value.values() for arguments in presets.values())
 
 
 def plugin_parts(plugin: Plugin) -> list[tuple[str, str, Callable[..., Any]]]:
-    """Everything that one plugin offers: kind, name, and the callable that builds it."""
+    """All parts that a plugin provides: kind, name, and the callable that builds the part."""
     return [(kind, name, part) for kind in KINDS for name, part in parts_of_kind(plugin, kind).items()]
 
 
 def rivals(plugin: Plugin, kind: str, name: str) -> list[Plugin]:
-    """Other plugins that are asked for a part of this one, before it or beside it; none, if all is well."""
+    """Other plugins that provide a part of the same kind and name, and hide or conflict with this plugin's part."""
     return [other for other in part_owners(kind, name) if _source(other) != _source(plugin)]
 
 
 def _source(plugin: Plugin) -> tuple[str, str, str]:
-    """What tells plugins apart; a package may name one module several times, once for each of its parts."""
+    """Identifies the module of a plugin; a package may list one module several times, once for each of its parts."""
     return plugin.package, plugin.module, plugin.attribute
 
 
 def parts_named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
-    """The parts of that name, one of each kind that has it.
+    """The parts of that name, at most one of each kind.
 
     Raises:
-        StylekitError: two plugins offer one.
+        StylekitError: two plugins provide a part of the same kind and name.
     """
-    found: dict[str, list[Plugin]] = {}
+    owners: dict[str, list[Plugin]] = {}
     for group in _lookup_order(name):
-        if found and all(plugin.name != name for plugin in group):
+        if owners and all(plugin.name != name for plugin in group):
             break  # not worth importing every plugin
-        for kind in KINDS.keys() - found.keys():
-            if offering := [plugin for plugin in group if name in parts_of_kind(plugin, kind)]:
-                found[kind] = offering
-    only = {kind: _only(found[kind], f"{kind} {name!r}") for kind in KINDS if kind in found}
+        for kind in KINDS.keys() - owners.keys():
+            if providers := [plugin for plugin in group if name in parts_of_kind(plugin, kind)]:
+                owners[kind] = providers
+    only = {kind: _only(owners[kind], f"{kind} {name!r}") for kind in KINDS if kind in owners}
     return [(kind, name, parts_of_kind(plugin, kind)[name]) for kind, plugin in only.items()]
 
 
 @cache
 def _report(message: str) -> None:
-    """Warns once in a process, wherever it is asked from."""
+    """Warns once per process and message."""
     warn(message)
 
 
 def find_plugin(name: str) -> Plugin:
-    """The plugin of that name, or the one in that ``.py`` file.
+    """The plugin of that name, or the plugin in that ``.py`` file.
 
     Raises:
-        StylekitError: there is none, or two packages have one of that name.
+        StylekitError: there is no such plugin, or two packages have a plugin of that name.
     """
     if name.endswith(".py"):
         return add_file(Path(name))
     known = visible_plugins()
-    found = [plugin for plugin in known if plugin.name == name]
-    if not found:
+    matches = [plugin for plugin in known if plugin.name == name]
+    if not matches:
         raise StylekitError(f"There is no plugin {name!r}. {suggest(name, [plugin.name for plugin in known])}")
-    return _only([plugin for plugin in found if plugin.own] or found, f"plugin {name!r}")
+    return _only([plugin for plugin in matches if plugin.own] or matches, f"plugin {name!r}")
 
 
 def split_file(name: str) -> tuple[str, str]:
-    """The file and the part in ``FILE.py:PART``; without a part, the second is empty, and for other names the first."""
+    """Splits ``FILE.py:PART`` into file and part. The part is empty in ``FILE.py``; the file is empty in other names."""
     if name.endswith(".py"):
         return name, ""
     file, colon, part = name.rpartition(":")
@@ -202,87 +204,88 @@ def split_file(name: str) -> tuple[str, str]:
 
 
 def find_method(names: Sequence[str]) -> tuple[str, Callable[..., Any]]:
-    """The method that ``--plugin`` names, and its factory.
+    """The name of the method that ``--plugin`` selects, and its factory.
 
     Args:
-        names: one method: its name, ``FILE.py:NAME``, or a ``FILE.py`` that offers one method; each further ``FILE.py``
-            may offer other parts, such as a data set
+        names: one method: its name, ``FILE.py:NAME``, or a ``FILE.py`` that provides one method; each further ``FILE.py``
+            may provide other parts, such as a data set
 
     Raises:
-        StylekitError: there is no method among them, or more than one.
+        StylekitError: the names select no method, or more than one.
     """
     split = [split_file(name) for name in names]
     files: dict[str, Path] = {}
     for path in (Path(file) for file, _ in split if file):
         other = files.setdefault(path.stem, path)
         if other.resolve() != path.resolve():
-            raise StylekitError(f"{other} and {path} have one name, by which they are known: rename one of them.")
-    offered = {stem: list(_ask(add_file(path), KINDS["method"].hook)) for stem, path in files.items()}
+            raise StylekitError(f"{other} and {path} have the same file name. Rename one of them.")
+    provided = {stem: list(_call_hook(add_file(path), KINDS["method"].hook)) for stem, path in files.items()}
     for file, part in split:
-        if file and part and part not in offered[Path(file).stem]:
-            raise StylekitError(f"{file} offers no method {part!r}. {suggest(part, offered[Path(file).stem])}")
-    named = list(dict.fromkeys(part for _, part in split if part))
-    methods = named or [method for found in offered.values() for method in found]
+        if file and part and part not in provided[Path(file).stem]:
+            raise StylekitError(f"{file} provides no method {part!r}. {suggest(part, provided[Path(file).stem])}")
+    selected = list(dict.fromkeys(part for _, part in split if part))
+    methods = selected or [method for in_file in provided.values() for method in in_file]
     if len(methods) != 1:
-        where = " and ".join(names)
+        sources = " and ".join(names)
         if not methods:
             raise StylekitError(
-                f"{where} offers no method: add one in a hook stylekit_methods, or name a method with a further --plugin."
+                f"No method in {sources}. Add one with the hook stylekit_methods, or name a method with another --plugin."
             )
         raise StylekitError(
-            f"{where} offer {len(methods)} methods ({', '.join(methods)}). Name one, as in --plugin FILE.py:{methods[0]}."
+            f"There are {len(methods)} methods in {sources}: {', '.join(methods)}. Select one, as in --plugin "
+            f"FILE.py:{methods[0]}."
         )
     return methods[0], find_part("method", methods[0])
 
 
 def find_part(kind: str, name: str) -> Callable[..., Any]:
-    """The part of that kind and name, as the callable that builds it.
+    """The callable that builds the part of that kind and name.
 
     Raises:
-        StylekitError: no plugin offers it, or two do.
+        StylekitError: no plugin provides it, or two do.
     """
     return parts_of_kind(part_owner(kind, name), kind)[name]
 
 
 def part_owner(kind: str, name: str) -> Plugin:
-    """The plugin that offers the part of that kind and name.
+    """The plugin that provides the part of that kind and name.
 
     Raises:
-        StylekitError: no plugin offers it, or two do.
+        StylekitError: no plugin provides it, or two do.
     """
-    found = part_owners(kind, name)
-    if not found:
+    owners = part_owners(kind, name)
+    if not owners:
         raise StylekitError(f"There is no {kind} {name!r}. {why_missing(name)}{suggest(name, part_names(kind))}")
-    return _only(found, f"{kind} {name!r}")
+    return _only(owners, f"{kind} {name!r}")
 
 
 def why_missing(name: str) -> str:
-    """Why the plugin of that name does not offer what was looked for; empty if there is no such plugin."""
+    """Why the plugin of that name does not provide the requested part; empty if there is no such plugin."""
     for plugin, visible in all_plugins():
         if plugin.name == name:
             if not visible:
-                return f"STYLEKIT_PLUGINS leaves out the plugin of that name, of {plugin.origin}. "
-            word, told = loaded_state(plugin)
-            return f"The plugin of that name offers: {told}. " if word == "loads" else f"The {told.rstrip('.')}. "
+                return f"STYLEKIT_PLUGINS excludes the plugin of that name, from {plugin.origin}. "
+            state, details = loaded_state(plugin)
+            return f"The plugin of that name provides: {details}. " if state == "loads" else f"{details.rstrip('.')}. "
     return ""
 
 
 def part_owners(kind: str, name: str, everywhere: bool = True) -> list[Plugin]:
-    """The plugins that offer the part of that kind and name, in the first group that has one; more than one is a conflict.
+    """The plugins that provide the part of that kind and name, in the first group that has any; several are a conflict.
 
     Args:
         kind: kind of the part
         name: its name
-        everywhere: also import installed plugins of other names, where no other plugin offers it
+        everywhere: as a last resort, also import installed plugins of other names
     """
     for group in _lookup_order(name, everywhere):
-        if found := [plugin for plugin in group if name in parts_of_kind(plugin, kind)]:
-            return found
+        if owners := [plugin for plugin in group if name in parts_of_kind(plugin, kind)]:
+            return owners
     return []
 
 
 def _lookup_order(name: str, everywhere: bool = True) -> Iterator[list[Plugin]]:
-    """The groups of plugins in which a name is looked up, in this order; none is imported after the name was found."""
+    """The groups of plugins in which a name is looked up, in order. Groups after the first match are not imported."""
     known = visible_plugins()
     own = [plugin for plugin in known if plugin.own]
     others = [plugin for plugin in known if not plugin.own and plugin.file is None]
@@ -296,37 +299,37 @@ def _lookup_order(name: str, everywhere: bool = True) -> Iterator[list[Plugin]]:
 
 
 def part_names(kind: str) -> list[str]:
-    """The names of every part of a kind; imports every plugin."""
+    """The names of all parts of a kind. Imports every plugin."""
     return sorted({name for plugin in visible_plugins() for name in parts_of_kind(plugin, kind)})
 
 
 def presets(method: str) -> dict[str, list[tuple[Plugin, Mapping[str, Any]]]]:
-    """The presets that plugins add to a method: each with who offers it. Imports every plugin."""
-    found: dict[str, list[tuple[Plugin, Mapping[str, Any]]]] = {}
+    """The presets that plugins add to a method, with the plugins that provide them. Imports every plugin."""
+    result: dict[str, list[tuple[Plugin, Mapping[str, Any]]]] = {}
     for plugin in visible_plugins():
-        for name, arguments in dict(_ask_quietly(plugin, PRESETS).get(method, {})).items():
-            found.setdefault(name, []).append((plugin, arguments))
-    return found
+        for name, arguments in dict(_call_hook_or_warn(plugin, PRESETS).get(method, {})).items():
+            result.setdefault(name, []).append((plugin, arguments))
+    return result
 
 
 def preset(method: str, name: str) -> tuple[Plugin, Mapping[str, Any]] | None:
-    """The preset of that name that a plugin adds to a method, and who does; None if none does.
+    """The preset of that name that a plugin adds to a method, with the plugin; None if there is none.
 
     Raises:
-        StylekitError: two do.
+        StylekitError: two plugins provide it.
     """
-    offered = presets(method).get(name)
-    if offered is None:
+    matches = presets(method).get(name)
+    if matches is None:
         return None
-    _only([plugin for plugin, _ in offered], f"preset {name!r} of {method!r}")
-    return offered[0]
+    _only([plugin for plugin, _ in matches], f"preset {name!r} of {method!r}")
+    return matches[0]
 
 
-def _only(found: list[Plugin], what: str) -> Plugin:
-    if len(found) > 1:
-        owners = " and ".join(plugin.origin for plugin in found)
-        cure = "Uninstall one of them, or set STYLEKIT_PLUGINS to the package that you mean."
-        if any(plugin.file for plugin in found):
-            cure = "Give yours another name."
-        raise StylekitError(f"The {what} is offered twice, by {owners}. {cure}")
-    return found[0]
+def _only(plugins: list[Plugin], what: str) -> Plugin:
+    if len(plugins) > 1:
+        owners = " and ".join(plugin.origin for plugin in plugins)
+        fix = "Uninstall one of them, or set STYLEKIT_PLUGINS to the package that you mean."
+        if any(plugin.file for plugin in plugins):
+            fix = "Rename yours."
+        raise StylekitError(f"The {what} is provided twice, by {owners}. {fix}")
+    return plugins[0]

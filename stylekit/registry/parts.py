@@ -1,4 +1,4 @@
-"""Building parts: a string is a name to look up, a mapping is a name with options, and a callable is called."""
+"""Building parts from their specification: a name, a mapping with a name and options, or a callable."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 Part = str | Mapping[str, Any] | Callable[..., Any]
-"""How a part is named: ``"resnet"``, ``{"name": "resnet", "blocks": 6}``, or ``ResNet`` itself."""
+"""The specification of a part: ``"resnet"``, ``{"name": "resnet", "blocks": 6}``, or ``ResNet`` itself."""
 
 
 def resolve_part(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, Any], str, Plugin | None]:
-    """What a part's specification means: its factory, its options, what to call it in a message, and the plugin that
-    offers it, if it is named."""
+    """Resolves a part's specification to its factory, its options, its name for messages, and the plugin that provides it,
+    if the specification has a name."""
     if isinstance(spec, str):
         plugin = lookup.part_owner(kind, spec)
         return lookup.parts_of_kind(plugin, kind)[spec], {}, f"{kind} {spec!r}", plugin
@@ -45,8 +45,8 @@ def resolve_part(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, A
         return factory, options, what, owner
     if hasattr(spec, "state_dict") and not inspect.isclass(spec):
         raise StylekitError(
-            f"A {kind} is given as its class or a function that builds it, not as a built {type(spec).__name__}: "
-            "a method may need several of them, each with weights of its own."
+            f"A {kind} must be a class or a function that builds one, not an instance of {type(spec).__name__}, because a "
+            "method may need several of them, each with its own weights."
         )
     return spec, {}, f"{kind} {getattr(spec, '__name__', repr(spec))!r}", None
 
@@ -67,12 +67,12 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
     """Builds a part.
 
     Args:
-        kind: what it is: method, generator, discriminator, adversarial, loss, dataset or encoder
+        kind: kind of the part: method, generator, discriminator, adversarial, loss, dataset or encoder
         spec: its name, a mapping with ``name`` and options, or its factory
         options: more constructor arguments; those in ``spec`` take precedence
 
     Raises:
-        StylekitError: unknown name or option, or a value of the wrong type.
+        StylekitError: a name or option is unknown, or a value has the wrong type.
     """
     factory, own, what, plugin = resolve_part(kind, spec)
     part = construct(factory, {**options, **own}, what)
@@ -85,7 +85,7 @@ def construct(factory: Callable[..., Any], given: Mapping[str, Any], what: str) 
     """Calls a part's factory with validated options.
 
     Raises:
-        StylekitError: an option does not fit, or the part could not be built with them.
+        StylekitError: an option is invalid, or the part cannot be built with these options.
     """
     options = validate(factory, given, what)
     try:

@@ -1,4 +1,4 @@
-"""Which packages the parts of a model came from, so that its file can say so, and its next user install them."""
+"""The packages that the parts of a model came from, which its file records so that other users can install them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stylekit.registry.loading import Plugin
 
 
 def record_origin(part: object, plugin: Plugin) -> None:
-    """Notes on a part which plugin it came from, for :func:`packages`."""
-    with contextlib.suppress(AttributeError, TypeError):  # it keeps no notes
+    """Records on a part which plugin it came from, for :func:`packages`."""
+    with contextlib.suppress(AttributeError, TypeError):  # the object accepts no attributes
         vars(part)["_stylekit_plugin"] = plugin
 
 
 def origin(part: object) -> str:
-    """Where a part came from, in words; empty where nobody noted it. Of a file only the name: what is written into a model
-    file is read by others."""
+    """Where a part came from, as text; empty if that was not recorded. For a plugin file, only its name without the folder,
+    because model files are shared with others."""
     plugin = getattr(part, "_stylekit_plugin", None)
     if plugin is None:
         return ""
@@ -28,43 +28,44 @@ def origin(part: object) -> str:
 
 
 def packages(*signed: Any) -> dict[str, str]:
-    """The packages beside stylekit, with their versions, of plugins, and of parts and the modules within them."""
+    """The packages other than stylekit, with their versions, of plugins, and of parts and the modules within them."""
     from torch import nn
 
-    within = [module for part in signed for module in (part.modules() if isinstance(part, nn.Module) else [part])]
-    found = {each if isinstance(each, Plugin) else getattr(each, "_stylekit_plugin", None) for each in within}
-    return {plugin.package: plugin.version for plugin in found if plugin and not plugin.own and plugin.file is None}
+    modules = [module for part in signed for module in (part.modules() if isinstance(part, nn.Module) else [part])]
+    plugins = {each if isinstance(each, Plugin) else getattr(each, "_stylekit_plugin", None) for each in modules}
+    return {plugin.package: plugin.version for plugin in plugins if plugin and not plugin.own and plugin.file is None}
 
 
 def require_packages(needed: Mapping[str, str], what: object) -> None:
-    """Refuses to go on without packages, and warns where one has another version than then.
+    """Checks that packages are installed, and warns if one has another version than recorded.
 
     Raises:
-        StylekitError: one is not installed, or not visible; it says what to type. Or what is needed is no package.
+        StylekitError: a package is not installed or not visible (the message says how to fix that), or a recorded name or
+            version is invalid.
     """
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
     from packaging.version import Version
 
-    seen = {plugin.package for plugin, visible in lookup.all_plugins() if visible}
+    visible_packages = {plugin.package for plugin, visible in lookup.all_plugins() if visible}
     missing = []
-    for package, then in needed.items():
+    for package, recorded in needed.items():
         try:
-            line = str(Requirement(f"{canonicalize_name(package, validate=True)}=={Version(then)}"))
-        except (ValueError, TypeError, AttributeError):  # nothing that a user is to type comes from a file unchecked
-            raise StylekitError(f"{what} is damaged: it names a package {package!r} of version {then!r}.") from None
-        now = installed_version(package)
-        if now is None:
-            missing.append(line)
-        elif package not in seen and allowed_plugins() is not None:
+            requirement = str(Requirement(f"{canonicalize_name(package, validate=True)}=={Version(recorded)}"))
+        except (ValueError, TypeError, AttributeError):  # users will run this command, so file content is validated
+            raise StylekitError(f"{what} is damaged: it lists a package {package!r} of version {recorded!r}.") from None
+        installed = installed_version(package)
+        if installed is None:
+            missing.append(requirement)
+        elif package not in visible_packages and allowed_plugins() is not None:
             raise StylekitError(
-                f"{what} was made with plugins of {package}, which STYLEKIT_PLUGINS leaves out. Name it there."
+                f"{what} was created with plugins of {package}, which STYLEKIT_PLUGINS excludes. Add it to the variable."
             )
-        elif now != then:
+        elif installed != recorded:
             warn(
-                f"{what} was made with {package} {then}, and {now} is installed. If it does not do what it did, type: "
-                f"pip install {line}"
+                f"{what} was created with {package} {recorded}, but {installed} is installed. If results differ, run: "
+                f"pip install {requirement}"
             )
     if missing:
-        cure = f"Type: pip install {' '.join(missing)}"
-        raise StylekitError(f"{what} was made with plugins that are not installed here. {cure}")
+        fix = f"Run: pip install {' '.join(missing)}"
+        raise StylekitError(f"{what} was created with plugins that are not installed. {fix}")

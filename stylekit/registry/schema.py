@@ -1,7 +1,7 @@
-"""Schemas: what a callable accepts, read from its signature, and validation of what is given to it.
+"""The arguments of a callable, read from its signature, and their validation.
 
-Names, types and defaults come from the signature, the help text from the docstring's ``Args:``, and pydantic validates
-values against the types. So a constructor's signature is all that describes a part's options.
+Names, types and defaults come from the signature and the help texts from ``Args:`` in the docstring; pydantic validates
+values against the types. The options of a part are therefore defined only by the signature of its constructor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Argument:
         type: its annotation, or ``Any``
         default: its default; ``inspect.Parameter.empty`` if it is required
         help: its line in the docstring
-        keyword_only: whether it stands behind ``*`` in the signature
+        keyword_only: whether it comes after ``*`` in the signature
     """
 
     name: str
@@ -43,7 +43,7 @@ class Argument:
         return self.default is inspect.Parameter.empty
 
     def accepts(self, kind: type) -> bool:
-        """Whether its type is this class, or has it inside, as ``Path | None`` and ``Sequence[Path]`` have ``Path``."""
+        """Whether its type is this class or contains it, as ``Path | None`` and ``Sequence[Path]`` contain ``Path``."""
         return _contains(self.type, kind)
 
 
@@ -52,19 +52,19 @@ def _contains(annotation: Any, kind: type) -> bool:
 
 
 def unwrap_partial(factory: Any) -> Any:
-    """The class or function behind a ``functools.partial``."""
+    """The class or function that a ``functools.partial`` wraps."""
     return unwrap_partial(factory.func) if isinstance(factory, functools.partial) else factory
 
 
 def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
     """The arguments that a callable accepts by name, in order."""
-    made = unwrap_partial(factory)
-    target = made.__init__ if inspect.isclass(made) else made
+    unwrapped = unwrap_partial(factory)
+    target = unwrapped.__init__ if inspect.isclass(unwrapped) else unwrapped
     try:
         types = get_type_hints(target)
     except (NameError, TypeError):
         types = {}
-    described = _args_section((inspect.getdoc(made) or "") + "\n" + (inspect.getdoc(target) or ""))
+    described = _args_section((inspect.getdoc(unwrapped) or "") + "\n" + (inspect.getdoc(target) or ""))
     return {
         name: Argument(
             name,
@@ -79,12 +79,12 @@ def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
 
 
 def keyword_arguments(function: Callable[..., Any]) -> dict[str, Argument]:
-    """The keyword-only arguments of a function: what a user may choose at each call."""
+    """The keyword-only arguments of a function, which a user may set at each call."""
     return {name: argument for name, argument in arguments(function).items() if argument.keyword_only}
 
 
 def _args_section(doc: str) -> dict[str, str]:
-    """The lines below ``Args:``, by argument name; the first section that describes one counts."""
+    """The descriptions below ``Args:``, by argument name. If several sections describe an argument, the first one counts."""
     described: dict[str, str] = {}
     for section in re.finditer(r"^Args:\n((?:[ \t]+.*\n|[ \t]*\n)+)", doc + "\n", re.MULTILINE):
         for name, text in re.findall(r"^ +(\w+): (.*(?:\n {6,}.*)*)", section[1], re.MULTILINE):
@@ -93,7 +93,7 @@ def _args_section(doc: str) -> dict[str, str]:
 
 
 def validate(factory: Callable[..., Any], given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Validates and converts what is given against a callable's signature.
+    """Validates values against a callable's signature, and converts them.
 
     Raises:
         StylekitError: an argument is unknown, has a value of the wrong type, or is missing.
@@ -102,7 +102,7 @@ def validate(factory: Callable[..., Any], given: Mapping[str, Any], what: str) -
 
 
 def validate_arguments(known: Mapping[str, Argument], given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Validates and converts what is given against some arguments.
+    """Validates values against the known arguments, and converts them.
 
     Raises:
         StylekitError: an argument is unknown, has a value of the wrong type, or is missing.
@@ -120,7 +120,7 @@ def _convert(argument: Argument, value: Any, what: str) -> Any:
     config = pydantic.ConfigDict(arbitrary_types_allowed=True)
     try:
         adapter = pydantic.TypeAdapter(argument.type, config=config)
-    except pydantic.PydanticUserError:  # a type that brings its own configuration
+    except pydantic.PydanticUserError:  # the type has its own configuration
         adapter = pydantic.TypeAdapter(argument.type)
     try:
         return adapter.validate_python(value)
@@ -135,10 +135,10 @@ def _convert(argument: Argument, value: Any, what: str) -> Any:
 def override(
     known: Mapping[str, Argument], base: Mapping[str, Any], changes: Mapping[str, Any], what: str
 ) -> dict[str, Any]:
-    """Arguments with changes: ``key`` replaces one, ``part.option`` sets an option in the specification of a part.
+    """Applies changes to arguments: ``key`` replaces one, ``part.option`` sets an option in the specification of a part.
 
     Raises:
-        StylekitError: there is no such argument, or it is not a part.
+        StylekitError: an argument is unknown, or ``part.option`` refers to something that is not a part.
     """
     result = dict(base)
     for key, value in sorted(changes.items(), key=lambda change: "." in change[0]):  # a part before its options
@@ -150,23 +150,25 @@ def override(
             continue
         spec = result.get(head, known[head].default)
         if not isinstance(spec, str | Mapping):
-            raise StylekitError(f"{key!r} of the {what} reaches into {head!r}, which is {spec!r} and has no options.")
+            raise StylekitError(
+                f"{key!r} of the {what} sets an option of {head!r}, but that is {spec!r}, which has none."
+            )
         result[head] = {**({"name": spec} if isinstance(spec, str) else spec), rest: value}
     return result
 
 
 def absolute_paths(known: Mapping[str, Argument], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given, with absolute paths for the arguments that are paths by their type.
+    """Makes the values of arguments absolute paths if they are paths by their type.
 
-    A run resumes from any folder, so it stores no relative path. Where no type is known, as within parts' options, a string
-    is a path if it looks like one (it has a separator or a suffix) and exists.
+    A run can be resumed from any folder, so it stores no relative path. If the type is unknown, as for the options of parts,
+    a string is a path if it looks like one (it has a separator or a suffix) and exists.
     """
     typed = {name: argument.accepts(Path) for name, argument in known.items() if argument.type is not Any}
     return {name: _absolute(value, typed.get(name)) for name, value in given.items()}
 
 
 def _absolute(value: Any, is_path: bool | None) -> Any:
-    """The value with absolute paths; None: whether it is one is not known."""
+    """The value with absolute paths; ``is_path`` is None if the type is unknown."""
     if isinstance(value, Mapping):
         return {key: _absolute(each, None) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -174,6 +176,6 @@ def _absolute(value: Any, is_path: bool | None) -> Any:
     if not isinstance(value, str | Path):
         return value
     path = absolute_path(value)
-    looks_like_one = path.name != str(value) or bool(path.suffix)
-    found = isinstance(value, Path) or (path.exists() and (looks_like_one if is_path is None else is_path))
-    return str(path) if found else value
+    looks_like_path = path.name != str(value) or bool(path.suffix)
+    convert = isinstance(value, Path) or (path.exists() and (looks_like_path if is_path is None else is_path))
+    return str(path) if convert else value

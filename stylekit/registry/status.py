@@ -1,4 +1,4 @@
-"""How an installed plugin stands, as far as its metadata and its source tell: nothing is imported."""
+"""The status of an installed plugin, determined from its metadata and source without importing it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from stylekit.registry.loading import Plugin, contract_mismatch, folder_message
 
 
 def plugin_status(plugin: Plugin, visible: bool, every: Iterable[Plugin]) -> tuple[str, str]:
-    """A plugin's state and its reason: ``hidden``, ``taken``, ``broken``, ``outdated``, or ``installed`` and no reason.
+    """A plugin's state and the reason: ``hidden``, ``taken``, ``broken``, ``outdated``, or ``installed`` without a reason.
 
     Args:
         plugin: the plugin
-        visible: whether ``STYLEKIT_PLUGINS`` lets it be seen
-        every: all that are visible, for who else has its name
+        visible: whether ``STYLEKIT_PLUGINS`` allows it
+        every: all visible plugins, to find others of the same name
     """
     if not visible:
-        return "hidden", "STYLEKIT_PLUGINS does not name it"
+        return "hidden", "STYLEKIT_PLUGINS does not list it"
     rivals = [other for other in every if other.name == plugin.name and other.package != plugin.package]
     if rivals and not plugin.own:
-        return "taken", f"its name is also that of {' and '.join(rival.origin for rival in rivals)}"
+        return "taken", f"its name is also used by {' and '.join(rival.origin for rival in rivals)}"
     try:
         stated = _stated(ast.parse(_source(plugin.module)))
     except SyntaxError as error:
@@ -39,7 +39,7 @@ def _source(module: str) -> str:
     """The source of a module; empty if it is compiled.
 
     Raises:
-        ImportError: there is no such module, or only a folder of that name.
+        ImportError: the module does not exist, or is only a folder.
     """
     places = None
     spec: ModuleSpec | None = None
@@ -47,9 +47,9 @@ def _source(module: str) -> str:
     for part in module.split("."):
         path = f"{path}.{part}" if path else part
         specs = (finder.find_spec(path, places) for finder in sys.meta_path)
-        spec = next((found for found in specs if found), None)
+        spec = next((each for each in specs if each), None)
         if spec is None:
-            raise ImportError(f"there is no module {path}. Install its package anew.")
+            raise ImportError(f"there is no module {path}. Reinstall its package.")
         places = spec.submodule_search_locations
     if spec is None or spec.origin is None:
         raise ImportError(folder_message(module, places))
@@ -58,7 +58,7 @@ def _source(module: str) -> str:
 
 
 def _stated(tree: ast.Module) -> object:
-    """The version of the contract that a module states in so many words, or None."""
+    """The version of the contract that a module assigns as a literal, or None."""
     for statement in tree.body:
         if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]

@@ -1,8 +1,8 @@
-"""The conformance kit: does a part do what the plugin contract says?
+"""Conformance checks: does a part follow the plugin contract?
 
-It is behind ``stylekit check`` and the marker ``stylekit`` of pytest, and serves plugins' own tests. Every check builds the
+They are used by ``stylekit check`` and the pytest marker ``stylekit``, and by the tests of plugins. Every check builds the
 part with its defaults (a method with its preset ``tiny``, if it has one), tries it on small images, and says in one line
-what to change. What is drawn at random, written or loaded is undone.
+what to change. Afterwards the random number generators and process-wide switches are restored.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ def check(kind: str, factory: Callable[..., Any]) -> None:
 
         check("generator", MyNetwork)
 
-    A part that needs an option or a path is not tried, with a warning: give it by ``functools.partial``.
+    A part that needs an option or a path is not tried, and a warning says so: pass it with ``functools.partial``.
 
     Args:
         kind: the kind of part, such as ``method`` or ``generator``
-        factory: the part's class, or what else builds it
+        factory: the part's class, or another callable that builds it
 
     Raises:
-        StylekitError: it breaks the contract (one line per fault), or there is no such kind.
+        StylekitError: the part breaks the contract (one line per fault), or there is no such kind.
     """
     # pytest imports this package wherever stylekit is installed, and torch is slow to import.
     from stylekit.errors import StylekitError, warn
     from stylekit.testing.catalogue import examine
     from stylekit.testing.kit import Subject
 
-    found = examine(Subject(kind, getattr(factory, "__name__", kind), factory))
-    faults = [f"{finding.check}: {finding.told}" for finding in found if finding.fault]
+    findings = examine(Subject(kind, getattr(factory, "__name__", kind), factory))
+    faults = [f"{finding.check}: {finding.told}" for finding in findings if finding.fault]
     if faults:
         raise StylekitError("\n".join(faults))
-    for finding in found:
+    for finding in findings:
         if not finding.tried:
-            warn(f"the {kind} is not tried: {finding.told}")
+            warn(f"the {kind} was not tried: {finding.told}")

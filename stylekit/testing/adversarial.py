@@ -1,4 +1,4 @@
-"""What an adversarial loss must do: a scalar for each side, from scores of any shape, that falls the right way."""
+"""Checks of adversarial losses: a scalar for each side, from scores of any shape, that falls in the right direction."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from stylekit.testing.pictures import BATCHES, pictures
 
 def _builds(subject: Subject) -> str:
     loss = subject.build()
-    require(isinstance(loss, nn.Module), f"It is built as {type(loss).__name__}: an adversarial loss is an nn.Module.")
+    require(
+        isinstance(loss, nn.Module), f"An adversarial loss must be an nn.Module, and this is a {type(loss).__name__}."
+    )
     missing = [name for name in ("discriminator", "generator") if not callable(getattr(loss, name, None))]
     require(
-        not missing, f"It lacks {' and '.join(missing)}: define discriminator(real, fake) and generator(fake, real)."
+        not missing,
+        f"The loss lacks {' and '.join(missing)}: define discriminator(real, fake) and generator(fake, real).",
     )
     require(
         isinstance(getattr(loss, "relativistic", None), bool),
-        "It lacks relativistic: set it to True if generator(fake, real) needs the scores of real images, or else to False.",
+        "The loss lacks the attribute relativistic: set it to True if generator(fake, real) needs the scores of real images, "
+        "otherwise to False.",
     )
-    return "relativistic" if loss.relativistic else "scores images by themselves"
+    return "relativistic" if loss.relativistic else "not relativistic"
 
 
 def _sides(loss: nn.Module) -> dict[str, Callable[..., Any]]:
-    """Its two functions, by what to call them."""
+    """The functions of the loss, by their names in messages."""
     sides: dict[str, Any] = {"discriminator(real, fake)": loss.discriminator, "generator(fake, real)": loss.generator}
     if not loss.relativistic:
         sides["generator(fake)"] = loss.generator
@@ -46,8 +50,8 @@ def _scalars(subject: Subject) -> str:
     for count in BATCHES:
         for what, call in _sides(loss).items():
             value = call(*_scores(what, count))
-            good = isinstance(value, Tensor) and value.ndim == 0 and bool(torch.isfinite(value))
-            require(good, f"{what} must return a finite scalar, for a batch of {count} too.")
+            valid = isinstance(value, Tensor) and value.ndim == 0 and bool(torch.isfinite(value))
+            require(valid, f"{what} must return a finite scalar, also for a batch of {count}.")
     return ""
 
 
@@ -57,7 +61,7 @@ def _sense(subject: Subject) -> str:
     def at(side: Callable[..., Tensor], first: float, second: float) -> float:
         return float(side(*(torch.full((2, 1, 4, 4), score) for score in (first, second))))
 
-    # Least squares have labels for real and fake, usually 1 and 0, beyond which they rise again.
+    # A least-squares loss has labels for real and fake, usually 1 and 0, and rises again beyond them.
     judge = loss.discriminator
     require(at(judge, 1.0, 0.0) < at(judge, 0.0, 0.0), "discriminator(real, fake) must fall as real scores rise.")
     require(at(judge, 1.0, 0.0) < at(judge, 1.0, 1.0), "discriminator(real, fake) must fall as fake scores fall.")
@@ -72,10 +76,10 @@ def _scales(subject: Subject) -> str:
     for what, call in _sides(loss).items():
         try:
             value = float(call(*lists[: len(_scores(what))]))
-            good = value == value and abs(value) != float("inf")
+            valid = value == value and abs(value) != float("inf")
         except (TypeError, AttributeError, RuntimeError, ValueError):
-            good = False
-        require(good, f"{what} must accept lists of scores too, one per scale: average over them.")
+            valid = False
+        require(valid, f"{what} must also accept lists of scores, one per scale: average over them.")
     return "several scales"
 
 
@@ -83,13 +87,13 @@ def _gradients(subject: Subject) -> str:
     loss = subject.build()
     for what, call in _sides(loss).items():
         scores = _scores(what)
-        learned = scores if what.startswith("discriminator") else scores[:1]
+        inputs = scores if what.startswith("discriminator") else scores[:1]
         value = call(*(each.requires_grad_() for each in scores)).sum()
-        slopes = torch.autograd.grad(value, learned, allow_unused=True) if value.requires_grad else (None,)
+        gradients = torch.autograd.grad(value, inputs, allow_unused=True) if value.requires_grad else (None,)
         require(
-            all(slope is not None and bool(slope.any()) and bool(slope.isfinite().all()) for slope in slopes),
-            f"{what} must have a finite gradient for {'both arguments' if len(learned) > 1 else 'its first argument'}: "
-            "leave no_grad, detach and .item() out of it.",
+            all(grad is not None and bool(grad.any()) and bool(grad.isfinite().all()) for grad in gradients),
+            f"{what} must have a finite gradient with respect to {'both arguments' if len(inputs) > 1 else 'its first'}"
+            f"{' argument' if len(inputs) == 1 else ''}: do not use no_grad, detach or .item() in it.",
         )
     return ""
 

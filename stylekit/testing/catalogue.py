@@ -1,4 +1,4 @@
-"""Which checks there are for a kind of part, and running all of a subject's."""
+"""Looks up the checks of a kind of part, and runs them on a subject."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from stylekit.testing import kit, packages
 from stylekit.testing.kit import Check, Finding, Subject
 
 PLUGIN = "plugin"
-"""The kind of subject that is a plugin as a whole."""
+"""The kind of a subject that is a whole plugin."""
 
 
 def checks_of(kind: str) -> tuple[Check, ...]:
-    """The checks of a kind of part, or of a plugin as a whole.
+    """The checks of a kind of part, or of a whole plugin.
 
     Raises:
         StylekitError: there is no such kind.
@@ -28,5 +28,5 @@ def checks_of(kind: str) -> tuple[Check, ...]:
 
 
 def examine(subject: Subject) -> list[Finding]:
-    """Runs every check of the subject's kind. If it cannot even be built or loaded, only that is found."""
+    """Runs every check of the subject's kind. If it cannot be built or loaded, that is the only finding."""
     return list(kit.run_checks(subject, checks_of(subject.kind)))

@@ -1,4 +1,4 @@
-"""What a data set must do. One that cannot be opened without more, such as a path, is not tried, and says what it needs."""
+"""Checks of data sets. One that needs an option, such as a path, is not tried, and the finding says what it needs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from stylekit.training.loader import SeededItems, batches
 
 
 def _takes(subject: Subject) -> str:
-    lacking = {"size", "seed", "split"} - set(arguments(subject.target))
+    missing = {"size", "seed", "split"} - set(arguments(subject.target))
     require(
-        not lacking,
-        f"A data set is built with size, seed and split; its constructor lacks {' and '.join(sorted(lacking))}.",
+        not missing,
+        f"A data set is built with size, seed and split: add {' and '.join(sorted(missing))} to its constructor.",
     )
     return ""
 
@@ -30,28 +30,28 @@ def _open(subject: Subject, split: str = "train") -> Any:
     return subject.build(size=SIDE, seed=1, split=split)
 
 
-def _opened(look: Callable[[Subject], str]) -> Callable[[Subject], str]:
-    """The check, for data sets that open by themselves."""
+def _opened(check: Callable[[Subject], str]) -> Callable[[Subject], str]:
+    """The check, not tried on data sets that cannot be opened with their defaults."""
 
-    def looked(subject: Subject) -> str:
+    def checked(subject: Subject) -> str:
         try:
             _open(subject)
         except StylekitError as error:
             if _broken(error) or isinstance(error, NotTried):
                 raise
             raise NotTried(one_line(error)) from error
-        return look(subject)
+        return check(subject)
 
-    return looked
+    return checked
 
 
 def _broken(error: StylekitError) -> bool:
-    """Whether the data set did not say so itself: :func:`stylekit.registry.parts.construct` passes on what else it raises."""
+    """Whether the data set raised another error, which :func:`stylekit.registry.parts.construct` wrapped in this one."""
     return error.__cause__ is not None
 
 
 def _first(dataset: Any) -> dict[str, Tensor]:
-    """The first batch, of two items, as in training."""
+    """The first batch of two items, loaded as in training."""
     batch: dict[str, Tensor] = next(iter(batches(dataset, 2, 1, range(1))))
     return batch
 
@@ -61,11 +61,11 @@ def _items(subject: Subject) -> str:
     keys = getattr(dataset, "item_keys", ())
     require(
         isinstance(keys, tuple | list) and bool(keys),
-        'item_keys must name the keys of an item, as in item_keys = ("content",).',
+        'item_keys must list the keys of an item, as in item_keys = ("content",).',
     )
     item = _first(dataset)
     for key in keys:
-        require(key in item, f"item_keys names {key!r}, and the items have only {', '.join(item)}.")
+        require(key in item, f"item_keys lists {key!r}, but the items have only {', '.join(item)}.")
         require_image(item[key], pictures(2), f"item[{key!r}]")
     return f"{len(dataset)} items with {', '.join(keys)}"
 
@@ -75,14 +75,18 @@ def _seed(subject: Subject) -> str:
     first, others = _first(dataset), (_first(again), _first(dataset))
     for key in first:
         same = all(torch.equal(first[key], other[key]) for other in others)
-        require(same, f"item[{key!r}] differs for the same seed, epoch and index: draw it with torch's own functions.")
+        require(
+            same,
+            f"item[{key!r}] differs for the same seed, epoch and index: draw random numbers with torch's functions, whose "
+            "generator is seeded.",
+        )
     return ""
 
 
 def _splits(subject: Subject) -> str:
-    # That there is no test split may be said, by StylekitError: then training goes on without held-out pictures.
+    # A data set may raise StylekitError if it has no test split: training then runs without held-out images.
     try:
-        with explained("The split 'test' fails", "If there is none, raise StylekitError."):
+        with explained("The split 'test' fails", "If there is no test split, raise StylekitError."):
             dataset = _open(subject, "test")
     except StylekitError as error:
         if _broken(error):
@@ -95,13 +99,15 @@ def _splits(subject: Subject) -> str:
 def _pickled(subject: Subject) -> str:
     dataset = _open(subject)
     with explained(
-        "Loader processes cannot take it", "Keep open files, locks and lambdas out of it, and its class global."
+        "The data set cannot be pickled for loader processes",
+        "Keep no open files, locks or lambdas on it, and define its class at the top level of the module.",
     ):
         copy = ForkingPickler.loads(ForkingPickler.dumps(SeededItems(dataset, 1)))
-    mine, theirs = SeededItems(dataset, 1)[0], copy[0]
+    original, pickled = SeededItems(dataset, 1)[0], copy[0]
     require(
-        all(torch.equal(torch.as_tensor(mine[key]), torch.as_tensor(theirs[key])) for key in mine),
-        "An item differs in a loader process, pickled and back.",
+        all(torch.equal(torch.as_tensor(original[key]), torch.as_tensor(pickled[key])) for key in original),
+        "An item of the data set differs after pickling, as in a loader process: keep everything that it depends on in "
+        "attributes that can be pickled.",
     )
     return ""
 

@@ -1,4 +1,4 @@
-"""What a discriminator must do: raw scores per image, and features if it offers them."""
+"""Checks of discriminators: raw scores per image, and features if it offers them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from stylekit.testing.pictures import SIDE, tensors
 
 def _require_scores(network: nn.Module, out: Any, inputs: tuple[Tensor, ...]) -> str:
     maps = [out] if isinstance(out, Tensor) else out
-    good = isinstance(maps, list | tuple) and bool(maps) and all(isinstance(each, Tensor) for each in maps)
-    require(good, "forward(image) must return scores, or a list of them.")
+    valid = isinstance(maps, list | tuple) and bool(maps) and all(isinstance(each, Tensor) for each in maps)
+    require(valid, "forward(image) must return a tensor of scores, or a list of them.")
     require_rows(tensors(out), inputs, "scores")
     return f"scores {', '.join(str(tuple(scores.shape[1:])) for scores in tensors(out))}"
 
 
 def _labels(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
-    """Labels, for a discriminator that says how many classes there are."""
+    """Labels for a discriminator that declares a number of classes."""
     classes = int(getattr(network, "classes", 0))
     return (torch.arange(len(images)) % classes,) if classes else ()
 
@@ -40,11 +40,11 @@ def _features(subject: Subject) -> str:
         return ""
     inputs = DISCRIMINATOR.inputs(network)
     with torch.no_grad():
-        found = network.features(*inputs)
-    good = isinstance(found, list | tuple) and bool(found) and all(isinstance(each, Tensor) for each in found)
-    require(good, "features(image) must return a list of feature maps.")
-    require_rows(list(found), inputs, "features")
-    return f"{len(found)} feature maps"
+        features = network.features(*inputs)
+    valid = isinstance(features, list | tuple) and bool(features) and all(isinstance(each, Tensor) for each in features)
+    require(valid, "features(image) must return a list of feature maps.")
+    require_rows(list(features), inputs, "features")
+    return f"{len(features)} feature maps"
 
 
 CHECKS = network_checks(

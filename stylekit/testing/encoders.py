@@ -1,4 +1,4 @@
-"""What an encoder must do: features by layer, from a frozen network, with a gradient for the image."""
+"""Checks of encoders: features by layer from a frozen network, with a gradient with respect to the image."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from stylekit.testing.pictures import SIDE, tensors
 
 
 def _require_features(network: nn.Module, out: Any, inputs: tuple[Tensor, ...]) -> str:
-    good = isinstance(out, Mapping) and bool(out) and all(isinstance(each, Tensor) for each in out.values())
-    require(good, "forward(image) must return {layer: features}.")
+    valid = isinstance(out, Mapping) and bool(out) and all(isinstance(each, Tensor) for each in out.values())
+    require(valid, "forward(image) must return a mapping {layer: features}.")
     require_rows(tensors(out), inputs, "features")
     return f"layers {', '.join(map(str, out))}"
 

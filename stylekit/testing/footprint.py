@@ -1,4 +1,4 @@
-"""What importing a plugin changes in a process, beside what is imported: it must be nothing."""
+"""Finds the side effects of importing a plugin on its process. It must have none."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from stylekit.testing.switches import switches
 
 
 def footprint(plugin: loading.Plugin) -> tuple[list[str], float]:
-    """Imports a plugin in a new process, after torch and stylekit: what that changed, in words, and how long it took.
+    """Imports a plugin in a new process, after torch and stylekit, and returns its side effects in words and the seconds.
 
     Raises:
         StylekitError: the process failed.
     """
     script = "from stylekit.testing.footprint import tell; tell()"
-    with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as kept:
-        report = Path(kept) / "report.json"
+    with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as results:
+        report = Path(results) / "report.json"
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        ran = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", script, str(plugin.file or ""), plugin.module, str(report)],
             cwd=work,
             env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -49,26 +49,26 @@ def footprint(plugin: loading.Plugin) -> tuple[list[str], float]:
             check=False,
         )
         if not report.exists():
-            last = (ran.stderr.strip().splitlines() or [f"exit code {ran.returncode}"])[-1]
-            raise StylekitError(f"Importing it in a new process ends that process: {last}.")
-        told = json.loads(report.read_text())
-        changed = [*told["changed"], *(f"leaves the file {path.name} behind" for path in sorted(Path(work).iterdir()))]
-        return changed, float(told["seconds"])
+            reason = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+            raise StylekitError(f"A new process that imports the plugin ends during the import: {reason}.")
+        result = json.loads(report.read_text())
+        files = [f"leaves the file {path.name} behind" for path in sorted(Path(work).iterdir())]
+        return [*result["changed"], *files], float(result["seconds"])
 
 
 def tell() -> None:
-    """What the new process does: imports the plugin, and writes down what that changed."""
+    """Runs in the new process: imports the plugin, and writes a report on what changed."""
     file, module, report = sys.argv[1:]
     for each in _public_modules():
         importlib.import_module(each)
     before = _state()
-    began = time.perf_counter()
+    start = time.perf_counter()
     with _outputs() as printed:
         if file:
             loading.load_hooks(lookup.add_file(Path(file)))
         else:
             __import__(module)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     after = _state()
     changed = [f"changes {name}{_which(before[name], after[name])}" for name in before if before[name] != after[name]]
     changed += [f"prints {line!r}" for line in printed[:1]]
@@ -76,7 +76,7 @@ def tell() -> None:
 
 
 def _which(before: Any, after: Any) -> str:
-    """The first key that differs between two dicts."""
+    """The first key that differs between two dicts, in parentheses; empty for other values."""
     if not isinstance(before, dict):
         return ""
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
@@ -85,12 +85,12 @@ def _which(before: Any, after: Any) -> str:
 
 @contextlib.contextmanager
 def _outputs() -> Iterator[list[str]]:
-    """Collects the lines that are printed within the block, by compiled code too."""
+    """Collects the lines that are printed within the block, including those of compiled code."""
     lines: list[str] = []
-    with tempfile.TemporaryFile() as kept:
+    with tempfile.TemporaryFile() as capture:
         saved = [os.dup(number) for number in (1, 2)]
         for number in (1, 2):
-            os.dup2(kept.fileno(), number)
+            os.dup2(capture.fileno(), number)
         try:
             yield lines
         finally:
@@ -99,12 +99,12 @@ def _outputs() -> Iterator[list[str]]:
             for number, before in zip((1, 2), saved, strict=True):
                 os.dup2(before, number)
                 os.close(before)
-            kept.seek(0)
-            lines += kept.read().decode(errors="replace").strip().splitlines()
+            capture.seek(0)
+            lines += capture.read().decode(errors="replace").strip().splitlines()
 
 
 def _state() -> dict[str, Any]:
-    """All that a plugin has no business with, by how it is called."""
+    """The state of the process that a plugin must not change, by its name in messages."""
     return {
         "torch's random numbers": torch.get_rng_state().tolist(),
         "NumPy's random numbers": repr(np.random.get_state()),
@@ -113,25 +113,25 @@ def _state() -> dict[str, Any]:
         **switches(),
         "sys.path": list(sys.path),
         "os.environ": dict(os.environ),
-        "the warnings' filters": [repr(each) for each in warnings.filters],
-        "how warnings are shown": id(warnings.showwarning),
+        "the warning filters": [repr(each) for each in warnings.filters],
+        "warnings.showwarning": id(warnings.showwarning),
         "the root logger": (logging.root.level, [repr(handler) for handler in logging.root.handlers]),
-        "the handlers of signals": {str(each): repr(signal.getsignal(each)) for each in signal.valid_signals()},
+        "the signal handlers": {str(each): repr(signal.getsignal(each)) for each in signal.valid_signals()},
         "sys.excepthook": id(sys.excepthook),
-        **{f"what is in {name}": _contents(names) for name, names in _namespaces().items()},
+        **{f"the contents of {name}": _contents(names) for name, names in _namespaces().items()},
     }
 
 
 def _public_modules() -> list[str]:
-    """The modules of stylekit that say what is public, read without importing the others."""
+    """The modules of stylekit that define ``__all__``, found without importing the others."""
     folder = Path(stylekit.__path__[0])
-    found = {f"stylekit.{path.stem}": path for path in folder.glob("*.py") if path.stem != "__init__"}
-    found |= {f"stylekit.{path.parent.name}": path for path in folder.glob("*/__init__.py")}
-    return ["stylekit", *sorted(name for name, path in found.items() if "\n__all__" in path.read_text())]
+    modules = {f"stylekit.{path.stem}": path for path in folder.glob("*.py") if path.stem != "__init__"}
+    modules |= {f"stylekit.{path.parent.name}": path for path in folder.glob("*/__init__.py")}
+    return ["stylekit", *sorted(name for name, path in modules.items() if "\n__all__" in path.read_text())]
 
 
 def _namespaces() -> dict[str, dict[str, Any]]:
-    """What others may not patch: the public modules of stylekit, and what everyone uses of torch, NumPy and PIL."""
+    """What a plugin must not patch: the public modules of stylekit, and commonly used parts of torch, NumPy and PIL."""
     modules = [sys.modules[name] for name in _public_modules()]
     modules += [nn, nn.functional, nn.init, torch.optim, np.random]
     classes = {"nn.Module": nn.Module, "torch.Tensor": torch.Tensor, "torch.optim.Optimizer": torch.optim.Optimizer}
@@ -145,5 +145,5 @@ def _namespaces() -> dict[str, dict[str, Any]]:
 
 
 def _contents(names: dict[str, Any]) -> dict[str, int]:
-    """Which objects the names mean; modules come and go as they are imported."""
+    """The identities of the objects behind the names, without modules, which may be added by imports."""
     return {name: id(value) for name, value in names.items() if not isinstance(value, ModuleType)}

@@ -1,4 +1,4 @@
-"""What a generator must do: an image of the content's size and range, for any size, with or without a style."""
+"""Checks of generators: an image of the content's size and range, for any size, with or without a style."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _require_style_argument(network: nn.Module) -> None:
         accepts = True
     except TypeError:
         accepts = False
-    require(accepts, "forward must accept (content, style=None), even if it has no use for the style.")
+    require(accepts, "forward must accept (content, style=None), even if it does not use the style.")
 
 
 def _styles(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
@@ -38,7 +38,7 @@ def _styles(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
 GENERATOR = NetworkKind(
     "size and range",
     _require_image,
-    side=lambda network: SIDE,  # any size must do: it pads
+    side=lambda network: SIDE,  # a generator must accept any size: it pads smaller images
     second=_styles,
     require_built=_require_style_argument,
 )

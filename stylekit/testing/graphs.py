@@ -1,4 +1,4 @@
-"""Can ``torch.export`` take a module, and does the exported program do the same?"""
+"""Checks that ``torch.export`` can export a module, and that the exported program returns the same values."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from stylekit.testing.pictures import difference, drawn, equal
 
 
 def require_exports(module: nn.Module, inputs: Sequence[Tensor], what: str, cure: str) -> None:
-    """Checks that a module in eval mode becomes one graph, which gives the same for the same inputs.
+    """Checks that a module in eval mode exports to one graph, which returns the same values for the same inputs.
 
     Raises:
-        StylekitError: it does not; in short, what the exporter complained of, and the cure.
+        StylekitError: it does not. The message has the exporter's error, shortened, and the cure.
     """
     with torch.no_grad(), _silent():
-        wanted = drawn(module, inputs)
-        random = not equal(wanted, drawn(module, inputs, 1))  # a graph draws in an order of its own
+        expected = drawn(module, inputs)
+        random = not equal(expected, drawn(module, inputs, 1))  # a graph may draw its random numbers in another order
         try:
             exported = torch.export.export(module, tuple(inputs)).module()
         except Exception as error:
             raise StylekitError(
-                f"torch.export cannot take {what}: {type(error).__name__}: {one_line(error, 160)} {cure}"
+                f"torch.export cannot export {what}: {type(error).__name__}: {one_line(error, 160)} {cure}"
             ) from error
-        apart = 0.0 if random else difference(exported(*inputs), wanted)
-    require(apart < 1e-4, f"{what}, exported by torch.export, gives other values, by {apart:.2g}. {cure}")
+        change = 0.0 if random else difference(exported(*inputs), expected)
+    require(change < 1e-4, f"Exported by torch.export, {what} returns values that differ by {change:.2g}. {cure}")
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """What the exporter tells of itself is nothing that the writer of a part can change."""
+    """Hides the exporter's own logs and warnings, which the author of a part cannot act on."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

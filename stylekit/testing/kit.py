@@ -1,4 +1,4 @@
-"""What is checked, what a check is, and how one is run: the ground that the checks of every kind stand on."""
+"""What is checked, what a check is, and how checks run: the basis of the checks of every kind."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Subject:
     """What is checked.
 
     Attributes:
-        kind: the kind of a part, or ``plugin``
-        name: what it is registered by
+        kind: the kind of the part, or ``plugin``
+        name: the name that it is registered under
         target: the callable that builds the part, or the plugin
     """
 
@@ -32,37 +32,37 @@ class Subject:
     target: Any
 
     def build(self, draw: int = 0, /, **options: Any) -> Any:
-        """Builds the part anew, with its defaults, or a method with its preset ``tiny`` if it has one.
+        """Builds a new part with its defaults; a method with its preset ``tiny``, if it has one.
 
-        One ``draw`` always gives the same weights, if the part draws them from the generators that stylekit seeds.
+        The same ``draw`` always results in the same weights, if the part draws them from the generators that stylekit seeds.
 
         Raises:
-            NotTried: an option must be given.
-            StylekitError: it cannot be built.
+            NotTried: the part needs an option.
+            StylekitError: the part cannot be built.
         """
         presets = getattr(unwrap_partial(self.target), "presets", {}) if KINDS[self.kind].presets else {}
         tiny = presets.get("tiny", {})
-        given = {**tiny, **options}
+        merged = {**tiny, **options}
         if inspect.isclass(unwrap_partial(self.target)) or inspect.isroutine(unwrap_partial(self.target)):
             for name, argument in arguments(self.target).items():
-                if argument.required and name not in given:
+                if argument.required and name not in merged:
                     raise NotTried(f"needs the option {name!r} ({argument.help or argument.type})")
         with seeded("part to check", draw):
-            return make(self.kind, self.target, **given)
+            return make(self.kind, self.target, **merged)
 
 
 class NotTried(StylekitError):
-    """Nothing is known to be wrong, and nothing could be tried: it says what that would need."""
+    """A check could not be tried. This is not a fault; the message says what the check needs."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a part must do: says in a few words what it saw, or raises StylekitError with what to change.
+    """One requirement on a part.
 
     Attributes:
-        name: what it is called
-        look: does it
-        after: the checks whose faults it would only meet again, in other words
+        name: name of the check
+        look: runs the check: returns what it observed, in a few words, or raises StylekitError with what to change
+        after: names of the checks whose faults would make this one fail too, so that it is skipped
     """
 
     name: str
@@ -72,13 +72,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check told: a fault, what it saw, or why it could not be tried.
+    """The result of a check: a fault, what it observed, or why it could not be tried.
 
     Attributes:
-        check: the check's name
-        fault: whether something is to be changed
-        told: in words
-        tried: whether it could be
+        check: name of the check
+        fault: whether it found a fault
+        told: the message
+        tried: whether the check could be tried
         raised: the error behind a fault, for its traceback
     """
 
@@ -90,23 +90,23 @@ class Finding:
 
 
 def run_checks(subject: Subject, checks: Sequence[Check]) -> Iterator[Finding]:
-    """Runs every check; only if the first fails, which builds or loads, nothing else is tried.
+    """Runs every check. If the first one fails, which builds or loads the subject, the others are skipped.
 
-    One fault may stop several checks; it is told once.
+    A fault that several checks report in the same words is yielded once.
     """
-    told: set[str] = set()
+    messages: set[str] = set()
     failed: set[str] = set()
     for check in checks:
         if not failed.isdisjoint(check.after):
-            failed.add(check.name)  # and so what comes after it
+            failed.add(check.name)  # so that the checks after this one are skipped too
             continue
         try:
             yield Finding(check.name, False, run_check(subject, check))
         except StylekitError as error:
             fault = not isinstance(error, NotTried)
-            if str(error) not in told:
+            if str(error) not in messages:
                 yield Finding(check.name, fault, str(error), fault, error)
-            told.add(str(error))
+            messages.add(str(error))
             if fault:
                 failed.add(check.name)
             if fault and check is checks[0]:
@@ -114,40 +114,40 @@ def run_checks(subject: Subject, checks: Sequence[Check]) -> Iterator[Finding]:
 
 
 def run_check(subject: Subject, check: Check) -> str:
-    """Runs one check and gives what it saw. Random numbers are afterwards as they were before.
+    """Runs one check and returns what it observed. The random number generators are restored afterwards.
 
     Raises:
-        NotTried: it needs more than its defaults, or weights that are not here.
-        StylekitError: one line: what is wrong, or the part's own error and where in its file it was raised.
+        NotTried: the part needs more than its defaults, or weights that have not been fetched.
+        StylekitError: what is wrong, in one line, or the part's own error and the line of its file that raised it.
     """
     try:
         with seeded("check", subject.kind, check.name), changed_and_put_back() as changed:
-            told = check.look(subject)
+            message = check.look(subject)
         require(not changed, f"It changes {' and '.join(changed)} for the whole process: leave that to the user.")
-        return told
+        return message
     except (KeyboardInterrupt, NotTried):
         raise
     except MissingWeights as error:
         raise NotTried(one_line(error)) from error
     except StylekitError as error:
         raise StylekitError(one_line(error)) from error
-    except BaseException as error:  # such as SystemExit, and what test frameworks raise to skip
-        place = _place(error, subject.target)
-        raise StylekitError(f"It fails{place}: {type(error).__name__}: {one_line(error)}") from error
+    except BaseException as error:  # including SystemExit, and the exceptions that test frameworks raise to skip
+        line = _place(error, subject.target)
+        raise StylekitError(f"It fails{line}: {type(error).__name__}: {one_line(error)}") from error
 
 
 def require(good: bool, message: str) -> None:
-    """Raises StylekitError with the message unless it is good."""
+    """Raises StylekitError with the message unless the condition holds."""
     if not good:
         raise StylekitError(message)
 
 
 @contextlib.contextmanager
 def explained(where: str, cure: str) -> Iterator[None]:
-    """Says of an error within the block where it came up, and what cures it.
+    """Adds to an error within the block what failed, and what to change.
 
     Raises:
-        StylekitError: instead of any other error.
+        StylekitError: in place of any other error.
     """
     try:
         yield
@@ -158,15 +158,15 @@ def explained(where: str, cure: str) -> Iterator[None]:
 
 
 def one_line(error: BaseException, longest: int = 300) -> str:
-    """What an error says, as one line that a terminal can show; torch tells pages."""
+    """The message of an error as one line; long messages, such as torch's, are cut."""
     text = " ".join(str(error).split()) if isinstance(error, StylekitError) else str(error).strip().partition("\n")[0]
     text = text if isinstance(error, StylekitError) or len(text) <= longest else f"{text[:longest]}..."
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _place(error: BaseException, target: Any) -> str:
-    """Where in the part's own file the error came from."""
-    with contextlib.suppress(TypeError):  # built in, or an object without a file
+    """The line of the part's own file that the error came from; empty if there is none."""
+    with contextlib.suppress(TypeError):  # a built-in object has no file
         file = inspect.getfile(unwrap_partial(target))
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         return f" in line {lines[-1]} of {file}" if lines else ""

@@ -1,4 +1,4 @@
-"""What an image loss must do: a scalar from two images, lower for images that are more alike."""
+"""Checks of image losses: a scalar from two images, lower for images that are more similar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WHAT = "forward(output, reference)"
 
 def _builds(subject: Subject) -> str:
     loss = subject.build()
-    require(isinstance(loss, nn.Module), f"It is built as {type(loss).__name__}: a loss is an nn.Module.")
+    require(isinstance(loss, nn.Module), f"A loss must be an nn.Module, and this is a {type(loss).__name__}.")
     return "compares two images"
 
 
@@ -27,19 +27,19 @@ def _scalars(subject: Subject) -> str:
     loss = subject.build()
     for count in BATCHES:
         value = loss(*_inputs(count))
-        good = isinstance(value, Tensor) and value.ndim == 0 and bool(torch.isfinite(value))
-        require(good, f"{WHAT} must return a finite scalar, for a batch of {count} too.")
+        valid = isinstance(value, Tensor) and value.ndim == 0 and bool(torch.isfinite(value))
+        require(valid, f"{WHAT} must return a finite scalar, also for a batch of {count}.")
     return ""
 
 
 def _sense(subject: Subject) -> str:
     loss = subject.build()
     image, other = _inputs()
-    alike, apart = float(drawn(loss, (image, image.clone()))), float(drawn(loss, (image, other)))
+    same, different = float(drawn(loss, (image, image.clone()))), float(drawn(loss, (image, other)))
     require(
-        alike <= apart + 1e-6,
-        f"forward(image, image) is {alike:.3g}, and only {apart:.3g} with another image for reference: a loss must fall as "
-        "images grow alike.",
+        same <= different + 1e-6,
+        f"forward(image, image) is {same:.3g}, but only {different:.3g} with another image as the reference: a loss must fall "
+        "as images become more alike.",
     )
     return ""
 
@@ -48,10 +48,10 @@ def _gradients(subject: Subject) -> str:
     loss = subject.build()
     output, reference = _inputs()
     value = loss(output.requires_grad_(), reference).sum()
-    (slope,) = torch.autograd.grad(value, output, allow_unused=True) if value.requires_grad else (None,)
+    (grad,) = torch.autograd.grad(value, output, allow_unused=True) if value.requires_grad else (None,)
     require(
-        slope is not None and bool(slope.any()) and bool(torch.isfinite(slope).all()),
-        f"{WHAT} must have a finite gradient for the output: leave no_grad, detach and .item() out of it.",
+        grad is not None and bool(grad.any()) and bool(torch.isfinite(grad).all()),
+        f"{WHAT} must have a finite gradient with respect to the output: do not use no_grad, detach or .item() in it.",
     )
     return ""
 

@@ -1,4 +1,4 @@
-"""How a method is called by the checks: every way in which a user may call it, and a batch to train on."""
+"""Calls of a method for the checks: each way in which a user may call it, and a batch to train on."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from stylekit.training.setup import prepare, prepare_arguments
 
 
 class Call(NamedTuple):
-    """A way to call a method: what to call it in a message, and a function of content and style."""
+    """A way to call a method: its name in messages, and a function of content and style."""
 
     what: str
     run: Callable[[Tensor, Tensor], Tensor]
 
 
 def calls(method: Method) -> Iterator[Call]:
-    """The ways to stylise with a method, or to draw samples: with every choice of each option that is a choice.
+    """The ways to stylise with a method or to draw samples, with every combination of the values of its Literal options.
 
     Raises:
-        NotTried: an option must be given that cannot be made up.
+        NotTried: a required option has no value that the checks could make up.
     """
     if method.stylizes():
-        for shown, options in choices(stylize_options(method)):
-            yield Call(f"stylize(content{shown})", partial(_stylize, method, options))
+        for text, options in choices(stylize_options(method)):
+            yield Call(f"stylize(content{text})", partial(_stylize, method, options))
     if method.samples():
-        for shown, options in choices(sample_options(method)):
-            yield Call(f"sample(count{shown})", partial(_sample, method, options))
+        for text, options in choices(sample_options(method)):
+            yield Call(f"sample(count{text})", partial(_sample, method, options))
 
 
 def choices(known: dict[str, Argument]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Options for each call: every value of a Literal; images where an image must be given."""
+    """The options of each call, as text and as values: every value of a Literal, and ``Tensor`` for a required image."""
     fixed: dict[str, Any] = {}
     values: dict[str, tuple[Any, ...]] = {}
     for name, option in known.items():
@@ -51,14 +51,14 @@ def choices(known: dict[str, Argument]) -> Iterator[tuple[str, dict[str, Any]]]:
         elif option.required and option.accepts(Tensor):
             fixed[name] = Tensor
         elif option.required:
-            raise NotTried(f"needs the option {name!r} when it is used ({option.help or option.type})")
+            raise NotTried(f"needs the option {name!r} to stylise or sample ({option.help or option.type})")
     for combination in product(*values.values()):
         chosen = dict(zip(values, combination, strict=True))
         yield "".join(f", {name}={value!r}" for name, value in chosen.items()), {**fixed, **chosen}
 
 
 def fill(options: dict[str, Any], content: Tensor) -> dict[str, Any]:
-    """The options, with another image where one is an image; made of the content, so that it is where the content is."""
+    """The options, with an image in place of ``Tensor``. It is made from the content, so it is on the same device."""
     return {name: content[:1].flip(-1) if value is Tensor else value for name, value in options.items()}
 
 
@@ -67,11 +67,11 @@ def _sample(method: Method, options: dict[str, Any], content: Tensor, style: Ten
 
 
 def _stylize(method: Method, options: dict[str, Any], content: Tensor, style: Tensor) -> Tensor:
-    given = fill(options, content)
+    filled = fill(options, content)
     if type(method).transfer is Method.transfer:
-        return method.stylize(content, **given)
-    known = method.describe(style) if method.takes_styles() else next(iter(method.styles().values()))
-    return method.transfer(content, known, 1.0, **given)
+        return method.stylize(content, **filled)
+    statistics = method.describe(style) if method.takes_styles() else next(iter(method.styles().values()))
+    return method.transfer(content, statistics, 1.0, **filled)
 
 
 def batch(method: Method, count: int = 2) -> dict[str, Tensor]:
@@ -100,7 +100,7 @@ def prepared(method: Method) -> Method:
 
 
 def ready(subject: Subject, draw: int = 0) -> Method:
-    """The method, built, prepared and rehearsed, as before the first step."""
+    """The method, built, prepared and rehearsed, as it is before the first training step."""
     method = prepared(subject.build(draw))
     with seeded("rehearsal"):
         rehearse(method, batch(method))
@@ -108,11 +108,12 @@ def ready(subject: Subject, draw: int = 0) -> Method:
 
 
 def outputs(method: Method) -> list[Tensor]:
-    """What the method makes of an image, in each way to call it, with one draw of random numbers."""
+    """The output of each call of the method for the same images and the same seed, in eval mode."""
     method.eval()
     with torch.no_grad():
         return [drawn(call.run, (pictures(1), pictures(1, which="style"))) for call in calls(method)]
 
 
 def same(outputs: list[Tensor], others: list[Tensor]) -> bool:
+    """Whether two lists of tensors are equal, bit for bit."""
     return all(torch.equal(a, b) for a, b in zip(outputs, others, strict=True))

@@ -1,4 +1,4 @@
-"""What a method must do when it is trained: every turn learns, a seed repeats a step, and a checkpoint resumes it exactly."""
+"""Checks of training a method: every player learns, seeds make steps reproducible, and checkpoints resume exactly."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ def _rehearsal(subject: Subject) -> str:
 
 def _gradients(subject: Subject) -> str:
     method = ready(subject)
-    moved = dict.fromkeys(method.players(), False)
+    nonzero = dict.fromkeys(method.players(), False)
     for count in (2, 3):
         with seeded("gradients", count):
-            given = batch(method, count)
-            made = method(given)
+            example = batch(method, count)
+            made = method(example)
             for player in player_states(method):
-                terms = [term.sum() for turn in player.turns for term in turn.play(method, given, made).values()]
+                terms = [term.sum() for turn in player.turns for term in turn.play(method, example, made).values()]
                 total = torch.stack(terms).sum()
-                slopes = torch.autograd.grad(
+                grads = torch.autograd.grad(
                     total, player.parameters, allow_unused=True, retain_graph=method.simultaneous
                 )
-                moved[player.name] |= any(bool(slope.any()) for slope in slopes if slope is not None)
-    # One parameter alone may be still for good reason, such as a gate that starts closed.
-    still = " and ".join(repr(name) for name, moves in moved.items() if not moves)
+                nonzero[player.name] |= any(bool(grad.any()) for grad in grads if grad is not None)
+    # A single parameter may have a zero gradient for a good reason, such as a gate that starts closed.
+    zero = " and ".join(repr(name) for name, learns in nonzero.items() if not learns)
     require(
-        not still, f"Every gradient of the player {still} is zero, so it learns nothing: round() and sign() have none."
+        not zero,
+        f"All gradients of the player {zero} are zero, so it does not learn: avoid round() and sign(), which have no gradient.",
     )
     return ""
 
@@ -59,7 +60,7 @@ def _players(subject: Subject, draw: int = 0) -> tuple[Method, list[PlayerState]
 
 
 def _train(method: Method, players: list[PlayerState], steps: range) -> dict[str, float]:
-    """Trains steps of three as a run does, in one process on the CPU; returns the last one's losses."""
+    """Runs training steps as a run of three steps does, in one process on the CPU; returns the last losses."""
     runtime = Runtime(SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1, autocast=nullcontext))
     losses: dict[str, float] = {}
     for index in steps:
@@ -73,15 +74,15 @@ def _train(method: Method, players: list[PlayerState], steps: range) -> dict[str
 def _seed(subject: Subject) -> str:
     (method, players), (again, others) = _players(subject), _players(subject)
     name = first_difference(method.state_dict(), again.state_dict())
-    cure = "draw with torch's, NumPy's or random's own functions, which are seeded."
-    require(name is None, f"{name!r} differs between two builds with one seed: {cure}")
+    cure = "draw random numbers with the functions of torch, NumPy or random, whose generators are seeded."
+    require(name is None, f"{name!r} differs between two builds with the same seed: {cure}")
     if players:
         require(
             _train(method, players, range(1)) == _train(again, others, range(1)),
-            f"A training step gives other losses when it is repeated with the same seed: {cure}",
+            f"A training step returns other losses when repeated with the same seed: {cure}",
         )
         name = first_difference(method.state_dict(), again.state_dict())
-        require(name is None, f"{name!r} differs after a training step that is repeated with the same seed: {cure}")
+        require(name is None, f"{name!r} differs after repeating a training step with the same seed: {cure}")
     return ""
 
 
@@ -103,7 +104,7 @@ def _resumed(subject: Subject) -> str:
     name = first_difference(method.state_dict(), again.state_dict())
     require(
         name is None,
-        f"{name!r} comes out otherwise when training resumes from a checkpoint: keep all that changes in training in "
+        f"{name!r} differs when training is resumed from a checkpoint: keep everything that changes during training in "
         "parameters or buffers, not in plain attributes.",
     )
     return "resumes exactly"

@@ -1,4 +1,4 @@
-"""What a method must do: stylise any image, train, and come back exactly the same from a file."""
+"""Checks of methods: they stylise any image, train, and return the same images after saving and loading."""
 
 from __future__ import annotations
 
@@ -58,37 +58,40 @@ RESERVED = {
     )
     for name in inspect.signature(call).parameters
 }
-"""Arguments of a model's own functions: no option of a method can have such a name."""
+"""Argument names of the functions of a model, which options of a method may not have."""
 
 
 def _call_options(subject: Subject) -> str:
     method = subject.build()
     known = {**stylize_options(method), **sample_options(method)}
     for name in known:
-        require(name not in RESERVED, f"An option of stylize may not be called {name!r}: stylekit itself has that one.")
+        require(
+            name not in RESERVED,
+            f"Rename the option {name!r} of stylize, transfer or sample: stylekit itself uses that name.",
+        )
     require(not (faults := undescribed(known)), f"{faults} (a keyword-only argument of stylize, transfer or sample).")
     return f"with {', '.join(known)}" if known else ""
 
 
-def _made(subject: Subject, count: int, height: int, width: int) -> Iterator[tuple[str, int, Tensor, Tensor]]:
-    """Calls the method in each way: what to call it, the output's scale, the content, and the output.
+def _call_all(subject: Subject, count: int, height: int, width: int) -> Iterator[tuple[str, int, Tensor, Tensor]]:
+    """Calls the method in each way, and yields the name of the call, the scale, the content and the output.
 
-    Before any rehearsal, whose turns would report an output of a wrong size in words of their own.
+    There is no rehearsal before it, because that would report an output of a wrong size less clearly.
     """
     method = subject.build().eval()
     require_output(method)
     content, style = pictures(count, height, width), pictures(count, height, width, which="style")
     for what, run in calls(method):
-        given = content.clone()
+        copy = content.clone()
         with torch.no_grad():
-            out = run(given, style)
-        require(torch.equal(given, content), f"{what} changes its input: work on a copy, content.clone().")
+            out = run(copy, style)
+        require(torch.equal(copy, content), f"{what} changes its input: work on a copy, as in content.clone().")
         yield what, method.scale, content, out
 
 
 def _size(subject: Subject) -> str:
     for count in BATCHES:
-        for what, scale, content, out in _made(subject, count, SIDE, SIDE):
+        for what, scale, content, out in _call_all(subject, count, SIDE, SIDE):
             if what.startswith("sample"):
                 require_shape(out, out.new_zeros(count, 3, *out.shape[2:]) if out.ndim == 4 else content, what)
                 require_image(out, out, what)
@@ -98,35 +101,35 @@ def _size(subject: Subject) -> str:
 
 
 def _odd(subject: Subject) -> str:
-    kept = False
-    for what, scale, content, out in _made(subject, 1, *ODD):
+    stylises = False
+    for what, scale, content, out in _call_all(subject, 1, *ODD):
         if not what.startswith("sample"):
             require_shape(out, content, what, scale)
-            kept = True
-    return f"keeps {ODD[0]}x{ODD[1]}" if kept else ""
+            stylises = True
+    return f"keeps {ODD[0]}x{ODD[1]}" if stylises else ""
 
 
 @torch.no_grad()
 def _styles(subject: Subject) -> str:
-    """A method that describes styles: what it takes from them, and what it makes of their averages."""
+    """Checks the statistics of a method that describes styles, and that it stylises with their averages."""
     method = subject.build().eval()
     if not method.takes_styles():
         return ""
     shapes: dict[str, torch.Size] = {}
     for count, height, width in ((BATCHES[-1], SIDE, SIDE), (1, *ODD), (1, 1, 1)):
-        given = method.describe(pictures(count, height, width, which="style"))
-        _require_statistics(given, count, f"describe(style) of {count} x {height} x {width}")
-        now = {name: each.shape[1:] for name, each in given.items()}
-        shapes = shapes or now
+        statistics = method.describe(pictures(count, height, width, which="style"))
+        _require_statistics(statistics, count, f"describe(style) of {count} x {height} x {width}")
+        current = {name: each.shape[1:] for name, each in statistics.items()}
+        shapes = shapes or current
         require(
-            now == shapes,
-            f"describe(style) must return statistics of one shape for images of every size, so that styles can be averaged: "
-            f"{now} for {height} x {width}, and {shapes} for {SIDE} x {SIDE}.",
+            current == shapes,
+            f"describe(style) must return statistics of the same shape for images of any size, so that styles can be averaged, "
+            f"but returned {current} for {height} x {width} and {shapes} for {SIDE} x {SIDE}.",
         )
     rows = method.describe(pictures(2, which="style"))
     average = {name: each.mean(0, keepdim=True) for name, each in rows.items()}
     content = pictures(2)
-    for style, what in ((rows, "of each image's own style"), (average, "of the average of two styles")):
+    for style, what in ((rows, "with a style for each image"), (average, "with the average of two styles")):
         for strength in (1.0, 0.5):
             out = drawn(lambda x, style=style, strength=strength: method.transfer(x, style, strength), (content,))
             require_image(out, content, f"transfer(content, style, {strength}) {what}", method.scale)
@@ -134,14 +137,14 @@ def _styles(subject: Subject) -> str:
     return f"styles of {sum(each[0].numel() for each in rows.values()):,} numbers"
 
 
-def _require_statistics(given: Any, count: int, what: str) -> None:
-    require(isinstance(given, Mapping) and len(given) > 0, f"{what} must return tensors by name, {{name: (N, ...)}}.")
-    for name, each in given.items():
+def _require_statistics(out: Any, count: int, what: str) -> None:
+    require(isinstance(out, Mapping) and len(out) > 0, f"{what} must return tensors by name, {{name: (N, ...)}}.")
+    for name, each in out.items():
         require(
             isinstance(each, Tensor) and each.is_floating_point() and each.ndim > 0 and len(each) == count,
-            f"{name!r} in {what} must be a float tensor with a row for each image, {count} in all.",
+            f"{name!r} in {what} must be a float tensor with one row per image, {count} in total.",
         )
-        require(bool(each.isfinite().all()), f"{name!r} in {what} has NaN or infinity.")
+        require(bool(each.isfinite().all()), f"{name!r} in {what} contains NaN or infinity.")
 
 
 def _require_style_modules(method: Method) -> None:
@@ -149,8 +152,8 @@ def _require_style_modules(method: Method) -> None:
     for name in method.style_modules:
         require(
             name in known,
-            f"style_modules names {name!r}, which it does not have: name the submodules whose weights describe uses, or "
-            "none, style_modules = ().",
+            f"style_modules lists {name!r}, which the method does not have: list the submodules whose weights describe uses, "
+            "or none, as in style_modules = ().",
         )
     style = pictures(1, which="style")
     before = drawn(method.describe, (style,))
@@ -159,12 +162,12 @@ def _require_style_modules(method: Method) -> None:
             tensor.add_(0.1)
             require(
                 equal(before, drawn(method.describe, (style,))),
-                f"describe uses {name!r}, which style_modules leaves out: name its submodule there too.",
+                f"describe uses {name!r}, but style_modules does not list its submodule: add it.",
             )
 
 
 def _frames(subject: Subject) -> str:
-    """A method with a state along a clip: as many frames come out as go in, and two clips do not affect each other."""
+    """Checks a method with state along a clip: one output per input frame, and two clips do not affect each other."""
     method = ready(subject).eval()
     if type(method).frames is Method.frames:
         return ""
@@ -174,23 +177,26 @@ def _frames(subject: Subject) -> str:
         if method.takes_styles():
             style = method.describe(pictures(1, which="style"))
         _, options = next(choices(stylize_options(method)))
-        given = fill(options, clips[0][0]) | ({} if style is None else {"strength": 1.0})
-        alone = [list(_drawn_frames(method.frames(clip, style, **given))) for clip in clips]
-        both = [_drawn_frames(method.frames(clip, style, **given)) for clip in clips]
-        together = list(zip(*both, strict=True))
-    for clip, out in zip(clips, alone, strict=True):
-        require(len(out) == len(clip), f"frames(contents, style) gave {len(out)} frames for {len(clip)}.")
+        filled = fill(options, clips[0][0]) | ({} if style is None else {"strength": 1.0})
+        separate = [list(_drawn_frames(method.frames(clip, style, **filled))) for clip in clips]
+        both = [_drawn_frames(method.frames(clip, style, **filled)) for clip in clips]
+        interleaved = list(zip(*both, strict=True))
+    for clip, out in zip(clips, separate, strict=True):
+        require(
+            len(out) == len(clip),
+            f"frames(contents, style) returned {len(out)} frames for {len(clip)}: yield exactly one frame for each.",
+        )
         for content, frame in zip(clip, out, strict=True):
             require_image(frame, content, "frames(contents, style)", method.scale)
     require(
-        all(equal(list(pair), [first, second]) for pair, first, second in zip(together, *alone, strict=True)),
-        "frames gives other frames when two clips are stylised at once: keep its state in local variables.",
+        all(equal(list(pair), [first, second]) for pair, first, second in zip(interleaved, *separate, strict=True)),
+        "frames returns other frames when two clips are stylised at the same time: keep its state in local variables.",
     )
-    return "keeps a state along a clip"
+    return "keeps state along a clip"
 
 
 def _drawn_frames(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The frames, each with random numbers of its own, as when a model stylises a clip."""
+    """The frames, each computed under its own seed, as when a model stylises a clip."""
     frames = iter(frames)
     for number in itertools.count():
         with seeded("frame", number):
@@ -207,10 +213,10 @@ def _preview(subject: Subject) -> str:
         return ""
     with torch.no_grad():
         columns = method.preview(batch(method))
-    good = isinstance(columns, Mapping) and all(
+    valid = isinstance(columns, Mapping) and all(
         isinstance(each, Tensor) and each.ndim == 4 and each.shape[1] == 3 for each in columns.values()
     )
-    require(good and bool(columns), "preview(batch) must return the columns of a sample sheet, {name: (N, 3, H, W)}.")
+    require(valid and bool(columns), "preview(batch) must return the columns of a sample grid, {name: (N, 3, H, W)}.")
     return f"previews {', '.join(columns)}"
 
 
@@ -219,12 +225,13 @@ def _twice(subject: Subject) -> str:
     first = outputs(method)
     require(
         same(first, outputs(method)),
-        "It must return the same twice, in eval mode: draw with torch's own functions, which are seeded.",
+        "In eval mode, calls with the same seed must return the same images: draw random numbers with torch's functions, whose "
+        "generator is seeded.",
     )
     if method.samples() and not method.stylizes():
         with torch.no_grad():
             others = [drawn(call.run, (pictures(1), pictures(1, which="style")), 1) for call in calls(method)]
-        require(not same(first, others), "sample must draw: another seed gives the same image.")
+        require(not same(first, others), "sample returns the same images for two seeds: draw them at random.")
     return ""
 
 
@@ -235,22 +242,25 @@ def _threads(subject: Subject) -> str:
     style = pictures(1, which="style")
     contents = [pictures(1, SIDE + 8 * number) for number in range(8)]
     for what, run in calls(method):
-        quiet = torch.no_grad()(run)
-        alone = [drawn(quiet, (content, style)) for content in contents]
-        require(
-            all(equal(out, drawn(quiet, (content, style), 1)) for content, out in zip(contents, alone, strict=True)),
-            f"{what} draws random numbers, whose generators threads share: leave thread_safe False.",
-        )
-        with ThreadPoolExecutor(4) as pool:
-            at_once = list(pool.map(quiet, contents, [style] * len(contents)))
+        call = torch.no_grad()(run)
+        sequential = [drawn(call, (content, style)) for content in contents]
         require(
             all(
-                out.shape == own.shape and difference(out, own) < 1e-3 for out, own in zip(at_once, alone, strict=True)
+                equal(out, drawn(call, (content, style), 1)) for content, out in zip(contents, sequential, strict=True)
             ),
-            f"{what} returns other images when threads call it at once: keep nothing on the method or its parts between "
-            "lines that another call changes, or leave thread_safe False.",
+            f"{what} draws random numbers, and threads share the generators: leave thread_safe at False.",
         )
-    return "threads at once"
+        with ThreadPoolExecutor(4) as pool:
+            concurrent = list(pool.map(call, contents, [style] * len(contents)))
+        require(
+            all(
+                out.shape == expected.shape and difference(out, expected) < 1e-3
+                for out, expected in zip(concurrent, sequential, strict=True)
+            ),
+            f"{what} returns other images when several threads call it: keep no state of a call on the method or its parts, or "
+            "leave thread_safe at False.",
+        )
+    return "thread-safe"
 
 
 def _saved(subject: Subject) -> str:
@@ -263,30 +273,30 @@ def _saved(subject: Subject) -> str:
             loaded = model.load(path, device="cpu", method=subject.target).method
         except StylekitError as error:
             raise StylekitError(str(error).replace(str(path), "A saved model")) from error
-    left = _left_out(method)
+    missing = _missing_modules(method)
     require(
-        not left,
-        f"Stylising needs {' and '.join(map(repr, left))}, which inference_modules leaves out: name it there too.",
+        not missing,
+        f"Stylising needs submodules that inference_modules does not list: add {' and '.join(map(repr, missing))}.",
     )
     require(
         same(before, outputs(loaded)),
-        "A saved and loaded method stylises otherwise: keep what it draws or learns in parameters or buffers.",
+        "Saved and loaded, the method returns other images: keep everything random or learned in parameters or buffers.",
     )
     return "saves and loads"
 
 
-def _left_out(method: Method) -> list[str]:
-    """The submodules that stylising needs, and ``inference_modules`` does not name."""
-    left = []
+def _missing_modules(method: Method) -> list[str]:
+    """The submodules that stylising needs and ``inference_modules`` does not list."""
+    missing = []
     for name, module in dict(method.named_children()).items():
         if method.inference_modules and name not in method.inference_modules:
-            setattr(method, name, nn.Module())  # which can do nothing
+            setattr(method, name, nn.Module())  # fails when called
             try:
                 outputs(method)
             except Exception:
-                left.append(name)
+                missing.append(name)
             setattr(method, name, module)
-    return left
+    return missing
 
 
 def _float64(subject: Subject) -> str:
@@ -303,13 +313,13 @@ def _device(subject: Subject) -> str:
     for turn in method.turns():
 
         def play(*values: Tensor, turn: Any = turn) -> Any:
-            given = dict(zip(example, values, strict=True))
-            return turn.play(method, given, method(given))
+            moved = dict(zip(example, values, strict=True))
+            return turn.play(method, moved, method(moved))
 
         require_moves(Called(method, play), tuple(example.values()), f"the turn {turn.name!r}")
     method.eval()
     if method.capabilities.optimizes and not torch.cuda.is_available():
-        return ""  # an optimisation goes backward, and without a device there are only tensors without values
+        return ""  # optimisation needs gradients, and without a CUDA device there are only fake tensors
     for what, run in calls(method):
         require_moves(Called(method, run), (pictures(1), pictures(1, which="style")), what)
     return ""
@@ -318,8 +328,8 @@ def _device(subject: Subject) -> str:
 def _exported(subject: Subject) -> str:
     method = ready(subject).eval()
     if not method.capabilities.exportable or method.capabilities.optimizes or not method.stylizes():
-        return "not exportable, as it says" if method.stylizes() else ""
-    cure = "Let stylising read no values (.item(), if on a tensor), or declare exportable=False in capabilities."
+        return "declared as not exportable" if method.stylizes() else ""
+    cure = "Do not read values of tensors when stylising (.item(), if), or set exportable=False in capabilities."
     for what, run in calls(method):
         if what.startswith("stylize"):
             require_exports(Called(method, run), (pictures(1), pictures(1, which="style")), what, cure)
@@ -328,17 +338,17 @@ def _exported(subject: Subject) -> str:
 
 def _presets(subject: Subject) -> str:
     presets = getattr(unwrap_partial(subject.target), "presets", {})
-    for name, given in presets.items():
-        try_preset(subject.target, name, given)
+    for name, preset in presets.items():
+        try_preset(subject.target, name, preset)
     return f"presets {', '.join(presets)}" if presets else ""
 
 
 def try_preset(method: Any, name: str, given: Any) -> None:
-    """Builds a method with a preset, without memory for its weights where that can be. If the preset leaves a required
-    argument to the user, only its own arguments are validated.
+    """Builds a method with a preset, on the meta device if possible. If the preset lacks a required argument, its own
+    arguments are only validated.
 
     Raises:
-        StylekitError: it cannot be built.
+        StylekitError: the method cannot be built with the preset.
     """
     known = arguments(method)
     missing = {key for key, argument in known.items() if argument.required and key not in given}
@@ -350,10 +360,10 @@ def try_preset(method: Any, name: str, given: Any) -> None:
         try:
             with torch.device("meta"):
                 make("method", method, **given)
-        except Exception:  # it looks at values, which are not there
+        except Exception:  # such as reading values, which meta tensors lack
             make("method", method, **given)
     except Exception as error:
-        raise StylekitError(f"The preset {name!r} does not fit: {error}") from error
+        raise StylekitError(f"The preset {name!r} does not match the method: {error}") from error
 
 
 _SIZE, _TRAINS = ("size and range",), ("rehearsal",)

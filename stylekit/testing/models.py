@@ -1,4 +1,4 @@
-"""What a shipped model must do: load, and stylise in each of its styles."""
+"""Checks of shipped models: they load, and stylise in each of their styles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from stylekit.testing.pictures import ODD, equal, parameters_of, pictures, requi
 def _load(subject: Subject) -> Model:
     model = subject.target(device="cpu")
     require(
-        isinstance(model, Model), "A model is loaded by stylekit.load, as in functools.partial(stylekit.load, FILE)."
+        isinstance(model, Model),
+        "The part must load a model with stylekit.load, as in functools.partial(stylekit.load, FILE).",
     )
     loaded: Model = model
     return loaded
@@ -27,13 +28,13 @@ def _loads(subject: Subject) -> str:
 def _stylises(subject: Subject) -> str:
     model, content = _load(subject), pictures(1, *ODD)
     if model.method.samples():
-        drawn = model.sample(2)
-        require(equal(drawn, model.sample(2)), "sample(2) must give the same twice, with one seed.")
+        samples = model.sample(2)
+        require(equal(samples, model.sample(2)), "sample(2) must return the same images for the same seed.")
     if not model.method.stylizes():
         return "draws samples"
     for name, option in stylize_options(model.method).items():
         if option.required:
-            raise NotTried(f"needs the option {name!r} when it is used ({option.help or option.type})")
+            raise NotTried(f"needs the option {name!r} to stylise ({option.help or option.type})")
     styles: list[Any] = [*model.method.styles()]
     if model.method.takes_styles():
         styles.append(pictures(1, which="style"))
@@ -41,7 +42,7 @@ def _stylises(subject: Subject) -> str:
         what = f"stylize(content, {style!r})" if isinstance(style, str) else "stylize(content, style)"
         out = model.stylize(content, style)
         require_image(out, content, what, model.method.scale)
-        require(equal(out, model.stylize(content, style)), f"{what} must give the same twice, with one seed.")
+        require(equal(out, model.stylize(content, style)), f"{what} must return the same image for the same seed.")
     return ""
 
 

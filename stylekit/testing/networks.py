@@ -1,4 +1,4 @@
-"""What every network must do, whatever it is for. Each kind of network says how it is called and what it must return."""
+"""Checks that apply to every network. Each kind of network defines how it is called and what it must return."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class NetworkKind:
 
     Attributes:
         returns: name of the check of what ``forward`` returns
-        require_output: raises StylekitError unless a network's output fits its inputs; returns a few words on it
+        require_output: raises StylekitError unless the output of a network matches its inputs; returns a few words on it
         side: side of the images that a network is tried on
-        second: what ``forward`` is given besides an image, for a network and a batch of images; nothing by default
-        require_built: raises StylekitError unless a network is built as its kind demands
+        second: further arguments of ``forward``, for a network and a batch of images; none by default
+        require_built: raises StylekitError unless a network is built as its kind requires
     """
 
     returns: str
@@ -54,7 +54,7 @@ class NetworkKind:
     def inputs(
         self, network: nn.Module, count: int = 2, size: tuple[int, int] | None = None, channels: int = 0
     ) -> tuple[Tensor, ...]:
-        """What ``forward`` is given: images of a size, or of the kind's side."""
+        """The arguments of ``forward``: images of a size (by default, the kind's ``side``), and further arguments."""
         accepted = channels_of(network)
         channels = channels or (3 if 3 in accepted else accepted[0])
         height, width = size or (self.side(network),) * 2
@@ -62,7 +62,7 @@ class NetworkKind:
         return (images, *self.second(network, images))
 
     def call(self, network: nn.Module, *inputs: Tensor) -> str:
-        """Calls a network without gradients, and checks what it returns and that its inputs stay as they are."""
+        """Calls a network without gradients, and checks its output, and that it does not change its inputs."""
         before = [each.clone() for each in inputs]
         with torch.no_grad():
             out = network(*inputs)
@@ -77,7 +77,7 @@ def require_rows(found: list[Tensor], inputs: tuple[Tensor, ...], what: str) -> 
         f"forward(image) must keep the batch: one row of {what} per image.",
     )
     finite = all(bool(torch.isfinite(each).all()) for each in found)
-    require(finite, f"forward(image) returned {what} of NaN or infinity.")
+    require(finite, f"forward(image) returned {what} with NaN or infinity.")
 
 
 def channels_of(network: nn.Module) -> list[int]:
@@ -86,7 +86,7 @@ def channels_of(network: nn.Module) -> list[int]:
 
 
 def network_checks(kind: NetworkKind, *more: Check) -> tuple[Check, ...]:
-    """The checks of a kind of network; ``more`` are checks of that kind alone."""
+    """The checks of a kind of network; ``more`` are checks of that kind only."""
     return (
         Check("builds", partial(_builds, kind)),
         OPTIONS,
@@ -107,20 +107,21 @@ def network_checks(kind: NetworkKind, *more: Check) -> tuple[Check, ...]:
 def _builds(kind: NetworkKind, subject: Subject) -> str:
     network = subject.build()
     require(
-        isinstance(network, nn.Module), f"It is built as {type(network).__name__}: a {subject.kind} is an nn.Module."
+        isinstance(network, nn.Module),
+        f"The {subject.kind} must be an nn.Module, and this is a {type(network).__name__}.",
     )
     kind.require_built(network)
     channels = getattr(network, "channels", (3,))
     require(
         isinstance(channels, tuple | list) and bool(channels) and all(isinstance(n, int) and n > 0 for n in channels),
-        f"channels lists the numbers of channels that it accepts, such as (1, 3), and is {channels!r}: give that another "
-        "name.",
+        f"The attribute channels must list the numbers of channels that the network accepts, such as (1, 3), but it is "
+        f"{channels!r}: if it means something else, rename it.",
     )
     return parameters_of(network)
 
 
 def shaped(kind: NetworkKind, subject: Subject, draw: int = 0) -> nn.Module:
-    """The network, its lazy layers with their shapes."""
+    """The network, with lazy layers initialised."""
     network: nn.Module = subject.build(draw)
     if any(map(is_lazy, [*network.parameters(), *network.buffers()])):
         with torch.no_grad():
@@ -164,13 +165,13 @@ def _independent(kind: NetworkKind, subject: Subject) -> str:
     for training in (False, True):
         network.train(training)
         if not equal(call(0, batch), call(1, batch)):
-            continue  # dropout, whose masks depend on the batch's size
-        apart = difference(call(0, alone), call(0, batch))
+            continue  # dropout, whose masks depend on the batch size
+        error = difference(call(0, alone), call(0, batch))
         mode = "train" if training else "eval"
         require(
-            apart < 1e-3,
-            f"sample_independent is true, yet in {mode} mode an image gives another result within a batch, by {apart:.2g}: "
-            "set sample_independent = False.",
+            error < 1e-3,
+            f"sample_independent is true, but in {mode} mode the output for an image differs by {error:.2g} if it is in a "
+            "batch: set sample_independent = False.",
         )
     return "images of a batch are independent"
 
@@ -192,63 +193,69 @@ def _seed(kind: NetworkKind, subject: Subject) -> str:
     name = first_difference(network.state_dict(), again.state_dict())
     require(
         name is None,
-        f"{name!r} differs between two builds with one seed: draw it with torch's own functions, which are seeded.",
+        f"{name!r} differs between two builds with the same seed: draw it with torch's functions, whose generator is seeded.",
     )
     inputs = kind.inputs(network)
     with torch.no_grad():
         require(
             equal(drawn(network, inputs), drawn(network, inputs)),
-            "forward must return the same twice, in eval mode: draw with torch's own functions, which are seeded.",
+            "In eval mode, forward must return the same output for the same seed: draw random numbers with torch's functions, "
+            "whose generator is seeded.",
         )
     return ""
 
 
 def weighted_sum(out: list[Tensor]) -> Tensor:
-    """A number that depends on every value, on each with another weight: a plain sum knows nothing before a norm."""
+    """The sum of all values with random weights. A plain sum would be constant if a normalisation precedes it."""
     return torch.stack([(each * torch.rand(each.shape)).sum() for each in out]).sum()
 
 
 def _gradients(kind: NetworkKind, subject: Subject) -> str:
     network = shaped(kind, subject)
     total = weighted_sum(tensors(network(*kind.inputs(network))))
-    learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    if learning and total.requires_grad:
+    trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if trainable and total.requires_grad:
         total.backward()
-    for name, parameter in learning.items():
+    for name, parameter in trainable.items():
         require(
             parameter.grad is not None,
-            f"The parameter {name!r} gets no gradient. Use it in forward, or freeze it: requires_grad_(False).",
+            f"The parameter {name!r} receives no gradient. Use it in forward, or freeze it with requires_grad_(False).",
         )
         finite = parameter.grad is not None and bool(torch.isfinite(parameter.grad).all())
-        require(finite, f"The gradient of {name!r} is NaN or infinite.")
-    # One alone may be zero for good reason, such as a gate that starts closed.
-    moved = any(bool(p.grad.any()) for p in learning.values() if p.grad is not None)
-    require(moved or not learning, "Every gradient is zero, so it learns nothing: round() and sign() have none.")
+        require(
+            finite, f"The gradient of {name!r} is NaN or infinite: check divisions, roots and logarithms in forward."
+        )
+    # A single parameter may have a zero gradient for a good reason, such as a gate that starts closed.
+    nonzero = any(bool(p.grad.any()) for p in trainable.values() if p.grad is not None)
+    require(
+        nonzero or not trainable,
+        "All gradients are zero, so the network does not learn: avoid round() and sign(), which have no gradient.",
+    )
     return ""
 
 
 def gradients(kind: NetworkKind) -> Check:
-    """Every parameter that learns gets a gradient."""
+    """Checks that every trainable parameter receives a gradient."""
     return Check("gradients", partial(_gradients, kind))
 
 
 def _frozen(kind: NetworkKind, subject: Subject) -> str:
     network = shaped(kind, subject)
-    learning = any(p.requires_grad for p in network.parameters())
-    require(not learning, f"The {subject.kind} must be frozen: requires_grad_(False).")
+    trainable = any(p.requires_grad for p in network.parameters())
+    require(not trainable, f"The {subject.kind} must be frozen: call requires_grad_(False).")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.train()(*kind.inputs(network))
     name = first_difference(before, network.state_dict())
     require(
         name is None,
-        f"forward changes {name!r} in train mode, and the network is frozen: let its train() keep eval mode, as in "
+        f"forward changes {name!r} in train mode, but the network is frozen: override train() to keep eval mode, as in "
         "def train(self, mode=True): return super().train(False).",
     )
     return ""
 
 
 def frozen(kind: NetworkKind) -> Check:
-    """No parameter learns, and no buffer changes."""
+    """Checks that no parameter is trainable, and that ``forward`` changes no buffer."""
     return Check("gradients", partial(_frozen, kind))
 
 
@@ -257,16 +264,16 @@ def _input_gradient(kind: NetworkKind, subject: Subject) -> str:
     inputs = kind.inputs(network)
     image = inputs[0].requires_grad_()
     total = weighted_sum(tensors(network(*inputs)))
-    (slope,) = torch.autograd.grad(total, image, allow_unused=True) if total.requires_grad else (None,)
+    (grad,) = torch.autograd.grad(total, image, allow_unused=True) if total.requires_grad else (None,)
     require(
-        slope is not None and bool(slope.any()),
-        "The output must have a gradient for the image: leave no_grad and detach out of forward.",
+        grad is not None and bool(grad.any()),
+        "The output must have a gradient with respect to the image: do not use no_grad or detach in forward.",
     )
     return ""
 
 
 def input_gradient(kind: NetworkKind) -> Check:
-    """What comes out has a gradient for the image."""
+    """Checks that the output has a gradient with respect to the image."""
     return Check("gradient of the image", partial(_input_gradient, kind))
 
 
@@ -280,13 +287,13 @@ def _saved(kind: NetworkKind, subject: Subject) -> str:
         fit(other, read_tensors(path)[0], Path("the saved file"))
         require(
             equal(out, drawn(other, inputs)),
-            "Saved and loaded, it returns something else: keep what it draws or learns in parameters or buffers.",
+            "Saved and loaded, the network returns another output: keep everything random or learned in parameters or buffers.",
         )
     return "saves and loads"
 
 
 def _exported(kind: NetworkKind, subject: Subject) -> str:
     network = shaped(kind, subject).eval()
-    cure = "Let forward read no values (.item(), if on a tensor), and call torch's functions only."
+    cure = "Do not read values of tensors in forward (.item(), if), and call only torch's functions."
     require_exports(network, kind.inputs(network), "forward", cure)
     return "exports"

@@ -1,4 +1,4 @@
-"""Is every option of a part typed and described? ``stylekit show`` and every config file rely on that."""
+"""Checks that every option of a part has a type and a description, which ``stylekit show`` and config files rely on."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from stylekit.testing.kit import Check, Subject, require
 
 
 def undescribed(known: Mapping[str, Argument]) -> str:
-    """What is wrong with the types and descriptions of some arguments; empty if nothing is."""
+    """A message on missing types or descriptions of arguments; empty if none are missing."""
     if untyped := [name for name, argument in known.items() if argument.type is Any]:
         return f"Give a type to {_list(untyped)}, as in width: int = 64, or Part for a part (from stylekit import Part)"
-    if silent := [name for name, argument in known.items() if not argument.help]:
-        return f"Describe {_list(silent)} in the docstring, a line each under Args:, as in width: channels"
+    if missing := [name for name, argument in known.items() if not argument.help]:
+        return f"Describe {_list(missing)} in the docstring, one line each under Args:, as in width: channels"
     return ""
 
 
 def _options(subject: Subject) -> str:
     factory = subject.target
-    made = unwrap_partial(factory)
+    function = unwrap_partial(factory)
     try:
-        get_type_hints(made.__init__ if inspect.isclass(made) else made)
+        get_type_hints(function.__init__ if inspect.isclass(function) else function)
     except NameError as error:
         raise StylekitError(
-            f"The options' types cannot be read: {error}. Import it when the module runs, not only under TYPE_CHECKING."
+            f"The types of the options cannot be resolved: {error}. Import it at run time, not only under TYPE_CHECKING."
         ) from error
     known = arguments(factory)
     require(not (fault := undescribed(known)), f"{fault}.")

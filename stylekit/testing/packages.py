@@ -1,4 +1,4 @@
-"""What a plugin must be as a whole: its import, its presets, and the metadata of its package."""
+"""Checks of whole plugins: their imports, names and presets, and the metadata of their packages."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from stylekit.testing.kit import Check, Subject, require
 from stylekit.testing.methods import try_preset
 
 BUILT_IN = "stylekit_plugins"
-"""The built-in plugins, which are private to others: their parts are made by name."""
+"""The package of the built-in plugins. It is private: other plugins make its parts by name."""
 
 
 def _loads(subject: Subject) -> str:
-    state, told = lookup.loaded_state(subject.target)
-    require(state == "loads", told)
-    return told
+    state, message = lookup.loaded_state(subject.target)
+    require(state == "loads", message)
+    return message
 
 
 def _import(subject: Subject) -> str:
     changed, seconds = footprint(subject.target)
     require(
-        not changed, f"Importing it {' and '.join(changed)}: leave that out, or do it in the function that needs it."
+        not changed,
+        f"Importing the plugin {' and '.join(changed)}: remove that, or move it into the function that needs it.",
     )
     return f"imports in {seconds:.1f} s"
 
@@ -43,14 +44,14 @@ def _public(subject: Subject) -> str:
     builtin = () if subject.target.own else (BUILT_IN,)
     for source in sources(subject.target):
         try:
-            closed = private_names(source, builtin)
-        except (SyntaxError, ValueError):  # a template, or a sample: the plugin's own module was imported
+            private = private_names(source, builtin)
+        except (SyntaxError, ValueError):  # a template or a test file: the module of the plugin itself was imported
             continue
-        cure = "make parts by name" if any(name.startswith(BUILT_IN) for name in closed) else ""
+        cure = "make parts by name" if any(name.startswith(BUILT_IN) for name in private) else ""
         require(
-            not closed,
-            f"{source} imports {' and '.join(closed)}, which may change without notice: use what stylekit and its modules "
-            f"list in __all__{', and ' if cure else ''}{cure}.",
+            not private,
+            f"{source} imports {' and '.join(private)}, which may change without notice: use only names that stylekit and its "
+            f"modules list in __all__{', and ' if cure else ''}{cure}.",
         )
     return ""
 
@@ -58,76 +59,80 @@ def _public(subject: Subject) -> str:
 def _names(subject: Subject) -> str:
     plugin: Plugin = subject.target
     for kind, name, _ in lookup.plugin_parts(plugin):
-        plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("0123456789_-").rstrip("-")
+        valid = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("0123456789_-").rstrip("-")
         require(
-            name == plain,
-            f"A name begins with a letter and has lower-case letters, digits, - and _, to be typed in a command: call the "
-            f"{kind} {name!r} {plain!r}.",
+            name == valid,
+            f"A name must start with a letter and consist of lower-case letters, digits, - and _: rename the {kind} {name!r} "
+            f"to {valid!r}.",
         )
         others = lookup.rivals(plugin, kind, name)
         if any(other.own for other in others):
-            raise StylekitError(f"The {kind} {name!r} is stylekit's own, so yours is never used: give it another name.")
+            raise StylekitError(
+                f"The {kind} {name!r} is one of stylekit's own, so yours is never used: give it another name."
+            )
         if others:
-            theirs = " and ".join(other.origin for other in others)
-            raise StylekitError(f"The {kind} {name!r} is also that of {theirs}: give yours another name.")
+            origins = " and ".join(other.origin for other in others)
+            raise StylekitError(f"The {kind} {name!r} is also registered by {origins}: give yours another name.")
     return ""
 
 
 def sources(plugin: Plugin) -> list[Path]:
-    """The Python files of a plugin: of its outermost package, or its one module; of a built-in one, only its own."""
+    """The Python files of a plugin: those of its top-level package, or its module. For a built-in plugin, only its own."""
     names = [plugin.module] if plugin.own else accumulate(plugin.module.split("."), "{}.{}".format)
     for module in filter(None, map(sys.modules.get, names)):
         file = getattr(module, "__file__", None)
-        if file is not None:  # a namespace package has none, and belongs to several
+        if file is not None:  # it is None for a namespace package, which several distributions may share
             path = Path(file)
-            found = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-            return [each for each in found if each.suffix == ".py"]
+            files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+            return [each for each in files if each.suffix == ".py"]
     return []
 
 
 def _presets(subject: Subject) -> str:
-    added = [given for given in loading.load_hooks(subject.target).hook.stylekit_presets() if given]
-    for method, presets in (pair for given in added for pair in given.items()):
+    added = [each for each in loading.load_hooks(subject.target).hook.stylekit_presets() if each]
+    for method, presets in (pair for each in added for pair in each.items()):
         try:
             factory = lookup.find_part("method", method)
         except StylekitError as error:
-            raise StylekitError(f"stylekit_presets names a method that is not here. {error}") from error
+            raise StylekitError(f"stylekit_presets adds presets to an unknown method. {error}") from error
         for name, arguments in presets.items():
             require(
                 name not in getattr(unwrap_partial(factory), "presets", {}) or name in _own(subject.target, method),
-                f"The preset {name!r} of {method!r} is never seen, as the method has one of that name: give it another.",
+                f"The preset {name!r} of {method!r} is never used, because the method has one of that name: rename it.",
             )
             try_preset(factory, name, arguments)
     return ""
 
 
 def _own(plugin: Plugin, method: str) -> dict[str, object]:
+    """The presets of a method that the plugin itself registers; empty if it does not register the method."""
     return dict(getattr(unwrap_partial(lookup.parts_of_kind(plugin, "method").get(method)), "presets", {}))
 
 
 def _metadata(subject: Subject) -> str:
     plugin: Plugin = subject.target
     if plugin.file is not None:
-        return ""  # a file has no package
-    needs = [Requirement(line) for line in metadata.requires(plugin.package) or []]
-    always = [need for need in needs if "extra" not in str(need.marker or "")]
-    for need in always:
-        least = [str(each) for each in need.specifier if each.operator in (">=", ">", "!=")]
-        pins = [each for each in need.specifier if each.operator not in (">=", ">", "!=")]
-        if canonicalize_name(need.name) == "torch" and need.url:
+        return ""  # a single file has no package
+    requirements = [Requirement(line) for line in metadata.requires(plugin.package) or []]
+    required = [each for each in requirements if "extra" not in str(each.marker or "")]
+    for requirement in required:
+        lower = [str(each) for each in requirement.specifier if each.operator in (">=", ">", "!=")]
+        pins = [each for each in requirement.specifier if each.operator not in (">=", ">", "!=")]
+        if canonicalize_name(requirement.name) == "torch" and requirement.url:
             raise StylekitError(
-                f"{plugin.package} requires {need}, one file for everyone who installs it. Write 'torch', with >= if need be."
+                f"{plugin.package} requires {requirement}, which forces one build of torch on all users. Require 'torch', with "
+                "a lower bound (>=) if necessary."
             )
-        if canonicalize_name(need.name) == "torch" and pins:
-            least += [f">={each.version.removesuffix('.*')}" for each in pins if each.operator in ("==", "~=", "===")]
+        if canonicalize_name(requirement.name) == "torch" and pins:
+            lower += [f">={each.version.removesuffix('.*')}" for each in pins if each.operator in ("==", "~=", "===")]
             raise StylekitError(
-                f"{plugin.package} requires {need}, which keeps newer ones away from everyone who installs it. Write "
-                f"'torch{','.join(sorted(least))}'."
+                f"{plugin.package} requires {requirement}, which excludes newer versions of torch. Require "
+                f"'torch{','.join(sorted(lower))}' instead."
             )
-    known = {canonicalize_name(need.name) for need in always}
+    names = {canonicalize_name(each.name) for each in required}
     require(
-        plugin.package == OWN or OWN in known,
-        f"{plugin.package} does not require stylekit: add {OWN!r} to dependencies in its pyproject.toml.",
+        plugin.package == OWN or OWN in names,
+        f"{plugin.package} does not require stylekit: add {OWN!r} to the dependencies in its pyproject.toml.",
     )
     return ""
 

@@ -1,4 +1,4 @@
-"""The plugin for pytest: one test for every check of everything that a plugin or a package registers.
+"""The pytest plugin: one test for every check of everything that a plugin or a package registers.
 
 ::
 
@@ -6,7 +6,7 @@
     def test_it_does_what_the_contract_says(stylekit_check):
         stylekit_check()
 
-pytest imports this wherever stylekit is installed, so torch and the kit are imported when a test asks for them.
+pytest imports this module wherever stylekit is installed, so torch and the checks are imported only if a test needs them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Registers the marker."""
     config.addinivalue_line(
         "markers",
-        "stylekit(subject): check all that this plugin, .py file (from the test's folder) or installed package registers",
+        "stylekit(subject): check all parts of a plugin, .py file (from the test's folder) or installed package",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Makes a test for each check, such as ``test_it[method-tint-odd sizes]``."""
+    """Creates one test per check, such as ``test_it[method-tint-odd sizes]``."""
     if "stylekit_check" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("stylekit")
         folders = (metafunc.definition.path.parent, metafunc.config.rootpath)
@@ -42,8 +42,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _pairs(marker: pytest.Mark | None, test: str, folders: tuple[Path, ...]) -> list[tuple[Subject, Check]]:
     if marker is None or len(marker.args) != 1:
         raise pytest.Collector.CollectError(
-            f'{test} needs to say what is checked: @pytest.mark.stylekit("my-style"), the name of a plugin or of an '
-            "installed package, or the path of a .py file."
+            f'{test} needs a marker that says what to check, such as @pytest.mark.stylekit("my-style"): the name of a plugin '
+            "or an installed package, or the path of a .py file."
         )
     from stylekit.errors import StylekitError
     from stylekit.testing.catalogue import checks_of
@@ -51,17 +51,17 @@ def _pairs(marker: pytest.Mark | None, test: str, folders: tuple[Path, ...]) -> 
     from stylekit.testing.subjects import find_subjects
 
     try:
-        found = find_subjects(_place(str(marker.args[0]), folders))
-        for subject in found:
+        subjects = find_subjects(_resolve(str(marker.args[0]), folders))
+        for subject in subjects:
             if subject.kind == "plugin":
-                run_check(subject, checks_of("plugin")[0])  # one that does not load has no parts to make tests for
+                run_check(subject, checks_of("plugin")[0])  # a plugin that does not load has no parts to test
     except StylekitError as error:
         raise pytest.Collector.CollectError(str(error)) from None
-    return [(subject, check) for subject in found for check in checks_of(subject.kind)]
+    return [(subject, check) for subject in subjects for check in checks_of(subject.kind)]
 
 
-def _place(name: str, folders: tuple[Path, ...]) -> str:
-    """A file in the first of the folders that has it, wherever pytest was started; other names are as they were."""
+def _resolve(name: str, folders: tuple[Path, ...]) -> str:
+    """The path of a file in the first of the folders that contains it; other names are unchanged."""
     if not name.endswith(".py"):
         return name
     files = [folder / name for folder in folders]
@@ -70,9 +70,9 @@ def _place(name: str, folders: tuple[Path, ...]) -> str:
 
 @pytest.fixture
 def stylekit_check(request: pytest.FixtureRequest) -> Callable[[], None]:
-    """Runs one check of what the test's marker names; the test fails by one line that says what to change.
+    """Runs one check of the subject in the test's marker. If it fails, one line says what to change.
 
-    A part that needs more than its defaults is skipped, with what it needs.
+    A part that needs more than its defaults is skipped, and the reason says what it needs.
     """
 
     def run_one() -> None:
@@ -89,7 +89,7 @@ def stylekit_check(request: pytest.FixtureRequest) -> Callable[[], None]:
             fault = f"{subject.kind} {subject.name}, {check.name}: {error}"
         if untried:
             pytest.skip(untried)
-        if fault:  # outside, so that pytest does not tell of both errors
+        if fault:  # outside the except block, so that pytest does not report both errors
             pytest.fail(fault, pytrace=False)
 
     return run_one

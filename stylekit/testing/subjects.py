@@ -1,4 +1,4 @@
-"""From NAME, FILE or PACKAGE to what is to be checked."""
+"""Resolves NAME, FILE or PACKAGE to the subjects to check."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from stylekit.testing.kit import Subject
 
 
 def find_subjects(name: str) -> list[Subject]:
-    """What a name means: a plugin, a ``.py`` file or an installed package, with all their parts, or the parts of that name.
+    """The subjects of a name: a plugin, a ``.py`` file or an installed package with all its parts, or parts of that name.
 
-    A plugin that cannot be loaded is one subject, without parts.
+    A plugin that cannot be loaded is a single subject, without parts.
 
     Raises:
         StylekitError: there is nothing of that name, or the package registers no plugin.
     """
     if not name.strip():
-        raise StylekitError("Say what is to be checked: a plugin, a .py file, an installed package, or a part.")
+        raise StylekitError("Name what to check: a plugin, a .py file, an installed package, or a part.")
     if name.endswith(".py"):
         return _whole(lookup.find_plugin(name))
     known = lookup.visible_plugins()
@@ -27,23 +27,23 @@ def find_subjects(name: str) -> list[Subject]:
     packaged = [
         plugin for plugin in known if plugin.file is None and normalized_name(plugin.package) == normalized_name(name)
     ]
-    if found := dict.fromkeys([*named, *packaged]):
-        return [subject for plugin in found for subject in _whole(plugin)]
+    if plugins := dict.fromkeys([*named, *packaged]):
+        return [subject for plugin in plugins for subject in _whole(plugin)]
     if parts := lookup.parts_named(name):
         return [Subject(kind, part, factory) for kind, part, factory in parts]
     if installed_version(name) is not None:
         raise StylekitError(
-            f"The package {name!r} registers no plugin. Name its module in pyproject.toml, in "
-            '[project.entry-points.stylekit], as in my-style = "my_style", and install it anew.'
+            f"The package {name!r} registers no plugin. Add its module to [project.entry-points.stylekit] in pyproject.toml, "
+            'as in my-style = "my_style", and reinstall it.'
         )
-    every = {part for kind in KINDS for part in lookup.part_names(kind)}
+    names = {part for kind in KINDS for part in lookup.part_names(kind)}
     raise StylekitError(
-        f"There is no plugin, no part and no package {name!r}. "
-        f"{suggest(name, every.union(plugin.name for plugin in known))}"
+        f"There is no plugin, part or package {name!r}. {suggest(name, names.union(plugin.name for plugin in known))}"
     )
 
 
 def _whole(plugin: Plugin) -> list[Subject]:
+    """A plugin and all its parts."""
     state, _ = lookup.loaded_state(plugin)
     parts = lookup.plugin_parts(plugin) if state == "loads" else []
     return [Subject("plugin", plugin.name, plugin), *(Subject(*part) for part in parts)]

@@ -1,4 +1,4 @@
-"""The switches of a process that a part has no business with: what was changed within a block is told, and put back."""
+"""Process-wide switches that a part must not change: changes within a block are reported and undone."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _SWITCHES: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 
 
 def switches() -> dict[str, Any]:
-    """How each switch stands, by how it is called."""
+    """The value of each switch, by its name in messages."""
     return {name: get() for name, (get, _) in _SWITCHES.items()}
 
 
 @contextlib.contextmanager
 def changed_and_put_back() -> Iterator[list[str]]:
-    """Gives a list that holds, after the block, which switches were changed within it; they are as before then."""
+    """Restores the switches after the block, and then adds those that it changed to the list that it yields."""
     changed: list[str] = []
     before = switches()
     try:
         yield changed
     finally:
-        for name, now in switches().items():
-            if now != before[name]:
+        for name, value in switches().items():
+            if value != before[name]:
                 changed.append(name)
                 _SWITCHES[name][1](before[name])

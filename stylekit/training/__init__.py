@@ -1,1 +1,1 @@
-"""Training: the engine, its settings, the data's order, processes, and what a run leaves behind. Private."""
+"""Training: the engine, its settings, the order of the data, processes, and the files of a run. Private."""

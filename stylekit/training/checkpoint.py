@@ -1,8 +1,8 @@
-"""Checkpoints: everything that changes in training, in safetensors and JSON, whole or not there.
+"""Checkpoints: everything that changes in training, in safetensors and JSON, written atomically.
 
 A checkpoint is a folder ``checkpoints/STEP`` with ``method.safetensors`` (all weights and buffers; also a model file),
-``players.safetensors`` (optimisers and averages) and ``state.json``. Learning rates, random numbers and the position in
-the data are functions of the step and the seed, so the step is all that has to be stored of them.
+``players.safetensors`` (optimizer states and moving averages) and ``state.json``. Learning rates, random numbers and the
+position in the data are functions of the step and the seed, so only the step is stored for them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from stylekit.weights.tensors import fit, read_tensors, write_tensors
 
 
 def pack(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
-    """A JSON value for nested dicts and lists; their tensors go to ``tensors``, by path."""
+    """Converts nested dicts and lists to a JSON value; adds their tensors to ``tensors``, by path."""
     if isinstance(value, Tensor):
-        while path in tensors:  # keys such as 1 and "1" lead to one path
+        while path in tensors:  # keys such as 1 and "1" have the same path
             path += "'"
         tensors[path] = value
         return {"tensor": path}
@@ -35,7 +35,7 @@ def pack(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise StylekitError(
-        f"An optimiser's state holds a {type(value).__name__} at {path!r}, which a checkpoint cannot keep."
+        f"An optimizer's state contains a {type(value).__name__} at {path!r}, which a checkpoint cannot store."
     )
 
 
@@ -60,9 +60,9 @@ def save_checkpoint(
 
     Args:
         folder: the run's ``checkpoints``
-        step: steps made
+        step: number of completed steps
         method: the method
-        players: nested dicts and lists of each player's state
+        players: the state of each player, as nested dicts and lists
         header: header of ``method.safetensors``
 
     Raises:
@@ -78,7 +78,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, method: nn.Module) -> tuple[int, dict[str, Any]]:
-    """Restores a method from a checkpoint's folder; gives the steps made and the players' state.
+    """Restores a method from a checkpoint's folder; returns the number of completed steps and the players' state.
 
     Raises:
         StylekitError: a file is missing, truncated or damaged, or a tensor is missing or does not fit.
@@ -87,41 +87,41 @@ def load_checkpoint(path: Path, method: nn.Module) -> tuple[int, dict[str, Any]]
         state = json.loads((path / "state.json").read_text())
         step, packed = int(state["step"]), state["players"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StylekitError(f"{path / 'state.json'} is missing or damaged ({error}). {_cure(path)}") from None
+        raise StylekitError(f"{path / 'state.json'} is missing or damaged ({error}). {_remedy(path)}") from None
     try:
         tensors, _ = read_tensors(path / "method.safetensors")
         extra, _ = read_tensors(path / "players.safetensors")
         fit(method, tensors, path / "method.safetensors")
         return step, unpack(packed, extra)
     except StylekitError as error:
-        raise StylekitError(f"{error} {_cure(path)}") from None
+        raise StylekitError(f"{error} {_remedy(path)}") from None
     except KeyError as error:
-        raise StylekitError(f"{path / 'players.safetensors'} lacks the tensor {error}. {_cure(path)}") from None
+        raise StylekitError(f"{path / 'players.safetensors'} lacks the tensor {error}. {_remedy(path)}") from None
 
 
-def _cure(path: Path) -> str:
-    return f"Remove {path} to go on from the checkpoint before it."
+def _remedy(path: Path) -> str:
+    return f"Remove {path} to resume from the previous checkpoint."
 
 
 def saved_steps(folder: Path) -> list[int]:
-    """The steps whose checkpoints lie in a run's ``checkpoints``, in order."""
+    """The steps that have a checkpoint in a run's ``checkpoints``, in order."""
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit() and path.is_dir())
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Removes all but the newest checkpoints."""
+    """Removes all but the ``keep`` newest checkpoints."""
     for step in saved_steps(folder)[:-keep]:
         remove(folder / str(step))
 
 
 def require_finite(method: nn.Module, step: int) -> None:
-    """Refuses weights that are not numbers any more.
+    """Checks that the weights and buffers are finite.
 
     Raises:
-        NotFinite: naming the first such tensor.
+        NotFinite: a tensor contains NaN or infinity; the first is named.
     """
     for name, tensor in method.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise NotFinite(f"After step {step} the tensor {name!r} holds NaN or infinity; it was not saved.")
+            raise NotFinite(f"After step {step} the tensor {name!r} contains NaN or infinity; it was not saved.")

@@ -1,4 +1,4 @@
-"""Processes of a run: starting them, and what they tell each other. The only place that uses lightning-fabric, which is
+"""Starts the processes of a run and communicates between them. The only module that uses lightning-fabric, which is
 imported when training starts."""
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _Result = TypeVar("_Result")
 
 
 class Runtime:
-    """What one process of a run knows of the others, and of its device."""
+    """One process of a run: its device, its rank, and the communication with the other processes."""
 
     def __init__(self, fabric: Any) -> None:
         self._fabric = fabric
         self.device: torch.device = fabric.device
         self.rank: int = fabric.global_rank
         self.world: int = fabric.world_size
-        # Flags and names travel between the processors, so that no GPU has to be waited for.
-        apart = self.world > 1 and self.device.type != "cpu"
-        self._control = torch.distributed.new_group(backend="gloo") if apart else None
+        # Flags and names are exchanged on the CPU, so that no process has to wait for its GPU.
+        separate = self.world > 1 and self.device.type != "cpu"
+        self._control = torch.distributed.new_group(backend="gloo") if separate else None
 
     @property
     def main(self) -> bool:
@@ -42,7 +42,7 @@ class Runtime:
         return context
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Averages tensors of one type over all processes, in place, in one message."""
+        """Averages tensors of one dtype over all processes, in place, with a single all-reduce."""
         parts = list(tensors)
         if self.world == 1 or not parts:
             return
@@ -53,7 +53,7 @@ class Runtime:
             part.copy_(mean.view_as(part))
 
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Averages gradients over all processes; where only some have one, the others count as zero."""
+        """Averages gradients over all processes. If only some processes have a gradient, it counts as zero in the others."""
         if self.world == 1:
             return
         present = self._sum([float(p.grad is not None) for p in parameters])
@@ -69,7 +69,7 @@ class Runtime:
             self.average(gradients)
 
     def from_main(self, tensors: Iterable[Tensor]) -> None:
-        """Gives every process the main one's values, in place."""
+        """Broadcasts the values of the main process to all processes, in place."""
         if self.world > 1:
             for tensor in tensors:
                 torch.distributed.broadcast(tensor.detach(), src=0)
@@ -79,10 +79,10 @@ class Runtime:
         return flag if self.world == 1 else self._sum([float(flag)])[0] > 0
 
     def decided_by_main(self, decide: Callable[[], str]) -> str:
-        """What the main process decides, in every process.
+        """Calls ``decide`` in the main process and returns its result in every process.
 
         Raises:
-            StylekitError: what ``decide`` raises in the main process, in every process.
+            StylekitError: raised by ``decide`` in the main process, and then in every process.
         """
         if self.world == 1:
             return decide()
@@ -106,25 +106,26 @@ class Runtime:
 
 
 def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) -> _Result:
-    """Calls ``work(runtime, settings, *arguments)`` on the device, or in one process for each of several.
+    """Calls ``work(runtime, settings, *arguments)`` in this process, or with several devices in one process per device.
 
-    Where torchrun or srun has started the processes, this is one of them, and calls it alone.
+    If torchrun or srun started the processes, this is one of them, and no others are started.
 
     Raises:
-        StylekitError: the device is not there, or there are too few; and what the work raises.
+        StylekitError: the device is not available, there are too few devices, or ``work`` raised the error.
     """
-    chosen, outside = pick_device(settings.device), external()
-    if outside and settings.devices not in (1, outside.world):
+    chosen, launched = pick_device(settings.device), external()
+    if launched and settings.devices not in (1, launched.world):
         raise StylekitError(
-            f"--devices {settings.devices} contradicts the launcher, which started {outside.world} processes. Leave it out."
+            f"--devices {settings.devices} contradicts the launcher, which started {launched.world} processes. Leave "
+            "--devices out."
         )
-    devices = outside.local_world if outside else settings.devices
+    devices = launched.local_world if launched else settings.devices
     if chosen.type == "cuda" and devices > torch.cuda.device_count():
         raise StylekitError(
-            f"--devices {devices} asks for more than the {torch.cuda.device_count()} CUDA devices here."
+            f"--devices {devices} is more than the {torch.cuda.device_count()} available CUDA devices. Choose fewer."
         )
     if chosen.type == "mps" and devices > 1:
-        raise StylekitError("On mps there is one device. Leave --devices out.")
+        raise StylekitError("mps has only one device. Leave --devices out.")
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
@@ -132,46 +133,46 @@ def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) ->
     fabric = Fabric(
         accelerator=chosen.type,
         devices=devices,
-        num_nodes=outside.world // outside.local_world if outside else 1,
-        strategy="ddp" if outside else "ddp_spawn" if devices > 1 else "auto",
+        num_nodes=launched.world // launched.local_world if launched else 1,
+        strategy="ddp" if launched else "ddp_spawn" if devices > 1 else "auto",
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-        plugins=None if outside else LightningEnvironment(),  # its own guess differs from ours
+        plugins=None if launched else LightningEnvironment(),  # Fabric detects launchers differently
     )
     try:
         result: _Result = fabric.launch(_Work(work), settings, *arguments)
         return result
     except ProcessRaisedException as error:
-        _, found, message = str(error).rpartition("StylekitError: ")
-        if not found:
+        _, separator, message = str(error).rpartition("StylekitError: ")
+        if not separator:
             raise
         raise StylekitError(message.strip()) from error
 
 
 def _quiet() -> None:
-    """Silences what fabric and torch report of every process that they start and stop."""
+    """Silences the messages of Fabric and torch about every process that they start and stop."""
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
 
 
 class _Work:
-    """Picklable, so that spawned processes receive it."""
+    """Calls the function in each process. It can be pickled, so that spawned processes receive it."""
 
     def __init__(self, work: Callable[..., Any]) -> None:
         self.work = work
-        self.shows = warnings.showwarning if isinstance(warnings.showwarning, PlainWarnings) else None
+        self.showwarning = warnings.showwarning if isinstance(warnings.showwarning, PlainWarnings) else None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        _quiet()  # in the new process, before fabric joins the others
-        warnings.showwarning = self.shows or warnings.showwarning
+        _quiet()  # in the new process, before Fabric connects it to the others
+        warnings.showwarning = self.showwarning or warnings.showwarning
 
     def __call__(self, fabric: Any, *arguments: Any) -> Any:
         if fabric.global_rank:
-            warnings.simplefilter("ignore", StylekitWarning)  # every process has the same, and the main one shows it
+            warnings.simplefilter("ignore", StylekitWarning)  # the main process shows the same warnings
         result = self.work(Runtime(fabric), *arguments)
         if fabric.world_size > 1:
-            # Leaving while another process still talks to this one aborts both.
+            # A process that exits while another one still communicates with it aborts both.
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
         return result

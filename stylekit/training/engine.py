@@ -1,4 +1,4 @@
-"""Training: rehearse every turn once, then train step by step."""
+"""Training: rehearses every turn once, then trains step by step."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from stylekit.training.setup import (
 def step(
     method: Method, players: Sequence[PlayerState], batch: Batch, index: int, total: int, runtime: Runtime
 ) -> dict[str, Tensor]:
-    """Trains one step and returns its loss terms by ``turn/term``, on the device: no value is waited for."""
+    """Trains one step and returns its loss terms by ``turn/term``, on the device, without waiting for them."""
     method.progress = index / total
     with runtime.autocast():
         made = method(batch)
@@ -57,9 +57,9 @@ def step(
     for player, turns in due:
         with runtime.autocast():
             played = {turn: turn.play(method, batch, made) for turn in turns}
-        losses |= _named(played)
+        losses |= _loss_terms(played)
         scaled = [turn.interval * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
-        # The opponents are left alone because only this player's parameters receive gradients.
+        # Only this player's parameters receive gradients, so the other players are not affected.
         shared = method.simultaneous and player is not due[-1][0]
         torch.stack(scaled).sum().backward(inputs=player.parameters, retain_graph=shared)
         runtime.average_gradients(player.parameters)
@@ -70,7 +70,7 @@ def step(
     return losses
 
 
-def _named(played: Mapping[Turn, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def _loss_terms(played: Mapping[Turn, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {
         f"{turn.name}/{term}": value.detach().float().reshape(())
         for turn, terms in played.items()
@@ -82,38 +82,38 @@ def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bo
     """Trains a method and returns the run's folder, which :func:`stylekit.load` accepts.
 
     Args:
-        plugin: name of a method, a ``.py`` file that offers one, several of these, or a method built by hand; to resume,
-            it may be left out
-        progress: show a progress bar and what is written
+        plugin: name of a method, a ``.py`` file that provides one, several of these, or a method object; optional when
+            resuming a run
+        progress: show a progress bar, and messages about what is written
         settings: any field of :class:`stylekit.training.settings.Settings`, such as ``content``, ``style``, ``steps``
 
     Raises:
-        StylekitError: a setting is wrong, data is missing, or a loss became NaN; the message says which.
+        StylekitError: a setting is invalid, data is missing, or a loss became NaN; the message says which.
     """
     built = plugin if isinstance(plugin, Method) else None
-    given = settings if plugin is None else {**settings, "plugin": type(built).__name__ if built else plugin}
+    values = settings if plugin is None else {**settings, "plugin": type(built).__name__ if built else plugin}
     run = None
-    if given.get("resume"):
-        if not given.get("out"):
+    if values.get("resume"):
+        if not values.get("out"):
             raise StylekitError("--resume needs --out, the folder of the run to resume.")
-        run = Run.open(Path(given["out"]).expanduser())
+        run = Run.open(Path(values["out"]).expanduser())
         require_packages(run.packages(), f"The run in {run.folder}")
-        given = {**given, "plugin": given.get("plugin", run.settings().plugin)}
-    asked = validate_settings({"steps": 1, **given} if run else given)
-    factory = type(built) if built else lookup.find_method(asked.plugin)[1]
-    final = run.resumed_settings(given, partial(resolve, method=factory)) if run else resolve(asked, factory)
+        values = {**values, "plugin": values.get("plugin", run.settings().plugin)}
+    requested = validate_settings({"steps": 1, **values} if run else values)
+    factory = type(built) if built else lookup.find_method(requested.plugin)[1]
+    final = run.resumed_settings(values, partial(resolve, method=factory)) if run else resolve(requested, factory)
     if final.compile and find_compiler() is None:
         raise StylekitError(
-            "--compile needs a C++ compiler, and there is none here. Install g++ or clang, or leave it out."
+            "--compile needs a C++ compiler, but none was found. Install g++ or clang, or leave --compile out."
         )
     return launch(_train, final, built, progress)
 
 
 def _train(runtime: Runtime, settings: Settings, built: Method | None, progress: bool) -> Path:
-    """A whole session, in each process; returns the run's folder."""
+    """Runs a whole training session, in each process; returns the run's folder."""
     run = Run(Path(runtime.decided_by_main(partial(_folder, settings))))
     with seeded(settings.seed, "setup"):
-        name, method, preparation = _by_hand(built, settings) if built else build_method(settings)
+        name, method, preparation = _from_object(built, settings) if built else build_method(settings)
         if settings.resume:
             run.require_same(model_files.json_arguments(method.arguments))
         dataset = open_data(settings, "train")
@@ -129,13 +129,13 @@ def _train(runtime: Runtime, settings: Settings, built: Method | None, progress:
     with seeded(settings.seed, "rehearsal"):
         prepare(method, preparation)
         rehearse(method, _to(sample, runtime.device, layout))
-    # Now that lazy layers have their shapes; torch documents this argument and does not type it.
+    # After the rehearsal, because lazy layers have no shapes before. torch documents this argument, but does not type it.
     method.to(memory_format=layout)  # type: ignore[call-overload]
     players = player_states(method)
     done = _restore(run, method, players) if settings.resume else 0
     runtime.from_main([*method.parameters(), *method.buffers()])
     if done >= settings.steps:
-        raise StylekitError(f"The run in {run.folder} has made {done} steps already. Ask for more in all with --steps.")
+        raise StylekitError(f"The run in {run.folder} is already at step {done}. Set a higher total with --steps.")
     recorder = Recorder(run, name, method, players, settings, runtime, preview, done, progress)
     if settings.compile:
         compile_networks(players)
@@ -148,7 +148,7 @@ def _train(runtime: Runtime, settings: Settings, built: Method | None, progress:
 
 
 def _folder(settings: Settings) -> str:
-    """The folder of the run that is resumed, or that of a new one."""
+    """The folder of the resumed run, or of a new run."""
     if settings.resume:
         return str(settings.out)
     folder = settings.out or next_free(Path("runs"), _stem(settings.plugin[0]))
@@ -161,8 +161,8 @@ def _stem(plugin: str) -> str:
     return part or Path(file).stem
 
 
-def _by_hand(method: Method, settings: Settings) -> tuple[str, Method, dict[str, Any]]:
-    """A method that was built by hand; ``set`` then holds the arguments of its ``prepare``."""
+def _from_object(method: Method, settings: Settings) -> tuple[str, Method, dict[str, Any]]:
+    """Like ``build_method``, for a method object; ``set`` then holds the arguments of its ``prepare``."""
     name = type(method).__name__
     return name, method, validate_arguments(prepare_arguments(type(method)), settings.set, f"method {name!r}")
 
@@ -192,8 +192,8 @@ def _run_steps(
 
 
 REMEDY = (
-    "Then try a lower learning rate, --precision 32 if it was bf16, or gradient clipping in the method's players; a run with "
-    "another setting starts from the beginning."
+    "Try a lower learning rate, --precision 32 instead of bf16, or gradient clipping in the method's players. With other "
+    "settings, a run starts from the beginning."
 )
 
 
@@ -205,20 +205,20 @@ def _restore(run: Run, method: Method, players: Sequence[PlayerState]) -> int:
     for player in players:
         if player.name not in states:
             raise StylekitError(
-                f"{latest} has no state of the player {player.name!r}: it was written by another method."
+                f"{latest} contains no state of the player {player.name!r}: it was written by another method."
             )
         player.restore(states[player.name], latest / "players.safetensors")
     return done
 
 
 def _memory_format(settings: Settings, device: torch.device) -> torch.memory_format:
-    """How feature maps lie in memory: a processor's bfloat16 convolutions want a pixel's channels side by side."""
-    wanted = settings.precision == "bf16" and computes_bf16(device)
-    return torch.channels_last if wanted else torch.preserve_format
+    """The memory format of feature maps: bfloat16 convolutions on a CPU need a pixel's channels next to each other."""
+    channels_last = settings.precision == "bf16" and computes_bf16(device)
+    return torch.channels_last if channels_last else torch.preserve_format
 
 
 def _to(batch: Batch, device: torch.device, layout: torch.memory_format) -> dict[str, Tensor]:
-    """The batch on the device; images in that layout."""
+    """Moves a batch to the device, and its images to the memory format."""
     return {
         key: values.to(device, non_blocking=True, memory_format=layout if values.ndim == 4 else torch.preserve_format)
         for key, values in batch.items()
@@ -226,7 +226,7 @@ def _to(batch: Batch, device: torch.device, layout: torch.memory_format) -> dict
 
 
 def compile_networks(players: Sequence[PlayerState]) -> None:
-    """Compiles the players' modules in place, when they are first called."""
+    """Marks the players' modules for compilation, in place; they are compiled when they are first called."""
     for player in players:
         assert isinstance(player.spec.modules, list)
         for module in player.spec.modules:
@@ -242,10 +242,10 @@ def _workers(settings: Settings) -> int:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C, or request to terminate, into a flag that the loop looks at; a second one is not held back."""
+    """Turns the first Ctrl-C or request to terminate into a flag that the loop checks; a second one interrupts at once."""
     received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
@@ -253,9 +253,9 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(received)
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Launchers that start the processes of a run from outside: torchrun, and SLURM's srun. Imports no torch."""
+"""Detects launchers that started the processes of a run: torchrun, or SLURM's srun. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class External:
-    """The place of this process among those that a launcher has started.
+    """The position of this process among the processes that a launcher started.
 
     Attributes:
-        rank: its number among all processes
-        world: how many processes there are
-        local_world: how many of them are on this machine
+        rank: index of this process among all processes
+        world: number of processes
+        local_world: number of processes on this machine
     """
 
     rank: int
@@ -22,12 +22,12 @@ class External:
 
 
 def external() -> External | None:
-    """This process's place, if a launcher has started several; None otherwise."""
+    """The position of this process if a launcher started several processes; None otherwise."""
     variables = os.environ
     if "TORCHELASTIC_RUN_ID" in variables:
-        found = External(*(int(variables[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
-        return found if found.world > 1 else None
-    # A shell within an allocation knows the number of tasks too, but only srun numbers them; not so for an interactive one.
+        position = External(*(int(variables[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
+        return position if position.world > 1 else None
+    # A shell within an allocation also has SLURM_NTASKS, but only srun sets SLURM_PROCID, even in an interactive shell.
     interactive = variables.get("SLURM_JOB_NAME") in ("bash", "interactive")
     if "SLURM_PROCID" in variables and int(variables.get("SLURM_NTASKS", 1)) > 1 and not interactive:
         world, nodes = int(variables["SLURM_NTASKS"]), int(variables.get("SLURM_NNODES", 1))

@@ -1,4 +1,4 @@
-"""From a map-style data set to batches in an order that depends on nothing but the seed and the step."""
+"""Batches from a map-style data set, in an order that depends only on the seed and the step."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from stylekit.seeding import derive, seeded
 
 
 class SeededItems(Dataset[dict[str, Tensor]]):
-    """Goes round a data set epoch by epoch; what is random in an item is drawn from (seed, epoch, index).
+    """Repeats a data set epoch by epoch; the random numbers of an item are seeded with (seed, epoch, index).
 
-    Item ``epoch * len(dataset) + index`` is item ``index`` in that epoch.
+    Item ``epoch * len(dataset) + index`` is item ``index`` of that epoch.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
@@ -36,18 +36,18 @@ class SeededItems(Dataset[dict[str, Tensor]]):
 
 
 class _PluginFiles:
-    """Is unpickled before the data set, and makes plugin files known to a process that was spawned."""
+    """Unpickled before the data set, to import the plugin files in a spawned process."""
 
     def __reduce__(self) -> tuple[Callable[..., None], tuple[list[Path]]]:
         return lookup.import_files, (lookup.imported_files(),)
 
 
 class Order(Sampler[list[int]]):
-    """The draws of each step's batch, in a new order every epoch; of several processes each gets its share.
+    """The items of each step's batch, in a new order every epoch. Each of several processes gets its share.
 
     Args:
         items: length of the data set
-        batch_size: items a step, over all processes
+        batch_size: items per step, over all processes
         seed: seed of the orders
         steps: the first step, and the one after the last
         share: (rank, number of processes)
@@ -58,12 +58,12 @@ class Order(Sampler[list[int]]):
         self.rank, self.world = share
 
     def __iter__(self) -> Iterator[list[int]]:
-        mine = self.batch_size // self.world
+        per_process = self.batch_size // self.world
         epoch, order = -1, []
         for step in self.steps:
-            first = step * self.batch_size + self.rank * mine
+            first = step * self.batch_size + self.rank * per_process
             draws = []
-            for position in range(first, first + mine):
+            for position in range(first, first + per_process):
                 if position // self.items != epoch:
                     epoch = position // self.items
                     generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
@@ -84,41 +84,41 @@ def batches(
     workers: int = 0,
     pinned: bool = False,
 ) -> DataLoader[dict[str, Tensor]]:
-    """A loader of the batches of the given steps, ``{key: (N, ...)}``.
+    """A loader that yields the batch of each step, ``{key: (N, ...)}``.
 
     Args:
         dataset: map-style data set
         batch_size: items per step, over all processes
-        seed: seed of the orders and of what items draw
+        seed: seed of the orders and of the items' random numbers
         steps: the first step, and the one after the last
         share: (rank, number of processes)
         workers: processes that load items
-        pinned: put batches into pinned memory, from which copying to a GPU does not wait
+        pinned: put batches into pinned memory, from which copies to a GPU are asynchronous
 
     Raises:
-        StylekitError: the data set is empty, or the batch cannot be shared evenly.
+        StylekitError: the data set is empty, or the batch cannot be divided evenly.
     """
     if len(dataset) == 0:
         raise StylekitError("The data set is empty: there is nothing to train on.")
     if batch_size % share[1]:
         raise StylekitError(
-            f"A batch of {batch_size} cannot be shared evenly by {share[1]} processes. Choose a multiple of {share[1]}."
+            f"A batch of {batch_size} cannot be divided evenly among {share[1]} processes. Choose a multiple of {share[1]}."
         )
     order = Order(len(dataset), batch_size, seed, steps, share)
-    # A generator of its own: else the loader draws from the caller's random numbers.
-    own = torch.Generator().manual_seed(derive(seed, "workers"))
+    # Without its own generator, the loader would draw from the caller's random numbers.
+    generator = torch.Generator().manual_seed(derive(seed, "workers"))
     items = SeededItems(dataset, seed)
     return DataLoader(
         items,
         batch_sampler=order,
         num_workers=workers,
-        generator=own,
+        generator=generator,
         pin_memory=pinned,
         worker_init_fn=_leave_signals_to_the_main_process,
     )
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Ctrl-C, or a scheduler, reaches every process of a run, and a worker that it ends takes the run with it."""
+    """Ignores the signals of Ctrl-C and schedulers, which reach every process: a worker that exits would end the run."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""A player during training: its turns, its optimizer, and the average of its weights."""
+"""A player during training: its turns, its optimizer, and the moving average of its weights."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class PlayerState:
     """A player during training.
 
     Args:
-        name: its name
-        spec: what the method says of it
-        turns: its turns
+        name: name of the player
+        spec: the player as the method defines it
+        turns: turns of the player
     """
 
     def __init__(self, name: str, spec: Player, turns: Sequence[Turn]) -> None:
@@ -29,7 +29,7 @@ class PlayerState:
         self.optimizer = spec.optimizer(self.parameters, lr=spec.lr)
         if isinstance(self.optimizer, torch.optim.LBFGS):
             raise StylekitError(
-                f"The player {name!r} uses LBFGS, which evaluates a turn several times per step: not supported yet."
+                f"The player {name!r} uses LBFGS, which evaluates a turn several times per step. This is not supported yet."
             )
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
@@ -43,11 +43,11 @@ class PlayerState:
         return [turn for turn in self.turns if (step // self.spec.update_every) % turn.interval == 0]
 
     def update(self, index: int, progress: float) -> None:
-        """Updates the weights by their gradients.
+        """Updates the weights with their gradients.
 
         Args:
             index: the step, counted from zero
-            progress: how far the run is, from 0 to 1
+            progress: progress of the run, from 0 to 1
         """
         if self.spec.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip)
@@ -57,54 +57,54 @@ class PlayerState:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.spec.ema is not None:
-            # Short at first, so that the initial weights are soon forgotten.
+            # A smaller decay at first, so that the initial weights are soon forgotten.
             updates = index // self.spec.update_every
             decay = min(self.spec.ema, (1 + updates) / (10 + updates))
             torch._foreach_lerp_(self.average, [each.detach() for each in self._averaged], 1 - decay)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Puts the averaged weights and buffers in place within the block."""
-        kept = [each.detach().clone() for each in self._averaged]
+        """Swaps in the averaged weights and buffers within the block."""
+        originals = [each.detach().clone() for each in self._averaged]
         for current, average in zip(self._averaged, self.average, strict=True):
             current.data.copy_(average)
         try:
             yield
         finally:
-            for current, own in zip(self._averaged, kept, strict=True):
-                current.data.copy_(own)
+            for current, original in zip(self._averaged, originals, strict=True):
+                current.data.copy_(original)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state that a checkpoint stores."""
         return {"optimizer": self.optimizer.state_dict(), "average": self.average}
 
     def restore(self, state: Mapping[str, Any], source: Path) -> None:
-        """Restores a state.
+        """Restores the state from a checkpoint.
 
         Raises:
-            StylekitError: it does not fit the player; ``source`` is named.
+            StylekitError: the state does not fit the player; the message names ``source``.
         """
         try:
             saved, average = state["optimizer"], state["average"]
-            if [tuple(value.shape) for value in average] != [tuple(mine.shape) for mine in self.average]:
-                raise ValueError("its average has other shapes")
+            if [tuple(value.shape) for value in average] != [tuple(current.shape) for current in self.average]:
+                raise ValueError("the shapes of its average differ")
             for index, values in saved["state"].items():
                 for name, value in values.items():
-                    mine = self.parameters[index]
-                    if isinstance(value, Tensor) and value.ndim == mine.ndim and value.shape != mine.shape:
+                    parameter = self.parameters[index]
+                    if isinstance(value, Tensor) and value.ndim == parameter.ndim and value.shape != parameter.shape:
                         raise ValueError(
-                            f"{name} of parameter {index} is {tuple(value.shape)}, not {tuple(mine.shape)}"
+                            f"{name} of parameter {index} has the shape {tuple(value.shape)}, not {tuple(parameter.shape)}"
                         )
             self.optimizer.load_state_dict(saved)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise StylekitError(
-                f"The state of the player {self.name!r} in {source} does not fit the method as it is set up ({error})."
+                f"The state of the player {self.name!r} in {source} does not fit the method with its current options ({error})."
             ) from None
-        for mine, value in zip(self.average, average, strict=True):
-            mine.copy_(value)
+        for current, value in zip(self.average, average, strict=True):
+            current.copy_(value)
 
 
 def player_states(method: Method) -> list[PlayerState]:
-    """The state of each of a method's players, in their order."""
+    """The state of each player of a method, in the order of the players."""
     turns = method.turns()
     return [PlayerState(name, spec, [t for t in turns if t.player == name]) for name, spec in method.players().items()]

@@ -10,14 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 POINTS = 400
-"""Points a curve: longer logs are averaged in as many stretches."""
+"""Maximum number of points per curve: longer logs are averaged over this number of intervals."""
 
 
 def draw_losses(metrics: Sequence[Mapping[str, float]]) -> bytes:
-    """A PNG with one panel a turn and one curve a term, smoothed over stretches of steps.
+    """Draws a PNG with one panel per turn and one curve per term, smoothed over intervals of steps.
 
     Args:
-        metrics: lines of a run's log; terms are named ``turn/term``
+        metrics: lines of a run's log; loss terms are named ``turn/term``
     """
     curves: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for line in metrics:
@@ -29,8 +29,8 @@ def draw_losses(metrics: Sequence[Mapping[str, float]]) -> bytes:
     panels = figure.subplots(max(1, len(curves)), sharex=True, squeeze=False)[:, 0]
     for panel, (turn, terms) in zip(panels, curves.items(), strict=False):
         for term, points in terms.items():
-            stretches = np.array_split(np.array(points), min(POINTS, len(points)))
-            means = np.array([stretch.mean(axis=0) for stretch in stretches])
+            intervals = np.array_split(np.array(points), min(POINTS, len(points)))
+            means = np.array([interval.mean(axis=0) for interval in intervals])
             panel.plot(means[:, 0], means[:, 1], label=term, linewidth=1)
         panel.set_title(turn, loc="left", fontsize=10)
         panel.legend(fontsize=8, ncols=3)

@@ -1,4 +1,4 @@
-"""The history of generated images that a discriminator is shown."""
+"""A pool of earlier generated images for a discriminator."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from stylekit.errors import StylekitError
 
 
 class ImagePool(nn.Module):
-    """Keeps earlier images and mixes them with new ones (Shrivastava et al. 2017, section 2.3).
+    """Stores earlier images and mixes them with new ones (Shrivastava et al. 2017, section 2.3).
 
-    Until it is full it stores and returns each new image. From then on each new image is, with even odds, returned, or
-    stored in place of a random earlier one, which is returned instead. A checkpoint holds contents, count and seed. Several
-    processes share one pool: each sees every image, and gets back its own share, just as one process with the whole batch
-    would. Images of another shape than before empty it.
+    Until the pool is full, it stores and returns each new image. After that, each new image is, with equal probability,
+    either returned, or stored in place of a random earlier image, which is returned instead. A checkpoint contains the
+    images, their count and the seed. Several processes share one pool: each processes the images of all and returns its
+    own share, exactly like one process with the whole batch. Images of another shape empty the pool.
 
     Args:
-        size: images kept; 0 returns every image as it came
+        size: number of images to store; 0 returns every image unchanged
     """
 
     images: Tensor
@@ -27,28 +27,28 @@ class ImagePool(nn.Module):
     def __init__(self, size: int = 50) -> None:
         super().__init__()
         if size < 0:
-            raise StylekitError(f"An image pool keeps 0 images or more, not {size}.")
+            raise StylekitError(f"The size of an image pool must be at least 0, not {size}.")
         self.size = size
         self.register_buffer("images", torch.empty(0))
-        self.seen, self.seed = 0, int(torch.randint(2**31, ()))  # numbers, for which no GPU has to be waited
+        self.seen, self.seed = 0, int(torch.randint(2**31, ()))  # numbers, not tensors, to avoid waiting for a GPU
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Gives ``(N, C, H, W)`` images, old and new, for as many new ones; without gradient."""
+        """Returns images ``(N, C, H, W)``, earlier and new ones, for as many new ones; without gradient."""
         images = images.detach()
         if self.size == 0:
             return images
-        everyone = _gather(images)
+        gathered = _gather(images)
         if self.images.shape[1:] != images.shape[1:]:
             self.images = images.new_zeros((self.size, *images.shape[1:]))
             self.seen = 0
-        draws = torch.Generator().manual_seed(self.seed + self.seen)
+        generator = torch.Generator().manual_seed(self.seed + self.seen)
         chosen = []
-        for image in everyone:
+        for image in gathered:
             if self.seen < self.size:
                 self.images[self.seen] = image
-            elif torch.rand((), generator=draws) > 0.5:
-                slot = int(torch.randint(self.size, (), generator=draws))
+            elif torch.rand((), generator=generator) > 0.5:
+                slot = int(torch.randint(self.size, (), generator=generator))
                 image, self.images[slot] = self.images[slot].clone(), image
             chosen.append(image)
             self.seen += 1
@@ -60,12 +60,12 @@ class ImagePool(nn.Module):
         return torch.tensor([self.seen, self.seed])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Restores them."""
+        """Restores the number of images seen, and the seed."""
         self.seen, self.seed = map(int, state)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         saved = state_dict.get(f"{prefix}images")
-        if saved is not None and len(saved) in (0, self.size):  # the images' shape is known from the first call on
+        if saved is not None and len(saved) in (0, self.size):  # the images' shape is unknown before the first call
             self.images = torch.empty_like(saved, device=self.images.device)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 

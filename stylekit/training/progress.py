@@ -1,4 +1,4 @@
-"""What a run shows while it goes on."""
+"""Shows the progress of a run in the terminal."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 PATIENCE = 10.0
-"""Seconds at least between two lines where there is no terminal to draw a bar on."""
+"""Minimum number of seconds between two lines if the output is not a terminal."""
 
 
 class _Rate(ProgressColumn):
-    """Steps a second."""
+    """Steps per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
 class Display:
-    """A progress bar with losses, steps a second and the time left, and lines above it.
+    """A progress bar with losses, steps per second and the time left, and lines above it.
 
-    Where there is no terminal, a plain line after about every tenth of the run takes the bar's place.
+    If the output is not a terminal, plain lines replace the bar, about one per tenth of the run.
 
     Args:
-        done: steps made already
-        total: steps of the whole run
-        visible: show anything at all
+        done: number of completed steps
+        total: number of steps of the whole run
+        visible: whether to show anything
     """
 
     def __init__(self, done: int, total: int, visible: bool) -> None:
@@ -57,7 +57,7 @@ class Display:
         self._bar.stop()
 
     def advance(self) -> None:
-        """One more step was made."""
+        """Counts one more completed step."""
         self._done += 1
         self._bar.update(self._task, advance=1)
 
@@ -73,13 +73,13 @@ class Display:
             self._report(line)
 
     def _report(self, losses: str) -> None:
-        """Prints how far the run is, if that was not printed lately."""
-        (before, then), now = self._reported, time.monotonic()
-        steps, seconds = self._done - before, now - then
+        """Prints the progress of the run, unless it was printed recently."""
+        (last_step, last_time), now = self._reported, time.monotonic()
+        steps, seconds = self._done - last_step, now - last_time
         if steps >= self._total / 10 and seconds >= PATIENCE:
             self.say(f"step {self._done}/{self._total}: {losses}  {steps / seconds:.1f}/s")
             self._reported = (self._done, now)
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
-        self.console.print(line, markup=False, soft_wrap=True)  # so that a path or a command can be copied whole
+        self.console.print(line, markup=False, soft_wrap=True)  # not wrapped, so that a path or a command can be copied

@@ -1,4 +1,4 @@
-"""What a session of training leaves behind: log lines, sample sheets, checkpoints and the model."""
+"""Writes the results of a training session: log lines, sample grids, checkpoints and the model."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from stylekit.training.settings import Settings
 
 
 def _packages(name: str, method: Method, dataset: Any, settings: Settings) -> dict[str, str]:
-    """The packages that the run needs: those of the method, its parts, its preset and the data set, and of loggers."""
+    """The packages that the run needs: those of the method, its parts, its preset, the data set and the loggers."""
     preset = settings.preset if settings.preset not in method.presets else None
     added = lookup.preset(name, preset) if preset else None
     return provenance.packages(method, dataset, *(added or ())[:1], *map(lookup.find_plugin, settings.log))
 
 
 PREVIEWS = 4
-"""Pictures on a sample sheet."""
+"""Number of images on a sample grid."""
 
 
 class Recorder:
     """Records one session of a run; only the main process writes.
 
     Args:
-        run: the run's folder, made here if the session is its first
-        name: the method's name
+        run: the run's folder, created if this is its first session
+        name: name of the method
         method: the method
-        players: its players
+        players: players of the method
         settings: the run's settings
         runtime: this process
         preview: data set whose items are shown on sample grids
-        done: steps made before
+        done: number of steps completed before
         progress: show a progress bar
     """
 
@@ -89,8 +89,8 @@ class Recorder:
         else:
             self.run.create(self.settings)
         settings = self.settings.as_json()
-        played = {"name": self.name, "arguments": model_files.json_arguments(self.method.arguments)}
-        self.run.describe(settings=settings, method=played, packages=packages)
+        method = {"name": self.name, "arguments": model_files.json_arguments(self.method.arguments)}
+        self.run.describe(settings=settings, method=method, packages=packages)
         self.callbacks.call("run_started", run=self.run.folder, settings=settings)
 
     def _preview_batch(self, dataset: Any) -> dict[str, Tensor]:
@@ -117,12 +117,12 @@ class Recorder:
             yield batch
 
     def record(self, step: int, losses: Mapping[str, Tensor], last: bool) -> None:
-        """Records a step, counted from one, and makes the sample grid and the checkpoint that are due.
+        """Records a step, counted from one, and writes the sample grid and the checkpoint if they are due.
 
-        Losses stay on the device until some steps have come together, so that no step waits for it.
+        Losses stay on the device and are read for several steps at once, so that not every step waits for the device.
 
         Raises:
-            NotFinite: a term became NaN or infinite; the step and the term are named.
+            NotFinite: a term became NaN or infinite; the message names the step and the term.
         """
         self.step = step
         self.pending.append((step, losses))
@@ -143,15 +143,15 @@ class Recorder:
             self._save(step)
 
     def _log_pending(self) -> None:
-        """Logs the steps since the last time; each process takes part, as losses are averaged."""
+        """Logs the steps since the last call. Every process takes part, because losses are averaged."""
         pending, self.pending = self.pending, []
         values = [term for _, losses in pending for term in losses.values()]
-        read: Iterator[float] = iter(())
+        numbers: Iterator[float] = iter(())
         if values:
-            together = torch.stack(values)
-            self.runtime.average([together])
-            read = iter(together.tolist())
-        lines = [(step, {name: next(read) for name in losses}) for step, losses in pending]
+            stacked = torch.stack(values)
+            self.runtime.average([stacked])
+            numbers = iter(stacked.tolist())
+        lines = [(step, {name: next(numbers) for name in losses}) for step, losses in pending]
         bad = [
             (step, name, value) for step, losses in lines for name, value in losses.items() if not math.isfinite(value)
         ]
@@ -164,7 +164,7 @@ class Recorder:
                 self.display.show(good[-1][1])
         for step, name, value in bad:
             turn, _, term = name.partition("/")
-            raise NotFinite(f"At step {step} the term {term!r} of the turn {turn!r} became {value}.")
+            raise NotFinite(f"At step {step}, the term {term!r} of the turn {turn!r} became {value}.")
 
     @torch.no_grad()
     def _sample(self, step: int) -> str:
@@ -182,7 +182,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Puts averaged weights into the networks within the block."""
+        """Swaps in the averaged weights of all players within the block."""
         with contextlib.ExitStack() as stack:
             for player in self.players:
                 stack.enter_context(player.averaged())
@@ -190,21 +190,21 @@ class Recorder:
 
     def _save(self, step: int) -> None:
         players = {player.name: player.state() for player in self.players}
-        told = model_files.model_header(self.method, self.name)
-        # The model first: whoever finds the last checkpoint of a run finds its model too.
+        header = model_files.model_header(self.method, self.name)
+        # The model first, so that it exists whenever the last checkpoint does.
         with self._averaged():
             model_files.save_model(self.method, self.name, self.run.model)
-        path = checkpoint.save_checkpoint(self.run.checkpoints, step, self.method, players, told)
+        path = checkpoint.save_checkpoint(self.run.checkpoints, step, self.method, players, header)
         checkpoint.prune(self.run.checkpoints, self.settings.keep)
         self.run.plot()
         self.callbacks.call("checkpoint_saved", step=step, path=path)
 
     def last_good(self) -> str:
-        """What is left if the run stops here."""
+        """Says which checkpoint remains if the run stops now."""
         latest = self.run.latest()
         if latest is None:
-            return "The run stops; it had saved no checkpoint yet."
-        return f"The run stops; its last good checkpoint, {latest}, is kept."
+            return "The run stopped before it saved a checkpoint."
+        return f"The run stopped; its last good checkpoint is {latest}."
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -213,7 +213,7 @@ class Recorder:
         if not self.runtime.main:
             return
         if self.runtime.world == 1:
-            with contextlib.suppress(StylekitError):  # what is behind a failure is reported by itself
+            with contextlib.suppress(StylekitError):  # the failure that ended the run is reported instead
                 self._log_pending()
         self.run.close()
         self.callbacks.call("run_finished", run=self.run.folder, step=self.step)
@@ -233,23 +233,23 @@ class Recorder:
         with contextlib.suppress(StylekitError):  # a full disk has been reported already
             self.run.end_session(**facts)
         if kind is None:
-            self._farewell(facts, whole)
+            self._print_summary(facts, whole)
 
-    def _farewell(self, facts: Mapping[str, Any], whole: bool) -> None:
+    def _print_summary(self, facts: Mapping[str, Any], whole: bool) -> None:
         rate, wait = facts["images_per_second"], facts["share_of_time_waiting_for_data"]
         self.display.say(f"{self.step} steps, {rate} images/s, {wait:.1%} of the time waiting for data")
         if whole:
             self.display.say(f"model: {self.run.model}")
         else:
-            self.display.say(f"interrupted, and saved. To go on: {self.run.resume_command()}")
+            self.display.say(f"interrupted and saved. To resume: {self.run.resume_command()}")
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory that was in use, in bytes: of the device, or of this process on a CPU."""
+    """The peak memory use in bytes: of the device, or of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
-    if status.exists():  # Linux, where getrusage would tell the peak of the launching process if that was higher
+    if status.exists():  # Linux, where getrusage reports the peak of the launching process if that was higher
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
         return int(lines["VmHWM"].split()[0]) * 1024
     try:

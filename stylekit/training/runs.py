@@ -1,4 +1,4 @@
-"""A run's folder: its settings, its log, its pictures and its checkpoints."""
+"""A run's folder: its settings, log, sample grids and checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stylekit.training.sample_grid import grid
 from stylekit.training.settings import MAY_CHANGE, Settings, validate_settings
 
 FORMAT = 2
-"""The form of a run's folder. Runs of another form are not resumed; their models load all the same."""
+"""The format of a run's folder. Runs of another format cannot be resumed, but their models can be loaded."""
 
 
 class Run:
@@ -39,21 +39,21 @@ class Run:
         self._log: IO[str] | None = None
 
     def require_new(self) -> None:
-        """Refuses a folder that holds a run.
+        """Checks that the folder does not contain a run.
 
         Raises:
-            StylekitError: it does.
+            StylekitError: it contains a run.
         """
         if self._settings.exists():
             raise StylekitError(
-                f"There is a run in {self.folder} already. Go on with it by --resume, or give another folder with --out."
+                f"{self.folder} already contains a run. Resume it with --resume, or give another folder with --out."
             )
 
     def create(self, settings: Settings) -> None:
-        """Makes the folder of a new run.
+        """Creates the folder of a new run.
 
         Raises:
-            StylekitError: it cannot be made.
+            StylekitError: the folder cannot be created.
         """
         with explain_os_errors(self.folder):
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
@@ -62,68 +62,68 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """The run in a folder.
+        """Opens the run in a folder.
 
         Raises:
-            StylekitError: there is none, or its ``run.json`` is damaged.
+            StylekitError: there is no run, or its ``run.json`` is damaged.
         """
         run = cls(folder)
         if not run._settings.is_file():
-            raise StylekitError(f"There is no run in {folder} to go on with: it has no run.json.")
+            raise StylekitError(f"There is no run to resume in {folder}: it contains no run.json.")
         run.settings()
         return run
 
     def clean(self) -> None:
-        """Removes what a killed process left half written."""
+        """Removes incomplete files that a killed process left behind."""
         remove_leftovers(self.folder)
         remove_leftovers(self.checkpoints)
 
     def settings(self) -> Settings:
-        """The settings that the run has, as they were given last."""
+        """The settings of the run, as they were last stored."""
         return validate_settings(self._read()["settings"])
 
     def resumed_settings(self, given: Mapping[str, Any], resolve: Callable[[Settings], Settings]) -> Settings:
-        """The run's settings with those that are given again.
+        """The run's settings, updated with those given when resuming.
 
         Args:
-            given: raw values, by name
-            resolve: brings settings into the form in which a run keeps them
+            given: raw values by name
+            resolve: converts settings to the form that a run stores
 
         Raises:
-            StylekitError: one that belongs to the run was given with another value.
+            StylekitError: a setting that cannot change was given another value.
         """
-        own = self.settings()
-        base = own.model_dump()
-        if given.keys() & {"content", "style", "data"}:  # each of them alone says what the data is
+        stored = self.settings()
+        base = stored.model_dump()
+        if given.keys() & {"content", "style", "data"}:  # each of them specifies the whole data set
             base |= {"content": None, "style": None, "data": None}
         new = resolve(validate_settings({**base, **given, "resume": True, "out": self.folder}))
         names = [name for name in Settings.model_fields if name not in MAY_CHANGE]
-        changed = [name for name in names if getattr(own, name) != getattr(new, name)]
+        changed = [name for name in names if getattr(stored, name) != getattr(new, name)]
         if changed:
-            before, now = own.as_json(), new.as_json()
-            was = ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in changed)
+            before, now = stored.as_json(), new.as_json()
+            changes = ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in changed)
             raise StylekitError(
-                f"The run in {self.folder} was started with other settings: {was}. A resumed run keeps its settings: leave "
-                "these out, or start a new run with another --out."
+                f"The run in {self.folder} was started with other settings: {changes}. A resumed run keeps its settings: "
+                "leave these out, or start a new run with another --out."
             )
         return new
 
     def require_same(self, arguments: Mapping[str, Any]) -> None:
-        """Refuses to go on with a method that is set up otherwise: a preset or a default may have changed meanwhile.
+        """Checks that the method has the arguments of the run: a preset or a default may have changed in the meantime.
 
         Raises:
-            StylekitError: an argument differs; the first is named.
+            StylekitError: an argument differs; the message names the first.
         """
         stored = self._read().get("method", {}).get("arguments", {})
         for name, value in stored.items():
             if name in arguments and arguments[name] != value:
                 raise StylekitError(
-                    f"The run in {self.folder} was started with {name}={value!r}, and its plugins now make that "
-                    f"{arguments[name]!r}. Install the plugins that it was started with, or start a new run."
+                    f"The run in {self.folder} was started with {name}={value!r}, but its plugins now use "
+                    f"{arguments[name]!r}. Install the versions of the plugins that it was started with, or start a new run."
                 )
 
     def packages(self) -> dict[str, str]:
-        """The packages that the run's plugins came from, with their versions then."""
+        """The packages of the run's plugins, with the versions that the run used."""
         return dict(self._read().get("packages", {}))
 
     def describe(self, **facts: Any) -> None:
@@ -131,9 +131,9 @@ class Run:
         self._write({**self._read(), **facts})
 
     def end_session(self, **facts: Any) -> None:
-        """Adds how one session of the run went to ``run.json``."""
-        told = self._read()
-        self._write({**told, "sessions": [*told["sessions"], facts]})
+        """Adds facts about a finished session to ``run.json``."""
+        content = self._read()
+        self._write({**content, "sessions": [*content["sessions"], facts]})
 
     def log(self, lines: Iterable[Mapping[str, float]]) -> None:
         """Appends lines to ``metrics.jsonl``, which stays open until :meth:`close`."""
@@ -149,23 +149,23 @@ class Run:
             self._log = None
 
     def metrics(self) -> list[dict[str, float]]:
-        """The lines of ``metrics.jsonl``, up to one that a crash left incomplete or damaged."""
+        """The lines of ``metrics.jsonl``, up to the first that a crash left incomplete or damaged."""
         lines = self._metrics.read_text(errors="replace").split("\n")[:-1] if self._metrics.exists() else []
-        whole = []
+        parsed = []
         for line in lines:
             try:
-                whole.append(json.loads(line))
+                parsed.append(json.loads(line))
             except ValueError:
                 break
-        return whole
+        return parsed
 
     def rewind(self, step: int) -> None:
-        """Forgets the log after a step: a resumed run makes those steps again."""
+        """Removes the log lines after a step, because a resumed run repeats those steps."""
         kept = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= step]
         write_atomic(self._metrics, "".join(kept))
 
     def sample(self, step: int, columns: Mapping[str, Tensor]) -> Path:
-        """Writes a sample sheet, one row a picture, from ``{label: (N, 3, H, W)}``."""
+        """Writes a sample grid, one row per image, from ``{label: (N, 3, H, W)}``."""
         rows: list[Sequence[Tensor]] = list(zip(*(column.float().cpu() for column in columns.values()), strict=True))
         path = self.folder / "samples" / f"{step:07d}.png"
         images.write(path, grid(rows, list(columns)))
@@ -179,11 +179,11 @@ class Run:
 
     @property
     def interrupted(self) -> bool:
-        """Whether its last session was stopped before its time, by Ctrl-C or a request to terminate."""
+        """Whether Ctrl-C or a request to terminate stopped the last session early."""
         return [session["ended"] for session in self._read()["sessions"][-1:]] == ["interrupted"]
 
     def resume_command(self) -> str:
-        """What to type to go on."""
+        """The command that resumes the run."""
         return f"stylekit train --resume --out {shlex.quote(str(self.folder))}"
 
     def latest(self) -> Path | None:
@@ -193,23 +193,23 @@ class Run:
 
     def _read(self) -> dict[str, Any]:
         try:
-            told: dict[str, Any] = json.loads(self._settings.read_text())
-            told["settings"], told["sessions"]
+            content: dict[str, Any] = json.loads(self._settings.read_text())
+            content["settings"], content["sessions"]
         except (ValueError, KeyError, TypeError) as error:
             raise StylekitError(f"{self._settings} is damaged ({error}). Restore it, or start a new run.") from None
-        if told.get("format") != FORMAT:
+        if content.get("format") != FORMAT:
             raise StylekitError(
-                f"The run in {self.folder} has format {told.get('format', 1)!r}, and this stylekit resumes format {FORMAT}. "
-                f"Start a new run with its weights: --init {shlex.quote(str(self.folder))} --out FOLDER."
+                f"The run in {self.folder} has format {content.get('format', 1)!r}, but this stylekit resumes only format "
+                f"{FORMAT}. Start a new run with its weights: --init {shlex.quote(str(self.folder))} --out FOLDER."
             )
-        return told
+        return content
 
-    def _write(self, told: Mapping[str, Any]) -> None:
-        write_atomic(self._settings, json.dumps(told, indent=2) + "\n")
+    def _write(self, content: Mapping[str, Any]) -> None:
+        write_atomic(self._settings, json.dumps(content, indent=2) + "\n")
 
 
 def next_free(parent: Path, name: str) -> Path:
-    """A folder that is not there yet: ``parent/name``, or with a number."""
+    """A folder that does not exist yet: ``parent/name``, with a number if needed."""
     number = 1
     while (folder := parent / (name if number == 1 else f"{name}-{number}")).exists():
         number += 1

@@ -1,4 +1,4 @@
-"""Sample sheets: many images in one picture, to be looked at."""
+"""Sample grids: many images combined into one, for viewing."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 from stylekit.images import to_tensor
 
 HEADER = 20
-"""Height of the line of labels."""
+"""Height of the row of labels, in pixels."""
 
 
 def grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str] = (), gap: int = 4) -> Tensor:
-    """A sample sheet ``(3, H, W)``, float32 on the CPU: rows of images on white, in columns.
+    """A sample grid ``(3, H, W)``, float32 on the CPU: rows of images on white, aligned in columns.
 
     Args:
-        rows: for each row its images ``(3, h, w)`` of any sizes, each placed at the top left of its cell
-        labels: a caption over each column, which is as wide as its widest image or caption
-        gap: pixels between the cells and around them
+        rows: the images of each row, ``(3, h, w)`` of any size, each placed at the top left of its cell
+        labels: a caption above each column; a column is as wide as its widest image or caption
+        gap: pixels between and around the cells
 
     Raises:
-        ValueError: there is no image
+        ValueError: there is no image.
     """
     if not any(len(row) for row in rows):
-        raise ValueError("A sample sheet needs an image.")
+        raise ValueError("A sample grid needs at least one image.")
     font = ImageFont.load_default(14)
     widths = [int(font.getlength(label)) + 1 for label in labels]
     widths += [0] * (max(map(len, rows)) - len(widths))

@@ -1,4 +1,4 @@
-"""From the settings of a run to its method and its data."""
+"""Builds the method and the data set of a run from its settings."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from stylekit.weights.tensors import fit
 
 
 def prepare_arguments(method: Any) -> dict[str, Argument]:
-    """The options of training alone: those of the method's ``prepare``."""
+    """The options that only training uses: the arguments of the method's ``prepare``."""
     prepare = getattr(unwrap_partial(method), "prepare", None)
     return {name: each for name, each in arguments(prepare).items() if name != "self"} if prepare else {}
 
 
 def prepare(method: Method, given: Mapping[str, Any]) -> None:
-    """Calls a method's ``prepare``. Submodules that it adds, such as a teacher, are in no model file."""
+    """Calls a method's ``prepare``. Model files leave out submodules that it adds, such as a teacher."""
     built = {key.split(".")[0] for key in method.state_dict()}
     method.prepare(**given)
     added = {key.split(".")[0] for key in method.state_dict()} - built
@@ -34,21 +34,21 @@ def prepare(method: Method, given: Mapping[str, Any]) -> None:
 
 
 def resolve(settings: Settings, method: Any) -> Settings:
-    """The settings as a run keeps them: with the whole specification of its data set, and without relative paths.
+    """The settings as a run stores them: with the full specification of its data set, and without relative paths.
 
     Args:
-        settings: as they were given
-        method: the method's class, or whatever builds it
+        settings: as the user gave them
+        method: the method's class, or another callable that builds it
 
     Raises:
         StylekitError: there is no such data set, or ``--data`` contradicts ``--content`` and ``--style``.
     """
     known = {**arguments(method), **prepare_arguments(method)}
-    heads = {key: value for key, value in settings.set.items() if "." not in key}
-    within = {key: value for key, value in settings.set.items() if "." in key}
+    own = {key: value for key, value in settings.set.items() if "." not in key}
+    of_parts = {key: value for key, value in settings.set.items() if "." in key}
     return settings.model_copy(
         update={
-            "set": {**absolute_paths(known, heads), **absolute_paths({}, within)},
+            "set": {**absolute_paths(known, own), **absolute_paths({}, of_parts)},
             "data": _data(settings, getattr(unwrap_partial(method), "reads", Method.reads)),
             "content": None,
             "style": None,
@@ -58,22 +58,25 @@ def resolve(settings: Settings, method: Any) -> Settings:
 
 def _data(settings: Settings, reads: str) -> dict[str, Any]:
     """The data set's name and options."""
-    given = settings.data
-    options = dict(given) if isinstance(given, Mapping) else {} if given is None else _named(given)
+    data = settings.data
+    options = dict(data) if isinstance(data, Mapping) else {} if data is None else _data_options(data)
     folders = {key: folder for key in ("content", "style") if (folder := getattr(settings, key))}
-    if folders and (isinstance(given, str) or options.keys() & {"data", *folders}):
-        raise StylekitError("Give either --content and --style, or --data.")
+    if folders and (isinstance(data, str) or options.keys() & {"data", *folders}):
+        raise StylekitError("Give either --content and --style, or --data, not both.")
     options |= folders
     name = str(options.pop("name", reads))
     factory = lookup.find_part("dataset", name)
-    if given is None and not folders:
+    if data is None and not folders:
         stand_in = getattr(unwrap_partial(factory), "stand_in", name)
         return dict(stand_in) if isinstance(stand_in, Mapping) else {"name": stand_in}
     return {"name": name, **absolute_paths(arguments(factory), options)}
 
 
-def _named(text: str) -> dict[str, Any]:
-    """A data set of that name, or else a folder. A folder that is named like a data set of folders is a folder."""
+def _data_options(text: str) -> dict[str, Any]:
+    """The options for a data set's name or a folder.
+
+    If there is both a data set and a folder of that name, the folder is meant if the data set reads folders.
+    """
     path = absolute_path(text)
     is_bare, exists = path.name == text, path.exists()
     if is_bare and lookup.part_owners("dataset", text, everywhere=not exists):
@@ -89,7 +92,7 @@ def build_method(settings: Settings) -> tuple[str, Method, dict[str, Any]]:
     """Builds the method that the settings name.
 
     Returns:
-        The name that it is registered by, the method, and the arguments of its ``prepare``.
+        The registered name of the method, the method, and the arguments of its ``prepare``.
 
     Raises:
         StylekitError: there is no such method or preset, or it does not accept an argument.
@@ -117,23 +120,24 @@ def _preset(method: str, factory: Callable[..., Method], name: str) -> Mapping[s
 
 
 def init_from_model(method: Method, source: Path | str) -> None:
-    """Gives a method that is to be trained the weights of a finished model; what a model file does not hold is left alone.
+    """Initialises a method with the weights of a finished model; weights that its model file lacks do not change.
 
     Raises:
-        StylekitError: there is no such model, it is of another method, or a tensor of it is unknown or has another shape.
+        StylekitError: there is no such model, it is of another method, or one of its tensors is unknown or has another
+            shape.
     """
-    by_hand = None if provenance.origin(method) else type(method)  # no plugin offers it, so its class builds the model
+    factory = None if provenance.origin(method) else type(method)  # its class, if no plugin registers the method
     try:
-        finished = load(source, device="cpu", method=by_hand).method
+        finished = load(source, device="cpu", method=factory).method
         if type(finished) is not type(method):
             raise StylekitError(
-                f"{source} is a model of {type(finished).__name__}, and {type(method).__name__} is to be trained."
+                f"{source} is a model of {type(finished).__name__}, but the method to train is {type(method).__name__}."
             )
         weights = inference_state(finished)
         absent = {key.split(".")[0] for key in method.state_dict()} - {key.split(".")[0] for key in weights}
         fit(method, weights, Path(source), absent)
     except StylekitError as error:
-        raise StylekitError(f"The training cannot start with --init {source}: {error}") from None
+        raise StylekitError(f"Training cannot start with --init {source}: {error}") from None
 
 
 def open_data(settings: Settings, split: str) -> Any:
@@ -146,7 +150,7 @@ def open_data(settings: Settings, split: str) -> Any:
 
 
 def open_preview(settings: Settings) -> Any:
-    """The held-out images for the sample grids; None where there are none, which is no reason not to train."""
+    """Opens the held-out images for the sample grids; None if there are none, because training does not need them."""
     try:
         return open_data(settings, "test")
     except StylekitError:
@@ -154,11 +158,12 @@ def open_preview(settings: Settings) -> Any:
 
 
 def check_data(method: Method, name: str, dataset: Any) -> None:
-    """Refuses a data set that lacks what the method needs of a batch.
+    """Checks that a data set provides the keys that the method needs in a batch, and has no more classes than it.
 
     Raises:
-        StylekitError: it does; the first missing key is named.
+        StylekitError: a key is missing, and the message names the first; or there are too many classes.
     """
+    _check_classes(method, dataset)
     keys = getattr(dataset, "item_keys", None)
     if keys is None:
         return
@@ -166,25 +171,37 @@ def check_data(method: Method, name: str, dataset: Any) -> None:
     for key in method.batch_keys:
         if key in keys:
             continue
-        item = dataset[0] if item is None else item  # an item may hold more than images, such as a label
+        item = dataset[0] if item is None else item  # an item may contain more keys, such as a label
         if key not in item:
             hint = f" Give --{key} DIR." if key in ("content", "style") and key in arguments(type(dataset)) else ""
             raise StylekitError(
-                f"The method {name!r} needs {key!r} in a batch, and the data set {type(dataset).__name__} has only "
+                f"The method {name!r} needs {key!r} in a batch, but the data set {type(dataset).__name__} has only "
                 f"{', '.join(item)}.{hint}"
             )
 
 
+def _check_classes(method: Method, dataset: Any) -> None:
+    names = getattr(dataset, "classes", ())
+    for path, part in [("", method), *method.named_children()]:
+        classes = getattr(part, "classes", 0)
+        if isinstance(classes, int) and 0 < classes < len(names):
+            option = f"{path}.classes" if path else "classes"
+            raise StylekitError(
+                f"The data has {len(names)} classes ({', '.join(names)}), but {type(part).__name__} is built for {classes}. "
+                f"Add --set {option}={len(names)}, or choose some with --data '{{name: ..., classes: [...]}}'."
+            )
+
+
 def check_sizes(method: Method, size: int) -> None:
-    """Refuses images that are too small for a network.
+    """Checks that the training images are large enough for the networks.
 
     Raises:
-        StylekitError: they are.
+        StylekitError: they are too small.
     """
     for name, part in method.named_children():
-        least = getattr(part, "min_size", 1)
-        if size < least:
+        minimum = getattr(part, "min_size", 1)
+        if size < minimum:
             raise StylekitError(
-                f"--size {size} is too small for {name} ({type(part).__name__}), which needs images of {least} pixels. "
-                "Train on larger ones, or give it fewer downsampling steps."
+                f"--size {size} is too small for {name} ({type(part).__name__}), which needs images of at least {minimum} "
+                "pixels. Choose a larger size, or give it fewer downsampling steps."
             )

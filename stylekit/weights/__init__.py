@@ -1,4 +1,4 @@
-"""Weights in files: safetensors, those of other programs, and those that others published. Needs no torch by itself."""
+"""Files of weights: safetensors, files of other programs, and published weights. Importing this does not import torch."""
 
 from stylekit.weights.foreign import clean_state_dict, load_weights, read_generators, recognise
 from stylekit.weights.pretrained import fetch, fetch_hint, pretrained_file, verify

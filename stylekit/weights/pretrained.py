@@ -1,6 +1,6 @@
-"""Weights that others published and networks here can use: where they are, and what they must be. Needs no torch.
+"""Published weights that networks of stylekit can use: their addresses, hashes and licences. Does not import torch.
 
-They are fetched when the user asks for it, verified, and kept in one folder.
+They are fetched only on the user's request, verified, and kept in one folder.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError, suggest
 
 _CHUNK = 2**20
-_PATIENCE = 30.0
-"""Seconds without a byte after which a server counts as gone."""
+_TIMEOUT = 30.0
+"""Seconds without data after which a download fails."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Published:
     """A published file of weights.
 
     Attributes:
-        name: what it is called here
-        url: where it lies
-        sha256: of its content, in hexadecimal digits
-        size: in bytes; None where it was not published
-        licence: under which terms
-        what: what it holds
+        name: name of the weights in stylekit
+        url: address of the file
+        sha256: hash of the content, in hexadecimal digits
+        size: size in bytes; None if unknown
+        licence: the licence and other terms of use
+        what: description of the content
     """
 
     name: str
@@ -52,12 +52,12 @@ class Published:
         return f"{self.size / 1e6:.0f} MB" if self.size else "size unknown"
 
 
-# The addresses and the first 8 digits of the hash, which are part of the name: torchvision/models/vgg.py. torchvision's
-# code is under BSD-3-Clause; of the weights its README says that terms of the data they were trained on may apply.
+# Source of the addresses, and of the first 8 digits of the hashes, which are part of the names: torchvision/models/vgg.py.
+# torchvision's code is under BSD-3-Clause. For the weights, its README says that terms of the training data may apply.
 _TORCHVISION = "https://download.pytorch.org/models"
 _IMAGENET = "BSD-3-Clause, as torchvision; trained on ImageNet, whose terms may apply"
 # Linked from the README of naoto0804/pytorch-AdaIN (MIT), which converted the files of xunhuang1995/AdaIN-style (MIT). The
-# hashes are those that several projects state independently of each other, who fetched them from there.
+# hashes are published by several independent projects that fetched the files from there.
 _ADAIN = "https://github.com/naoto0804/pytorch-AdaIN/releases/download/v0.0.0"
 
 PUBLISHED = {
@@ -97,11 +97,11 @@ PUBLISHED = {
         ),
     )
 }
-"""Every file that is known, by name."""
+"""All known files, by the name of the weights."""
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: ``STYLEKIT_WEIGHTS``, or ``weights`` below ``stylekit`` in the user's cache."""
+    """The folder of fetched files: ``STYLEKIT_WEIGHTS``, or ``stylekit/weights`` in the user's cache folder."""
     if chosen := os.environ.get("STYLEKIT_WEIGHTS"):
         return Path(chosen).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
@@ -109,10 +109,10 @@ def cache_folder() -> Path:
 
 
 def pretrained_file(name: str) -> Path | None:
-    """The file of that name, if it was fetched.
+    """The file of the weights of that name; None if it was not fetched.
 
     Raises:
-        StylekitError: no weights of that name are known, or the file is of another size than what was published.
+        StylekitError: there are no weights of that name, or the size of the file differs from the published one.
     """
     known = _known(name)
     path = cache_folder() / known.file
@@ -120,17 +120,17 @@ def pretrained_file(name: str) -> Path | None:
         return None
     if known.size and path.stat().st_size != known.size:
         raise StylekitError(
-            f"{path} has {path.stat().st_size:,} bytes, and {known.size:,} were published: it is damaged. Remove it, and "
-            f"fetch it anew with `stylekit weights fetch {name}`."
+            f"{path} is damaged: it has {path.stat().st_size:,} bytes instead of {known.size:,}. Remove it, and fetch it "
+            f"again with `stylekit weights fetch {name}`."
         )
     return path
 
 
 def verify(path: Path) -> None:
-    """Compares a file whose name is known with what was published under it; one of another name is passed over.
+    """Checks the hash of a file that has the name of a published one. Files of other names are not checked.
 
     Raises:
-        StylekitError: its content is another one.
+        StylekitError: the content differs from the published one.
     """
     for known in PUBLISHED.values():
         if path.name == known.file:
@@ -141,33 +141,34 @@ def verify(path: Path) -> None:
 
 
 def fetch_hint(name: str) -> str:
-    """How to get weights that are not here, in a sentence or two.
+    """A sentence that says how to get weights that have not been fetched.
 
     Raises:
-        StylekitError: no weights of that name are known.
+        StylekitError: there are no weights of that name.
     """
     known = _known(name)
     return (
-        f"Fetch them once with `stylekit weights fetch {name}` ({known.told_size}; licence: {known.licence}), or name a "
-        "file that you have: weights=FILE."
+        f"Fetch them once with `stylekit weights fetch {name}` ({known.told_size}; licence: {known.licence}), or use a file "
+        "that you have, with weights=FILE."
     )
 
 
 def fetch(
     name: str, offline: bool = False, source: Path | None = None, progress: Callable[[int], None] = lambda size: None
 ) -> Path:
-    """Brings a published file into the folder, unless it is there, and gives its path.
+    """Fetches a published file into the cache folder, unless it is already there, and returns its path.
 
-    It is written beside, verified and renamed, so it is either whole or not there. What is there is verified as well.
+    The file is verified, also if it is already there. It is written to a temporary file and then renamed, so it is either
+    complete or missing.
 
     Args:
-        name: what it is called here
-        offline: whether to refuse to use the network
-        source: a file to take instead, in place of what is there too
-        progress: is told how many bytes came, again and again
+        name: name of the weights in stylekit
+        offline: refuse to use the network
+        source: a local file to copy instead of fetching; replaces a file that is already there
+        progress: called after each chunk with its size in bytes
 
     Raises:
-        StylekitError: there are no such weights, no network or no space, or the content is not what was published.
+        StylekitError: the name is unknown, there is no network or no space, or the content differs from the published one.
     """
     known, path = _known(name), cache_folder() / _known(name).file
     if source is None and pretrained_file(name):
@@ -175,8 +176,8 @@ def fetch(
         return path
     if offline and source is None:
         raise StylekitError(
-            f"{known.file} is not in {path.parent}, and is not fetched offline. Leave out --offline, or give a file that "
-            "you have with --from FILE."
+            f"{known.file} is not in {path.parent}, and cannot be fetched offline. Omit --offline, or pass a file that you "
+            "have with --from FILE."
         )
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with explain_os_errors(path):
@@ -212,24 +213,24 @@ def _write(chunks: Iterator[bytes], path: Path, known: Published, source: str, p
 def _require_same(known: Published, sha256: str, size: int, source: str) -> None:
     if sha256 == known.sha256:
         return
-    short = f"It has {size:,} bytes of {known.size:,}. " if known.size and size < known.size else ""
+    truncated = f"It has only {size:,} of {known.size:,} bytes. " if known.size and size < known.size else ""
     raise StylekitError(
-        f"{source} is not the published {known.file}. {short}Its SHA-256 is {sha256}, and must be {known.sha256}. It is not "
-        f"used: remove it, or give it another name; the published one is at {known.url}."
+        f"{source} is not the published {known.file}, so it is not used. {truncated}Its SHA-256 is {sha256} instead of "
+        f"{known.sha256}. Remove it, or rename it. The published file is at {known.url}."
     )
 
 
 def _download(known: Published) -> Iterator[bytes]:
     try:
-        with urllib.request.urlopen(known.url, timeout=_PATIENCE) as response:
+        with urllib.request.urlopen(known.url, timeout=_TIMEOUT) as response:
             while chunk := response.read(_CHUNK):
                 yield chunk
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         raise StylekitError(
-            f"{known.url} was not fetched: {error}. Try again with a network, or fetch it by other means and give it with "
-            f"`stylekit weights fetch {known.name} --from FILE`."
+            f"Fetching {known.url} failed: {error}. Check the network and try again, or download the file by other means and "
+            f"run `stylekit weights fetch {known.name} --from FILE`."
         ) from error
 
 

@@ -26,9 +26,9 @@ def test_a_plugin_gets_one_line_per_part(program: Program, tmp_path: Path) -> No
     result = program("check", tmp_path / "mine.py")
     assert (result.code, result.err) == (0, "")
     plugin, *losses = result.out.splitlines()
-    assert plugin.startswith(f"plugin mine: good, {PLUGIN} checks (loss mine, other; imports in ")
+    assert plugin.startswith(f"plugin mine: OK, {PLUGIN} checks (loss mine, other; imports in ")
     assert [line.split(" (")[0] for line in losses] == [
-        f"loss {name}: good, {IMAGE_LOSS} checks" for name in ("mine", "other")
+        f"loss {name}: OK, {IMAGE_LOSS} checks" for name in ("mine", "other")
     ]
 
 
@@ -73,7 +73,7 @@ def test_a_plugin_that_only_follows_runs(program: Program, tmp_path: Path) -> No
     (tmp_path / "mine.py").write_text(
         "from stylekit import hookimpl\n\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
     )
-    assert program("check", tmp_path / "mine.py").out.startswith(f"plugin mine: good, {PLUGIN} checks (follows runs")
+    assert program("check", tmp_path / "mine.py").out.startswith(f"plugin mine: OK, {PLUGIN} checks (follows runs")
 
 
 def test_a_part_that_needs_an_option_is_reported_as_not_tried(program: Program, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_debug_adds_the_traceback_of_each_fault(program: Program, tmp_path: Path
 
 def test_one_part_is_checked_by_its_name(program: Program) -> None:
     result = program("check", "lsgan")
-    assert result.out.startswith(f"adversarial lsgan: good, {ADVERSARIAL} checks (")
+    assert result.out.startswith(f"adversarial lsgan: OK, {ADVERSARIAL} checks (")
     assert result.out.count("\n") == 1
 
 
@@ -126,4 +126,4 @@ def test_a_package_is_checked_whole(program: Program, install: Install) -> None:
     fault, *losses = result.out.splitlines()
     assert fault.startswith("FAULT plugin garden, metadata: ")
     assert_mentions(fault, "tulips", f"'{OWN}'", "dependencies", "pyproject.toml")
-    assert [line.split(",")[0] for line in losses] == ["loss mine: good", "loss other: good"]
+    assert [line.split(",")[0] for line in losses] == ["loss mine: OK", "loss other: OK"]

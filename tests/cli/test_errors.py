@@ -26,37 +26,37 @@ if TYPE_CHECKING:
 
 GOLDEN = {
     "train --plugin cyclgan": (
-        "There is no method 'cyclgan'. Did you mean 'cyclegan'? There are: adain, color-pca, cyclegan, descent, gatys, "
+        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, color-pca, cyclegan, descent, gatys, "
         "perceptual, wct."
     ),
     "train --plugin cyclegan --set cycel=3": (
-        "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? There are: adversarial, cycle, "
+        "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? Available: adversarial, cycle, "
         "discriminator, ema, generator, identity, lr, pool."
     ),
     "train --config settings.yaml": (
-        "There is no setting 'stepz'. Did you mean 'steps'? There are: batch_size, checkpoint_every, compile, content, "
+        "There is no setting 'stepz'. Did you mean 'steps'? Available: batch_size, checkpoint_every, compile, content, "
         "data, device, devices, init, keep, log, log_every, out, plugin, precision, preset, resume, sample_every, seed, "
         "set, size, steps, style, workers."
     ),
     "train --plugin cyclegan --content nowhere --style .": "There is no folder {folder}/nowhere.",
     "train --resume": "--resume needs --out, the folder of the run to resume.",
     "stylize photo.png --model nowhere -o out.png": (
-        "There is no model nowhere. Give a run's folder, such as runs/NAME, a .safetensors file, or a name: of a method "
+        "There is no model nowhere. Give a run's folder, such as runs/NAME, a .safetensors file, or the name of a method "
         "that needs no training, such as gatys, or of a shipped model (stylekit-small)."
     ),
     "stylize photo.png --model weights.safetensors -o out.png": (
-        "weights.safetensors is no model of stylekit: its header names no method. Weights of other programs come in with "
+        "weights.safetensors is not a stylekit model: its header names no method. Convert weights of other programs with "
         "`stylekit import`."
     ),
     "stylize photo.png --model color-pca -o out.png": (
-        "The method 'color-pca' needs a style, and none is given. On the command line: --style IMAGE."
+        "The method 'color-pca' needs a style. On the command line, give it with --style IMAGE."
     ),
     "stylize photo.png --model {model} --with diretcion=b-to-a -o out.png": (
-        "The method 'cyclegan' has no option 'diretcion'. Did you mean 'direction'? There are: direction."
+        "The method 'cyclegan' has no option 'diretcion'. Did you mean 'direction'? Available: direction."
     ),
     "stylize photo.png --model {model} --device cpu -o out.png": (
-        "photo.png: 640x640 pixels need about 1.0 GiB with this model, and 0.5 GiB are free on cpu. Make the image "
-        "smaller, by a factor of 1.4 per side."
+        "photo.png: 640x640 pixels need about 1.0 GiB with this model, but only 0.5 GiB are free on cpu. Make the "
+        "image smaller by a factor of 1.4 per side."
     ),
 }
 """The golden messages: whole paragraphs of the most common errors, word by word. All other tests assert facts."""
@@ -422,6 +422,7 @@ def test_two_packages_with_one_plugin(program: Program, tiny: Path, install: Ins
     assert_mentions(program("check", "mine").error, "'mine'", "first 1.0", "second 1.0")
 
 
+@pytest.mark.slow
 def test_no_space(tiny: Path, environment: dict[str, str]) -> None:
     def small_disk() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

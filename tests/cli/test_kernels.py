@@ -116,6 +116,6 @@ def test_doctor_reports_on_cuda_and_measures(
     monkeypatch.setattr(torch.version, "cuda", torchs)
     line = doctor_on_kernels(program, monkeypatch, Kernels(kernel.KERNELS.live, False, "built"), report)
     if kernel.KERNELS.live:
-        assert line.startswith("live (built)")
+        assert line.startswith("in use (built)")
         assert_mentions(line, *cuda, "instance norm", "times as fast")
         assert cuda or "CUDA" not in line

@@ -189,7 +189,7 @@ def test_doctor_prints_versions_devices_and_the_state_of_plugins(
     assert facts["torch"].startswith(torch.__version__)
     assert "--device auto" in facts["device"]
     assert facts["free memory"].endswith("GiB")
-    assert facts["kernels"].startswith(("live (built", "reference"))
+    assert facts["kernels"].startswith(("in use (built", "reference"))
     assert facts["plugin cyclegan"] == "loads: method cyclegan"
     assert facts["plugin tensorboard"].startswith("loads: ")
 

@@ -173,6 +173,7 @@ def test_a_method_that_does_not_accept_styles_and_a_folder_without_a_readable_im
     assert_mentions(result.err.splitlines()[-1], "Error: ", 1, folder / "in")
 
 
+@pytest.mark.slow
 def test_a_model_is_fine_tuned_on_the_style(
     program: Program, paint: Paint, folder: Path, descent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ def test_every_size_is_kept(
     paint(tmp_path / "in.png", height, width)
     result = program("stylize", tmp_path / "in.png", "--model", trained, "-o", tmp_path / "out.png")
     assert (result.code, result.out) == (0, "")
-    assert result.err.startswith("1 of 1 ")
+    assert "1 of 1 " in result.err
     assert result.err.endswith(f" {tmp_path}/out.png\n")
     assert pixels(tmp_path / "out.png").shape == (height, width, 3)
     if height > 1:

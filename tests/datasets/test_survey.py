@@ -85,7 +85,7 @@ def test_a_plain_folder_is_one_side(tmp_path: Path) -> None:
     picture(tmp_path / "my pictures/train/1.png")
     report = survey.survey(tmp_path / "my pictures")
     assert report.layout is None
-    assert [side.name for side in report.sides] == ["pictures"]
+    assert [side.name for side in report.sides] == ["images"]
     assert report.problems == []
     assert report.advice.endswith(f"--content '{tmp_path}/my pictures' --style OTHER")
 
@@ -147,7 +147,7 @@ def test_images_side_by_side_are_reported(tmp_path: Path) -> None:
         picture(tmp_path / f"facades/{number}.png", (2 * side, side), shade=number)
     report = survey.survey(tmp_path / "facades")
     (note,) = report.notes
-    assert_mentions(note, "pairs", "side by side")
+    assert_mentions(note, "pairs", "side-by-side")
     assert report.layout is None
     picture(tmp_path / "facades/2.png", (150, 70))
     assert survey.survey(tmp_path / "facades").notes == []
@@ -217,7 +217,7 @@ def test_a_single_folder_is_not_a_class(tmp_path: Path) -> None:
 def test_notes_are_printed_on_the_command_line(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         picture(tmp_path / name / "1.png", shade=len(name))
-    command = [sys.executable, "-m", "stylekit.cli", "data", "check", str(tmp_path)]
+    command = [sys.executable, "-m", "stylekit", "data", "check", str(tmp_path)]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert_mentions(process.stdout, *survey.survey(tmp_path).notes)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.inference.memory import MARGIN, PeakBytes, bytes_per_pixel
-from stylekit.native.devices import _left_by_cgroups, free_memory
+from stylekit.native.devices import _cgroup_headroom, free_memory
 
 FLOAT = 4
 
@@ -90,6 +90,7 @@ print(kept, resident() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory from Linux")
 def test_memory_that_the_program_keeps_can_be_released() -> None:
     done = subprocess.run([sys.executable, "-c", RELEASED], capture_output=True, text=True, check=True)
@@ -124,15 +125,16 @@ def test_memory_limits_of_containers_and_jobs(tmp_path: Path, files: Mapping[str
         path = tmp_path / ("" if name.startswith("proc") else "sys/fs/cgroup") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert list(_left_by_cgroups(tmp_path)) == left
+    assert list(_cgroup_headroom(tmp_path)) == left
 
 
 def test_the_lowest_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylekit.native.devices._left_by_cgroups", lambda: iter([7, 2**61]))
+    monkeypatch.setattr("stylekit.native.devices._cgroup_headroom", lambda: iter([7, 2**61]))
     if Path("/proc/meminfo").exists():
         assert free_memory(torch.device("cpu")) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from Linux")
 def test_the_estimate_is_within_a_factor_of_two_of_a_processs_peak() -> None:
     program = """

@@ -22,6 +22,8 @@ import pytest
 import torch
 from torch import Tensor
 
+pytestmark = pytest.mark.slow
+
 CSRC = Path(__file__).parents[2] / "csrc"
 ORDERS = ("forward", "reverse", "shuffled")
 FLAGS = [

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ITEM, KEEPS = "torch.rand(3, self.size, self.size)", "self.size = size"
 DATASETS: dict[str, tuple[Any, ...]] = {
-    "arguments": ('split: str = "train"', 'part: str = "train"', {"arguments": ("size, seed and split", "lacks split")}),
+    "arguments": ('split: str = "train"', 'part: str = "train"', {"arguments": ("size, seed and split", "add split")}),
     "untyped option": ('split: str = "train"', 'split: str = "train", length=4', {"options": ("type", "option length")}),
     "broken": (KEEPS, KEEPS + "; int('x')", {"items": ("size=64", "seed=1", "split='train'", "invalid literal", "'x'")}),
     "another key": ('("content",)', '("content", "style")', {"items": ("item_keys", "'style'", "content")}),

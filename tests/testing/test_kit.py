@@ -138,12 +138,10 @@ def test_nothing_else_is_reported_of_a_part_that_cannot_be_built(write: Write) -
 
 
 BUILT_IN = [plugin.name for plugin in lookup.visible_plugins() if plugin.own]
-HEAVY = {"cyclegan", "resnet", "spectral", "unet"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in BUILT_IN]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_the_built_in_plugins_pass(name: str) -> None:
     assert len(BUILT_IN) >= 9
     for subject in find_subjects(name):

@@ -62,7 +62,7 @@ def test_nested_state_is_restored_exactly(value: Any, tmp_path: Path) -> None:
         lambda p: torch.optim.Adafactor(p, 0.01),
     ],
 )
-def test_a_restored_optimiser_continues_exactly(build: Any, tmp_path: Path) -> None:
+def test_a_restored_optimizer_continues_exactly(build: Any, tmp_path: Path) -> None:
     def built() -> tuple[nn.Parameter, torch.optim.Optimizer]:
         parameter = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
         return parameter, build([parameter])
@@ -90,7 +90,7 @@ def test_a_restored_optimiser_continues_exactly(build: Any, tmp_path: Path) -> N
 
 
 def test_state_that_cannot_be_saved_is_named(tmp_path: Path) -> None:
-    with raises(StylekitError, "optimiser", "set", "'/it/a/0'"):
+    with raises(StylekitError, "optimizer", "set", "'/it/a/0'"):
         round_trip({"a": [{1}]}, tmp_path)
     assert checkpoint.saved_steps(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

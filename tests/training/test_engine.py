@@ -93,6 +93,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path: Path, workers: int) ->
     assert_same(whole, parted)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_from_its_last_complete_checkpoint(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", steps=8, checkpoint_every=2)
     killed = tmp_path / "killed"
@@ -171,7 +172,7 @@ def test_a_log_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
         run.close()
 
 
-def test_an_optimisers_state_of_another_shape_is_refused(tmp_path: Path) -> None:
+def test_an_optimizers_state_of_another_shape_is_refused(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=1)
     path = run / "checkpoints" / "1" / "players.safetensors"
     tensors, header = read_tensors(path)
@@ -270,6 +271,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     assert checkpoint_steps(tmp_path / "run" / "checkpoints") == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_checkpoint_and_is_reported(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=2, checkpoint_every=2)
     before = everything(run)
@@ -337,6 +339,7 @@ def test_two_processes_train_like_one_with_the_same_global_batch(
             assert difference.max() < 2e-4, name  # less than one step
 
 
+@pytest.mark.slow
 def test_an_error_in_spawned_processes_is_raised_here(tmp_path: Path) -> None:
     with raises(StylekitError, "batch of 3", "2 processes", "multiple of 2"):
         train(tmp_path / "run", devices=2, device="cpu", batch_size=3, steps=1)
@@ -391,6 +394,7 @@ def test_a_second_interrupt_is_raised_at_once() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_a_parameter_that_learns_in_one_process_only_is_averaged_with_zero() -> None:
     """``average_gradients`` with one process for each gradient."""
     from torch.multiprocessing.spawn import start_processes

@@ -123,7 +123,7 @@ def test_a_method_built_by_hand_starts_with_its_own_model(tower: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "facts"), [(1, ["holds the tensor 'layers.1."]), (3, ["lacks the tensor 'layers.2."])]
+    ("layers", "facts"), [(1, ["contains the tensor 'layers.1."]), (3, ["lacks the tensor 'layers.2."])]
 )
 def test_unknown_and_missing_tensors_are_reported(tower: Path, layers: int, facts: list[str]) -> None:
     method = Tower(layers)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from stylekit import Method, StylekitError, images, make
@@ -168,6 +169,19 @@ def test_a_data_set_without_what_the_method_needs_is_refused(tmp_path: Path) -> 
         check_data(method, name, open_data(alone, "train"))
     check_data(method, name, open_data(settings(tmp_path, style=tmp_path), "train"))
     check_data(Copy(), "copy", open_data(alone, "train"))
+
+
+@pytest.mark.parametrize("place", ["the method", "its discriminator"])
+def test_more_classes_in_the_data_than_the_method_has_are_refused(place: str) -> None:
+    data = SimpleNamespace(item_keys=("content",), classes=("cat", "dog", "owl"))
+    method = Copy()
+    method.judge = nn.Identity()
+    part, option = (method, "classes=3") if place == "the method" else (method.judge, "judge.classes=3")
+    part.classes = 2
+    with raises(StylekitError, "3 classes", "cat, dog, owl", f"--set {option}", "2"):
+        check_data(method, "copy", data)
+    part.classes = 3
+    check_data(method, "copy", data)
 
 
 def test_every_address_has_its_own_seed() -> None:

@@ -117,7 +117,8 @@ class Prepared(Method):
         self.net = nn.Conv2d(3, 3, 1)
 
     def to(self, *args, **kwargs):
-        EVENTS.append("to a device")
+        if args:  # the engine also sets the memory format
+            EVENTS.append("to a device")
         return super().to(*args, **kwargs)
 
     def prepare(self, target: float = 0.5, teacher: str = ""):

@@ -210,6 +210,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_pool_as_one_process_with_the_whole_batch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROCESS]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -107,5 +107,5 @@ def test_the_rate_counts_an_item_of_several_images_once(tmp_path: Path) -> None:
 
     run = train(Paired(), tmp_path / "run", steps=20, batch_size=3, log_every=5)
     (session,) = json.loads((run / "run.json").read_text())["sessions"]
-    assert session["seconds"] > 0.05
+    assert session["seconds"] > 0
     assert session["images_per_second"] * session["seconds"] == pytest.approx(20 * 3, rel=0.1)

@@ -51,6 +51,34 @@ def test_a_parameter_without_a_gradient_is_reported_by_name() -> None:
         rehearse(Unused(), batch())
 
 
+def test_a_method_without_forward_whose_turn_uses_its_result_is_reported() -> None:
+    class Idle(Method):
+        batch_keys = ("content",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.value = nn.Conv2d(3, 3, 1)
+
+        def players(self) -> dict[str, Player]:
+            return {"learner": Player(self.value)}
+
+        @turn("learner")
+        def fit(self, batch: Batch, made: Tensor) -> Terms:
+            return {"square": made.square().mean()}
+
+        def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+            return self.value(content)
+
+    class Forgetful(Idle):
+        def forward(self, batch: Batch) -> None:
+            self.value(batch["content"])
+
+    with raises(StylekitError, "turn 'fit'", "Idle defines no forward(batch)", "'square'"):
+        rehearse(Idle(), batch())
+    with raises(StylekitError, "turn 'fit'", "Forgetful returns None from forward(batch)"):
+        rehearse(Forgetful(), batch())
+
+
 def test_a_turn_that_does_not_return_scalars_is_reported() -> None:
     class Vector(Line):
         @turn("learner")

@@ -170,7 +170,7 @@ def test_options_of_a_data_set_reach_it(here: Path) -> None:
     settings = resolved(data=given, size=16)
     assert settings.data == {"name": "folders", "data": str(here / "tr"), "crop": 1.5, "flip": False}
     folders = open_data(settings, "train")
-    assert (folders.resized, folders.flip) == (24, False)
+    assert (folders.crop.resized, folders.crop.flip) == (24, False)
     with raises(StylekitError, "dataset 'folders'", "'corp'", "did you mean 'crop'"):
         open_data(resolved(data={"data": "tr", "corp": 1.5}), "train")
 

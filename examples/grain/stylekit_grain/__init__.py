@@ -1,4 +1,4 @@
-"""Film grain, as strong as in the pictures of a style: a plugin of stylekit with a compiled operation."""
+"""Film grain of the strength in a style's images: a plugin for stylekit with a compiled operation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STYLEKIT_API = 1
 
 
 class Grain(Method):
-    """Learns the strength of each colour's grain: pictures shall be as rough as those of the style.
+    """Learns the strength of the grain per colour, so that images are as rough as those of the style.
 
     Args:
-        strength: to begin with, from 0 to below 1
-        seed: another one gives another grain
+        strength: initial strength, at least 0 and below 1
+        seed: random seed of the grain
         lr: learning rate
     """
 
@@ -40,7 +40,7 @@ class Grain(Method):
 
 
 def _roughness(image: Tensor) -> Tensor:
-    """How far pixels of ``(N, 3, H, W)`` are from the mean around them, for each colour: ``(3,)``."""
+    """The mean absolute difference ``(3,)``, per colour, between the pixels of ``(N, 3, H, W)`` and their local mean."""
     return (image - F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)).abs().mean((0, 2, 3))
 
 

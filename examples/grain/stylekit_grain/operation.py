@@ -1,4 +1,4 @@
-"""Film grain, compiled and in plain torch: both give the same, but for rounding."""
+"""Film grain, compiled and in plain PyTorch. The results are equal except for rounding."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LIVE = load_library(Path(__file__).with_name("_grain.so"))
 
 
 def grain(image: Tensor, strength: Tensor, seed: int) -> Tensor:
-    """Makes every pixel a little lighter or darker, most in the middle tones; it can be differentiated.
+    """Makes every pixel slightly lighter or darker, midtones most. It is differentiable.
 
     Args:
-        image: pictures ``(N, C, H, W)`` in [0, 1]
-        strength: of each channel's grain, ``(C,)``, from -1 to 1
-        seed: another one gives another grain
+        image: images ``(N, C, H, W)`` in [0, 1]
+        strength: strength of the grain per channel, ``(C,)``, from -1 to 1
+        seed: random seed of the grain
 
     Returns:
-        Pictures of the same shape, type and range.
+        Images of the same shape, dtype and range.
     """
     if LIVE and image.device.type == "cpu" and image.dtype == strength.dtype == torch.float32:
         compiled: Tensor = torch.ops.stylekit_grain.grain.default(image, strength, seed)
@@ -31,13 +31,13 @@ def grain(image: Tensor, strength: Tensor, seed: int) -> Tensor:
 
 
 def reference(image: Tensor, strength: Tensor, seed: int) -> Tensor:
-    """The same in plain torch: on every device and in every floating type."""
+    """The same operation in plain PyTorch, for all devices and floating-point types."""
     shade = strength[:, None, None] * noise(image, seed)
     return image + (shade * image * (1 - image)).to(image.dtype)
 
 
 def noise(image: Tensor, seed: int) -> Tensor:
-    """From -1 to below 1 for every pixel's place, ``(H, W)``, in float32: the same for all pictures."""
+    """Noise ``(H, W)`` in [-1, 1) by the position of the pixel, in float32. It is the same for all images."""
     rows = torch.arange(image.shape[-2], device=image.device)[:, None] * 0x528E9F05
     columns = torch.arange(image.shape[-1], device=image.device) * 0x7C52288D
     bits: Tensor = _mix(rows + columns + _mix(seed & 0xFFFFFFFF) & 0xFFFFFFFF)
@@ -45,7 +45,7 @@ def noise(image: Tensor, seed: int) -> Tensor:
 
 
 def _mix(bits: Any) -> Any:
-    """Spreads what 32 bits have in common, in an int or a tensor of int64, where the products have room."""
+    """Mixes 32 bits (a hash), in an int or an int64 tensor, in which the products do not overflow."""
     bits = (bits ^ bits >> 15) * 0x58F5F663 & 0xFFFFFFFF
     bits = (bits ^ bits >> 13) * 0x6BB491AB & 0xFFFFFFFF
     return bits ^ bits >> 16

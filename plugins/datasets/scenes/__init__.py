@@ -1,6 +1,6 @@
-"""Scenes that the computer draws itself: landscapes and still lifes, as photos and in painting manners.
+"""Generated scenes: landscapes and still lifes, rendered as photos or in several painting styles ("manners").
 
-The same geometry can be shown in every manner, so that an unpaired translation can be scored against truth.
+The same scene can be rendered in every manner, so that unpaired translation can be compared with the ground truth.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ __all__ = ["KINDS", "MANNERS", "SPLITS", "Scenes", "render"]
 
 SPLITS = ("train", "test")
 KEPT_BYTES = 2**28
-"""A data set of scenes that fits into this keeps what it has drawn, a byte a value."""
+"""A data set of scenes is cached, with one byte per value, if it does not exceed this size."""
 
 
 def render(index: int, manner: str = "photo", size: int = 64, seed: int = 0, stream: str = "test") -> Tensor:
-    """Draws one scene; the same arguments give the same bits, and no global random state is touched.
+    """Draws one scene. It depends only on the arguments, down to the bit; the global random state is not used.
 
     Args:
-        index: The scene's number.
-        manner: One of ``MANNERS``.
-        size: The side in pixels, 32 to 1024; the scene is the same at every size.
-        seed: Another seed, other scenes.
-        stream: Another stream, other scenes: ``Scenes`` draws from "content", "style" and "test".
+        index: number of the scene
+        manner: one of ``MANNERS``
+        size: side in pixels, 32 to 1024; the scene is the same at every size
+        seed: random seed
+        stream: a further seed: ``Scenes`` uses "content", "style" and "test"
 
     Returns:
         (3, size, size) in [0, 1], in steps of 1/255.
@@ -42,7 +42,7 @@ def render(index: int, manner: str = "photo", size: int = 64, seed: int = 0, str
     with torch.inference_mode():
         canvas = Canvas(size, rng)
         KINDS[rng.choice(list(KINDS))](canvas)
-        # Texture has numbers of its own, so that it differs between manners and between scenes.
+        # The texture has its own random numbers, so that it differs between manners and between scenes.
         texture = torch.Generator().manual_seed(random.Random(f"{seed}/{stream}/{index}/{manner}").getrandbits(60))
         shown = MANNERS[manner](canvas.rgb, canvas.ink, texture).mul_(255).round_().clamp_(0, 255).div_(255)
     image: Tensor = shown.clone()
@@ -50,29 +50,29 @@ def render(index: int, manner: str = "photo", size: int = 64, seed: int = 0, str
 
 
 def _check(size: int, *manners: str) -> None:
-    """Raises for a size or a manner that cannot be drawn."""
+    """Raises an error for a size or a manner that is not supported."""
     if not 32 <= size <= 1024:
         raise StylekitError(f"Scenes cannot be drawn with size {size}. Choose a size from 32 to 1024.")
     for manner in manners:
         if manner not in MANNERS:
-            raise StylekitError(f"There is no manner {manner!r} of showing scenes. {suggest(manner, MANNERS)}")
+            raise StylekitError(f"The data set 'scenes' has no manner {manner!r}. {suggest(manner, MANNERS)}")
 
 
 class Scenes(Dataset[dict[str, Tensor]]):
-    """Drawn landscapes and still lifes: unpaired for training, the same scene in both manners for the test.
+    """Generated landscapes and still lifes: unpaired for training, the same scene in both manners for testing.
 
-    An item is ``{"content": (3, size, size), "style": (3, size, size)}`` in [0, 1]. In the split "train" the
-    two show different scenes, drawn from streams that share none; in "test" the style is the truth for the
-    content.
+    An item is ``{"content": (3, size, size), "style": (3, size, size)}`` in [0, 1]. In the split "train", the two
+    images show different scenes, from streams without common scenes. In "test", they show the same scene, so the
+    style is the ground truth for the content.
 
     Args:
-        size: The side in pixels, 32 to 1024.
-        seed: Another seed, other scenes.
-        split: "train" or "test".
-        content: The manner of the content, one of ``MANNERS``.
-        style: The manner of the style, one of ``MANNERS``.
-        length: How many items there are.
-        paired: In the split "train", too, the style is the truth for the content.
+        size: side in pixels, 32 to 1024
+        seed: random seed
+        split: "train" or "test"
+        content: manner of the content, one of ``MANNERS``
+        style: manner of the style, one of ``MANNERS``
+        length: number of items
+        paired: whether both images show the same scene in the split "train", too
     """
 
     item_keys = ("content", "style")
@@ -89,12 +89,12 @@ class Scenes(Dataset[dict[str, Tensor]]):
     ) -> None:
         _check(size, content, style)
         if split not in SPLITS:
-            raise StylekitError(f"Scenes have no split {split!r}. {suggest(split, SPLITS)}")
+            raise StylekitError(f"The data set 'scenes' has no split {split!r}. {suggest(split, SPLITS)}")
         self.size, self.seed, self.length = size, seed, length
         self.manners = (content, style)
         self.streams = ("test", "test") if split == "test" else ("content", "content" if paired else "style")
-        self._keeps = 2 * length * 3 * size**2 <= KEPT_BYTES
-        self._drawn: dict[tuple[int, str], Tensor] = {}
+        self._use_cache = 2 * length * 3 * size**2 <= KEPT_BYTES
+        self._cache: dict[tuple[int, str], Tensor] = {}
 
     def __len__(self) -> int:
         return self.length
@@ -105,16 +105,15 @@ class Scenes(Dataset[dict[str, Tensor]]):
         return {key: self._draw(index % self.length, key) for key in self.item_keys}
 
     def _draw(self, index: int, key: str) -> Tensor:
-        if (index, key) in self._drawn:
-            return self._drawn[index, key].float().div_(255)
+        if (index, key) in self._cache:
+            return self._cache[index, key].float().div_(255)
         which = self.item_keys.index(key)
         image = render(index, self.manners[which], self.size, self.seed, self.streams[which])
-        if self._keeps:
-            self._drawn[index, key] = image.mul(255).round_().byte()
+        if self._use_cache:
+            self._cache[index, key] = image.mul(255).round_().byte()
         return image
 
 
 @hookimpl
 def stylekit_datasets() -> dict[str, type[Scenes]]:
-    """The data set, by name."""
     return {"scenes": Scenes}

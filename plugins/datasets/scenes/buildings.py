@@ -1,4 +1,4 @@
-"""What people build: houses, and balloons."""
+"""Buildings and hot-air balloons."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ CHURCH = (-0.7, -2.2, 0.7, 0.12)
 
 
 def house(part: Canvas, tower: bool = False) -> None:
-    """Houses, of width 1, seen from a corner, the gable in the light, in windows ``HOUSE``.
+    """Draws houses of width 1, seen from a corner with the gable lit, in windows ``HOUSE``.
 
     Args:
-        part: The windows.
-        tower: Makes churches of them, in windows ``CHURCH``.
+        part: canvas of the windows
+        tower: draw churches instead, in windows ``CHURCH``
     """
     wall, roof = part.any_of(WALLS), part.any_of(ROOFS)
     shadow(part, -part.side * 0.2, 0.0, 0.55, 0.08)
@@ -53,7 +53,7 @@ def house(part: Canvas, tower: bool = False) -> None:
 
 
 def balloon(canvas: Canvas, x: float, y: float, height: float, first: str, second: str) -> None:
-    """A striped hot-air balloon whose envelope is centred on (x, y)."""
+    """Draws a striped hot-air balloon whose envelope is centred on (x, y)."""
     part = canvas.at(x, y, height, (-0.5, -0.5, 0.5, 0.8))
     u, v = part.x * part.side, part.y
     part.fill("#5a4030", ((part.x.abs() - 0.28 + v * 0.4).abs() - 0.008 + 2.0 * ((v > 0.6) | (v < 0.3))), 0)

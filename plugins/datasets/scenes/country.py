@@ -1,4 +1,4 @@
-"""Scenes on land: hills, a village and a meadow in bloom."""
+"""Scenes in the countryside: hills, a village and a meadow with flowers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BEDS = (
     ("#7a5ab8", "#d86a9c", "#f4ecd8"),
     ("#f3c13a", "#f08030", "#f4ecd8"),
 )
-"""The flowers of a meadow."""
+"""Colours of the flowers in a meadow."""
 
 
 def hills(canvas: Canvas) -> None:
-    """Rolling fields with trees, sometimes under balloons."""
+    """Draws hilly fields with trees, sometimes with balloons."""
     rng = canvas.rng
     mood, horizon = rng.choice(MOODS), rng.uniform(0.38, 0.5)
     sky(canvas, mood, horizon, rng.uniform(0.3, 0.6))
@@ -48,14 +48,14 @@ def hills(canvas: Canvas) -> None:
 
 
 def furrows(canvas: Canvas, top: float) -> None:
-    """Darkens rows that run away from the viewer, over the ground below ``top``."""
+    """Darkens rows that recede from the viewer, on the ground below ``top``."""
     below = canvas.at(canvas.rng.uniform(0.2, 0.8), top - 0.12, 1, (-1, 0.12, 1, 1))
     rows = step(-0.6, 0.6, torch.sin(below.x / below.y * 26) + below.rough * 0.5)
     below.glaze("#3c4a20", rows * 0.28 * step(0.12, 0.2, below.y))
 
 
 def village(canvas: Canvas) -> None:
-    """Houses and a church among trees on a slope."""
+    """Draws houses and a church between trees on a slope."""
     rng = canvas.rng
     mood, horizon = rng.choice(MOODS), rng.uniform(0.3, 0.38)
     sky(canvas, mood, horizon, rng.uniform(0.3, 0.6))
@@ -76,7 +76,7 @@ def village(canvas: Canvas) -> None:
 
 
 def poppies(canvas: Canvas) -> None:
-    """A meadow in bloom before a farm."""
+    """Draws a meadow with flowers in front of a farm."""
     rng = canvas.rng
     mood, horizon = rng.choice(MOODS), rng.uniform(0.4, 0.5)
     sky(canvas, mood, horizon, rng.uniform(0.35, 0.65))

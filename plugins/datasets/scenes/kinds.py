@@ -1,4 +1,4 @@
-"""The kinds of scene: each composes a picture on a canvas from the canvas's own random numbers."""
+"""The kinds of scenes: functions that draw a scene on a canvas, with the canvas's random numbers."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ KINDS: Mapping[str, Callable[[Canvas], None]] = {
     "table": table,
     "village": village,
 }
-"""Every kind of scene by name."""
+"""All kinds of scenes by name."""

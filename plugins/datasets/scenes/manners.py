@@ -1,4 +1,4 @@
-"""The manners in which a drawn scene is shown: as a photo, or painted."""
+"""The manners in which a scene can be rendered: as a photo or in a painting style."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LIGHTNESS = torch.tensor([[0.30, 0.55, 0.15]])
 
 
 class Palette(NamedTuple):
-    """How a manner shifts colours: one smooth function of the colour, the same for all scenes.
+    """The colour transform of a manner: one smooth function of the colour, the same for all scenes.
 
-    Greys run from ``dark`` over ``middle`` to ``light``. Departures from grey are stretched along blue-yellow
-    and red-green by ``warm`` and ``red``, and turned by ``turn`` radians.
+    Greys are mapped to colours from ``dark`` through ``middle`` to ``light``. Differences from grey are scaled by
+    ``warm`` along blue-yellow and by ``red`` along red-green, and rotated by ``turn`` radians.
     """
 
     dark: str
@@ -32,7 +32,7 @@ class Palette(NamedTuple):
     turn: float
 
     def __call__(self, rgb: Tensor) -> Tensor:
-        """(3, H, W) to (3, H, W), in [0, 1]."""
+        """Transforms an image (3, H, W); both are in [0, 1]."""
         weight, dark = _weights(self)
         flat = rgb.flatten(1)
         terms = torch.cat([flat, (LIGHTNESS @ flat).square()])
@@ -41,19 +41,19 @@ class Palette(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def _weights(palette: Palette) -> tuple[Tensor, Tensor]:
-    """(3, 4) for red, green, blue and the squared lightness, and (3, 1) to add."""
+    """A matrix (3, 4) for red, green, blue and the squared lightness, and an offset (3, 1)."""
     opponents = torch.tensor([[0.5, 0.5, -1.0], [1.0, -1.0, 0.0]])
     back = torch.linalg.inv(torch.cat([LIGHTNESS, opponents]))[:, 1:]
     sin, cos = math.sin(palette.turn), math.cos(palette.turn)
     turn = torch.tensor([[cos * palette.warm, -sin * palette.red], [sin * palette.warm, cos * palette.red]])
     dark, middle, light = (colour(code)[:, 0] for code in palette[:3])
-    # Greys lie on a parabola of the lightness through the three; the departures are mapped linearly.
+    # Greys are mapped to a parabola through the three colours; differences from grey are mapped linearly.
     first, second = 4 * middle - 3 * dark - light, 2 * dark - 4 * middle + 2 * light
     return torch.cat([back @ turn @ opponents + first * LIGHTNESS, second], 1), dark
 
 
 def _grain(like: Tensor, generator: torch.Generator, side: int) -> Tensor:
-    """(1, H, W): noise of unit strength with grains of ``side`` pixels."""
+    """Noise (1, H, W) with standard deviation 1 and grains of ``side`` pixels."""
     height, width = like.shape[1:]
     grid = torch.randn(1, 1, -(-height // side) + 1, -(-width // side) + 1, generator=generator)
     if side > 1:
@@ -62,15 +62,15 @@ def _grain(like: Tensor, generator: torch.Generator, side: int) -> Tensor:
 
 
 def photo(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
-    """As drawn, with the texture of things, a little vignetting and grain; without contours."""
+    """A photo: the unchanged colours without contours, with slight vignetting and grain."""
     size = rgb.shape[1]
     fine, coarse = (_grain(rgb, generator, side) for side in (max(1, size // 128), max(2, size // 48)))
-    place = torch.linspace(-1, 1, size).square()
-    return rgb * (1.03 - 0.07 * (place + place[:, None]) + 0.020 * fine + 0.012 * coarse)
+    squared = torch.linspace(-1, 1, size).square()
+    return rgb * (1.03 - 0.07 * (squared + squared[:, None]) + 0.020 * fine + 0.012 * coarse)
 
 
 def strokes(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
-    """Thick directed brush strokes in gold, turquoise and violet, with blue contours."""
+    """Thick brush strokes along contours, in gold, turquoise and violet, with blue contour lines."""
     size = rgb.shape[1]
     target = Palette("#10184e", "#545c9c", "#ffeca8", 1.5, 1.6, 0.0)(rgb)
     paint, _ = dabs(target, max(2, round(size / 40)), 1.3, 0.42, generator, spread=0.03, gloss=0.08)
@@ -78,17 +78,17 @@ def strokes(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def dots(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
-    """Dots of pure colour on a cream ground."""
+    """Dots of saturated colours on a cream background."""
     size = rgb.shape[1]
     target = Palette("#2a2a6a", "#b89c98", "#fffbe8", 1.6, 1.5, 0.08)(rgb)
     target = target.lerp(colour("#2a2a6a"), ink * 0.4)
     paint, cover = dabs(target, max(2, round(size / 52)), 0.66, 0.66, generator, spread=0.06, gloss=0)
-    ground = target.lerp(colour("#fff6e2"), 0.45)
-    return torch.lerp(target, ground.lerp(paint, cover), 0.85)
+    background = target.lerp(colour("#fff6e2"), 0.45)
+    return torch.lerp(target, background.lerp(paint, cover), 0.85)
 
 
 def outlined(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
-    """A woodblock print: few flat tones, dark contours, and the grain of the wood."""
+    """A woodblock print: few flat tones, dark contours and wood grain."""
     target = Palette("#1a2c58", "#b0a090", "#fff4d4", 1.4, 1.25, 0.0)(rgb)
     tone = target.mean(0) * 5
     level = tone.floor()
@@ -100,7 +100,7 @@ def outlined(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def watercolour(rgb: Tensor, ink: Tensor, generator: torch.Generator) -> Tensor:
-    """Thin washes, pooled here and there, on rough paper over a pencil drawing."""
+    """A watercolour: thin uneven washes on rough paper, over a pencil drawing."""
     size = rgb.shape[1]
     target = Palette("#3c4a78", "#c8c0b8", "#fffdf6", 1.25, 1.35, 0.1)(rgb)
     soft = F.avg_pool2d(target, 3, 1, 1, count_include_pad=False)
@@ -116,4 +116,4 @@ MANNERS: Mapping[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
     "outlined": outlined,
     "watercolour": watercolour,
 }
-"""Every manner by name: what takes a drawing (3, S, S), its contours (S, S) and a generator to a picture."""
+"""All manners by name: functions of a drawing (3, S, S), its contours (S, S) and a generator that return an image."""

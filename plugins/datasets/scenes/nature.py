@@ -1,4 +1,4 @@
-"""Sky, land, water and trees."""
+"""Sky, land, water, plants and boats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stylekit_plugins.datasets.scenes.canvas import Canvas, Paint, box, mix, pol
 
 
 class Mood(NamedTuple):
-    """The colours of the hour: the sky above and low, the sun, and the clouds in light and in shade."""
+    """Colours of the sky (at the top and at the horizon), of the sun, and of the lit and shaded parts of clouds."""
 
     top: str
     low: str
@@ -29,21 +29,21 @@ MOODS = (
 
 
 def sky(canvas: Canvas, mood: Mood, horizon: float, clouds: float = 0.5) -> None:
-    """Fills the picture with sky, a sun on the light's side, and clouds over about a share of it."""
+    """Fills the image with sky, a sun on the side of the light, and clouds that cover about the share ``clouds`` of it."""
     rng = canvas.rng
     canvas.glaze(mix(mood.top, mood.low, step(-0.1, horizon + 0.05, canvas.y)), torch.ones(1, 1))
     sun_x, sun_y = 0.5 + canvas.side * rng.uniform(0.15, 0.38), horizon * rng.uniform(0.2, 0.75)
-    apart = ((canvas.x - sun_x).square() + (canvas.y - sun_y).square()).sqrt_()
-    canvas.glaze(mood.sun, 0.75 / (1 + (apart / 0.11).square()))
-    canvas.fill(mood.sun, apart - rng.uniform(0.035, 0.055), ink=0.7)
-    heap = canvas.noise(64, 1.5, stretch=2.2, finest=4)
-    reach = 0.5 - clouds + 0.9 * step(horizon * 0.55, horizon, canvas.y)
-    cover = step(0, 0.5, heap - reach)
-    # Clouds are lit where they thin out towards the sun, above and to its side.
-    size = heap.shape[0]
-    number, away = torch.arange(size), max(1, round(0.03 * size))
-    row, column = (number - away).clamp(min=0), (number + canvas.side * away).clamp(0, size - 1)
-    lit = step(-0.35, 0.35, heap - heap[row][:, column] + 0.12)
+    distance = ((canvas.x - sun_x).square() + (canvas.y - sun_y).square()).sqrt_()
+    canvas.glaze(mood.sun, 0.75 / (1 + (distance / 0.11).square()))
+    canvas.fill(mood.sun, distance - rng.uniform(0.035, 0.055), ink=0.7)
+    density = canvas.noise(64, 1.5, stretch=2.2, finest=4)
+    threshold = 0.5 - clouds + 0.9 * step(horizon * 0.55, horizon, canvas.y)
+    cover = step(0, 0.5, density - threshold)
+    # Clouds are lit where they become thinner upwards and towards the sun's side.
+    size = density.shape[0]
+    number, offset = torch.arange(size), max(1, round(0.03 * size))
+    row, column = (number - offset).clamp(min=0), (number + canvas.side * offset).clamp(0, size - 1)
+    lit = step(-0.35, 0.35, density - density[row][:, column] + 0.12)
     canvas.glaze(mix(mood.shade, mood.cloud, lit), cover * 0.95)
     canvas.ink.mul_(1 - cover)
 
@@ -51,7 +51,7 @@ def sky(canvas: Canvas, mood: Mood, horizon: float, clouds: float = 0.5) -> None
 def land(
     canvas: Canvas, height: Tensor, paint: Paint, far: float, mood: Mood, bumps: float = 0.1, ink: float = 1
 ) -> None:
-    """Fills everything below the line ``height`` (W,), lit by its slopes and faint if ``far`` (0 to 1)."""
+    """Fills everything below the line ``height`` (W,), shaded by its slope, and paler the larger ``far`` (0 to 1)."""
     slope = torch.gradient(height)[0] / canvas.pixel
     near = 1 - 0.75 * far
     light = slope * (canvas.side * 0.22 * near) + canvas.rough * (bumps * near)
@@ -62,7 +62,7 @@ def land(
 
 
 def shadow(part: Canvas, x: float, y: float, width: float, height: float, depth: float = 0.45) -> None:
-    """A soft dark ellipse on the ground."""
+    """Draws a soft shadow, a dark ellipse on the ground."""
     near = (((part.x - x) / width).square() + ((part.y - y) / height).square()).sqrt_()
     part.glaze("#1e2438", (1 - step(0.3, 1.5, near)) * depth)
 
@@ -75,7 +75,7 @@ PINE = (-0.34, -1.05, 0.34, 0.03)
 
 
 def tree(part: Canvas, paint: Paint, far: float = 0, haze: Paint = "#ffffff") -> None:
-    """Round trees, of height 1, in windows ``TREE``."""
+    """Draws deciduous trees of height 1 in windows ``TREE``."""
     shadow(part, -part.side * 0.12, 0, 0.3, 0.06, 0.4 * (1 - far))
     lean = part.x * part.side
     trunk = torch.maximum((part.x.abs() - 0.035).expand_as(part.ink), (part.y + 0.35).abs() - 0.35)
@@ -92,7 +92,7 @@ def tree(part: Canvas, paint: Paint, far: float = 0, haze: Paint = "#ffffff") ->
 
 
 def pine(part: Canvas, far: float = 0, haze: Paint = "#ffffff") -> None:
-    """Fir trees, of height 1, in windows ``PINE``."""
+    """Draws conifers of height 1 in windows ``PINE``."""
     trunk = torch.maximum((part.x.abs() - 0.03).expand_as(part.ink), (part.y + 0.1).abs() - 0.1)
     part.fill(mix("#553c2c", haze, far), trunk, 0.5)
     tier = (-part.y * 5.0).remainder(1.0)
@@ -104,11 +104,11 @@ def pine(part: Canvas, far: float = 0, haze: Paint = "#ffffff") -> None:
 
 
 def meadow(canvas: Canvas, top: float, flowers: tuple[str, ...], share: float = 0.3) -> None:
-    """Flowers over everything below ``top``, larger towards the viewer."""
+    """Draws flowers everywhere below ``top``, larger towards the viewer."""
     below = canvas.at(0, 0, 1, (0, top, 1, 1))
     for number, paint in enumerate(flowers):
         across = (0.015 + 0.12 * (below.y - top)) * (1 + 0.1 * number)
-        # Rows three quarters as far apart as flowers in a row: the integral of 1 / (0.75 across).
+        # The distance of rows is 3/4 of that of flowers in a row; the row number is the integral of 1 / (0.75 across).
         row = across.log() / 0.09 + 0.37 * number
         level = row.floor()
         column = (below.x - 0.5) / across + 7.3 * level + number * 3.1
@@ -124,7 +124,7 @@ def meadow(canvas: Canvas, top: float, flowers: tuple[str, ...], share: float = 
 
 
 def water(canvas: Canvas, shore: float, tint: str, clear: float = 0.6, swell: float = 1) -> None:
-    """Turns everything below ``shore`` into water that mirrors what is drawn above it."""
+    """Turns everything below ``shore`` into water that reflects the image above it."""
     size = canvas.rgb.shape[1]
     first = round(shore * size)
     depth = (canvas.y[first:] - shore).clamp(min=0)
@@ -133,16 +133,16 @@ def water(canvas: Canvas, shore: float, tint: str, clear: float = 0.6, swell: fl
     rise = wave * (0.012 + 0.07 * depth) * swell
     rows = ((2 * shore - canvas.y[first:] - 0.004 + rise) * size).long().clamp(0, max(first - 1, 0))
     sway = (torch.arange(size) + (rise * (0.3 * size)).long()).clamp(0, size - 1)
-    seen = canvas.rgb.flatten(1)[:, (rows * size + sway).flatten()].view(3, *rows.shape)
-    below = canvas.at(0, 0, 1, (0, (first + 0.25) / size, 1, 1))  # safely within that row, however it is rounded
+    reflected = canvas.rgb.flatten(1)[:, (rows * size + sway).flatten()].view(3, *rows.shape)
+    below = canvas.at(0, 0, 1, (0, (first + 0.25) / size, 1, 1))  # within that row in spite of rounding
     light = (wave * (0.10 + 0.1 * depth)) * swell
-    mirrored = mix(mix(tint, seen, clear), tint, 0.45 * step(0, 0.6, depth)) + light
-    below.glaze(mirrored.clamp_(0, 1), torch.ones(1, 1))
+    surface = mix(mix(tint, reflected, clear), tint, 0.45 * step(0, 0.6, depth)) + light
+    below.glaze(surface.clamp_(0, 1), torch.ones(1, 1))
     below.ink.copy_((0.6 - (depth * size - 0.5).abs() / canvas.pen).clamp(0, 0.6).expand_as(below.ink))
 
 
 def boat(canvas: Canvas, x: float, y: float, height: float, sail: str, hull: str) -> None:
-    """A sailing boat that floats at (x, y), with its reflection."""
+    """Draws a sailing boat at (x, y), with its reflection."""
     part = canvas.at(x, y, height, (-0.6, -1.1, 0.6, 0.5))
     u = part.x * part.side
     smudge = (1 - step(0, 0.45, part.y)) * (part.y > 0) * (1 - step(0.1, 0.4, u.abs() + part.rough * 0.15))

@@ -1,4 +1,4 @@
-"""The still life: fruit and a vase with flowers on a table."""
+"""A still life: fruit and a vase with flowers on a table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SKINS = {
     "pear": ("#586018", "#b4b838", "#ece88c"),
     "plum": ("#241838", "#5c3a78", "#a890c4"),
 }
-"""The colours of fruit in the shade, in the half-light and in the light."""
+"""Colours of each fruit: in shade, half-lit and lit."""
 
 
 def table(canvas: Canvas) -> None:
-    """Still life: a vase with flowers and fruit on a cloth."""
+    """Draws a still life: a vase with flowers, and fruit, on a tablecloth."""
     rng, side = canvas.rng, canvas.side
     wall = rng.choice(("#7f9aa0", "#c4a878", "#9a6a58", "#7a8c66", "#8a88a8"))
     light = step(1.2, 0.0, ((canvas.x - 0.5 - side * 0.5).square() + (canvas.y - 0.1).square()).sqrt())
@@ -38,14 +38,14 @@ def table(canvas: Canvas) -> None:
     if rng.random() < 0.85:
         bouquet(canvas, x, foot - 0.96 * height, rng.uniform(0.2, 0.25))
     vase(canvas, x, foot, height, paint, band)
-    # The farther ones first.
-    for y, place in sorted((rng.uniform(edge + 0.1, 0.93), number + rng.uniform(0.2, 0.8)) for number in range(6)):
+    # From back to front.
+    for y, position in sorted((rng.uniform(edge + 0.1, 0.93), number + rng.uniform(0.2, 0.8)) for number in range(6)):
         radius = rng.uniform(0.055, 0.075) * (0.6 + 0.6 * y)
-        fruit(canvas, 0.06 + 0.147 * place, y, radius, rng.choice(list(SKINS)))
+        fruit(canvas, 0.06 + 0.147 * position, y, radius, rng.choice(list(SKINS)))
 
 
 def cloth(canvas: Canvas, edge: float) -> None:
-    """A table under a chequered cloth whose far edge is at ``edge``."""
+    """Draws a table with a chequered tablecloth, whose far edge is at ``edge``."""
     rng = canvas.rng
     paint = rng.choice(("#c4483c", "#3f6ea0", "#6a9458", "#d8a03c"))
     part = canvas.at(0.5, edge - 0.35, 1, (-0.5, 0.3, 0.5, 1))
@@ -58,7 +58,7 @@ def cloth(canvas: Canvas, edge: float) -> None:
 
 
 def ball(canvas: Canvas, x: Tensor, y: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-    """The light (0 to 1) on a ball about the origin, and its highlight."""
+    """Computes the light (0 to 1) on a ball around the origin, and its highlight."""
     u, v = x / radius, y / radius
     front = (1 - u * u - v * v).clamp_(min=0).sqrt_()
     light = (u * (0.55 * canvas.side) - v * 0.5 + front * 0.67).clamp_(0, 1)
@@ -66,7 +66,7 @@ def ball(canvas: Canvas, x: Tensor, y: Tensor, radius: float) -> tuple[Tensor, T
 
 
 def fruit(canvas: Canvas, x: float, y: float, radius: float, kind: str) -> None:
-    """A fruit of a ``kind`` of ``SKINS`` whose foot lies at (x, y)."""
+    """Draws a fruit of the given ``kind``, a key of ``SKINS``, standing at (x, y)."""
     part = canvas.at(x, y - radius, radius, (-2.6, -2.1, 2.6, 1.4))
     shadow(part, -part.side * 0.7, 0.9, 1.5, 0.33, 0.55)
     u, v = part.x, part.y
@@ -88,7 +88,7 @@ def fruit(canvas: Canvas, x: float, y: float, radius: float, kind: str) -> None:
 
 
 def vase(canvas: Canvas, x: float, y: float, height: float, paint: str, band: str) -> None:
-    """A turned vase that stands at (x, y), with a painted band."""
+    """Draws a vase with painted bands, standing at (x, y)."""
     rng = canvas.rng
     belly, neck = rng.uniform(0.26, 0.36), rng.uniform(0.1, 0.16)
     part = canvas.at(x, y, height, (-1.0, -1.08, 1.0, 0.14))
@@ -108,31 +108,31 @@ def vase(canvas: Canvas, x: float, y: float, height: float, paint: str, band: st
     part.fill(mix(glaze, "#ffffff", gleam * 0.6), shape)
 
 
-def flower(canvas: Canvas, x: float, y: float, radius: float, paint: str, heart: str) -> None:
-    """A flower head about (x, y)."""
+def flower(canvas: Canvas, x: float, y: float, radius: float, paint: str, centre: str) -> None:
+    """Draws a flower head centred on (x, y)."""
     turn = canvas.rng.uniform(0, 6)
     part = canvas.at(x, y, radius, (-1.2, -1.2, 1.2, 1.2))
-    apart = (part.x.square() + part.y.square()).sqrt()
+    distance = (part.x.square() + part.y.square()).sqrt()
     petals = torch.cos(torch.atan2(part.y, part.x) * 7 + turn)
     light = step(-1.1, 1.1, part.x * part.side - part.y + petals * 0.5)
-    part.fill(mix(mix(paint, "#38183c", 0.4), mix(paint, "#ffffff", 0.3), light), apart - 0.85 - 0.16 * petals)
-    part.fill(mix(heart, "#2a1810", step(-0.2, 0.3, -part.x * part.side + part.y) * 0.4), apart - 0.32, 0.8)
+    part.fill(mix(mix(paint, "#38183c", 0.4), mix(paint, "#ffffff", 0.3), light), distance - 0.85 - 0.16 * petals)
+    part.fill(mix(centre, "#2a1810", step(-0.2, 0.3, -part.x * part.side + part.y) * 0.4), distance - 0.32, 0.8)
 
 
 def bouquet(canvas: Canvas, x: float, y: float, reach: float) -> None:
-    """Leaves and flowers that spring from (x, y), the mouth of a vase."""
+    """Draws a bouquet of leaves and flowers above (x, y), the opening of a vase."""
     rng = canvas.rng
     part = canvas.at(x, y, reach, (-1.2, -1.5, 1.2, 0.2))
     angle = torch.atan2(part.y + 0.55, part.x)
-    apart = (part.x.square() + (part.y + 0.55).square()).sqrt()
+    distance = (part.x.square() + (part.y + 0.55).square()).sqrt()
     edge = 0.62 + 0.2 * torch.sin(angle * 15 + rng.uniform(0, 6)) + part.rough * 0.1
     light = step(-0.8, 0.8, part.x * part.side - part.y * 0.4 - 0.3 + part.rough * 0.6)
-    part.fill(mix("#1e3a26", "#7fa044", light), (apart - edge) * 0.4, 0.9)
+    part.fill(mix("#1e3a26", "#7fa044", light), (distance - edge) * 0.4, 0.9)
     hues = rng.sample(("#e0503c", "#f2b632", "#d86a9c", "#f6efe0", "#6a6cc8", "#f08a3c"), 3)
     for number in range(8):
         spread = (number % 4 - 1.5) / 1.7 + rng.uniform(-0.12, 0.12)
         height = (0.95 - 0.35 * abs(spread)) if number < 4 else 0.42
         left, up = spread * (0.95 if number < 4 else 0.6), height * rng.uniform(0.9, 1.15)
         paint = hues[number % 3]
-        heart = "#7a4420" if paint == "#f2b632" else "#e8b030"
-        flower(canvas, x + left * reach, y - up * reach, rng.uniform(0.2, 0.27) * reach, paint, heart)
+        centre = "#7a4420" if paint == "#f2b632" else "#e8b030"
+        flower(canvas, x + left * reach, y - up * reach, rng.uniform(0.2, 0.27) * reach, paint, centre)

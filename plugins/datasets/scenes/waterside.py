@@ -1,4 +1,4 @@
-"""Scenes by the water: the seaside, a lake and a harbour at night."""
+"""Scenes at the water: the seaside, a lake and a harbour at night."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stylekit_plugins.datasets.scenes.nature import (
 
 
 def seaside(canvas: Canvas) -> None:
-    """A bay with cliffs, sails and a beach."""
+    """Draws a bay with cliffs, sailing boats and a beach."""
     rng, side = canvas.rng, canvas.side
     mood, horizon = rng.choice(MOODS), rng.uniform(0.4, 0.52)
     sky(canvas, mood, horizon, rng.uniform(0.35, 0.6))
@@ -42,7 +42,7 @@ def seaside(canvas: Canvas) -> None:
 
 
 def beach(canvas: Canvas, top: float) -> None:
-    """Sand with a rim of foam, and a parasol."""
+    """Draws a beach with a line of foam and a parasol."""
     rng, side = canvas.rng, canvas.side
     line = top + 0.03 * canvas.profile(6, 1) + 0.1 * (canvas.x[0] - 0.5) * side
     depth = canvas.y - line
@@ -59,7 +59,7 @@ def beach(canvas: Canvas, top: float) -> None:
 
 
 def lake(canvas: Canvas) -> None:
-    """Snowy mountains that mirror themselves in a lake."""
+    """Draws snowy mountains that are reflected in a lake."""
     rng = canvas.rng
     mood, shore = rng.choice(MOODS), rng.uniform(0.54, 0.64)
     sky(canvas, mood, shore - 0.1, rng.uniform(0.3, 0.55))
@@ -68,7 +68,7 @@ def lake(canvas: Canvas) -> None:
         peaks = 1 - 0.5 * canvas.profile(5, 0.7).abs() - 0.16 * canvas.profile(20, 0.4).abs()
         line = shore - 0.05 - (0.4 - 0.16 * number) * peaks.clamp(min=0.1) + 0.008 * canvas.profile(60, 0.3)
         depth = canvas.y - line
-        # The light on a face is that of the ridge above it, aslant.
+        # A slope is lit like the ridge diagonally above it.
         ridge = ((canvas.x - 0.45 * canvas.side * depth) * line.numel()).long().clamp_(0, line.numel() - 1)
         slope = torch.gradient(line)[0] / canvas.pixel * canvas.side
         face = step(-0.35, 0.35, 0.4 * slope[ridge] + 0.25 * canvas.rough)
@@ -91,16 +91,16 @@ def lake(canvas: Canvas) -> None:
 
 
 def harbour(canvas: Canvas) -> None:
-    """A quay with lit windows under the moon."""
+    """Draws houses with lit windows along a quay at night."""
     rng = canvas.rng
     top, low = rng.choice((("#16224e", "#4a6aa4"), ("#1c2050", "#b0708c"), ("#12304e", "#e09a5c")))
     shore = rng.uniform(0.55, 0.64)
     canvas.glaze(mix(top, low, step(0.05, shore, canvas.y)), torch.ones(1, 1))
     stars(canvas, shore * 0.75)
     x, y = 0.5 + canvas.side * rng.uniform(0.1, 0.35), rng.uniform(0.1, 0.22)
-    apart = ((canvas.x - x).square() + (canvas.y - y).square()).sqrt()
-    canvas.glaze("#fff0c0", 0.5 / (1 + (apart / 0.12).square()))
-    canvas.fill(mix("#fff6d4", "#e4d0a4", step(-0.3, 0.6, canvas.rough)), apart - rng.uniform(0.05, 0.075))
+    distance = ((canvas.x - x).square() + (canvas.y - y).square()).sqrt()
+    canvas.glaze("#fff0c0", 0.5 / (1 + (distance / 0.12).square()))
+    canvas.fill(mix("#fff6d4", "#e4d0a4", step(-0.3, 0.6, canvas.rough)), distance - rng.uniform(0.05, 0.075))
     canvas.fill(mix(low, "#2c3c64", 0.55), shore - 0.1 + 0.05 * canvas.profile(8, 0.8) - canvas.y, 0.4)
     for number in (0, 1):
         quay(canvas, shore, 10 - 3 * number, 0.2 - 0.05 * number)
@@ -112,7 +112,7 @@ def harbour(canvas: Canvas) -> None:
 
 
 def stars(canvas: Canvas, bottom: float) -> None:
-    """One star in most cells of a grid."""
+    """Draws one star in most cells of a grid."""
     above = canvas.at(0, 0, 1, (0, 0, 1, bottom))
     row, column = (above.y * 9).floor().long(), (above.x * 9).floor().long()
     chance = canvas.table(300)
@@ -124,13 +124,13 @@ def stars(canvas: Canvas, bottom: float) -> None:
 
 
 def quay(canvas: Canvas, foot: float, count: int, height: float) -> None:
-    """A row of ``count`` gabled houses with lit windows along the water."""
+    """Draws a row of ``count`` gabled houses with lit windows along the water."""
     rng, side = canvas.rng, canvas.side
     band = canvas.at(0, foot, 1, (0, -height * 1.9, 1, 0))
-    place = band.x * count + rng.random()
-    column = place.floor().long()
+    position = band.x * count + rng.random()
+    column = position.floor().long()
     tall, hue, lamp = (canvas.table(count + 1) for _ in range(3))
-    u = place - column - 0.5
+    u = position - column - 0.5
     eaves = -height * (0.55 + 0.6 * tall[column])
     gable = torch.maximum(u.abs() - 0.5, (eaves - band.y) * count * 0.7 + u.abs() - 0.3) / count
     warm, cold = mix("#6a3c48", "#b8846c", hue[column]), mix("#3c4a74", "#8c8496", hue[column])

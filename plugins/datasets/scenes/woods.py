@@ -1,4 +1,4 @@
-"""The forest."""
+"""The forest scene."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stylekit_plugins.datasets.scenes.nature import shadow
 
 
 def forest(canvas: Canvas) -> None:
-    """Tall trunks in the haze, a path, and toadstools."""
+    """Draws a forest in haze, with a path and toadstools."""
     rng, side = canvas.rng, canvas.side
     glow, leaf = rng.choice(
         (("#f2ecb4", "#7c9c3c"), ("#fbdca0", "#c08a34"), ("#d9ead0", "#4f8a4c"), ("#f4d4b0", "#b8642c"))
@@ -37,11 +37,11 @@ def forest(canvas: Canvas) -> None:
 
 
 def trunks(canvas: Canvas, count: int, width: float, floor: torch.Tensor, glow: str, far: float) -> None:
-    """A rank of tree trunks, one in each of ``count`` columns."""
-    place = canvas.x * count + canvas.rng.random()
-    column = place.floor().long()
+    """Draws a row of tree trunks, one in each of ``count`` columns."""
+    position = canvas.x * count + canvas.rng.random()
+    column = position.floor().long()
     middle, thick = 0.3 + 0.4 * canvas.table(count + 1), 0.65 + 0.7 * canvas.table(count + 1)
-    across = (place - column - middle[column]) / count + 0.006 * torch.sin(canvas.y * 9 + 5 * middle[column])
+    across = (position - column - middle[column]) / count + 0.006 * torch.sin(canvas.y * 9 + 5 * middle[column])
     half = thick[column] * width * (1 + 0.6 * step(-0.12, 0.02, canvas.y - floor))
     bark = step(-0.9, 0.9, across / half * canvas.side + canvas.rough * 0.35)
     paint = mix(mix("#2c2024", "#a8805c", bark), glow, 0.8 * far)
@@ -49,7 +49,7 @@ def trunks(canvas: Canvas, count: int, width: float, floor: torch.Tensor, glow: 
 
 
 def path(canvas: Canvas, top: float) -> None:
-    """A winding path to the viewer."""
+    """Draws a winding path towards the viewer."""
     depth = ((canvas.y - top) / (1 - top)).clamp(min=0)
     middle = 0.5 + 0.1 * torch.sin(depth * 4 + canvas.rng.uniform(0, 6)) * (1.2 - depth)
     shape = (canvas.x - middle).abs() - 0.02 - 0.2 * depth.square() + canvas.rough * 0.012
@@ -58,7 +58,7 @@ def path(canvas: Canvas, top: float) -> None:
 
 
 def toadstool(canvas: Canvas, x: float, y: float, height: float) -> None:
-    """A red one with white dots."""
+    """Draws a red toadstool with white dots."""
     part = canvas.at(x, y, height, (-1.1, -1.1, 1.1, 0.2))
     shadow(part, -part.side * 0.3, 0, 0.5, 0.12)
     lean = part.x * part.side

@@ -1,7 +1,7 @@
-"""stylekit-small: the model that ships, ready for any style.
+"""stylekit-small: the bundled model, for any style.
 
-A network of the method ``descent``, trained on drawn pictures alone by ``examples/small/train.sh``; ``docs/weights.md`` is
-its model card.
+It is a model of the method ``descent``, trained only on generated images by ``examples/small/train.sh``. Its model card is
+``docs/weights.md``.
 """
 
 from __future__ import annotations

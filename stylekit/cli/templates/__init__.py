@@ -1,1 +1,1 @@
-"""What ``stylekit new`` writes: whole modules for a package ``my-style``, one a kind, and the files around them."""
+"""Templates of ``stylekit new``: for a package ``my-style``, one module per kind of part, and the files around it."""

@@ -1,4 +1,4 @@
-"""An adversarial loss for stylekit: each side is judged against the other's average (Jolicoeur-Martineau 2019)."""
+"""An adversarial loss for stylekit: scores are compared with the average of the other side (Jolicoeur-Martineau 2019)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Scores = Tensor | Sequence[Tensor]
 
 
 class MyStyle(nn.Module):
-    """Relativistic average logistic loss: real images shall score higher than fake ones do on average, and vice versa.
+    """Relativistic average logistic loss: real images should score higher than the average fake image, and vice versa.
 
     Args:
-        scale: factor on the differences of scores
+        scale: factor on the score differences
     """
 
     relativistic = True
@@ -34,11 +34,11 @@ class MyStyle(nn.Module):
 
     def generator(self, fake: Scores, real: Scores | None = None) -> Tensor:
         """Falls as fake scores rise above real ones."""
-        assert real is not None, "relativistic: it needs the scores of real images"
+        assert real is not None, "a relativistic loss needs the scores of real images"
         return self.compare(fake, real) + self.compare(real, fake, -1)
 
     def compare(self, scores: Scores, others: Scores, sign: int = 1) -> Tensor:
-        """The mean logistic loss of scores above (or, with the sign -1, below) the mean of others, over all scales."""
+        """The mean logistic loss, over all scales, of scores being above (with ``sign=-1``: below) the mean of ``others``."""
         if isinstance(scores, Tensor) and isinstance(others, Tensor):
             return F.softplus(-sign * self.scale * (scores - others.mean())).mean()
         return torch.stack([self.compare(*pair, sign) for pair in zip(scores, others, strict=True)]).mean()

@@ -1,4 +1,4 @@
-"""A data set for stylekit: clouds of colour, and such clouds as a pen would hatch them. The computer draws them all."""
+"""A data set for stylekit: generated clouds of colour as the content, and clouds with pen hatching as the style."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ STYLEKIT_API = 1
 
 
 class MyStyle(Dataset[dict[str, Tensor]]):
-    """Unpaired pictures: the content is a cloud of colours, the style another one, hatched.
+    """Unpaired images: the content is a cloud of colours, the style another cloud with hatching.
 
     Args:
-        size: side of the square pictures
-        seed: another seed, other pictures
-        split: train or test, which share no picture
-        length: how many items there are
-        lines: how many lines of the pen fit into a picture
+        size: side of the square images
+        seed: random seed
+        split: train or test, which have no image in common
+        length: number of items
+        lines: number of pen lines across an image
     """
 
     item_keys = ("content", "style")
@@ -39,7 +39,7 @@ class MyStyle(Dataset[dict[str, Tensor]]):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Draws two pictures ``(3, size, size)`` in [0, 1], for the same index always the same."""
+        """Draws two images ``(3, size, size)`` in [0, 1]; the same index always returns the same images."""
         if not 0 <= index < self.length:
             raise IndexError(index)
         with seeded("my-style", self.seed, self.split, index):
@@ -49,13 +49,13 @@ class MyStyle(Dataset[dict[str, Tensor]]):
         """Smooth colours ``(3, size, size)``."""
         return F.interpolate(torch.rand(1, 3, 5, 5), (self.size, self.size), mode="bicubic").clamp(0, 1)[0]
 
-    def hatched(self, picture: Tensor) -> Tensor:
-        """The picture with dark lines in one direction, broader where it is darker."""
+    def hatched(self, image: Tensor) -> Tensor:
+        """The image with dark lines in one direction, which are wider where the image is darker."""
         angle = math.pi * float(torch.rand(()))
-        across = torch.arange(self.size) / self.size
-        waves = torch.sin(2 * math.pi * self.lines * (across[:, None] * math.sin(angle) + across * math.cos(angle)))
-        ink = waves / 2 + 0.5 > picture.mean(0)
-        return picture * torch.where(ink, 0.3, 1.0)
+        position = torch.arange(self.size) / self.size
+        waves = torch.sin(2 * math.pi * self.lines * (position[:, None] * math.sin(angle) + position * math.cos(angle)))
+        ink = waves / 2 + 0.5 > image.mean(0)
+        return image * torch.where(ink, 0.3, 1.0)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""A discriminator for stylekit: one judge for the strokes, others for what is coarser."""
+"""A discriminator for stylekit: one small network for fine strokes, and others for coarser structures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ STYLEKIT_API = 1
 
 
 class MyStyle(nn.Module):
-    """Small networks score overlapping patches: the first those of the picture, each next one those of it halved.
+    """Small networks score overlapping patches, each of them at half the resolution of the previous one.
 
     Args:
-        scales: how many judges there are
-        width: channels of a judge's first layer
+        scales: number of networks
+        width: channels of each network's first layer
     """
 
     sample_independent = True
@@ -37,7 +37,7 @@ class MyStyle(nn.Module):
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Scores ``(N, 3, H, W)`` in [0, 1]: raw numbers ``(N, 1, H', W')``, a map a judge."""
+        """Scores images ``(N, 3, H, W)`` in [0, 1]: one map of raw scores ``(N, 1, H', W')`` per network."""
         return [judge(F.avg_pool2d(image, 2**scale) * 2 - 1) for scale, judge in enumerate(self.judges)]
 
 

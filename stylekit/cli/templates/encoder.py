@@ -1,4 +1,4 @@
-"""An encoder for stylekit: edges by direction and scale. Nothing is learnt, and nothing is downloaded."""
+"""An encoder for stylekit: edges by direction and scale. It needs no training and no download."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ STYLEKIT_API = 1
 
 
 class MyStyle(nn.Module):
-    """Gabor filters on the brightness: the layers ``edges1``, ``edges2`` and so on, each half as large as the one before.
+    """Gabor filters on the brightness: layers ``edges1``, ``edges2`` and so on, each half the size of the previous one.
 
     Args:
-        scales: how many layers there are
-        directions: channels of a layer, one for each direction of an edge
+        scales: number of layers
+        directions: channels of each layer, one per direction of the edges
     """
 
     filters: Tensor
@@ -29,14 +29,14 @@ class MyStyle(nn.Module):
         require_options(scales=scales, directions=directions)
         self.scales = scales
         angles = torch.arange(directions)[:, None, None] * math.pi / directions
-        place = torch.arange(-3.0, 4.0)
-        across = place[:, None] * torch.sin(angles) + place * torch.cos(angles)
-        bell = torch.exp(-(place[:, None].square() + place.square()) / 8)
-        filters = torch.sin(across * math.pi / 3) * bell
+        position = torch.arange(-3.0, 4.0)
+        across = position[:, None] * torch.sin(angles) + position * torch.cos(angles)
+        window = torch.exp(-(position[:, None].square() + position.square()) / 8)
+        filters = torch.sin(across * math.pi / 3) * window
         self.register_buffer("filters", (filters / filters.abs().sum((1, 2), keepdim=True)).unsqueeze(1))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Finds the edges in ``(N, 3, H, W)`` in [0, 1]: layers ``(N, directions, H', W')``, from 0 on."""
+        """Detects the edges in images ``(N, 3, H, W)`` in [0, 1]: layers ``(N, directions, H', W')`` of values >= 0."""
         brightness = image.mean(1, keepdim=True)
         layers = {}
         for scale in range(1, self.scales + 1):

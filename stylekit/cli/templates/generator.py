@@ -1,4 +1,4 @@
-"""A generator for stylekit: it changes colours from place to place, and nothing else, so that every edge stays."""
+"""A generator for stylekit: it only changes colours, depending on the position, so that every edge stays."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ STYLEKIT_API = 1
 
 
 class MyStyle(nn.Module):
-    """Looks at the picture in a few cells, and finds for each a change of colours; between cells, changes blend.
+    """Divides the image into cells, predicts a colour transform for each, and interpolates between the cells.
 
     Args:
-        cells: cells along a side
+        cells: cells per side
         width: channels of the network
     """
 
@@ -35,7 +35,7 @@ class MyStyle(nn.Module):
         )
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Changes the colours of ``(N, 3, H, W)`` in [0, 1], of any size, to the same shape and range."""
+        """Changes the colours of images ``(N, 3, H, W)`` in [0, 1], of any size. Shape and range stay the same."""
         change = self.network(F.adaptive_avg_pool2d(content, self.cells) * 2 - 1)
         change = F.interpolate(change, content.shape[-2:], mode="bilinear")
         matrices, shift = change[:, :9].unflatten(1, (3, 3)), change[:, 9:]

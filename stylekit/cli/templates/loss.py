@@ -1,4 +1,4 @@
-"""A loss for stylekit: how far apart two pictures' palettes are, wherever in the pictures the colours lie."""
+"""A loss for stylekit: the distance between the palettes of two images, regardless of where the colours are."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ STYLEKIT_API = 1
 
 
 class MyStyle(nn.Module):
-    """The sliced Wasserstein distance of colours: along each of some axes, sorted pixels are compared in their order.
+    """The sliced Wasserstein distance of colours: pixels are projected onto random axes, sorted, and compared in order.
 
     Source: Rabin et al. 2011.
 
     Args:
-        axes: how many axes the colours are projected on
+        axes: number of axes that the colours are projected onto
     """
 
     def __init__(self, axes: int = 16) -> None:
         super().__init__()
         require_options(axes=axes)
-        drawn = torch.randn(axes, 3, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("axes", F.normalize(drawn, dim=1))
+        directions = torch.randn(axes, 3, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("axes", F.normalize(directions, dim=1))
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
-        """Compares pictures ``(N, 3, H, W)`` of one size: a scalar, zero for equal palettes."""
+        """Compares images ``(N, 3, H, W)`` of the same size: a scalar, zero for equal palettes."""
         return (self.sorted(output) - self.sorted(reference)).abs().mean()
 
-    def sorted(self, picture: Tensor) -> Tensor:
-        """The pixels' places along each axis, in order: ``(N, axes, H W)``."""
-        return torch.einsum("ac,nchw->nahw", self.axes, picture).flatten(2).sort().values
+    def sorted(self, image: Tensor) -> Tensor:
+        """The pixels' positions along each axis, in order: ``(N, axes, H * W)``."""
+        return torch.einsum("ac,nchw->nahw", self.axes, image).flatten(2).sort().values
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""A style for stylekit: a small network repaints images until a discriminator takes their strokes for the style's."""
+"""A style for stylekit: a small network repaints images until a discriminator cannot tell their strokes from the style's."""
 
 from __future__ import annotations
 

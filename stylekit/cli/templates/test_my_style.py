@@ -1,4 +1,4 @@
-"""Whether everything that my-style offers does what stylekit's contract says."""
+"""Runs stylekit's conformance checks on everything that my-style offers."""
 
 from __future__ import annotations
 

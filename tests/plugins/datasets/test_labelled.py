@@ -206,7 +206,7 @@ def test_batches_hold_labels_as_whole_numbers(animals: Path) -> None:
 def test_wrong_arguments_are_refused(tmp_path: Path, animals: Path) -> None:
     with raises(StylekitError, "labelled", "--data DIR"):
         Labelled()
-    with raises(StylekitError, "labelled", "split", "'val'", "train", "test"):
+    with raises(StylekitError, "split", "'val'", "train", "test"):
         Labelled(animals, split="val")
     wrong: list[dict[str, Any]] = [{"size": 0}, {"crop": 0.9}]
     for arguments in wrong:

@@ -213,5 +213,5 @@ def test_the_narrow_convolution_is_the_plain_one() -> None:
     ("option", "value"), [("blocks", 0), ("width", 0), ("channels", 0), ("dropout", 1.0), ("dropout", -0.1)]
 )
 def test_options_that_build_no_network_are_refused(option: str, value: float) -> None:
-    with pytest.raises(StylekitError, match=rf"The option '{option}' is {value}, and must be at least"):
+    with pytest.raises(StylekitError, match=rf"The option '{option}' is {value}, but must be at least"):
         ResNet(**{option: value})

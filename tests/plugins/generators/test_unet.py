@@ -149,7 +149,7 @@ def test_convolutions_start_normal_with_deviation_002() -> None:
 
 
 def test_fewer_than_five_steps_down_are_refused() -> None:
-    with pytest.raises(StylekitError, match=r"at least 5.*downs=4"):
+    with pytest.raises(StylekitError, match=r"'downs'.* is 4, but must be at least 5"):
         UNet(4)
 
 
@@ -178,5 +178,5 @@ def test_resize_convolution_leaves_no_checkerboard_where_a_transposed_one_does()
 
 @pytest.mark.parametrize(("option", "value"), [("width", 0), ("channels", 0), ("dropout", 1.0), ("dropout", -0.1)])
 def test_options_that_build_no_network_are_refused(option: str, value: float) -> None:
-    with pytest.raises(StylekitError, match=rf"The option '{option}' is {value}, and must be at least"):
+    with pytest.raises(StylekitError, match=rf"The option '{option}' is {value}, but must be at least"):
         UNet(**{option: value})

@@ -206,7 +206,7 @@ def test_errors_on_the_command_line_are_one_paragraph(
     public: Path, tmp_path: Path, line: str, facts: list[str]
 ) -> None:
     (tmp_path / "decoder.pth").symlink_to(public / "decoder.pth")
-    command = [sys.executable, "-m", "stylekit.cli", *line.split()]
+    command = [sys.executable, "-m", "stylekit", *line.split()]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert process.returncode == 2, process.stderr
     (error,) = [line for line in process.stderr.splitlines() if line.startswith("Error: ")]

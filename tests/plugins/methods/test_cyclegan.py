@@ -405,9 +405,10 @@ def test_imported_generator_stylises_as_in_the_papers_code(folder: Path, referen
     check_translation(stylekit.load(out, device="cpu"), reference, "fake_B")
 
 
+@pytest.mark.slow
 def test_import_on_the_command_line(folder: Path, reference: Weights, tmp_path: Path) -> None:
     line = f"import {folder / 'latest_net_G_A.pth'} --plugin cyclegan -o m.safetensors"
-    command = [sys.executable, "-m", "stylekit.cli", *line.split()]
+    command = [sys.executable, "-m", "stylekit", *line.split()]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     check_translation(stylekit.load(tmp_path / "m.safetensors", device="cpu"), reference, "fake_B")
@@ -464,7 +465,7 @@ def test_generators_of_different_architectures_are_refused_by_name(folder: Path,
 def test_two_files_for_one_direction_are_refused(tmp_path: Path) -> None:
     for name in ("one_G_A.pth", "two_G_A.pth"):
         torch.save(ResNet(blocks=1, width=4).state_dict(), tmp_path / name)
-    with raises(StylekitError, "two_G_A.pth", "name each file"):
+    with raises(StylekitError, "two_G_A.pth", "rename the files"):
         import_model([tmp_path / "one_G_A.pth", tmp_path / "two_G_A.pth"], "cyclegan", tmp_path / "m.safetensors")
 
 

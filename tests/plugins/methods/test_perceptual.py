@@ -369,5 +369,6 @@ def test_sample_grids_show_every_style(two: list[Path]) -> None:
     assert all(column.shape == content.shape for column in columns.values())
 
 
+@pytest.mark.slow
 def test_a_method_with_several_styles_passes_the_test_kit(two: list[Path]) -> None:
     testing.check("method", functools.partial(Perceptual, styles=two, **SMALL))

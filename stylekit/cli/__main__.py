@@ -1,6 +1,0 @@
-"""``python -m stylekit.cli`` is the program ``stylekit``."""
-
-from stylekit.cli import main
-
-if __name__ == "__main__":
-    main()
