@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import traceback
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 __all__ = ["MissingWeights", "NotFinite", "suggest"]
@@ -19,6 +22,10 @@ class StylekitError(Exception):
 
 class NotFinite(StylekitError):
     """A loss or a weight became NaN or infinite."""
+
+
+class ProcessError(StylekitError):
+    """An error that one of several processes met while it trained, and the others perhaps did not."""
 
 
 class MissingWeights(StylekitError):
@@ -37,6 +44,15 @@ def warn(message: str) -> None:
 def one_line_error(error: BaseException) -> str:
     """The type and the message of an error, joined into one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def error_location(error: BaseException) -> str:
+    """The innermost line outside stylekit, torch and typer: where the author of a plugin looks first."""
+    skipped = (str(Path(__file__).parent), f"{os.sep}torch{os.sep}", f"{os.sep}typer{os.sep}")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not any(folder in frame.filename for folder in skipped)]
+    frame = (own or frames)[-1]
+    return f", in line {frame.lineno} of {frame.filename}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -17,14 +17,20 @@ import typer
 import stylekit
 from stylekit.cli import check, doctor, import_, new, plugins, sample, show, stylize, train
 from stylekit.cli.data import data
-from stylekit.cli.error_origin import error_location
 from stylekit.cli.external_commands import add_commands
 from stylekit.cli.kernels import kernels
 from stylekit.cli.output import debugging, echo, set_debugging
 from stylekit.cli.process import prepare
 from stylekit.cli.style import style
 from stylekit.cli.weights import weights
-from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, one_line_error
+from stylekit.errors import (
+    PlainWarnings,
+    ProcessError,
+    StylekitError,
+    StylekitWarning,
+    error_location,
+    one_line_error,
+)
 from stylekit.native.kernels import requested_kernels
 from stylekit.training.launchers import external
 
@@ -83,7 +89,7 @@ def main() -> None:
         requested_kernels()  # first, so that no plugin is blamed for an invalid STYLEKIT_KERNELS
         program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except StylekitError as error:
-        _report(str(error))
+        _report(str(error), everywhere=isinstance(error, ProcessError))
         sys.exit(2)
     except Exception as error:
         _report(f"{one_line_error(error)}{error_location(error)}. Run it again with --debug for the full traceback.")
@@ -94,14 +100,15 @@ def main() -> None:
         sys.exit(130)
 
 
-def _report(message: str) -> None:
+def _report(message: str, everywhere: bool = False) -> None:
+    """Prints an error; of several processes that a launcher started, only the main one does, or ``everywhere`` each."""
     if debugging():
         traceback.print_exc()
-    elif not _is_helper():
+    elif everywhere or not _is_helper():
         echo(f"Error: {message}", stderr=True)
 
 
 def _is_helper() -> bool:
-    """Whether a launcher started several processes of this run, and errors are reported by another one, rank 0."""
+    """Whether a launcher started several processes of this run, and this one is not the main process."""
     launched = external() if "train" in sys.argv else None
     return launched is not None and launched.rank > 0

@@ -5,9 +5,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from stylekit.cli.error_origin import error_location
 from stylekit.cli.output import debugging
-from stylekit.errors import StylekitError, one_line_error
+from stylekit.errors import StylekitError, error_location, one_line_error
 
 EXPECTED_ERRORS = (StylekitError, OSError, RuntimeError, MemoryError)
 """Errors whose message says enough; others are reported with the line that they came from."""

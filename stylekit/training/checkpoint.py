@@ -8,7 +8,7 @@ position in the data are functions of the step and the seed, so only the step is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +116,26 @@ def prune(folder: Path, keep: int) -> None:
         remove(folder / str(step))
 
 
-def require_finite(method: nn.Module, step: int) -> None:
+def not_finite(method: nn.Module) -> list[str]:
+    """The names of the weights and buffers that contain NaN or infinity."""
+    return [
+        name
+        for name, tensor in method.state_dict().items()
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    ]
+
+
+def require_finite(method: nn.Module, step: int, constants: Collection[str] = ()) -> None:
     """Checks that the weights and buffers are finite.
 
+    Args:
+        method: the method
+        step: number of completed steps
+        constants: names of tensors that were not finite before training either
+
     Raises:
-        NotFinite: a tensor contains NaN or infinity; the first is named.
+        NotFinite: another tensor contains NaN or infinity; the first is named.
     """
-    for name, tensor in method.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    for name in not_finite(method):
+        if name not in constants:
             raise NotFinite(f"After step {step} the tensor {name!r} contains NaN or infinity; it was not saved.")

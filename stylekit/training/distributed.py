@@ -3,22 +3,30 @@ imported when training starts."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning
+from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, error_location, one_line_error
 from stylekit.native.devices import pick_device
 from stylekit.training.launchers import external
+from stylekit.training.pool import ImagePool
 from stylekit.training.settings import Settings
 
 _Result = TypeVar("_Result")
+
+
+class ConnectionLost(StylekitError):
+    """Another process of the run failed; its own error says why."""
 
 
 class Runtime:
@@ -47,7 +55,8 @@ class Runtime:
         if self.world == 1 or not parts:
             return
         flat = torch.cat([part.reshape(-1) for part in parts])
-        torch.distributed.all_reduce(flat)
+        with _connected():
+            torch.distributed.all_reduce(flat)
         flat /= self.world
         for part, mean in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
             part.copy_(mean.view_as(part))
@@ -68,11 +77,32 @@ class Runtime:
         for gradients in by_type.values():
             self.average(gradients)
 
+    def synchronise_buffers(self, method: nn.Module) -> None:
+        """Gives all processes the same buffers: the average of floating-point ones, and the main process's others.
+
+        After every step, so that a run that resumes from a checkpoint, which holds one value, continues exactly. Image
+        pools are the same in all processes already.
+        """
+        if self.world == 1:
+            return
+        modules = [module for module in method.modules() if not isinstance(module, ImagePool)]
+        buffers = [buffer for module in modules for buffer in module.buffers(recurse=False) if buffer.numel()]
+        for dtype in sorted({buffer.dtype for buffer in buffers}, key=str):
+            group = [buffer for buffer in buffers if buffer.dtype == dtype]
+            if dtype.is_floating_point:
+                self.average(group)
+                continue
+            flat = torch.cat([buffer.reshape(-1) for buffer in group])
+            self.from_main([flat])
+            for buffer, values in zip(group, flat.split([buffer.numel() for buffer in group]), strict=True):
+                buffer.copy_(values.view_as(buffer))
+
     def from_main(self, tensors: Iterable[Tensor]) -> None:
         """Broadcasts the values of the main process to all processes, in place."""
         if self.world > 1:
-            for tensor in tensors:
-                torch.distributed.broadcast(tensor.detach(), src=0)
+            with _connected():
+                for tensor in tensors:
+                    torch.distributed.broadcast(tensor.detach(), src=0)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
@@ -92,7 +122,8 @@ class Runtime:
                 answer[0] = decide()
             except StylekitError as error:
                 answer[1] = str(error)
-        torch.distributed.broadcast_object_list(answer, src=0, group=self._control)
+        with _connected():
+            torch.distributed.broadcast_object_list(answer, src=0, group=self._control)
         if answer[1] is not None:
             raise StylekitError(answer[1])
         return str(answer[0])
@@ -100,9 +131,19 @@ class Runtime:
     def _sum(self, numbers: list[float]) -> list[float]:
         """Numbers summed over all processes."""
         total = torch.tensor(numbers)
-        torch.distributed.all_reduce(total, group=self._control)
+        with _connected():
+            torch.distributed.all_reduce(total, group=self._control)
         summed: list[float] = total.tolist()
         return summed
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """Raises :class:`ConnectionLost` for an error of the communication within the block."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ConnectionLost("Another process of this run failed or was killed; its own message says why.") from error
 
 
 def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) -> _Result:
@@ -121,15 +162,16 @@ def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) ->
         )
     devices = launched.local_world if launched else settings.devices
     if chosen.type == "cuda" and devices > torch.cuda.device_count():
-        raise StylekitError(
-            f"--devices {devices} is more than the {torch.cuda.device_count()} available CUDA devices. Choose fewer."
-        )
+        wanted = f"{devices} processes were started here" if launched else f"--devices {devices} was given"
+        raise StylekitError(f"{wanted}, but only {torch.cuda.device_count()} CUDA devices are available. Use fewer.")
     if chosen.type == "mps" and devices > 1:
         raise StylekitError("mps has only one device. Leave --devices out.")
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
     _quiet()
+    if launched and "SLURM_JOB_ID" in os.environ:  # srun sets it only if the option was given, and Fabric requires it
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(launched.local_world))
     fabric = Fabric(
         accelerator=chosen.type,
         devices=devices,
@@ -139,13 +181,15 @@ def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) ->
         plugins=None if launched else LightningEnvironment(),  # Fabric detects launchers differently
     )
     try:
-        result: _Result = fabric.launch(_Work(work), settings, *arguments)
+        result: _Result = fabric.launch(_Work(work, spawned=devices > 1 and not launched), settings, *arguments)
         return result
     except ProcessRaisedException as error:
         _, separator, message = str(error).rpartition("StylekitError: ")
         if not separator:
             raise
         raise StylekitError(message.strip()) from error
+    except ProcessExitedException as error:
+        raise StylekitError(f"A process of the run ended: {error}. Perhaps the machine ran out of memory.") from error
 
 
 def _quiet() -> None:
@@ -158,8 +202,8 @@ def _quiet() -> None:
 class _Work:
     """Calls the function in each process. It can be pickled, so that spawned processes receive it."""
 
-    def __init__(self, work: Callable[..., Any]) -> None:
-        self.work = work
+    def __init__(self, work: Callable[..., Any], spawned: bool) -> None:
+        self.work, self.spawned = work, spawned
         self.showwarning = warnings.showwarning if isinstance(warnings.showwarning, PlainWarnings) else None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -170,9 +214,24 @@ class _Work:
     def __call__(self, fabric: Any, *arguments: Any) -> Any:
         if fabric.global_rank:
             warnings.simplefilter("ignore", StylekitWarning)  # the main process shows the same warnings
-        result = self.work(Runtime(fabric), *arguments)
+        with _in_one_sentence() if self.spawned else contextlib.nullcontext():
+            result = self.work(Runtime(fabric), *arguments)
         if fabric.world_size > 1:
             # A process that exits while another one still communicates with it aborts both.
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
         return result
+
+
+@contextlib.contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    """Raises every error of the block as a StylekitError: only the text reaches the process that started this one."""
+    try:
+        yield
+    except ConnectionLost:
+        time.sleep(5)  # so that the process that failed is noticed first
+        raise
+    except StylekitError as error:
+        raise StylekitError(str(error)) from error
+    except Exception as error:
+        raise StylekitError(f"{one_line_error(error)}{error_location(error)}") from error

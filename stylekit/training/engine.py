@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit.errors import NotFinite, StylekitError
+from stylekit.errors import NotFinite, ProcessError, StylekitError, error_location, one_line_error
 from stylekit.inference import model_files
 from stylekit.method import Batch, Method, Turn
 from stylekit.native.compiling import find_compiler
@@ -25,7 +25,7 @@ from stylekit.registry.provenance import require_packages
 from stylekit.registry.schema import validate_arguments
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint
-from stylekit.training.distributed import Runtime, launch
+from stylekit.training.distributed import ConnectionLost, Runtime, launch
 from stylekit.training.loader import batches
 from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.recorder import Recorder
@@ -67,12 +67,13 @@ def step(
             player.update(index, method.progress)
     for player, _ in due if method.simultaneous else ():
         player.update(index, method.progress)
+    runtime.synchronise_buffers(method)
     return losses
 
 
 def _loss_terms(played: Mapping[Turn, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {
-        f"{turn.name}/{term}": value.detach().float().reshape(())
+        f"{turn.name}/{term}": value.detach().to(torch.float32, copy=True).reshape(())  # a term may be a parameter
         for turn, terms in played.items()
         for term, value in terms.items()
     }
@@ -99,7 +100,7 @@ def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bo
         run = Run.open(Path(values["out"]).expanduser())
         require_packages(run.packages(), f"The run in {run.folder}")
         values = {**values, "plugin": values.get("plugin", run.settings().plugin)}
-    requested = validate_settings({"steps": 1, **values} if run else values)
+    requested = validate_settings(values)
     factory = type(built) if built else lookup.find_method(requested.plugin)[1]
     final = run.resumed_settings(values, partial(resolve, method=factory)) if run else resolve(requested, factory)
     if final.compile and find_compiler() is None:
@@ -178,17 +179,36 @@ def _run_steps(
     interrupted: Callable[[], bool],
 ) -> None:
     index = recorder.done
-    for batch in recorder.timed(loader):
-        try:
+    with contextlib.closing(recorder.timed(loader)) as timed, _explained(recorder, runtime):
+        for batch in timed:
             with seeded(settings.seed, "step", index, runtime.rank):
                 losses = step(method, players, _to(batch, runtime.device, layout), index, settings.steps, runtime)
             index += 1
             stop = runtime.any(interrupted())
             recorder.record(index, losses, last=stop or index == settings.steps)
-        except NotFinite as error:
-            raise StylekitError(f"{error} {recorder.last_good()} {REMEDY}") from None
-        if stop:
-            break
+            if stop:
+                break
+
+
+@contextlib.contextmanager
+def _explained(recorder: Recorder, runtime: Runtime) -> Iterator[None]:
+    """Adds to an error of a step what the user needs to know.
+
+    Raises:
+        StylekitError: a loss or a weight is not finite, perhaps at a step before the one that failed.
+        ProcessError: this is not the main process, whose errors are the only ones that are always shown.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        raise StylekitError(f"{error} {recorder.last_good()} {REMEDY}") from None
+    except Exception as error:
+        if reason := recorder.pending_failure():
+            raise StylekitError(f"{reason} {recorder.last_good()} {REMEDY}") from error
+        if runtime.main or isinstance(error, ConnectionLost):
+            raise
+        message = str(error) if isinstance(error, StylekitError) else f"{one_line_error(error)}{error_location(error)}"
+        raise ProcessError(f"Process {runtime.rank} of {runtime.world} failed: {message}") from error
 
 
 REMEDY = (

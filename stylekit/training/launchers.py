@@ -27,9 +27,8 @@ def external() -> External | None:
     if "TORCHELASTIC_RUN_ID" in variables:
         position = External(*(int(variables[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
         return position if position.world > 1 else None
-    # A shell within an allocation also has SLURM_NTASKS, but only srun sets SLURM_PROCID, even in an interactive shell.
-    interactive = variables.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    if "SLURM_PROCID" in variables and int(variables.get("SLURM_NTASKS", 1)) > 1 and not interactive:
-        world, nodes = int(variables["SLURM_NTASKS"]), int(variables.get("SLURM_NNODES", 1))
+    # The script of a job also has SLURM_NTASKS and SLURM_PROCID, but only srun, which starts a step, sets SLURM_STEP_*.
+    world, nodes = (int(variables.get(name, 1)) for name in ("SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES"))
+    if world > 1:
         return External(int(variables["SLURM_PROCID"]), world, world // nodes)
     return None

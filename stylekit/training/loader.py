@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, error_location, one_line_error
 from stylekit.registry import lookup
 from stylekit.seeding import derive, seeded
 
@@ -40,6 +42,32 @@ class _PluginFiles:
 
     def __reduce__(self) -> tuple[Callable[..., None], tuple[list[Path]]]:
         return lookup.import_files, (lookup.imported_files(),)
+
+
+@dataclass
+class _Failure:
+    """An error in a loading process. As an exception, torch would pass it on with a traceback in its message."""
+
+    message: str
+    trace: str
+
+
+class _WholeBatches(Dataset[dict[str, Tensor]]):
+    """Collated batches of a data set, or what went wrong."""
+
+    def __init__(self, items: SeededItems) -> None:
+        self.items = items
+
+    def __getitems__(self, draws: list[int]) -> dict[str, Tensor] | _Failure:
+        try:
+            batch: dict[str, Tensor] = default_collate([self.items[draw] for draw in draws])
+            return batch
+        except StylekitError as error:
+            return _Failure(str(error), traceback.format_exc())
+        except Exception as error:
+            what = type(self.items.dataset).__name__
+            message = f"The data set {what} failed: {one_line_error(error)}{error_location(error)}."
+            return _Failure(message, traceback.format_exc())
 
 
 class Order(Sampler[list[int]]):
@@ -83,8 +111,8 @@ def batches(
     share: tuple[int, int] = (0, 1),
     workers: int = 0,
     pinned: bool = False,
-) -> DataLoader[dict[str, Tensor]]:
-    """A loader that yields the batch of each step, ``{key: (N, ...)}``.
+) -> Batches:
+    """The batch of each step, ``{key: (N, ...)}``.
 
     Args:
         dataset: map-style data set
@@ -107,15 +135,61 @@ def batches(
     order = Order(len(dataset), batch_size, seed, steps, share)
     # Without its own generator, the loader would draw from the caller's random numbers.
     generator = torch.Generator().manual_seed(derive(seed, "workers"))
-    items = SeededItems(dataset, seed)
-    return DataLoader(
-        items,
+    loader: DataLoader[Any] = DataLoader(
+        _WholeBatches(SeededItems(dataset, seed)),
         batch_sampler=order,
         num_workers=workers,
+        collate_fn=_unchanged,
         generator=generator,
         pin_memory=pinned,
         worker_init_fn=_leave_signals_to_the_main_process,
     )
+    return Batches(loader)
+
+
+class Batches:
+    """The batches of a loader, whose processes end with the iteration, however it ends."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Yields the batches.
+
+        Raises:
+            StylekitError: an item cannot be loaded, or a loading process ended.
+        """
+        iterator = iter(self._loader)
+        while True:
+            batch, failure = _next(iterator)
+            if failure is not None:
+                del iterator  # ends the processes; the traceback of the error would keep them waiting
+                raise failure
+            if batch is None:
+                return
+            yield batch
+
+
+def _next(iterator: Iterator[Any]) -> tuple[dict[str, Tensor] | None, BaseException | None]:
+    """The next batch, or an error without a traceback, whose frames would keep the iterator alive."""
+    try:
+        batch = next(iterator, None)
+    except KeyboardInterrupt:
+        return None, KeyboardInterrupt()
+    except Exception as error:
+        return None, StylekitError(one_line_error(error))
+    if isinstance(batch, _Failure):
+        failure = StylekitError(batch.message)
+        failure.__cause__ = RuntimeError(batch.trace)
+        return None, failure
+    return batch, None
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:

@@ -88,9 +88,11 @@ class PlayerState:
             saved, average = state["optimizer"], state["average"]
             if [tuple(value.shape) for value in average] != [tuple(current.shape) for current in self.average]:
                 raise ValueError("the shapes of its average differ")
+            # Optimizers number parameters in the order of their groups.
+            parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             for index, values in saved["state"].items():
                 for name, value in values.items():
-                    parameter = self.parameters[index]
+                    parameter = parameters[index]
                     if isinstance(value, Tensor) and value.ndim == parameter.ndim and value.shape != parameter.shape:
                         raise ValueError(
                             f"{name} of parameter {index} has the shape {tuple(value.shape)}, not {tuple(parameter.shape)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -73,6 +73,7 @@ class Recorder:
         self.pending: list[tuple[int, Mapping[str, Tensor]]] = []
         self.display = Display(done, settings.steps, progress and runtime.main)
         self.callbacks = Callbacks(settings.log if runtime.main else ())
+        self.constants = checkpoint.not_finite(method)  # such as the -inf of an attention mask
         if runtime.main:
             self.preview = self._preview_batch(preview)
             self._begin(_packages(name, method, preview, settings))
@@ -104,7 +105,7 @@ class Recorder:
         self.display.__enter__()
         return self
 
-    def timed(self, loader: Iterable[Batch]) -> Iterator[Batch]:
+    def timed(self, loader: Iterable[Batch]) -> Generator[Batch]:
         """The loader's batches; measures the time spent waiting for them."""
         batches = iter(loader)
         while True:
@@ -131,12 +132,10 @@ class Recorder:
         save = last or step % self.settings.checkpoint_every == 0
         if sample or save or step % self.log_every == 0:
             self._log_pending()
-        if save:
-            self.runtime.from_main(self.method.buffers())
         if not self.runtime.main:
             return
         if sample or save:
-            checkpoint.require_finite(self.method, step)
+            checkpoint.require_finite(self.method, step, self.constants)
         if sample:
             self.display.say(f"step {step}: {self._sample(step)}")
         if save:
@@ -163,11 +162,19 @@ class Recorder:
             if good:
                 self.display.show(good[-1][1])
         for step, name, value in bad:
-            turn, _, term = name.partition("/")
-            raise NotFinite(f"At step {step}, the term {term!r} of the turn {turn!r} became {value}.")
+            raise NotFinite(_not_finite(step, name, value))
+
+    def pending_failure(self) -> str:
+        """The first term of the steps not yet logged that is not finite, in a sentence; empty if there is none."""
+        for step, losses in self.pending:
+            for name, value in losses.items():
+                if not math.isfinite(value):
+                    return _not_finite(step, name, float(value))
+        return ""
 
     @torch.no_grad()
     def _sample(self, step: int) -> str:
+        training = [module for module in self.method.modules() if module.training]  # a frozen module may not be
         self.method.eval()
         try:
             with (
@@ -178,7 +185,8 @@ class Recorder:
             ):
                 return str(self.run.sample(step, self.method.preview(self.preview)))
         finally:
-            self.method.train()
+            for module in training:
+                module.training = True
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -218,7 +226,7 @@ class Recorder:
         self.run.close()
         self.callbacks.call("run_finished", run=self.run.folder, step=self.step)
         seconds = time.perf_counter() - self.started
-        whole = self.step == self.settings.steps
+        whole = kind is None and self.step == self.settings.steps
         facts = {
             "from": self.done,
             "to": self.step,
@@ -242,6 +250,11 @@ class Recorder:
             self.display.say(f"model: {self.run.model}")
         else:
             self.display.say(f"interrupted and saved. To resume: {self.run.resume_command()}")
+
+
+def _not_finite(step: int, name: str, value: float) -> str:
+    turn, _, term = name.partition("/")
+    return f"At step {step}, the term {term!r} of the turn {turn!r} became {value}."
 
 
 def peak_memory(device: torch.device) -> int:

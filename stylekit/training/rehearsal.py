@@ -83,7 +83,7 @@ def require_output(method: Method) -> None:
 
 
 def _require_preview(method: Method) -> None:
-    known = {**stylize_options(method), **sample_options(method)}
+    known = stylize_options(method) if method.stylizes() else sample_options(method)
     required = [name for name, option in known.items() if option.required]
     if required and method.players() and type(method).preview is Method.preview:
         raise StylekitError(

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from stylekit._files import absolute_path
 from stylekit.errors import StylekitError, suggest
 from stylekit.inference.model import load
@@ -25,12 +28,31 @@ def prepare_arguments(method: Any) -> dict[str, Argument]:
 
 
 def prepare(method: Method, given: Mapping[str, Any]) -> None:
-    """Calls a method's ``prepare``. Model files leave out submodules that it adds, such as a teacher."""
-    built = {key.split(".")[0] for key in method.state_dict()}
+    """Calls a method's ``prepare``. Model files leave out submodules that it adds, such as a teacher.
+
+    Raises:
+        StylekitError: it changed what a model file holds, which could not be loaded again.
+    """
+    shapes = {key: _shape(tensor) for key, tensor in method.state_dict().items()}
+    built = {key.split(".")[0] for key in shapes}
     method.prepare(**given)
-    added = {key.split(".")[0] for key in method.state_dict()} - built
-    if added and not method.inference_modules:
+    after = {key: _shape(tensor) for key, tensor in method.state_dict().items()}
+    if after.keys() - shapes.keys() and not method.inference_modules:
         method.inference_modules = tuple(sorted(built))
+    for key, shape in after.items():
+        part = key.split(".")[0]
+        changed = key not in shapes or (shapes[key] is not None and shapes[key] != shape)
+        if changed and part in built and part in (method.inference_modules or built):
+            raise StylekitError(
+                f"prepare of {type(method).__name__} added {key!r} or changed its shape, but {part!r} is in the model file, "
+                "which is loaded without prepare. Create it in the constructor, or assign what only training needs to an "
+                "attribute of its own, such as self.teacher."
+            )
+
+
+def _shape(tensor: Tensor) -> torch.Size | None:
+    """The shape; None before a lazy layer has one."""
+    return None if nn.parameter.is_lazy(tensor) else tensor.shape
 
 
 def resolve(settings: Settings, method: Any) -> Settings:

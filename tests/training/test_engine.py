@@ -24,6 +24,7 @@ from stylekit import Player, StylekitError
 from stylekit.seeding import seeded
 from stylekit.training.checkpoint import saved_steps as checkpoint_steps
 from stylekit.training.distributed import Runtime
+from stylekit.training.pool import ImagePool
 from stylekit.training.runs import Run
 from stylekit.training.setup import build_method
 from stylekit.weights.tensors import read_tensors, write_tensors
@@ -395,25 +396,33 @@ def test_a_second_interrupt_is_raised_at_once() -> None:
 
 
 @pytest.mark.slow
-def test_a_parameter_that_learns_in_one_process_only_is_averaged_with_zero() -> None:
-    """``average_gradients`` with one process for each gradient."""
+def test_processes_average_gradients_and_share_buffers() -> None:
+    """A gradient that one process lacks counts as zero; of buffers, floats are averaged, others are the main process's."""
     from torch.multiprocessing.spawn import start_processes
 
     with tempfile.TemporaryDirectory() as folder:
-        start_processes(_average_alone, (folder,), nprocs=2, start_method="spawn")
+        start_processes(_communicate, (folder,), nprocs=2, start_method="spawn")
 
 
-def _average_alone(rank: int, folder: str) -> None:
+def _communicate(rank: int, folder: str) -> None:
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
     fabric = type("Fabric", (), {"device": torch.device("cpu"), "global_rank": rank, "world_size": 2})
     both, one, none = (nn.Parameter(torch.zeros(2)) for _ in range(3))
     both.grad = torch.full((2,), float(rank + 1))
     if rank == 1:
         one.grad = torch.full((2,), 4.0)
-    Runtime(fabric).average_gradients([both, one, none])
+    runtime = Runtime(fabric)
+    runtime.average_gradients([both, one, none])
     assert both.grad.tolist() == [1.5, 1.5]
     assert one.grad is not None
     assert one.grad.tolist() == [2.0, 2.0]
     assert none.grad is None
+    method, pool = nn.Module(), ImagePool(1)
+    pool.images, method.pool = torch.full((1, 3, 2, 2), float(rank)), pool
+    for name, value in {"mean": [rank, 4.0], "count": [rank + 3], "flag": [not rank], "lazy": []}.items():
+        method.register_buffer(name, torch.tensor(value))
+    runtime.synchronise_buffers(method)
+    assert tuple(method.get_buffer(name).tolist() for name in ("mean", "count", "flag")) == ([0.5, 4.0], [3], [True])
+    assert float(pool.images.mean()) == rank  # a real pool is the same in all processes already
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()

@@ -56,7 +56,7 @@ def srun(folder: Path, *arguments: str) -> tuple[int, str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     job = {
-        "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0",
+        "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NNODES": "1", "SLURM_STEP_NUM_NODES": "1", "SLURM_NODEID": "0",
         "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_JOB_NODELIST": "localhost",
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
     }  # fmt: skip
@@ -174,9 +174,7 @@ def test_a_launcher_is_known_by_its_variables(monkeypatch: pytest.MonkeyPatch) -
     alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
     assert place(monkeypatch, TORCHELASTIC_RUN_ID="x", **alone) is None
     job = {"SLURM_NTASKS": "4", "SLURM_PROCID": "1", "SLURM_NNODES": "2"}
-    assert place(monkeypatch, **job) == External(1, 4, 2)
-    assert place(monkeypatch, **job, SLURM_JOB_NAME="train") == External(1, 4, 2)
-    for shell in ("bash", "interactive"):  # a shell within an allocation: srun has started nothing
-        assert place(monkeypatch, **job, SLURM_JOB_NAME=shell) is None
-    assert place(monkeypatch, **{**job, "SLURM_NTASKS": "1"}) is None
-    assert place(monkeypatch, SLURM_NTASKS="4", SLURM_JOB_NAME="mine") is None  # salloc: srun has started nothing
+    assert place(monkeypatch, **job) is None  # the script of a job: srun has started nothing
+    step = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2"}
+    assert place(monkeypatch, **job, **step) == External(1, 4, 2)
+    assert place(monkeypatch, **job, SLURM_STEP_NUM_TASKS="1", SLURM_STEP_NUM_NODES="1") is None  # srun --pty bash

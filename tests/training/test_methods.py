@@ -95,6 +95,108 @@ def test_a_resumed_run_keeps_the_learning_rates_of_parameter_groups(tmp_path: Pa
     assert (float(weights["first"]), float(weights["second"])) == (6.5, 0.25 * 6.5)
 
 
+class Reversed(Base):
+    """Its optimizer has the parameters in another order than the player."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(3, 8, 1)
+        self.narrow = nn.Conv2d(8, 3, 1)
+
+    def players(self) -> dict[str, Player]:
+        def groups(parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+            return torch.optim.Adam(
+                [{"params": self.narrow.parameters(), "lr": 0.01}, {"params": self.wide.parameters()}]
+            )
+
+        return {"it": Player([self.wide, self.narrow], 0.1, groups)}
+
+    @turn("it")
+    def fit(self, batch: Batch, made: Any) -> Terms:
+        return {"square": (self.narrow(self.wide(batch["content"])) - 0.5).square().mean()}
+
+
+def test_a_run_resumes_whatever_the_order_of_parameter_groups(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whole = stylekit.train(Reversed(), out=tmp_path / "whole", steps=6, **TINY)
+    torch.manual_seed(0)
+    parted = stylekit.train(
+        Reversed(), out=tmp_path / "parted", steps=6, log=[stopper(tmp_path, 2, signal.SIGINT)], **TINY
+    )
+    stylekit.train(Reversed(), resume=True, out=parted, log=[])
+    assert Run(whole).metrics() == Run(parted).metrics()
+
+
+class Frozen(Base):
+    """Has a teacher that stays in evaluation mode."""
+
+    inference_modules = ("net",)
+
+    def prepare(self) -> None:
+        self.teacher = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Dropout()).requires_grad_(False).eval()
+
+    @turn("it")
+    def fit(self, batch: Batch, made: Any) -> Terms:
+        difference = self.net(batch["content"]) - self.teacher(batch["content"])
+        return {"square": difference.square().mean(), "training": torch.tensor(float(self.teacher[1].training))}
+
+
+def test_sample_grids_leave_each_module_in_its_own_mode(tmp_path: Path) -> None:
+    method = Frozen()
+    run = stylekit.train(method, out=tmp_path / "run", steps=3, sample_every=1, **TINY)
+    assert [line["fit/training"] for line in Run(run).metrics()] == [0, 0, 0]
+    assert method.net.training
+    assert int(method.teacher[1].num_batches_tracked) == 0
+
+
+class Nested(Base):
+    """Puts a teacher into a module that the model file has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nets = nn.ModuleDict({"student": nn.Conv2d(3, 3, 1)})
+
+    def prepare(self) -> None:
+        self.nets["teacher"] = nn.Conv2d(3, 3, 1)
+
+
+class Filled(Base):
+    """Fills a buffer of another shape."""
+
+    target: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("target", torch.empty(0))
+
+    def prepare(self) -> None:
+        self.target = torch.rand(1, 3)
+
+
+@pytest.mark.parametrize(("method", "name"), [(Nested, "nets.teacher.weight"), (Filled, "target")])
+def test_prepare_may_not_change_what_the_model_file_has(method: type[Method], name: str, tmp_path: Path) -> None:
+    with raises(StylekitError, f"prepare of {method.__name__}", f"'{name}'", "model file", "constructor"):
+        stylekit.train(method(), out=tmp_path / "run", steps=1, **TINY)
+
+    class Excluded(method):  # type: ignore[valid-type,misc]
+        inference_modules = ("net",)
+
+    run = stylekit.train(Excluded(), out=tmp_path / "other", steps=1, **TINY)
+    stylekit.load(run, "cpu", method=Excluded).stylize(torch.rand(1, 3, 8, 8))
+
+
+class Drawing(Base):
+    """Stylises without options, and draws with one."""
+
+    def sample(self, count: int, *, label: int) -> Tensor:  # type: ignore[override]
+        return torch.full((count, 3, 8, 8), label / 10)
+
+
+def test_a_required_option_of_sample_does_not_matter_to_the_grids_of_a_method_that_stylises(tmp_path: Path) -> None:
+    run = stylekit.train(Drawing(), out=tmp_path / "run", steps=1, **TINY)
+    assert (run / "samples" / "0000001.png").is_file()
+
+
 PREPARED = '''
 import torch
 from torch import nn
