@@ -291,7 +291,7 @@ class Method(nn.Module):
         Args:
             contents: frames ``(1, 3, H, W)`` in [0, 1]
             style: statistics with one row; None for a method that has one style
-            options: options of ``stylize`` or ``transfer``
+            options: options of ``stylize`` or ``transfer``, and ``strength`` with statistics; a subclass need not accept all
         """
         for content in contents:
             yield self.stylize(content, **options) if style is None else self.transfer(content, style, **options)

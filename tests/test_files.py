@@ -12,7 +12,7 @@ import pytest
 from stylekit import StylekitError, _files
 from stylekit._files import atomic_folder, remove, remove_leftovers, write_atomic
 from stylekit.training.runs import Run, next_free
-from stylekit.training.settings import Settings, read_assignments, validate_settings
+from stylekit.training.settings import Settings, validate_settings
 from tests.facts import raises
 
 
@@ -159,21 +159,6 @@ def test_settings_are_documented_and_immutable() -> None:
     assert all(field.description for field in Settings.model_fields.values())
     with raises(ValueError, "steps", "frozen"):
         validate_settings({"plugin": "x"}).steps = 3
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("6", 6), ("-1", -1), ("0.5", 0.5), ("1e-4", 1e-4), ("1E+3", 1000.0), (".5", 0.5), ("-2e-1", -0.2),
-        ("true", True), ("null", None), ("none", "none"), ("", None), ("resnet", "resnet"), ("'6'", 6),
-        ("[1, 2]", [1, 2]), ("{name: unet, downs: 5}", {"name": "unet", "downs": 5}),
-        ("a=b", "a=b"), ("1.2.3", "1.2.3"), ("inf", "inf"), ("./x", "./x"),
-    ],
-)  # fmt: skip
-def test_values_are_parsed_as_users_expect(text: str, value: object) -> None:
-    parsed = read_assignments([f"key={text}"])["key"]
-    assert parsed == value
-    assert type(parsed) in (type(value), float)
 
 
 def test_syncing_a_folder_is_skipped_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

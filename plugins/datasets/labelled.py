@@ -17,8 +17,9 @@ from stylekit.images import ImageFiles, SquareCrop
 class Labelled(Dataset[dict[str, Tensor]]):
     """Images and the numbers of their classes: ``{"image": (3, size, size), "label": ()}``.
 
-    The classes are the subfolders of ``data``, numbered from 0 in alphabetical order. If ``data`` contains only ``train``
-    and ``test``, it is divided into splits, and each of these contains the classes.
+    The classes are the subfolders of ``data``, numbered from 0 in alphabetical order. If ``data`` has no other folders than
+    ``train`` and ``test``, and no images, it is divided into splits. The classes are then the subfolders of ``train`` for
+    both splits, and ``test`` need not have images of all.
 
     Args:
         data: folder with one subfolder per class
@@ -30,7 +31,8 @@ class Labelled(Dataset[dict[str, Tensor]]):
         flip: mirror half of the images in training
 
     Raises:
-        StylekitError: a folder is missing or has no readable image, or an option is out of range
+        StylekitError: a folder is missing or has no readable image, ``test`` has a class that ``train`` lacks, or an option
+            is out of range
     """
 
     item_keys = ("image",)
@@ -48,28 +50,44 @@ class Labelled(Dataset[dict[str, Tensor]]):
         if data is None:
             raise StylekitError("The data set 'labelled' needs a folder with one subfolder per class: --data DIR.")
         self.crop = SquareCrop(size, split, crop, flip)
-        folder = datasets.split_of(data, split)
-        known = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+        train, folder = datasets.split_of(data, "train"), datasets.split_of(data, split)
+        known = datasets.subfolders(train)
         for name in classes:
             if name not in known:
-                raise StylekitError(f"{folder} has no subfolder {name!r} for this class. {suggest(name, known)}")
+                raise StylekitError(f"{train} has no subfolder {name!r} for this class. {suggest(name, known)}")
         self.classes = tuple(classes) or tuple(known)
         if not self.classes:
-            raise StylekitError(f"{folder} has no subfolders. Create one per class, and put its images there.")
-        self.images = [ImageFiles(folder / name) for name in self.classes]
+            raise StylekitError(f"{train} has no subfolders. Create one per class, and put its images there.")
+        new = [] if classes else [name for name in datasets.subfolders(folder) if name not in known]
+        if new:
+            raise StylekitError(
+                f"{folder} has the class {new[0]!r}, which {train} lacks, so it has no number. {suggest(new[0], known)} Add "
+                "it to both folders, or remove it."
+            )
+        self.images = {
+            label: ImageFiles(folder / name)
+            for label, name in enumerate(self.classes)
+            if folder == train or _has_images(folder / name)  # another split need not have images of all classes
+        }
+        if not self.images:
+            raise StylekitError(f"There are no images of {', '.join(self.classes)} in {folder}.")
 
     def __len__(self) -> int:
-        return sum(map(len, self.images))
+        return sum(map(len, self.images.values()))
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        for label, files in enumerate(self.images):
+        for label, files in self.images.items():
             if index < len(files):
                 image = self.crop(files.read(index, self.crop.resized))
                 return {"image": image, "label": torch.tensor(label)}
             index -= len(files)
         raise IndexError(index)
+
+
+def _has_images(folder: Path) -> bool:
+    return folder.is_dir() and bool(datasets.find_images(folder))
 
 
 @hookimpl

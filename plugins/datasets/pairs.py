@@ -17,7 +17,8 @@ class Pairs(Dataset[dict[str, Tensor]]):
 
     Pairs come from two folders, by equal relative paths (apart from the suffix); from a folder of images with both halves
     side by side (as in pix2pix's data sets); or from a CSV file with one line per pair. Of a folder that is divided into
-    ``train`` and ``test``, or of a CSV file with a column ``split``, only the pairs of the split are used.
+    ``train`` and ``test``, or of a CSV file with a column ``split``, only the pairs of the split are used. Pairs with a file
+    that cannot be opened are skipped with a warning.
 
     Args:
         content: folder of content images
@@ -32,7 +33,8 @@ class Pairs(Dataset[dict[str, Tensor]]):
         flip: mirror half of the pairs in training
 
     Raises:
-        StylekitError: a folder, a file or a partner is missing, or the arguments contradict each other
+        StylekitError: a folder, a file or a partner is missing, the images of a pair have different sizes, or the arguments
+            contradict each other
     """
 
     item_keys = ("content", "style")
@@ -51,7 +53,7 @@ class Pairs(Dataset[dict[str, Tensor]]):
         flip: bool = True,
     ) -> None:
         self.crop, self.reverse = SquareCrop(size, split, crop, flip), reverse
-        self.pairs = datasets.find_pairs(content, style, data, split)
+        self.pairs = datasets.check_pairs(datasets.find_pairs(content, style, data, split))
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,7 @@ class Concurrency:
 
         from stylekit.native.devices import free_memory
 
-        with contextlib.suppress(RuntimeError, MemoryError):  # such errors are reported for each image later
-            model.needed_memory(1, 1, options)
+        model.needed_memory(1, 1, options)  # measured now, before there are threads
         cores = torch.get_num_threads()
         concurrent = model.method.capabilities.thread_safe and model.device.type == "cpu"
         self.model, self.options = model, options
@@ -46,8 +44,9 @@ class Concurrency:
         torch.set_num_threads(self.cores)
 
     def together(self, picture: Picture) -> bool:
-        """Whether an image can be stylised next to others: it is small, and together they need at most half the memory."""
+        """Whether an image can be stylised next to others: it is small, and together they are known to need at most half
+        the memory."""
         height, width = picture.image.shape[-2:]
         if self.at_once == 1 or height * width > LARGE:
             return False
-        return self.model.needed_memory(height, width, self.options) <= self.share
+        return 0 < self.model.needed_memory(height, width, self.options) <= self.share

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
@@ -35,24 +36,55 @@ def find_images(folder: Path | str) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images += [Path(root, name) for name in names if _is_image(name)]
+        images += [Path(root, name) for name in names if is_image(name)]
     return sorted(images, key=lambda path: path.parts)
 
 
 def existing_folder(folder: Path | str) -> Path:
     folder = Path(folder)
-    if not folder.exists():
+    if not path_exists(folder):
         raise StylekitError(f"There is no folder {folder}.")
     if not folder.is_dir():
         raise StylekitError(f"{folder} is a file, not a folder.")
     return folder
 
 
-def _is_image(name: str) -> bool:
+def path_exists(path: Path) -> bool:
+    """Whether there is a file or a folder at a path.
+
+    Raises:
+        StylekitError: the operating system refuses the path, because it is too long, for example
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # ValueError: the path contains a NUL
+        shown = repr(str(path))
+        raise StylekitError(
+            f"The path {shown if len(shown) <= 300 else shown[:300] + '...'} cannot be used: {_reason(path, error)}."
+        ) from None
+    return True
+
+
+def visible(folder: Path) -> list[Path]:
+    """The files and folders directly in a folder that are not hidden, in alphabetical order.
+
+    Raises:
+        StylekitError: the folder cannot be listed
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        _cannot_list(error)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name is an image, and not hidden."""
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
-def _cannot_list(error: OSError) -> None:
+def _cannot_list(error: OSError) -> NoReturn:
     raise StylekitError(f"The folder {error.filename} cannot be listed: {error.strerror}.") from error
 
 
@@ -78,18 +110,24 @@ def open_image(path: Path | str) -> Iterator[ImageFile.ImageFile]:
         raise StylekitError(f"{path} cannot be read: {_reason(Path(path), error)}.") from error
 
 
-def orientation(image: Image.Image) -> int:
-    """The EXIF orientation: 1 is upright; from 5 to 8, width and height are swapped."""
+def orientation(image: Image.Image, decode: bool = True) -> int:
+    """The EXIF orientation: 1 is upright; from 5 to 8, width and height are swapped.
+
+    Args:
+        image: an open image
+        decode: look behind the pixels too, where a PNG file may have it, for which Pillow decodes them
+    """
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        exif = image.getexif() if decode else Image.Image.getexif(image)
+        return int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF is no reason to reject the pixels
         return 1
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height after applying the EXIF orientation."""
+def upright_size(image: Image.Image, decode: bool = True) -> tuple[int, int]:
+    """Width and height after applying the EXIF orientation; ``decode`` as in :func:`orientation`."""
     width, height = image.size
-    return (height, width) if orientation(image) in range(5, 9) else (width, height)
+    return (height, width) if orientation(image, decode) in range(5, 9) else (width, height)
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylekit.datasets.files import existing_folder
+from stylekit.datasets.files import existing_folder, is_image, visible
 from stylekit.errors import StylekitError
 
 SPLITS = ("train", "test")
@@ -46,20 +46,21 @@ def find_layout(path: Path | str, split: str = "train") -> Layout:
 def split_of(folder: Path | str, split: str = "train") -> Path:
     """The subfolder ``train`` or ``test`` of a folder that is divided into splits, otherwise the folder itself.
 
-    A folder is divided if it contains only folders of splits (train, test, val, valid). If it contains anything else,
-    ``train`` may be the name of a class, so the whole folder is used.
+    A folder is divided if the only folders in it are those of splits (train, test, val, valid), and no image lies beside
+    them. With another folder, ``train`` may be the name of a class, so the whole folder is used. Other files and hidden
+    ones do not matter.
 
     Raises:
         StylekitError: the folder does not exist, or is divided and lacks this split
     """
     folder = existing_folder(folder)
-    inside = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    divided = inside <= {*SPLITS, "val", "valid"} and all((folder / name).is_dir() for name in inside)
-    if not divided or inside.isdisjoint(SPLITS):
+    present = [name for name in sorted((*SPLITS, "val", "valid")) if (folder / name).is_dir()]
+    others = (path for path in visible(folder) if path.name not in present)
+    if not set(SPLITS).intersection(present) or any(is_image(path.name) or path.is_dir() for path in others):
         return folder
-    if split not in inside:
+    if split not in present:
         raise StylekitError(
-            f"{folder} is divided into {', '.join(sorted(inside))}, but has no {split}. Add that folder, with images."
+            f"{folder} is divided into {', '.join(present)}, but has no {split}. Add that folder, with images."
         )
     return folder / split
 
@@ -79,5 +80,6 @@ def _layout_names(split: str) -> list[tuple[str, str]]:
     ]
 
 
-def subfolders(path: Path) -> list[str]:
-    return sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+def subfolders(folder: Path) -> list[str]:
+    """The names of the folders directly in a folder, without the hidden ones, in alphabetical order."""
+    return [each.name for each in visible(folder) if each.is_dir()]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stylekit.datasets.files import find_images, open_image, upright_size
+from stylekit.datasets.files import existing_folder, find_images, open_image, path_exists, upright_size
 from stylekit.datasets.layouts import begins_layout, find_layout, split_of
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, warn
 
 Pair = tuple[Path, Path | None]
 """The content file and the style file. If the second is None, one file holds both images side by side."""
+Size = tuple[int, int]
+"""Width and height."""
 
 
 def find_pairs(
@@ -40,6 +43,7 @@ def find_pairs(
         )
     if Path(data).suffix.lower() == ".csv":
         return _from_csv(Path(data), split)
+    existing_folder(data)
     try:
         layout = find_layout(data, split)
     except StylekitError:
@@ -47,6 +51,55 @@ def find_pairs(
             raise
         return _side_by_side(split_of(data, split))
     return _by_name(layout.content, layout.style)
+
+
+def check_pairs(pairs: Sequence[Pair]) -> list[Pair]:
+    """Checks that both images of each pair have the same size, and returns the pairs that can be opened.
+
+    Only the headers of the files are read. One warning lists the files that cannot be opened. Side-by-side images were
+    checked when they were found.
+
+    Raises:
+        StylekitError: the images of a pair have different sizes, or no pair can be opened
+    """
+    sizes = _sizes(file for first, second in pairs if second for file in (first, second))
+    opened = [pair for pair in pairs if pair[1] is None or sizes.keys() >= set(pair)]
+    if not opened:
+        raise StylekitError(f"None of the {len(pairs)} pairs can be read, such as that of {pairs[0][0]}.")
+    unequal = [(first, second) for first, second in opened if second and sizes[first] != sizes[second]]
+    wrong = next((pair for pair in unequal if _size(pair[0]) != _size(pair[1])), None)
+    if wrong:
+        both = " and ".join("{}x{}".format(*_size(file)) for file in wrong)
+        raise StylekitError(
+            f"{wrong[0]} and {wrong[1]} are a pair, but have different sizes, {both} pixels{_and_more(unequal)}. Resize one "
+            "image of each such pair."
+        )
+    return opened
+
+
+def _sizes(files: Iterable[Path]) -> dict[Path, Size]:
+    """The size of each file that can be opened, by its header. One warning lists the others."""
+    sizes: dict[Path, Size] = {}
+    problems = []
+    for file in dict.fromkeys(files):
+        try:
+            sizes[file] = _size(file, decode=False)
+        except StylekitError as problem:
+            problems.append(str(problem))
+    if problems:
+        more = f" And {len(problems) - 10} more." if len(problems) > 10 else ""
+        warn(f"{len(problems)} images cannot be read, so their pairs are skipped: {' '.join(problems[:10])}{more}")
+    return sizes
+
+
+def _size(file: Path, decode: bool = True) -> Size:
+    """Width and height, upright. Without ``decode``, a PNG file whose EXIF data is behind its pixels counts as upright."""
+    with open_image(file) as image:
+        return upright_size(image, decode)
+
+
+def _and_more(wrong: Sequence[object]) -> str:
+    return f", and there are {len(wrong) - 1} more" if len(wrong) > 1 else ""
 
 
 def _by_name(content: Path, style: Path) -> list[Pair]:
@@ -81,18 +134,22 @@ def _side_by_side(folder: Path) -> list[Pair]:
     files = find_images(folder)
     if not files:
         raise StylekitError(f"There are no images in {folder}.")
-    for file in files:
-        with open_image(file) as image:
-            width, height = upright_size(image)
-            if width != 2 * height:
-                raise StylekitError(
-                    f"{file} has {width}x{height} pixels, so it is not two square images side by side. For pairs in two "
-                    "folders, pass --content DIR --style DIR."
-                )
-    return [(file, None) for file in files]
+    sizes = _sizes(files)
+    if not sizes:
+        raise StylekitError(f"None of the images in {folder} can be read. See: stylekit data check {folder}")
+    other = [file for file, (width, height) in sizes.items() if width != 2 * height]
+    for file in other:
+        width, height = _size(file)
+        if width != 2 * height:
+            raise StylekitError(
+                f"{file} has {width}x{height} pixels, so it is not two square images side by side{_and_more(other)}. For "
+                "pairs in two folders, pass --content DIR --style DIR."
+            )
+    return [(file, None) for file in sizes]
 
 
 def _from_csv(path: Path, split: str) -> list[Pair]:
+    path_exists(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.DictReader(file))
@@ -110,6 +167,6 @@ def _from_csv(path: Path, split: str) -> list[Pair]:
         raise StylekitError(f"{path} has no pair whose column split is {split!r}.")
     pairs = [(path.parent / line["content"], path.parent / line["style"]) for line in chosen]
     for image in (image for pair in pairs for image in pair):
-        if not image.is_file():
+        if not path_exists(image) or not image.is_file():
             raise StylekitError(f"{path} lists {image}, which does not exist.")
     return list(pairs)

@@ -119,8 +119,8 @@ def _survey_csv(path: Path) -> Report:
         for name, files in zip(("content", "style"), zip(*in_split, strict=True), strict=True)
     ]
     advice = f"stylekit train --plugin METHOD --data {shlex.quote(str(path))}, for a method that reads pairs"
-    notes = _size_notes([pair for in_split in pairs.values() for pair in in_split])
-    return _report(path, "pairs", sides, [], notes, advice)
+    problems = _size_notes([pair for in_split in pairs.values() for pair in in_split])
+    return _report(path, "pairs", sides, problems, [], advice)
 
 
 def _pairs_by_split(path: Path) -> dict[str, list[Pair]]:
@@ -166,19 +166,25 @@ def _size_notes(pairs: Sequence[Pair]) -> list[str]:
         with contextlib.suppress(StylekitError), open_image(first) as one, open_image(second or first) as other:
             if upright_size(one) != upright_size(other):
                 differ.append(f"{first} and {second}")
-    return [f"{len(differ)} pairs have images of different sizes, such as {differ[0]}."] if differ else []
+    if not differ:
+        return []
+    return [
+        f"{len(differ)} pairs have images of different sizes, such as {differ[0]}. Methods that read pairs refuse them."
+    ]
 
 
 def _class_notes(path: Path, side: Side) -> list[str]:
     """Notes on a folder without a layout: it may have a subfolder per class, or side-by-side images."""
+    splits = []
     for split in SPLITS:
         with contextlib.suppress(StylekitError):  # the folder may be divided and have only one split
-            path = split_of(path, split)
-            break
-    counts = {name: len(find_images(path / name)) for name in subfolders(path)}
+            splits.append(split_of(path, split))
+    counts = {name: len(find_images(splits[0] / name)) for name in subfolders(splits[0])}
     filled = [f"{name} ({count})" for name, count in counts.items() if count]
     if len(filled) > 1:
-        return [f"Methods that read labelled images can use each subfolder as a class: {', '.join(filled)}."]
+        new = [name for name in subfolders(splits[-1]) if name not in counts]
+        refused = f" They refuse {splits[-1]}, because {splits[0]} lacks {', '.join(new)}." if new else ""
+        return [f"Methods that read labelled images can use each subfolder as a class: {', '.join(filled)}.{refused}"]
     if side.sizes and all(width == 2 * height for width, height in side.sizes):
         return [
             "All images are twice as wide as high, so methods that read pairs split each into two side-by-side images."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -18,9 +18,10 @@ from stylekit.errors import StylekitError
 from stylekit.images import Picture
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
-from stylekit.inference.memory import PROBE, bytes_per_pixel
+from stylekit.inference.memory import PROBE, bytes_per_pixel, probe_image
 from stylekit.inference.model_files import find_model_file, read_model, resolve_model_file
-from stylekit.inference.options import resolve_options, sample_options, stylize_options
+from stylekit.inference.options import frames_options, resolve_options, sample_options, stylize_options
+from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.style_sources import StyleReader, StyleSource, several_or_none
 from stylekit.inference.styles import Style
 from stylekit.method import Method, Statistics
@@ -28,7 +29,7 @@ from stylekit.native import malloc
 from stylekit.native.devices import free_memory, pick_device
 from stylekit.registry import lookup
 from stylekit.registry.parts import make
-from stylekit.registry.schema import arguments, override
+from stylekit.registry.schema import arguments, override, read_written
 from stylekit.seeding import seeded
 
 Image_ = TypeVar("Image_", Tensor, Image.Image)
@@ -57,7 +58,8 @@ def load(
     # A folder without a model does not hide a name.
     if isinstance(run_or_file, str) and not find_model_file(Path(run_or_file)):
         if lookup.part_owners("model", run_or_file):
-            model: Model = lookup.find_part("model", run_or_file)(device=device, **changes)
+            factory = lookup.find_part("model", run_or_file)
+            model: Model = factory(device=device, **read_written(arguments(factory), changes))
             return model
         if lookup.part_owners("method", run_or_file):
             return _untrained(run_or_file, device, changes)
@@ -99,7 +101,7 @@ class Model:
     def summary(self) -> str:
         """Describes the model in one or two sentences."""
         count = sum(parameter.numel() for parameter in self.method.parameters())
-        learned = ", ".join(self.method.styles())
+        learned = ", ".join(self._styles.learned())
         accepts = (
             "It accepts any style image."
             if self.method.takes_styles()
@@ -133,9 +135,11 @@ class Model:
             masks: number of masks
 
         Raises:
-            StylekitError: there is no such style, it does not fit the model, or styles, weights and masks do not
-                match.
+            StylekitError: the method does not stylise, there is no such style, it does not fit the model, or styles,
+                weights and masks do not match.
         """
+        if not self.method.stylizes():
+            raise StylekitError(f"The method {self.name!r} draws samples and does not stylise. Use `stylekit sample`.")
         with self._full_precision():
             return self._styles.regions(style, scale, masks)
 
@@ -183,7 +187,8 @@ class Model:
             mask: where to stylise, or one mask per style; one extra style fills the uncovered area, which otherwise does
                 not change
             style_scale: factor on the sides of style images
-            seed: seed of the method's random numbers
+            seed: seed of the method's random numbers; those that describe a style image are the same for every seed, so
+                that a style is the same for all images
             options: the method's own options, as listed by ``stylekit show``, such as ``direction="b-to-a"``
 
         Raises:
@@ -235,7 +240,8 @@ class Model:
             style, strength, keep_color, mask, style_scale, seed, options: as in :meth:`stylize`
 
         Raises:
-            StylekitError: a frame is not such a tensor, or another argument is invalid.
+            StylekitError: a frame is not such a tensor, another argument is invalid, or the method does not accept it for
+                clips.
         """
         request = self._request(style, strength, keep_color, mask, style_scale, options)
         originals, ready = tee(contents)
@@ -250,7 +256,9 @@ class Model:
                 self._require_frames(len(outputs) == len(clips), f"stopped before frame {number + 1}")
                 frame = self._composed(original, content, outputs, maps, request)
             yield frame  # outside the block, with the caller's random numbers and grad mode
-        self._require_frames(all(next(clip, None) is None for clip in clips), "yielded more frames than it received")
+        with torch.no_grad(), self._full_precision(), self._random_numbers(seed):
+            ended = all(next(clip, None) is None for clip in clips)
+        self._require_frames(ended, "yielded more frames than it received")
 
     def sample(self, count: int = 1, *, seed: int = 0, **options: Any) -> Tensor:
         """Draws images ``(count, 3, H, W)`` in [0, 1]; image i depends only on the seed and i.
@@ -297,8 +305,6 @@ class Model:
     def _request(
         self, style: Any, strength: float, keep_color: KeepColor | None, mask: Any, style_scale: float, options: Any
     ) -> _Request:
-        if not self.method.stylizes():
-            raise StylekitError(f"The method {self.name!r} draws samples and does not stylise. Use `stylekit sample`.")
         controls.check_controls(strength, keep_color)
         masks = [controls.read_mask(each) for each in several_or_none(mask)]
         regions = self.resolve_styles(style, style_scale, len(masks))
@@ -315,10 +321,13 @@ class Model:
         return self.method.transfer(content, style, request.strength, **request.options)
 
     def _clip(self, contents: Iterable[Tensor], style: Statistics | None, request: _Request) -> Iterator[Tensor]:
+        """A generator, so that all of the method's ``frames`` runs with seeded random numbers."""
         if self._untouched(request):
-            return (self._enlarged(content) for content in contents)
-        options = request.options if style is None else {**request.options, "strength": request.strength}
-        return iter(self.method.frames(contents, style, **options))
+            yield from map(self._enlarged, contents)
+            return
+        strength = None if style is None else request.strength
+        options = frames_options(self.method, request.options, strength, f"method {self.name!r}")
+        yield from self.method.frames(contents, style, **options)
 
     def _region_maps(self, content: Tensor, request: _Request) -> list[Tensor]:
         """The weight of each region's style at each pixel of the output; empty without masks."""
@@ -373,16 +382,15 @@ class Model:
         return torch.autocast(self.device.type, enabled=False)
 
     def _random_numbers(self, *address: int) -> AbstractContextManager[Any]:
-        """Seeds the method's random numbers. Thread-safe methods draw none, so their threads need not take turns."""
-        return nullcontext() if self.method.capabilities.thread_safe else seeded("stylize", *address)
+        return random_numbers(self.method, "stylize", *address)
 
     # Memory
 
     def needed_memory(self, height: int, width: int, options: Mapping[str, Any] = {}) -> int:
         """Estimates how many bytes are needed to stylise an image of that size with the method's options.
 
-        The memory per pixel is measured once, on a small image. It is 0 for an optimisation, which is too slow for a trial
-        run, and for a method that requires an image among its options.
+        The memory per pixel is measured once, on a small image. It is 0 if it is not known: for an optimisation, which is
+        too slow for a trial run, for a method that requires an image among its options, and if the trial run fails.
         """
         plain = {name: value for name, value in options.items() if not isinstance(value, Tensor)}
         key = repr(sorted(plain.items()))
@@ -412,11 +420,14 @@ class Model:
         if self.method.capabilities.optimizes or not set(required) <= options.keys():
             return 0.0
         # A network pads images below its min_size, and the padding would be extrapolated as well.
-        probe = max(PROBE, *(getattr(part, "min_size", 1) for part in self.method.children()), 1)
-        style = torch.full((1, 3, probe, probe), 0.5) if self.method.takes_styles() else None
-        if style is not None:
-            _ = self.style_key  # computed and cached before, so that it is not measured
-        return bytes_per_pixel(lambda image: self.stylize(image, style, **options), probe)
+        side = max(PROBE, *(getattr(part, "min_size", 1) for part in self.method.children()), 1)
+        try:
+            style = probe_image(side) if self.method.takes_styles() else None
+            if style is not None:
+                _ = self.style_key  # computed and cached before, so that it is not measured
+            return bytes_per_pixel(lambda image: self.stylize(image, style, **options), side)
+        except Exception:  # any error: if images fail as well, they are reported one by one
+            return 0.0
 
 
 def _visible(picture: Picture) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,35 @@ def model_header(method: Method, name: str) -> dict[str, str]:
         "origin": provenance.origin(method),
         "packages": json.dumps(provenance.packages(method)),
         "arguments": json.dumps(json_arguments(method.arguments)),
-        "inference_modules": json.dumps(method.inference_modules),
+        "inference_modules": json.dumps(list(method.inference_modules)),
     }
 
 
 def json_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments as JSON values; a callable cannot be stored, and is replaced by its module and name."""
-    values: dict[str, Any] = json.loads(json.dumps(dict(arguments), default=_note))
-    return values
+    """Constructor arguments as JSON values; a callable cannot be stored, and is replaced by its module and name.
+
+    Raises:
+        StylekitError: another value cannot be stored; the message names the first such argument.
+    """
+    return {name: _json_value(name, value) for name, value in arguments.items()}
+
+
+def _json_value(name: str, value: Any) -> Any:
+    try:
+        return json.loads(json.dumps(value, default=_note))
+    except (TypeError, ValueError) as error:
+        raise StylekitError(f"The option {name!r} has a value that a model file cannot store: {error}.") from None
 
 
 def _note(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Enum) and isinstance(value.value, str | int | float):
+        return value.value
+    if not callable(value):
+        raise TypeError(
+            f"a {type(value).__name__} is not a text, number, list, mapping, path, enum of texts or numbers, or callable"
+        )
     target = getattr(value, "func", value)
     return {"callable": f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', repr(target))}"}
 
@@ -145,7 +162,7 @@ def restore_weights(method: Method, path: Path, tensors: Mapping[str, Tensor] | 
     prefixes = {key.split(".")[0] for key in tensors}
     present = {name for name in method.inference_modules if name in prefixes} or set(method.inference_modules)
     children = dict(method.named_children()).keys()
-    absent = (children | {key.split(".")[0] for key in method.state_dict()}) - present
+    absent = {key.split(".")[0] for key in method.state_dict()} - present  # not what has no tensors, such as nn.ReLU
     fit(method, {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in present}, path, absent)
     for name in absent & children:
         setattr(method, name, _Absent(name, path))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from stylekit import images
 from stylekit.errors import StylekitError
 from stylekit.inference.controls import check_finite
 from stylekit.method import Method
-from stylekit.registry.schema import Argument, keyword_arguments, validate_arguments
+from stylekit.registry.schema import Argument, keyword_arguments, read_written, validate_arguments
 
 
 def stylize_options(method: Method | type[Method]) -> dict[str, Argument]:
@@ -28,6 +29,32 @@ def sample_options(method: Method | type[Method]) -> dict[str, Argument]:
     """The options of drawing samples, by name."""
     kind = method if isinstance(method, type) else type(method)
     return keyword_arguments(kind.sample)
+
+
+def frames_options(method: Method, options: Mapping[str, Any], strength: float | None, what: str) -> dict[str, Any]:
+    """The arguments by name for the method's ``frames``, which need not accept a strength.
+
+    Args:
+        method: the method
+        options: the options of the frames
+        strength: the strength of the style; None for a method that has one style
+        what: what to call the method in messages
+
+    Raises:
+        StylekitError: ``frames`` does not accept an option, or a strength other than 1.
+    """
+    given = dict(options) if strength is None else {**options, "strength": strength}
+    accepted = inspect.signature(method.frames).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
+        return given
+    if strength == 1 and "strength" not in accepted:
+        del given["strength"]
+    for name in given:
+        if name not in accepted:
+            raise StylekitError(
+                f"The {what} does not accept {name!r} for the frames of a clip. Leave it out, or stylise each image by itself."
+            )
+    return given
 
 
 def resolve_options(
@@ -45,10 +72,17 @@ def resolve_options(
         StylekitError: an option is unknown, has another type, is required but missing, or is an image that cannot be read.
     """
     read = {
-        name: _read(value, name, device) if name in known and known[name].accepts(Tensor) else value
-        for name, value in given.items()
+        name: _read(value, name, device) if _is_image(known.get(name), value) else value
+        for name, value in read_written(known, given).items()
     }
     return validate_arguments(known, read, what)
+
+
+def _is_image(argument: Argument | None, value: Any) -> bool:
+    """Whether a value is to be read as an image: not if the type takes it as it is, as ``Literal["auto"] | Tensor`` does."""
+    return (
+        argument is not None and argument.accepts(Tensor) and (isinstance(value, Tensor) or not argument.takes(value))
+    )
 
 
 def _read(value: Any, name: str, device: torch.device) -> Any:

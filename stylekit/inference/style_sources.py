@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 from stylekit import images
 from stylekit.errors import StylekitError, suggest
 from stylekit.inference import controls
+from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.style_keys import keys_match, probe_statistics, style_key
 from stylekit.inference.styles import SUFFIX, Style, blend, read_style, statistics_shapes
 from stylekit.method import Method, Statistics
@@ -45,6 +46,11 @@ class StyleReader:
             self._key = style_key(self.method, self.name, probe), statistics_shapes(probe)
         return self._key
 
+    def learned(self) -> Mapping[str, Statistics]:
+        """The styles that the method has learned, by name."""
+        with random_numbers(self.method, "style"):
+            return self.method.styles()
+
     def read(self, source: StyleSource, scale: float = 1.0) -> Style:
         """Reads one style from whatever :meth:`stylekit.inference.Model.style` accepts.
 
@@ -61,7 +67,7 @@ class StyleReader:
                 f"result of Model.style, not a {type(source).__name__}. Give several styles as a list, with weights as pairs "
                 "(style, weight)."
             )
-        learned = self.method.styles()
+        learned = self.learned()
         if source in learned:
             return self._checked(Style(learned[str(source)], torch.ones(1), self.key, self.name), str(source), scale)
         path, hash_, look = str(source).rpartition("#") if f"{SUFFIX}#" in str(source) else (str(source), "", "")
@@ -93,7 +99,7 @@ class StyleReader:
         controls.check_scale(scale)
         several = [style] if _is_weighted(style) else several_or_none(style)
         pairs = [(each[0], controls.to_float(each[1])) if _is_weighted(each) else (each, 1.0) for each in several]
-        pairs = pairs or [(name, 1.0) for name in self.method.styles()][:1]
+        pairs = pairs or [(name, 1.0) for name in self.learned()][:1]
         if not pairs and self.method.takes_styles():
             raise StylekitError(
                 f"The method {self.name!r} needs a style. On the command line, give it with --style IMAGE."
@@ -113,7 +119,7 @@ class StyleReader:
             StylekitError: the method does not accept style images.
         """
         if not self.method.takes_styles():
-            learned = self.method.styles()
+            learned = self.learned()
             which = f"It has learned these styles: {', '.join(learned)}." if learned else "Leave the style out."
             raise StylekitError(f"The method {self.name!r} does not accept style images. {which}")
 
@@ -130,7 +136,11 @@ class StyleReader:
             image = images.over_white(picture.image, picture.alpha)
         what = str(source) if isinstance(source, Path | str) else "The style"
         ready = controls.to_device(image, self.device, "A style")
-        statistics = self.method.describe(controls.fit_style(ready, scale, what))
+        fitted = controls.fit_style(ready, scale, what)
+        with random_numbers(
+            self.method, "style"
+        ):  # the same for all images, whether the style is described once or again
+            statistics = self.method.describe(fitted)
         return Style(statistics, torch.ones(1), self.key, self.name)
 
     def _from_file(self, path: Path, look: str | None, scale: float) -> Style:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,14 +92,20 @@ def check_style_name(path: Path) -> None:
 
 
 def write_style(path: Path, style: Style) -> None:
-    """Writes a style file: statistics and shares in safetensors, and in the header, which models it fits.
+    """Writes a style file: statistics in safetensors, and in the header, the shares and which models it fits.
 
     Raises:
         StylekitError: the name does not end in ``.style``, no space is left, or the file cannot be written.
     """
     check_style_name(path)
-    header = {"stylekit": stylekit.__version__, "kind": "style", "key": style.key, "method": style.method}
-    write_tensors(path, {**style.statistics, SHARES: style.shares}, header)
+    header = {
+        "stylekit": stylekit.__version__,
+        "kind": "style",
+        "key": style.key,
+        "method": style.method,
+        SHARES: json.dumps(style.shares.tolist()),
+    }
+    write_tensors(path, style.statistics, header)
 
 
 def read_style(path: Path) -> Style:
@@ -108,7 +115,7 @@ def read_style(path: Path) -> Style:
         StylekitError: the file does not exist, is damaged, or is not a style file.
     """
     tensors, header = read_tensors(path)
-    if header.get("kind") != "style" or SHARES not in tensors or not {"key", "method"} <= header.keys():
+    if header.get("kind") != "style" or SHARES not in {*header, *tensors} or not {"key", "method"} <= header.keys():
         raise StylekitError(f"{path} is not a style file. `stylekit style learn` creates one from a folder of images.")
     # The names are shown to the user, and control characters could take over the terminal.
     printable = all(text.isprintable() for text in (header["method"], *tensors))
@@ -117,7 +124,8 @@ def read_style(path: Path) -> Style:
     if not all(rows.is_floating_point() for rows in tensors.values()):
         raise StylekitError(f"{path} is damaged: it contains non-floating-point tensors.")
     statistics = {name: rows.float() for name, rows in tensors.items()}
-    shares = statistics.pop(SHARES)
+    # The first style files have the shares among the statistics.
+    shares = _shares(path, header[SHARES]) if SHARES in header else statistics.pop(SHARES)
     valid = shares.ndim == 1 and len(shares) and bool((shares >= 0).all()) and abs(float(shares.sum()) - 1) < 1e-3
     if not valid or not statistics or any(rows.shape[:1] != shares.shape for rows in statistics.values()):
         raise StylekitError(f"{path} is damaged: its looks and their shares do not match.")
@@ -125,3 +133,10 @@ def read_style(path: Path) -> Style:
         if not bool((rows.abs() <= LARGEST).all()):  # also true for NaN
             raise StylekitError(f"{path} is damaged: its statistics {name!r} contain values that no image has.")
     return Style(statistics, shares, header["key"], header["method"])
+
+
+def _shares(path: Path, text: str) -> Tensor:
+    try:
+        return torch.tensor(json.loads(text), dtype=torch.float32)
+    except (ValueError, TypeError, RuntimeError, OverflowError):
+        raise StylekitError(f"{path} is damaged: its header is invalid.") from None

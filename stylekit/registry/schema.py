@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,21 @@ import pydantic
 
 from stylekit._files import absolute_path
 from stylekit.errors import StylekitError, suggest
+
+
+class Written(str):
+    """What a user wrote for an option, whose type decides whether it is text or YAML.
+
+    Attributes:
+        as_yaml: what YAML reads
+    """
+
+    as_yaml: Any
+
+    def __new__(cls, text: str, as_yaml: Any) -> Written:
+        self = super().__new__(cls, text)
+        self.as_yaml = as_yaml
+        return self
 
 
 @dataclass(frozen=True)
@@ -46,9 +62,36 @@ class Argument:
         """Whether its type is this class or contains it, as ``Path | None`` and ``Sequence[Path]`` contain ``Path``."""
         return _contains(self.type, kind)
 
+    def takes(self, value: Any) -> bool:
+        """Whether a value fits its type, as it is or converted."""
+        try:
+            _adapter(self.type).validate_python(value)
+        except pydantic.ValidationError:
+            return False
+        return True
+
+    def read(self, value: Any) -> Any:
+        """What a written value means for its type: what YAML reads, unless only the text fits. Other values are unchanged.
+
+        An optional argument may be ``none`` too, which is text in YAML.
+        """
+        if not isinstance(value, Written):
+            return value
+        if value.lower() == "none" and self.accepts(type(None)):
+            return None
+        only_text = self.takes(str(value)) and not self.takes(value.as_yaml)
+        return str(value) if only_text else value.as_yaml
+
 
 def _contains(annotation: Any, kind: type) -> bool:
     return annotation is kind or any(_contains(each, kind) for each in get_args(annotation))
+
+
+def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
+    try:
+        return pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+    except pydantic.PydanticUserError:  # the type has its own configuration
+        return pydantic.TypeAdapter(annotation)
 
 
 def unwrap_partial(factory: Any) -> Any:
@@ -113,17 +156,17 @@ def validate_arguments(known: Mapping[str, Argument], given: Mapping[str, Any], 
     missing = [name for name, argument in known.items() if argument.required and name not in given]
     if missing:
         raise StylekitError(f"The {what} needs the option {missing[0]!r}: {known[missing[0]].help or 'no default'}.")
-    return {name: _convert(known[name], value, what) for name, value in given.items()}
+    return {name: _convert(known[name], value, what) for name, value in read_written(known, given).items()}
+
+
+def read_written(known: Mapping[str, Argument], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, of which those that a user wrote are read by the types of their arguments."""
+    return {name: known[name].read(value) if name in known else value for name, value in given.items()}
 
 
 def _convert(argument: Argument, value: Any, what: str) -> Any:
-    config = pydantic.ConfigDict(arbitrary_types_allowed=True)
     try:
-        adapter = pydantic.TypeAdapter(argument.type, config=config)
-    except pydantic.PydanticUserError:  # the type has its own configuration
-        adapter = pydantic.TypeAdapter(argument.type)
-    try:
-        return adapter.validate_python(value)
+        return _adapter(argument.type).validate_python(value)
     except pydantic.ValidationError as error:
         reason = error.errors()[0]["msg"]
         default = "" if argument.required else f" (default: {argument.default!r})"
@@ -146,7 +189,7 @@ def override(
         if head not in known:
             raise StylekitError(f"The {what} has no option {head!r}. {suggest(head, known)}")
         if not dot:
-            result[head] = value
+            result[head] = known[head].read(value)
             continue
         spec = result.get(head, known[head].default)
         if not isinstance(spec, str | Mapping):
@@ -158,13 +201,13 @@ def override(
 
 
 def absolute_paths(known: Mapping[str, Argument], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Makes the values of arguments absolute paths if they are paths by their type.
+    """The values as a run stores them: read by the types of their arguments, with absolute paths.
 
     A run can be resumed from any folder, so it stores no relative path. If the type is unknown, as for the options of parts,
     a string is a path if it looks like one (it has a separator or a suffix) and exists.
     """
     typed = {name: argument.accepts(Path) for name, argument in known.items() if argument.type is not Any}
-    return {name: _absolute(value, typed.get(name)) for name, value in given.items()}
+    return {name: _absolute(value, typed.get(name)) for name, value in read_written(known, given).items()}
 
 
 def _absolute(value: Any, is_path: bool | None) -> Any:
@@ -177,5 +220,6 @@ def _absolute(value: Any, is_path: bool | None) -> Any:
         return value
     path = absolute_path(value)
     looks_like_path = path.name != str(value) or bool(path.suffix)
-    convert = isinstance(value, Path) or (path.exists() and (looks_like_path if is_path is None else is_path))
+    exists = os.path.exists(path)  # False if the operating system refuses the path, where Path.exists raises
+    convert = isinstance(value, Path) or (exists and (looks_like_path if is_path is None else is_path))
     return str(path) if convert else value

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
 from stylekit.inference import model, model_files
-from stylekit.inference.options import sample_options, stylize_options
+from stylekit.inference.options import frames_options, sample_options, stylize_options
 from stylekit.method import Method
 from stylekit.registry.parts import make
 from stylekit.registry.schema import arguments, unwrap_partial, validate_arguments
@@ -176,8 +176,11 @@ def _frames(subject: Subject) -> str:
         style = next(iter(method.styles().values()), None)
         if method.takes_styles():
             style = method.describe(pictures(1, which="style"))
-        _, options = next(choices(stylize_options(method)))
-        filled = fill(options, clips[0][0]) | ({} if style is None else {"strength": 1.0})
+        known = stylize_options(method)
+        _, options = next(choices(known))
+        required = {name: value for name, value in options.items() if known[name].required}
+        strength = None if style is None else 1.0
+        filled = frames_options(method, fill(required, clips[0][0]), strength, f"method {subject.name!r}")
         separate = [list(_drawn_frames(method.frames(clip, style, **filled))) for clip in clips]
         both = [_drawn_frames(method.frames(clip, style, **filled)) for clip in clips]
         interleaved = list(zip(*both, strict=True))
@@ -286,10 +289,10 @@ def _saved(subject: Subject) -> str:
 
 
 def _missing_modules(method: Method) -> list[str]:
-    """The submodules that stylising needs and ``inference_modules`` does not list."""
+    """The submodules that stylising needs and ``inference_modules`` does not list; those without tensors need not be."""
     missing = []
     for name, module in dict(method.named_children()).items():
-        if method.inference_modules and name not in method.inference_modules:
+        if method.inference_modules and name not in method.inference_modules and module.state_dict():
             setattr(method, name, nn.Module())  # fails when called
             try:
                 outputs(method)

@@ -115,8 +115,9 @@ def _train(runtime: Runtime, settings: Settings, built: Method | None, progress:
     run = Run(Path(runtime.decided_by_main(partial(_folder, settings))))
     with seeded(settings.seed, "setup"):
         name, method, preparation = _from_object(built, settings) if built else build_method(settings)
+        stored = model_files.json_arguments(method.arguments)  # refused here, before anything is written
         if settings.resume:
-            run.require_same(model_files.json_arguments(method.arguments))
+            run.require_same(stored)
         dataset = open_data(settings, "train")
         preview = open_preview(settings) or dataset
         if settings.init and not (settings.resume and run.latest()):
@@ -125,11 +126,11 @@ def _train(runtime: Runtime, settings: Settings, built: Method | None, progress:
     check_data(method, name, dataset)
     share = (runtime.rank, runtime.world)
     (sample,) = batches(dataset, settings.batch_size, settings.seed, range(1), share)
-    layout = _memory_format(settings, runtime.device)
+    layout = memory_format(settings, runtime.device)
     method.to(runtime.device)
     with seeded(settings.seed, "rehearsal"):
         prepare(method, preparation)
-        rehearse(method, _to(sample, runtime.device, layout))
+        rehearse(method, to_device(sample, runtime.device, layout))
     # After the rehearsal, because lazy layers have no shapes before. torch documents this argument, but does not type it.
     method.to(memory_format=layout)  # type: ignore[call-overload]
     players = player_states(method)
@@ -182,7 +183,7 @@ def _run_steps(
     with contextlib.closing(recorder.timed(loader)) as timed, _explained(recorder, runtime):
         for batch in timed:
             with seeded(settings.seed, "step", index, runtime.rank):
-                losses = step(method, players, _to(batch, runtime.device, layout), index, settings.steps, runtime)
+                losses = step(method, players, to_device(batch, runtime.device, layout), index, settings.steps, runtime)
             index += 1
             stop = runtime.any(interrupted())
             recorder.record(index, losses, last=stop or index == settings.steps)
@@ -231,13 +232,13 @@ def _restore(run: Run, method: Method, players: Sequence[PlayerState]) -> int:
     return done
 
 
-def _memory_format(settings: Settings, device: torch.device) -> torch.memory_format:
+def memory_format(settings: Settings, device: torch.device) -> torch.memory_format:
     """The memory format of feature maps: bfloat16 convolutions on a CPU need a pixel's channels next to each other."""
     channels_last = settings.precision == "bf16" and computes_bf16(device)
     return torch.channels_last if channels_last else torch.preserve_format
 
 
-def _to(batch: Batch, device: torch.device, layout: torch.memory_format) -> dict[str, Tensor]:
+def to_device(batch: Batch, device: torch.device, layout: torch.memory_format) -> dict[str, Tensor]:
     """Moves a batch to the device, and its images to the memory format."""
     return {
         key: values.to(device, non_blocking=True, memory_format=layout if values.ndim == 4 else torch.preserve_format)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from pydantic import ConfigDict, Field
 from stylekit._files import absolute_path
 from stylekit.errors import StylekitError, suggest
 from stylekit.registry import lookup
+from stylekit.training.written import read_yaml, written
 
 MAY_CHANGE = frozenset(
     (
@@ -91,7 +93,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.field_validator("init")
     @classmethod
     def _absolute_model(cls, name: str | None) -> str | None:
-        return str(absolute_path(name)) if name and absolute_path(name).exists() else name
+        return str(absolute_path(name)) if name and os.path.exists(absolute_path(name)) else name
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values."""
@@ -135,7 +137,7 @@ def read_config(path: Path) -> dict[str, Any]:
         StylekitError: the file cannot be read, or does not contain settings by name.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = read_yaml(path.read_text())
     except OSError as error:
         raise StylekitError(f"The config file {path} cannot be read: {error.strerror}.") from None
     except yaml.MarkedYAMLError as error:
@@ -152,10 +154,13 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_assignments(items: list[str], option: str = "--set") -> dict[str, Any]:
-    """Parses ``KEY=VALUE`` strings to a dict. Values are read as YAML, so ``6``, ``true`` and ``[1, 2]`` have their types.
+    """Parses ``KEY=VALUE`` strings to a dict.
+
+    The type of an option decides whether its value is YAML or text, so this is left to whoever knows it. The types of
+    ``part.option`` are known only when the part is built, so its values are YAML, which a run can store.
 
     Raises:
-        StylekitError: an item without ``=``, or a value that is not YAML.
+        StylekitError: an item without ``=``, or a value of ``part.option`` that is not YAML.
     """
     values: dict[str, Any] = {}
     for item in items:
@@ -163,13 +168,11 @@ def read_assignments(items: list[str], option: str = "--set") -> dict[str, Any]:
         if not equals or not key:
             raise StylekitError(f"{option} needs KEY=VALUE, not {item!r}.")
         try:
-            values[key] = yaml.safe_load(value)
+            values[key] = read_yaml(value) if "." in key else written(value)
         except yaml.YAMLError:
             raise StylekitError(
                 f"The value in {option} {item} is not valid YAML. Quote it like a YAML string."
             ) from None
-        if isinstance(values[key], str):
-            values[key] = _number(values[key])
     return values
 
 
@@ -182,7 +185,7 @@ def read_data(text: str) -> str | dict[str, Any]:
     if not text.lstrip().startswith("{"):
         return text
     try:
-        options = yaml.safe_load(text)
+        options = read_yaml(text)
     except yaml.YAMLError:
         options = None
     if not isinstance(options, dict):
@@ -190,11 +193,3 @@ def read_data(text: str) -> str | dict[str, Any]:
             f"--data {text} is not valid YAML. Write options as in --data '{{name: folders, data: DIR}}'."
         )
     return {str(key): value for key, value in options.items()}
-
-
-def _number(text: str) -> Any:
-    """Converts strings such as 1e-4 to numbers, because YAML does not."""
-    try:
-        return float(text) if text[:1] in "+-.0123456789" else text
-    except ValueError:
-        return text

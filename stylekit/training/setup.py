@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit._files import absolute_path
-from stylekit.errors import StylekitError, suggest
+from stylekit.errors import StylekitError, suggest, warn
 from stylekit.inference.model import load
 from stylekit.inference.model_files import inference_state
 from stylekit.method import Method
@@ -100,7 +101,7 @@ def _data_options(text: str) -> dict[str, Any]:
     If there is both a data set and a folder of that name, the folder is meant if the data set reads folders.
     """
     path = absolute_path(text)
-    is_bare, exists = path.name == text, path.exists()
+    is_bare, exists = path.name == text, os.path.exists(path)  # which does not raise for a path that is too long
     if is_bare and lookup.part_owners("dataset", text, everywhere=not exists):
         reads_folders = "data" in arguments(lookup.find_part("dataset", text))
         return {"data": str(path)} if reads_folders and exists else {"name": text}
@@ -172,10 +173,11 @@ def open_data(settings: Settings, split: str) -> Any:
 
 
 def open_preview(settings: Settings) -> Any:
-    """Opens the held-out images for the sample grids; None if there are none, because training does not need them."""
+    """Opens the held-out images for the sample grids. Without any, which costs a warning, it returns None."""
     try:
         return open_data(settings, "test")
-    except StylekitError:
+    except StylekitError as error:
+        warn(f"Sample grids show training images, because there are no test images: {error}")
         return None
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TINTED = '''
 import torch
+from pathlib import Path
 from typing import Literal
 from torch import Tensor
 from stylekit import Method, hookimpl
@@ -27,8 +28,12 @@ class Tinted(Method):
     """Mixes in a colour, or another image's mean colour."""
 
     def stylize(self, content, style=None, *, amount: float = 0.5, levels: int = 1, flip: bool = False,
-                color: Literal["red", "blue"] = "red", guide: Tensor | None = None):
+                color: Literal["red", "blue"] = "red", guide: Tensor | None = None, word: str = "x",
+                invert: Literal["on", "off"] = "off", file: Path | None = None, map: Tensor | Literal["auto"] = "auto"):
         assert (type(amount), type(levels), type(flip)) == (float, int, bool)
+        if invert == "on":
+            assert (word, file, map) == ("7e2", Path("2024"), "auto")
+            return 1 - content
         tint = torch.tensor([1.0, 0.0, 0.0] if color == "red" else [0.0, 0.0, 1.0]).view(1, 3, 1, 1)
         if guide is not None:
             assert guide.shape[:2] == (1, 3)
@@ -93,6 +98,16 @@ def test_options_have_the_types_of_the_signature(
     assert np.abs((made[:, ::-1] if flip else made) - mixed(photo, tint, amount)).max() <= 1
 
 
+@pytest.mark.parametrize("word", ["word=7e2", "word='7e2'"])
+def test_what_the_type_takes_as_text_stays_text(
+    program: Program, tinted: tuple[str, ...], photo: Path, tmp_path: Path, word: str
+) -> None:
+    options = (word, "invert=on", "file=2024", "map=auto")
+    line = [part for option in options for part in ("--with", option)]
+    assert program("stylize", photo, *tinted, *line, "-o", tmp_path / "out.png").code == 0
+    assert (pixels(tmp_path / "out.png") == 255 - pixels(photo)).all()
+
+
 def test_an_option_that_is_an_image_is_given_by_its_path(
     program: Program, tinted: tuple[str, ...], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +148,7 @@ def test_options_of_transfer_are_given_in_the_same_way(
 @pytest.mark.parametrize(
     ("option", "facts"),
     [
-        ("amuont=1", ["method 'tinted'", "'amuont'", "did you mean 'amount'", "guide, levels"]),
+        ("amuont=1", ["method 'tinted'", "'amuont'", "did you mean 'amount'", "invert, levels"]),
         ("amount=much", ["'amount'", "method 'tinted'", "'much'", "number", 0.5]),
         ("levels=1.5", ["'levels'", 1.5, "integer"]),
         ("flip=perhaps", ["'flip'", "'perhaps'", "boolean"]),

@@ -32,6 +32,7 @@ def test_a_plugin_gets_one_line_per_part(program: Program, tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.slow
 def test_every_fault_is_one_line_and_other_parts_are_still_checked(program: Program, tmp_path: Path) -> None:
     source = LOSSES.replace("weight: float", "weight").replace(".mean()\n", ".mean().float()\n", 1)
     (tmp_path / "mine.py").write_text("print('hello')\n" + source.replace("Other(Loss)", "Other(nn.L1Loss)"))
@@ -69,6 +70,7 @@ def test_a_plugin_that_does_not_load_is_one_fault(
     assert_mentions(line, "plugin 'mine'", fact)
 
 
+@pytest.mark.slow
 def test_a_plugin_that_only_follows_runs(program: Program, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from stylekit import hookimpl\n\n@hookimpl\ndef stylekit_run_finished(run, step):\n    pass\n"
@@ -76,6 +78,7 @@ def test_a_plugin_that_only_follows_runs(program: Program, tmp_path: Path) -> No
     assert program("check", tmp_path / "mine.py").out.startswith(f"plugin mine: OK, {PLUGIN} checks (follows runs")
 
 
+@pytest.mark.slow
 def test_a_part_that_needs_an_option_is_reported_as_not_tried(program: Program, tmp_path: Path) -> None:
     source = LOSSES.replace("weight: float = 1.0", "weight: float").replace(
         "super().__init__()\n\n@", "super().__init__(1.0)\n\n@"
@@ -87,6 +90,7 @@ def test_a_part_that_needs_an_option_is_reported_as_not_tried(program: Program, 
     assert_mentions(result.out.splitlines()[1], "'weight'", "a factor")
 
 
+@pytest.mark.slow
 def test_a_part_that_ends_the_process_is_a_fault(program: Program, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(LOSSES.replace("self.weight = weight", "raise SystemExit(0)"))
     result = program("check", tmp_path / "mine.py")
@@ -99,6 +103,7 @@ def test_an_empty_name_is_refused(program: Program) -> None:
     assert_mentions(program("check", "").error, "plugin", ".py", "package", "part")
 
 
+@pytest.mark.slow
 def test_debug_adds_the_traceback_of_each_fault(program: Program, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(LOSSES.replace("(output - reference)", "(output - nothing)"))
     result = program("check", tmp_path / "mine.py", "--debug")
@@ -119,6 +124,7 @@ def test_an_unknown_name_is_refused(program: Program) -> None:
     assert_mentions(program("check", "cyclgan").error, "'cyclgan'", "did you mean 'cyclegan'", "lsgan")
 
 
+@pytest.mark.slow
 def test_a_package_is_checked_whole(program: Program, install: Install) -> None:
     install("tulips", "garden", LOSSES)
     result = program("check", "Tulips")

@@ -122,6 +122,7 @@ def test_errors_name_the_wrong_argument(
     assert_mentions(program("data", "draw", *arguments, "--count", 1).error, *facts)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_drawing_soon_and_reports_the_number_of_images(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

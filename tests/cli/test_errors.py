@@ -65,6 +65,7 @@ GOLDEN = {
 MEMORY = "stylize photo.png --model {model} --device cpu -o out.png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in GOLDEN if line != MEMORY])
 def test_golden_messages(
     program: Program, place: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, line: str
@@ -99,7 +100,8 @@ def test_the_golden_message_about_memory(
         ("--set generator.norm=layer", ["'norm'", "'layer'", "'instance', 'batch' or 'none'"]),
         ("--set lr.big=1", ["'lr.big'", "method 'cyclegan'", "'lr'"]),
         ("--set cycle", ["--set", "KEY=VALUE", "'cycle'"]),
-        ("--set cycle=[1", ["--set cycle=[1", "YAML"]),
+        ("--set cycle=[1", ["'cycle'", "'[1'", "number"]),
+        ("--set generator.width=[1", ["--set generator.width=[1", "YAML"]),
         ("--preset tny", ["method 'cyclegan'", "'tny'", "did you mean 'tiny'", "paper, tiny"]),
         ("--content {a}", ["'style'", "'cyclegan'", "--style DIR"]),
         ("--style {a}", ["--content DIR --style DIR"]),
@@ -358,7 +360,7 @@ def test_model_with_a_tensor_of_another_shape(program: Program, trained: Path, f
         ("{a} -o notes.txt", ["notes.txt", "--out"]),
         ("{a} -o out --with direction=b-2-a", ["'direction'", "'b-2-a'", "'a-to-b' or 'b-to-a'"]),
         ("{a} -o out --with direction", ["--with", "KEY=VALUE", "'direction'"]),
-        ("{a} -o out --with a=[1", ["--with a=[1", "YAML"]),
+        ("{a} -o out --with direction=[1", ["'direction'", "'[1'"]),
         ("{a} -o out --plugin nowhere.py", ["nowhere.py"]),
         ("{a} -o out --plugin notes.txt", ["notes.txt", ".py"]),
         ("{a}/0.png -o out.gif", ["out.gif", ".png"]),

@@ -107,6 +107,7 @@ def test_a_method_is_named_with_its_file_and_a_data_set_comes_from_another(progr
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_with_several_files_resumes_from_another_folder(
     program: Program, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def run(**variables: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GLIBC, reason="it reads the statistics of glibc's allocator")
 def test_freed_memory_is_kept_unless_the_user_chose_otherwise() -> None:
     assert run() == "0 True PASSIVE False"

@@ -69,6 +69,7 @@ def drawn(folder: Path) -> list[np.ndarray]:
     return [pixels(path) for path in sorted(folder.iterdir())]
 
 
+@pytest.mark.slow
 def test_images_depend_on_the_seed_and_their_number_alone(
     program: Program, drawing: tuple[str, ...], tmp_path: Path
 ) -> None:

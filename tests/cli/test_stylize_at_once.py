@@ -137,6 +137,7 @@ def stylekit_methods():
 """
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait_for_threads(paint: Paint, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     for index in range(4):
@@ -156,3 +157,30 @@ def test_a_second_ctrl_c_does_not_wait_for_threads(paint: Paint, tmp_path: Path)
     assert process.returncode == 130
     assert output.count("\n") == 1
     assert_mentions(output, "interrupted", "0 of 4", "out")
+
+
+FAILS = """
+import threading
+from stylekit import Method, hookimpl
+from stylekit.method import Capabilities
+
+class Fails(Method):
+    capabilities = Capabilities(thread_safe=True)
+
+    def stylize(self, content, style=None):
+        assert content.shape[-1] < 100  # the probe of memory
+        assert threading.current_thread() is threading.main_thread()
+        return 1 - content
+
+@hookimpl
+def stylekit_methods():
+    return {"fails": Fails}
+"""
+
+
+def test_if_the_trial_run_fails_images_are_stylised_one_by_one(program: Program, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(FAILS)
+    line = ("--plugin", tmp_path / "fails.py", "--model", "fails", "-o", tmp_path / "out")
+    result = program("stylize", photos, *line)
+    assert result.code == 0, result
+    assert_mentions(result.err, "7 of 7")

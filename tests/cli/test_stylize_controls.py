@@ -49,6 +49,7 @@ def test_a_model_file_takes_styles(program: Program, adain: Path, place: Path) -
     assert (pixels(place / "out.png") == np.asarray(wanted)).all()
 
 
+@pytest.mark.slow
 def test_a_file_name_may_look_like_a_name_with_a_weight(program: Program, place: Path) -> None:
     shutil.copy(place / "blue.png", place / "red.png:2")
     line = ["stylize", place / "photo.png", "--model", "color-pca"]
@@ -120,6 +121,7 @@ def test_wrong_controls_are_one_error_that_names_them(
     assert not (place / "out.png").exists()
 
 
+@pytest.mark.slow
 def test_a_method_that_does_not_accept_styles_refuses_one(program: Program, trained: Path, place: Path) -> None:
     line = ["stylize", place / "photo.png", "--model", trained, "--style", place / "red.png", "-o", place / "out.png"]
     assert_mentions(program(*line).error, "method 'cyclegan'", "style")

@@ -85,6 +85,7 @@ def test_set_changes_a_preset(program: Program, tmp_path: Path) -> None:
     assert arguments["ema"] == 0.995
 
 
+@pytest.mark.slow
 def test_without_out_each_run_gets_a_folder_of_its_own(
     program: Program, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_without_out_each_run_gets_a_folder_of_its_own(
     assert sorted(path.name for path in Path("runs").iterdir()) == ["cyclegan", "cyclegan-2"]
 
 
+@pytest.mark.slow
 def test_a_run_on_two_folders_resumes(program: Program, tiny: Path, tmp_path: Path, folders: Path) -> None:
     run = tmp_path / "run"
     assert program("train", "--config", tiny, "--content", folders / "a", "--style", folders / "b").code == 0
@@ -277,6 +279,7 @@ def stylekit_presets():
 """
 
 
+@pytest.mark.slow
 def test_a_run_with_a_preset_of_a_package_stores_the_package_and_resumes_with_that_version_only(
     program: Program, install: Install, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stylekit.datasets import layouts
+from stylekit.datasets import find_images, layouts
 from stylekit.errors import StylekitError
 from tests.facts import raises
 
@@ -71,17 +71,19 @@ def test_half_a_layout_or_a_missing_split_is_an_error(tmp_path: Path) -> None:
         ("train test .DS_Store", True),
         ("train test cat", False),  # three classes
         ("train test photo.png", False),
-        ("train test readme.txt", False),
+        ("train test readme.txt pairs.csv Thumbs.db notes", True),
+        ("train test .hidden.png", True),
+        ("train test UPPER.JPG", False),
         ("val valid", False),
         ("cat dog", False),
         ("", False),
     ],
 )
-def test_a_folder_is_divided_if_it_holds_nothing_but_folders_of_splits(
+def test_a_folder_is_divided_if_it_has_no_other_folders_than_splits_and_no_images(
     tmp_path: Path, inside: str, divided: bool
 ) -> None:
     for name in inside.split():
-        if "." in name.lstrip(".") or name == ".DS_Store":
+        if "." in name.lstrip(".") or name in (".DS_Store", "notes"):
             (tmp_path / name).touch()
         else:
             (tmp_path / name).mkdir()
@@ -101,6 +103,14 @@ def test_a_divided_folder_without_the_split_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file.png").touch()
     with raises(StylekitError, tmp_path / "file.png", "folder"):
         layouts.split_of(tmp_path / "file.png")
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, "b\0c"])
+def test_a_path_that_the_system_refuses_is_one_error(path: str) -> None:
+    for find in (layouts.split_of, layouts.find_layout, find_images):
+        with raises(StylekitError, "cannot be used") as caught:
+            find(path)
+        assert len(str(caught.value)) < 400
 
 
 def test_a_side_with_a_class_called_train_serves_both_splits(tmp_path: Path) -> None:

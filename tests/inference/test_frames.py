@@ -271,3 +271,28 @@ def test_frames_of_pil_images_are_stylised_as_pictures() -> None:
     styled = list(model.clip(map(images.from_pil, pil), RED))
     wanted = list(model.frames([images.to_tensor(each) for each in pil], RED))
     assert all(torch.equal(one.image, two) for one, two in zip(styled, wanted, strict=True))
+
+
+class Listed(Paint):
+    """Accepts no strength in a clip, and one of two options."""
+
+    def transfer(
+        self, content: Tensor, style: Statistics, strength: float = 1.0, *, gain: float = 1.0, shift: float = 0.0
+    ) -> Tensor:
+        return gain * super().transfer(content, style, strength) + shift
+
+    def frames(  # type: ignore[override]
+        self, contents: Iterable[Tensor], style: Statistics | None = None, gain: float = 1.0
+    ) -> Iterator[Tensor]:
+        for content in contents:
+            yield self.transfer(content, style or {}, gain=gain)
+
+
+def test_frames_need_not_accept_a_strength_or_every_option() -> None:
+    model = Model(Listed(), "listed")
+    for given in ({}, {"strength": 1}, {"gain": 0.5}, {"strength": 0}):
+        for content, frame in zip(CLIP, model.frames(CLIP, RED, **given), strict=True):
+            assert torch.equal(frame, model.stylize(content, RED, **given))
+    for given in ({"strength": 0.5}, {"shift": 0.1}):
+        with raises(StylekitError, "method 'listed'", repr(next(iter(given))), "clip"):
+            next(model.frames(CLIP, RED, **given))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import shutil
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import Method, Part, StylekitError, images, make
 from stylekit.inference.model import Model, load
-from stylekit.inference.model_files import save_model
+from stylekit.inference.model_files import json_arguments, save_model
 from stylekit.method import Player, Statistics
 from stylekit.registry import lookup
 from stylekit.testing.catalogue import examine
@@ -293,6 +294,7 @@ def stylekit_models():
 """
 
 
+@pytest.mark.slow
 def test_a_model_that_a_package_ships_is_loaded_by_its_name(run: Path, tmp_path: Path) -> None:
     (tmp_path / "shipping.py").write_text(SHIPPED)
     shutil.copy(run / "model.safetensors", tmp_path / "mine.safetensors")
@@ -437,3 +439,116 @@ class Padded(Method):
 def test_padding_of_small_images_is_not_extrapolated_to_large_ones() -> None:
     # Of the image, its padded copy, the product and the clamped result, at most four are alive at once.
     assert Model(Padded(), "padded").needed_memory(1000, 1000) <= 1e6 * 1.5 * 4 * 3 * 4
+
+
+class Normalised(Method):
+    """Divides by the deviation of the image, and by that of the style."""
+
+    style_modules = ()
+
+    def describe(self, style: Tensor) -> Statistics:
+        return {"mean": style.mean((2, 3)) / style.std((2, 3))}
+
+    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        flat = content - content.mean((2, 3), keepdim=True)
+        return torch.sigmoid(flat / content.std((2, 3), keepdim=True) + style["mean"][..., None, None])
+
+
+class Failing(Method):
+    """Fails for images of an even width."""
+
+    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        if content.shape[-1] % 2 == 0:
+            raise ZeroDivisionError
+        return 1 - content
+
+
+def test_the_memory_of_a_method_is_measured_with_an_image_that_is_not_constant() -> None:
+    assert Model(Normalised(), "normalised").needed_memory(100, 100) > 0
+
+
+def test_a_trial_run_that_fails_forbids_no_image() -> None:
+    model = Model(Failing(), "failing")
+    assert model.needed_memory(100, 100) == 0
+    model.require_memory(10**6, 10**6)
+
+
+class Activated(Sgd):
+    """A submodule without tensors, one that stylising needs, and one that it does not."""
+
+    inference_modules = ("network", "activation")
+
+    def __init__(self) -> None:
+        super().__init__(Net)
+        self.activation, self.judge = nn.Sigmoid(), nn.Conv2d(3, 1, 1)
+
+    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        return self.activation(self.network(content))
+
+
+class Unlisted(Activated):
+    inference_modules = ("network",)
+
+
+class Taught(Activated):
+    """All that the constructor builds is needed, but not the teacher."""
+
+    inference_modules = ()
+
+    def prepare(self) -> None:
+        self.teacher = nn.Conv2d(3, 3, 1).requires_grad_(False)
+
+
+@pytest.mark.parametrize("kind", [Activated, Unlisted, Taught])
+def test_submodules_without_tensors_work_after_loading(kind: type[Activated], tmp_path: Path) -> None:
+    run = stylekit.train(kind(), out=tmp_path / "run", size=32, steps=1, workers=0)
+    for file in (run, run / "checkpoints" / "1"):
+        loaded = load(file, "cpu", method=kind)
+        assert loaded.stylize(noise(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+        assert isinstance(loaded.method.activation, nn.Sigmoid)
+    assert not any("teacher" in name for name in read_tensors(run / "model.safetensors")[0])
+
+
+class Mode(Enum):
+    SOFT = "soft"
+    HARD = "hard"
+
+
+class Modes(Sgd):
+    """Has an option of any kind.
+
+    Args:
+        mode: an enum
+        modes: several
+        other: anything
+    """
+
+    def __init__(self, mode: Mode = Mode.SOFT, modes: list[Mode] | None = None, other: Any = None) -> None:
+        super().__init__(Net)
+        self.mode, self.modes, self.other = mode, modes, other
+
+
+def test_an_enum_is_stored_by_its_value(tmp_path: Path) -> None:
+    method = Modes(Mode.HARD, [Mode.SOFT, Mode.HARD])
+    assert json_arguments(method.arguments) == {"mode": "hard", "modes": ["soft", "hard"], "other": None}
+    save_model(method, "modes", tmp_path / "modes.safetensors")
+    loaded: Any = load(tmp_path / "modes.safetensors", method=Modes).method
+    assert (loaded.mode, loaded.modes) == (Mode.HARD, [Mode.SOFT, Mode.HARD])
+
+
+class Odd(Enum):
+    PAIR = (1, 2)
+
+
+@pytest.mark.parametrize("value", [{1, 2}, torch.float16, torch.ones(2), b"it", {(1, 2): 3}, [{4}], Odd.PAIR], ids=str)
+def test_a_value_that_a_model_file_cannot_store_is_refused_before_training(value: Any, tmp_path: Path) -> None:
+    with raises(StylekitError, "option 'other'", "model file"):
+        stylekit.train(Modes(other=value), out=tmp_path / "run", size=32, steps=1, workers=0)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "value", [Net, Net(), torch.relu, {"norm": nn.BatchNorm2d}], ids=["class", "module", "function", "nested"]
+)
+def test_callables_are_noted_and_given_again(value: Any) -> None:
+    assert "callable" in str(json_arguments({"other": value}))

@@ -27,7 +27,7 @@ class Grade(Method):
         *,
         gain: float = 1.0,
         mode: Literal["light", "dark"] = "light",
-        light: Tensor | None = None,
+        light: Tensor | Literal["none"] | None = None,
     ) -> Tensor:
         """Grades.
 
@@ -37,7 +37,7 @@ class Grade(Method):
             light: another factor, for each pixel
         """
         self.given = gain, mode, light
-        graded = gain * content if light is None else gain * content * light
+        graded = gain * content * light if isinstance(light, Tensor) else gain * content
         return graded if mode == "light" else 1 - graded
 
 
@@ -147,6 +147,13 @@ def test_an_image_option_is_a_path_a_pil_image_or_a_tensor(model: Model, tmp_pat
 
 def test_an_optional_image_may_be_left_out_or_none(model: Model) -> None:
     assert torch.equal(model.stylize(CONTENT, light=None), CONTENT)
+
+
+def test_a_word_that_an_image_option_takes_is_no_path(model: Model) -> None:
+    assert torch.equal(model.stylize(CONTENT, light="none"), CONTENT)
+    assert model.method.given[2] == "none"
+    with raises(StylekitError, "nothing", "no such file"):
+        model.stylize(CONTENT, light="nothing")
 
 
 def test_a_transparent_image_option_is_laid_over_white(model: Model) -> None:

@@ -261,3 +261,20 @@ def test_the_blend_of_all_looks_is_the_average_of_all_images() -> None:
 def test_identical_images_make_one_look() -> None:
     statistics, shares = cluster_styles([{"mean": torch.ones(1, 3)}] * 4, 3)
     assert (shares.tolist(), statistics["mean"].tolist()) == ([1.0], [[1.0, 1.0, 1.0]])
+
+
+def test_statistics_may_have_any_name(tmp_path: Path) -> None:
+    names = ("shares", "key", "kind")
+    statistics = {name: torch.rand(2, 3) for name in names}
+    write_style(tmp_path / "a.style", Style(statistics, torch.tensor([0.3, 0.7]), "ab:-1.25", "it"))
+    again = read_style(tmp_path / "a.style")
+    assert torch.equal(again.shares, torch.tensor([0.3, 0.7]))
+    assert all(torch.equal(again.statistics[name], statistics[name]) for name in names)
+
+
+@pytest.mark.parametrize("shares", ["", "null", "{}", "[[1], [2, 3]]", '["a"]', "[0.5]", "[NaN]", "[" * 10**5])
+def test_style_files_with_invalid_shares_are_refused(tmp_path: Path, shares: str) -> None:
+    header = {"kind": "style", "key": "0f", "method": "m", "shares": shares}
+    write_tensors(tmp_path / "a.style", {"mean": torch.ones(1, 2)}, header)
+    with raises(StylekitError, "a.style", "damaged"):
+        read_style(tmp_path / "a.style")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,3 +166,70 @@ def test_stylising_within_a_seeded_block_does_not_wait_for_itself() -> None:
     with seeded("outer"):
         assert torch.equal(torch.rand(3), first)
         assert torch.equal(torch.rand(3), second)
+
+
+class Sketch(Method):
+    """Describes a random column of a style, and keeps on itself what it works on, as forward hooks do."""
+
+    style_modules = ()
+
+    def keep(self, image: Tensor) -> Tensor:
+        self.kept = image
+        time.sleep(0.0005)
+        return self.kept
+
+    def styles(self) -> dict[str, Statistics]:
+        return {"half": {"column": self.keep(torch.full((1, 3), 0.5))}}
+
+    def describe(self, style: Tensor) -> Statistics:
+        column = int(torch.randint(style.shape[-1], ()))
+        return {"column": self.keep(style)[..., column].mean(-1)}
+
+    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        return (self.keep(content) + style["column"][..., None, None]) / 2
+
+
+def test_threads_take_turns_to_describe_styles_too() -> None:
+    model = Model(Sketch(), "sketch")
+    styles = [noise(1, 3, 8, 50, seed=seed) for seed in (0, 1)]
+    calls: list[Callable[[], Tensor]] = [lambda: model.stylize(noise(1, 3, 5, 6), styles[0])]
+    calls.append(lambda: model.style(styles[1]).statistics["column"])
+    calls.append(lambda: model.stylize(noise(1, 3, 6, 7), "half"))
+    calls.append(lambda: torch.cat(list(model.frames([noise(1, 3, 4, 4)] * 2, styles[1]))))
+    calls.append(lambda: torch.tensor(len(model.summary())))
+    alone, before = [call() for call in calls], states()
+    for _ in range(ROUNDS):
+        assert all(torch.equal(one, two) for one, two in zip(at_once(*calls), alone, strict=True))
+        assert states() == before
+
+
+def test_a_style_is_described_alike_for_all_seeds_and_images_and_ahead() -> None:
+    model, style = Model(Sketch(), "sketch"), noise(1, 3, 8, 500)
+    before = states()
+    first, second, content = model.style(style), model.style(style), noise(1, 3, 4, 4)
+    assert torch.equal(first.statistics["column"], second.statistics["column"])
+    for seed in (0, 1):
+        assert torch.equal(model.stylize(content, style, seed=seed), model.stylize(content, first, seed=seed))
+    both = model.stylize(content, [noise(1, 3, 8, 300, seed=1), style])
+    assert torch.equal(both, model.stylize(content, [model.style(noise(1, 3, 8, 300, seed=1)), first]))
+    assert states() == before
+
+
+def test_a_clip_is_seeded_before_its_first_frame_and_after_its_last() -> None:
+    class Ends(Noise):
+        def frames(self, contents: Iterable[Tensor], style: Any = None, **options: Any) -> Iterator[Tensor]:
+            first = torch.rand(())  # not in a generator, so it is drawn when frames() is called
+
+            def made() -> Iterator[Tensor]:
+                for content in contents:
+                    yield content * first
+                assert not torch.is_grad_enabled()
+                torch.rand(())
+
+            return made()
+
+    model, contents = Model(Ends(), "ends"), [noise(1, 3, 4, 4)] * 2
+    before = states()
+    one, two = (list(model.frames(contents, STYLE)) for _ in range(2))
+    assert torch.equal(one[0], two[0])
+    assert states() == before

@@ -587,6 +587,7 @@ def test_torch_is_not_imported(command: list[str]) -> None:
     assert not {name for name in imported if name.split(".")[0] in ("torch", "numpy", "stylekit_plugins")}
 
 
+@pytest.mark.slow
 def test_loading_a_model_imports_neither_yaml_nor_rich(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_model(build_method(validate_settings({"plugin": "color-pca", "steps": 1}))[1], "color-pca", path)

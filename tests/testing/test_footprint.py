@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+import pytest
+
 from stylekit import StylekitError
 from stylekit.registry import lookup
 from stylekit.testing.footprint import footprint
@@ -20,10 +22,12 @@ def side_effects(write: Write, source: str) -> list[str]:
     return footprint(lookup.add_file(write(QUIET + textwrap.dedent(source))))[0]  # not imported in this process
 
 
+@pytest.mark.slow
 def test_imports_and_definitions_are_no_side_effects(write: Write) -> None:
     assert side_effects(write, "import json, torch.fft, stylekit.layers\nANY = torch.zeros(3)\nclass Own: pass\n") == []
 
 
+@pytest.mark.slow
 def test_what_importing_a_plugin_changes_is_named(write: Write) -> None:
     """All in one process: each is reported by itself."""
     source = """
@@ -76,11 +80,13 @@ def test_what_importing_a_plugin_changes_is_named(write: Write) -> None:
         assert_mentions(change, *facts)
 
 
+@pytest.mark.slow
 def test_a_plugin_that_ends_a_new_process_is_an_error(write: Write) -> None:
     with raises(StylekitError, "process", "exit code 3"):
         side_effects(write, "import os\nos._exit(3)\n")
 
 
+@pytest.mark.slow
 def test_a_side_effect_is_a_fault_of_the_plugin(write: Write) -> None:
     (plugin,) = find_subjects(str(write(QUIET + "print('hello')\n")))
     assert_faults(faults(plugin), {"import": ("prints", "'hello'")})

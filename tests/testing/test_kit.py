@@ -59,6 +59,7 @@ SAMPLES = {
 """A valid part of each kind that a plugin file can hold, and what is reported of it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SAMPLES.values(), ids=SAMPLES)
 def test_a_valid_part_passes(write: Write, case: tuple[str, ...]) -> None:
     source, *facts = case

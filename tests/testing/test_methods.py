@@ -384,10 +384,16 @@ def test_frames_are_given_the_options_that_the_method_needs(write: Write) -> Non
     assert fault(part(write(source)), "frames") == ""
 
 
-def test_frames_of_a_method_with_styles_must_accept_a_strength(write: Write) -> None:
+def test_inference_modules_need_not_list_what_has_no_tensors(write: Write) -> None:
+    needs = (NET, f"{NET}; self.last = nn.Sigmoid()", RETURN, "return self.last(self.net(content))")
+    source = altered(METHOD, (*needs, KEYS, f'    inference_modules = ("net",)\n{KEYS}'))
+    assert faults(part(write(source))) == {}
+
+
+def test_frames_of_a_method_with_styles_need_not_accept_a_strength(write: Write) -> None:
     lines = (
         "\n\n    def frames(self, contents, style=None):"
         "\n        for content in contents:\n            yield self.transfer(content, style)\n"
     )
     source = altered(STYLED, (SHADED, SHADED + lines))
-    assert_mentions(fault(part(write(source)), "frames"), "strength")
+    assert fault(part(write(source)), "frames") == ""

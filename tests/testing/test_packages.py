@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.testing.conftest import Package, Write
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "name", "facts"),
     [
@@ -29,6 +30,7 @@ def test_a_name_that_cannot_be_used_is_a_fault(write: Write, source: str, name: 
     assert_faults(faults(plugin), {"names": facts})
 
 
+@pytest.mark.slow
 def test_an_image_loss_may_have_the_name_of_an_adversarial_loss(write: Write) -> None:
     plugin, _ = find_subjects(str(write(IMAGE_LOSS.replace('"mine"', '"lsgan"'))))
     assert faults(plugin) == {}
@@ -61,6 +63,7 @@ def test_all_files_of_a_package_are_examined(package: Package, tmp_path: Path) -
     assert_mentions(fault(plugin, "public names"), "other.py", "stylekit.registry.parts")
 
 
+@pytest.mark.slow
 def test_a_name_that_another_package_uses_is_a_fault(package: Package) -> None:
     package("tulips", "garden", IMAGE_LOSS, ["stylekit-torch"])
     package("roses", "bower", IMAGE_LOSS, ["stylekit-torch"])
@@ -68,6 +71,7 @@ def test_a_name_that_another_package_uses_is_a_fault(package: Package) -> None:
     assert_faults(faults(plugin), {"names": ("loss 'mine'", "roses 1.0", "another name")})
 
 
+@pytest.mark.slow
 def test_a_file_of_a_package_that_is_not_valid_python_is_skipped(package: Package, tmp_path: Path) -> None:
     package("tulips", "garden", QUIET, ["stylekit-torch"])
     (tmp_path / "site" / "sample_tulips" / "template.py").write_text("class {{ name }}:\n")

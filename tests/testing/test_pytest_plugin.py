@@ -42,6 +42,7 @@ def run(folder: Path, test: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "kind"), [(WEIGHTED, "loss"), (ADVERSARIAL, "adversarial")])
 def test_there_is_a_test_for_every_check_of_every_part(tmp_path: Path, source: str, kind: str) -> None:
     (tmp_path / "mine.py").write_text(source)
@@ -54,6 +55,7 @@ def test_there_is_a_test_for_every_check_of_every_part(tmp_path: Path, source: s
     assert f"{OF_PLUGIN + len(checks_of(kind))} passed" in output
 
 
+@pytest.mark.slow
 def test_only_the_check_that_finds_a_fault_fails_and_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(WEIGHTED.replace("weight: float", "weight"))
     code, output = run(tmp_path, TEST.replace("SUBJECT", "mine.py"), "-k", "loss-mine")
@@ -66,6 +68,7 @@ def test_only_the_check_that_finds_a_fault_fails_and_with_one_line(tmp_path: Pat
     assert "another exception" not in output
 
 
+@pytest.mark.slow
 def test_a_file_is_found_next_to_the_test_or_in_the_root_folder(tmp_path: Path) -> None:
     inner = tmp_path / "tests"
     inner.mkdir()
@@ -76,6 +79,7 @@ def test_a_file_is_found_next_to_the_test_or_in_the_root_folder(tmp_path: Path) 
     assert (code, "4 passed" in output) == (0, True), output
 
 
+@pytest.mark.slow
 def test_a_part_that_needs_an_option_is_skipped_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(WEIGHTED.replace("weight: float = 1.0", "weight: float"))
     code, output = run(tmp_path, TEST.replace("SUBJECT", "mine.py"), "-k", "loss-mine", "-rs")
@@ -86,6 +90,7 @@ def test_a_part_that_needs_an_option_is_skipped_and_says_so(tmp_path: Path) -> N
     assert_mentions(message, "loss mine", "'weight'", "a factor")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("test", "plugin", "facts"),
     [

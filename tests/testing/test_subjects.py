@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.testing.conftest import Package
 
 
+@pytest.mark.slow
 def test_a_package_means_all_its_plugins_and_their_parts(package: Package) -> None:
     package("tulips", "garden", GENERATOR + IMAGE_LOSS.replace(HEAD, ""), ["stylekit-torch>=0.1", "torch>=2.10"])
     for name in ("Tulips", "garden"):
@@ -25,6 +26,7 @@ def test_a_package_means_all_its_plugins_and_their_parts(package: Package) -> No
     assert faults(plugin) == {}
 
 
+@pytest.mark.slow
 def test_adversarial_losses_and_image_losses_are_parts_of_two_kinds(package: Package) -> None:
     package(
         "tulips", "garden", ADVERSARIAL + IMAGE_LOSS.replace(HEAD, "").replace("Loss", "Distance"), ["stylekit-torch"]

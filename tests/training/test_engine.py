@@ -61,6 +61,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert Run(one).metrics() == Run(other).metrics()
 
 
+@pytest.mark.slow
 def test_a_run_writes_what_the_documentation_lists(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=3, sample_every=2, checkpoint_every=1, keep=2)
     assert run == tmp_path / "run"
@@ -83,7 +84,7 @@ def test_a_run_writes_what_the_documentation_lists(tmp_path: Path) -> None:
     assert stored["versions"]["torch"] == torch.__version__
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_run_resumes_bit_for_bit(tmp_path: Path, workers: int) -> None:
     whole = train(tmp_path / "whole", steps=6, checkpoint_every=3)
     # The signal comes while step 2 is recorded, so step 3 is the last.
@@ -131,6 +132,7 @@ steps=500, checkpoint_every=1, keep=1, sample_every=500)"
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_run_with_more_steps_reports_that_schedules_change_and_keeps_the_new_number(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_run_with_more_steps_reports_that_schedules_change_and_keeps_the_new_n
     assert checkpoint_steps(run / "checkpoints")[-1] == 4
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", steps=2)
     early = tmp_path / "early"
@@ -154,6 +157,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path: Path) -
     assert_same(whole, early)
 
 
+@pytest.mark.slow
 def test_a_damaged_log_is_truncated_and_the_run_resumes(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=2)
     log = run / "metrics.jsonl"
@@ -173,6 +177,7 @@ def test_a_log_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
         run.close()
 
 
+@pytest.mark.slow
 def test_an_optimizers_state_of_another_shape_is_refused(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=1)
     path = run / "checkpoints" / "1" / "players.safetensors"
@@ -196,10 +201,12 @@ def test_compiling_without_a_compiler_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_has_no_effect(tmp_path: Path) -> None:
     assert_same(train(tmp_path / "none", steps=3, workers=0), train(tmp_path / "two", steps=3, workers=2))
 
 
+@pytest.mark.slow
 def test_a_run_depends_on_its_seed_and_the_callers_random_state_is_unchanged(tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -212,6 +219,7 @@ def test_a_run_depends_on_its_seed_and_the_callers_random_state_is_unchanged(tmp
                            everything(one)["model.safetensors:generator_ab.model.1.weight"])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_resume_refuses_other_settings_and_lists_them(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=1)
     with raises(StylekitError, run, "size was 32, now 64", "--out"):
@@ -224,6 +232,7 @@ def test_resume_refuses_other_settings_and_lists_them(tmp_path: Path) -> None:
         train(run, steps=2)
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_format_is_not_resumed_and_its_model_still_loads(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=1)
     stored = json.loads((run / "run.json").read_text())
@@ -235,6 +244,7 @@ def test_a_run_of_an_older_format_is_not_resumed_and_its_model_still_loads(tmp_p
     train(tmp_path / "new", steps=1, init=str(run))  # as the message says
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "file"),
     [
@@ -346,6 +356,7 @@ def test_an_error_in_spawned_processes_is_raised_here(tmp_path: Path) -> None:
         train(tmp_path / "run", devices=2, device="cpu", batch_size=3, steps=1)
 
 
+@pytest.mark.slow
 def test_the_average_follows_the_weights_closely_at_first_and_the_model_holds_it(tmp_path: Path) -> None:
     state = everything(train(tmp_path / "run", steps=1))
     name = "generator_ab.model.1.weight"
@@ -367,6 +378,7 @@ def test_a_failing_logger_is_disabled_with_one_warning_and_the_run_continues(tmp
     assert len(Run(run).metrics()) == 3
 
 
+@pytest.mark.slow
 def test_tensorboard_logs_a_run(tmp_path: Path) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     run = train(tmp_path / "run", steps=2, log=["tensorboard"])
@@ -378,6 +390,7 @@ def test_tensorboard_logs_a_run(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_bf16_trains_and_is_close_to_float32(tmp_path: Path) -> None:
     plain = Run(train(tmp_path / "plain", steps=1)).metrics()
     half = Run(train(tmp_path / "half", steps=1, precision="bf16")).metrics()

@@ -59,6 +59,7 @@ def weights(method: Method) -> dict[str, Tensor]:
     return dict(method.state_dict())
 
 
+@pytest.mark.slow
 def test_a_run_starts_with_the_weights_of_another_and_records_it(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_model_that_does_not_fit_is_one_error(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_own_weights(finished: Path, tmp_path: Path) -> None:
     source = shutil.copytree(finished, tmp_path / "source")
     settings = {**TINY, "set": {"lr": 0.1, "ema": None}}
@@ -171,6 +173,7 @@ def test_a_resumed_run_keeps_its_own_weights(finished: Path, tmp_path: Path) -> 
         assert float((tensor - model_weights(finished)[name]).abs().max()) < 0.25, name
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_starts_with_init_again(finished: Path, tmp_path: Path) -> None:
     run = stylekit.train("descent", out=tmp_path / "run", init=str(finished), set=FROZEN, **TINY)
     shutil.rmtree(run / "checkpoints")

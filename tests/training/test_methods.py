@@ -52,6 +52,7 @@ class Gradual(Base):
         return {**super().fit(batch, made), "progress": torch.tensor(self.progress)}
 
 
+@pytest.mark.slow
 def test_progress_is_exact_at_each_step_also_after_resuming(tmp_path: Path) -> None:
     torch.manual_seed(0)
     whole = stylekit.train(Gradual(), out=tmp_path / "whole", steps=8, **TINY)
@@ -299,12 +300,14 @@ def test_a_teacher_of_a_method_without_inference_modules_is_not_in_the_model_fil
     stylekit.train(resume=True, out=run, steps=2)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_a_teacher_loads_as_a_model(prepared: Path, tmp_path: Path) -> None:
     prepared.write_text(PREPARED.replace('    inference_modules = ("net",)\n', ""))
     run = stylekit.train(str(prepared), out=tmp_path / "run", steps=1, **TINY)
     stylekit.load(run / "checkpoints" / "1", "cpu").stylize(torch.rand(1, 3, 8, 8))
 
 
+@pytest.mark.slow
 def test_arguments_of_prepare_have_an_effect_and_are_validated(prepared: Path, tmp_path: Path) -> None:
     run = stylekit.train(str(prepared), out=tmp_path / "run", steps=30, set={"target": "0.75"}, **TINY)
     assert Run(run).metrics()[-1]["follow/far"] < 0.05

@@ -101,6 +101,7 @@ def test_a_step_with_a_lazy_turn_may_have_other_terms(tmp_path: Path) -> None:
     assert all("fit/square" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_the_rate_counts_an_item_of_several_images_once(tmp_path: Path) -> None:
     class Paired(Line):
         batch_keys = ("content", "style")

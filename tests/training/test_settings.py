@@ -12,7 +12,7 @@ import torch
 import stylekit
 from stylekit import Method, StylekitError, images
 from stylekit.registry import lookup
-from stylekit.training.settings import Settings, read_data, validate_settings
+from stylekit.training.settings import Settings, read_assignments, read_config, read_data, validate_settings
 from stylekit.training.setup import build_method, open_data, prepare_arguments, resolve
 from tests.facts import raises
 
@@ -175,6 +175,22 @@ def test_options_of_a_data_set_reach_it(here: Path) -> None:
         open_data(resolved(data={"data": "tr", "corp": 1.5}), "train")
 
 
+def test_values_in_braces_are_no_yaml_of_another_age() -> None:
+    assert read_data("{name: listed, label: on, names: 16:9, size: 8}") == {
+        "name": "listed",
+        "label": "on",
+        "names": "16:9",
+        "size": 8,
+    }
+
+
+def test_the_values_of_a_config_file_are_no_yaml_of_another_age(here: Path) -> None:
+    (here / "run.yaml").write_text("resume: no\nset:\n  norm: on\n  lr: 1e-4\n  ratio: 16:9\n  word: '7e2'\n")
+    values = read_config(here / "run.yaml")
+    assert values["set"] == {"norm": "on", "lr": 1e-4, "ratio": "16:9", "word": "7e2"}
+    assert validate_settings({"plugin": "x", **values}).resume is False
+
+
 def test_paths_among_the_options_of_any_data_set_are_absolute(here: Path) -> None:
     (here / "label").touch()
     given = {"name": "listed", "names": "names.txt", "stamps": ["tr", "~/stamps", "patch"], "label": "label"}
@@ -215,6 +231,7 @@ def test_resolved_settings_stay_as_they_are() -> None:
     assert resolve(validate_settings(once.as_json()), lookup.find_method(once.plugin)[1]) == once
 
 
+@pytest.mark.slow
 def test_a_run_stores_absolute_paths_and_resumes_from_another_folder(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,3 +300,72 @@ def test_options_of_prepare_are_set_too(here: Path) -> None:
         build_method(resolved("taught.py", set={"rat": 1}))
     with raises(StylekitError, "method 'taught'", "'rate'", "'fast'", "number"):
         build_method(resolved("taught.py", set={"rate": "fast"}))
+
+
+WORDY = """
+from pathlib import Path
+from typing import Literal
+import torch
+from torch import nn
+from stylekit import Method, Player, hookimpl, turn
+
+class Wordy(Method):
+    batch_keys = ("content",)
+
+    def __init__(self, word: str = "x", norm: Literal["on", "off"] = "off", count: int | None = 3):
+        super().__init__()
+        self.net = nn.Conv2d(3, 3, 1)
+
+    def prepare(self, teacher: Path | None = None, rate: float = 1.0):
+        self.taught = (teacher, rate)
+
+    def players(self):
+        return {"net": Player(self.net, optimizer=torch.optim.SGD, lr=0.1)}
+
+    @turn("net")
+    def near(self, batch, made):
+        return {"far": (self.net(batch["content"]) - 0.5).square().mean()}
+
+    def stylize(self, content, style=None):
+        return self.net(content).clamp(0, 1)
+
+@hookimpl
+def stylekit_methods():
+    return {"wordy": Wordy}
+"""
+
+
+def test_a_run_stores_what_a_written_option_means_for_its_type(here: Path) -> None:
+    (here / "wordy.py").write_text(WORDY)
+    (here / "2024").mkdir()
+    given = read_assignments(["word=7e2", "norm=on", "count=none", "teacher=2024", "rate=1e-3"])
+    stored = {"word": "7e2", "norm": "on", "count": None, "teacher": str(here / "2024"), "rate": 1e-3}
+    data = {"name": "textures", "length": 2}
+    run = stylekit.train("wordy.py", out="run", steps=1, size=32, workers=0, data=data, set=given)
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    assert settings["set"] == stored
+    stylekit.train(resume=True, out="run", steps=2)
+    stylekit.train(resume=True, out="run", steps=3, set=given)  # given again, it is the same
+    assert json.loads((run / "run.json").read_text())["method"]["arguments"] == {
+        "word": "7e2",
+        "norm": "on",
+        "count": None,
+    }
+
+
+def test_options_of_parts_are_yaml() -> None:
+    given = ["generator.blocks=3", "generator.norm=on", "loss.weight=1e-4", 'encoder.name="7e2"']
+    assert read_assignments(given) == {
+        "generator.blocks": 3,
+        "generator.norm": "on",
+        "loss.weight": 1e-4,
+        "encoder.name": "7e2",
+    }
+    with raises(StylekitError, "--set generator.x=[1", "YAML"):
+        read_assignments(["generator.x=[1"])
+
+
+def test_a_path_that_the_system_refuses_is_stored_as_it_is() -> None:
+    long = "a" * 5000
+    assert resolved(data={"name": "folders", "data": long}).data == {"name": "folders", "data": long}
+    assert validate_settings({"plugin": "x", "init": long}).init == long

@@ -270,6 +270,7 @@ def test_progress_is_the_share_of_steps_before_this_one() -> None:
     assert Watching.seen == [0, 1 / 8, 2 / 8, 3 / 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [0, 2])
 def test_a_step_reads_no_value_from_the_device(pool: int) -> None:
     """A tensor on the meta device has no values, and fails where one is read, as a GPU would make the CPU wait."""

@@ -121,6 +121,48 @@ def test_a_folder_of_nothing_but_train_and_test_is_divided(tmp_path: Path) -> No
     assert Labelled(tmp_path, split="test").classes == ("cat", "dog")
 
 
+@pytest.fixture
+def divided(tmp_path: Path) -> Path:
+    """Three classes to train, of which ``test`` has the last two."""
+    for number, name in enumerate(["cats", "dogs", "foxes"]):
+        shaded(tmp_path / "divided/train" / name, [10 * number])
+    for number, name in enumerate(["dogs", "foxes"]):
+        shaded(tmp_path / "divided/test" / name, [100 + 10 * number])
+    return tmp_path / "divided"
+
+
+def test_labels_mean_the_same_classes_in_both_splits(divided: Path) -> None:
+    test = Labelled(divided, size=16, split="test")
+    assert test.classes == Labelled(divided).classes == ("cats", "dogs", "foxes")
+    assert contents(test) == [(100, 1), (110, 2)]
+    (divided / "test/cats").mkdir()  # a class without images
+    assert contents(Labelled(divided, size=16, split="test")) == [(100, 1), (110, 2)]
+    chosen = Labelled(divided, classes=["foxes", "cats"], size=16, split="test")
+    assert contents(chosen) == [(110, 0)]
+
+
+def test_a_class_only_to_test_is_refused(divided: Path) -> None:
+    shaded(divided / "test/dgos", [1])
+    with raises(StylekitError, divided / "test", "'dgos'", divided / "train", "did you mean 'dogs'"):
+        Labelled(divided, split="test")
+    assert contents(Labelled(divided, size=16)) == [(0, 0), (10, 1), (20, 2)]
+    assert contents(Labelled(divided, classes=["dogs"], size=16, split="test")) == [(100, 0)]
+
+
+def test_a_class_without_images_to_train_is_refused(divided: Path) -> None:
+    (divided / "train/emu").mkdir()
+    with raises(StylekitError, divided / "train/emu"):
+        Labelled(divided)
+    with raises(StylekitError, divided / "test", "emu"):
+        Labelled(divided, classes=["emu"], split="test")
+
+
+def test_other_files_beside_train_and_test_do_not_matter(divided: Path) -> None:
+    for name in ("README.txt", "labels.csv", "Thumbs.db"):
+        (divided / name).touch()
+    assert Labelled(divided).classes == Labelled(divided, split="test").classes == ("cats", "dogs", "foxes")
+
+
 def test_a_class_called_train_beside_others_is_a_class(tmp_path: Path) -> None:
     for name, number in (("car", 10), ("train", 20), ("test", 30)):
         shaded(tmp_path / name, [number])

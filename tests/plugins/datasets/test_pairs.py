@@ -199,12 +199,55 @@ def test_empty_and_missing_folders_are_named(two: tuple[Path, Path], tmp_path: P
         Pairs(two[0], tmp_path / "nowhere")
 
 
-def test_partners_of_different_sizes_are_refused_with_both_sizes(two: tuple[Path, Path]) -> None:
+def test_partners_of_different_sizes_are_refused_before_training(two: tuple[Path, Path]) -> None:
     Image.new("RGB", (40, 31)).save(two[1] / "0.png")
-    pairs = Pairs(*two, size=16)
-    assert_pair(pairs[1])
-    with raises(StylekitError, two[0] / "0.png", two[1] / "0.png", "40x30", "40x31"):
-        pairs[0]
+    with raises(StylekitError, two[0] / "0.png", two[1] / "0.png", "40x30", "40x31") as caught:
+        Pairs(*two, size=16)
+    assert "more" not in str(caught.value)
+    for name in ("2.png", "4.png"):
+        Image.new("RGB", (12, 31)).save(two[1] / name)
+    with raises(StylekitError, two[0] / "0.png", 2, "more"):
+        Pairs(*two, size=16)
+
+
+def test_only_headers_are_read_to_compare_sizes(two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def spy(path: Path, *arguments: Any) -> Image.Image:
+        opened.append(f"{path.parent.name}/{path.name}")
+        return original(path, *arguments)
+
+    original = Image.open
+    monkeypatch.setattr(Image, "open", spy)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("decoded"))
+    assert len(Pairs(*two, size=16)) == 5
+    assert sorted(opened) == [f"{side}/{number}.png" for side in ("edges", "photo") for number in range(5)]
+
+
+def test_the_orientation_of_a_png_file_may_follow_its_pixels(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture(tmp_path / "A/0.png", (80, 70), exif=exif)
+    picture(tmp_path / "B/0.png", (70, 80))
+    data = (tmp_path / "A/0.png").read_bytes()
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    chunk, rest = data[start:end], data[:start] + data[end:]
+    last = rest.index(b"IEND") - 4
+    (tmp_path / "A/0.png").write_bytes(rest[:last] + chunk + rest[last:])
+    assert Pairs(data=tmp_path, size=8)[0]
+
+
+def test_pairs_with_a_file_that_cannot_be_opened_are_skipped(two: tuple[Path, Path]) -> None:
+    (two[1] / "0.png").write_text("text")
+    (two[0] / "3.png").write_bytes(b"")
+    with warns(StylekitWarning, 2, two[1] / "0.png", two[0] / "3.png"):
+        pairs = Pairs(*two, size=16)
+    assert [first.name for first, _ in pairs.pairs] == ["1.png", "2.png", "4.png"]
+    for number in range(5):
+        (two[1] / f"{number}.png").write_text("text")
+    with pytest.warns(StylekitWarning), raises(StylekitError, two[0] / "0.png", "read"):
+        Pairs(*two, size=16)
 
 
 def test_a_damaged_image_is_named(two: tuple[Path, Path]) -> None:
@@ -247,6 +290,13 @@ def test_images_that_are_not_two_squares_are_named_with_their_size(tmp_path: Pat
     Image.new("RGB", (40, 30)).save(tmp_path / "facades/1.png")
     with raises(StylekitError, tmp_path / "facades/1.png", "40x30", "side by side", "--content", "--style"):
         Pairs(data=tmp_path / "facades")
+    Image.new("RGB", (41, 30)).save(tmp_path / "facades/2.png")
+    with raises(StylekitError, tmp_path / "facades/1.png", 1, "more"):
+        Pairs(data=tmp_path / "facades")
+    for name in ("1.png", "2.png"):
+        (tmp_path / "facades" / name).write_text("text")
+    with warns(StylekitWarning, 2, tmp_path / "facades/1.png"):
+        assert len(Pairs(data=tmp_path / "facades")) == 1
     (tmp_path / "empty").mkdir()
     with raises(StylekitError, tmp_path / "empty", "images"):
         Pairs(data=tmp_path / "empty")
@@ -292,6 +342,21 @@ def test_files_that_a_csv_file_names_must_be_there(tmp_path: Path) -> None:
     path = table(tmp_path / "pairs.csv", "content,style", "a.png,b.png", "a.png,gone/b.png")
     with raises(StylekitError, path, tmp_path / "gone/b.png"):
         Pairs(data=path)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "b\0c"])
+def test_paths_that_the_system_refuses_are_one_error(tmp_path: Path, name: str) -> None:
+    pair(tmp_path / "a.png", tmp_path / "b.png", 0)
+    arguments: list[dict[str, Any]] = [
+        {"data": table(tmp_path / "pairs.csv", "content,style", f"a.png,{name}")},
+        {"data": name},
+        {"data": f"{name}.csv"},
+        {"content": tmp_path, "style": name},
+    ]
+    for given in arguments:
+        with raises(StylekitError, "cannot be used") as caught:
+            Pairs(**given)
+        assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("lines", [["photo,edges", "a.png,b.png"], ["content", "a.png"], ["content,style"], []])

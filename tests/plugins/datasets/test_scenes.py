@@ -188,6 +188,7 @@ def test_length_and_name() -> None:
         scenes[3]
 
 
+@pytest.mark.slow
 def test_every_size_can_be_drawn() -> None:
     """Water starts at a row of pixels whose position may round to another number."""
     for size in range(32, 160):

@@ -1,0 +1,55 @@
+"""Values as a user writes them, on the command line and in files: as YAML, or as text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from stylekit.registry.schema import Written
+
+_NULL = "~|null|Null|NULL|"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain scalars like YAML 1.2. YAML 1.1 reads ``on`` as true, ``16:9`` as 969, and ``1e-4`` as text."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+
+for _type, _pattern, _first in (
+    ("null", _NULL, ["~", "n", "N", ""]),
+    ("bool", "true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", "[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", "[-+]?[0-9]+[eE][-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
+    ("merge", "<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_type}", re.compile(rf"(?:{_pattern})\Z"), _first)
+
+
+def read_yaml(text: str) -> Any:
+    """Reads YAML; of the unquoted words, only numbers, true, false and null are not text.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML
+    """
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def written(text: str) -> Written:
+    """What a user wrote for an option. As YAML, it is the text itself if it is not valid, or no more than unquoted text."""
+    text = text.strip()
+    try:
+        value = read_yaml(text)
+    except yaml.YAMLError:
+        return Written(text, text)
+    unquoted = isinstance(value, str) and not text.startswith(("'", '"'))
+    comment = value is None and not re.fullmatch(_NULL, text)
+    return Written(text, text if unquoted or comment else value)
