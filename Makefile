@@ -28,7 +28,7 @@ $(VENV)/.ready: pyproject.toml setup.py
 demo: setup ## train CycleGAN on drawn scenes for a few minutes, translate held-out ones, and score them
 	$(BIN)/python examples/demo.py
 
-fast: setup ## the tests that take less than two seconds each
+fast: setup ## the tests that take about a second at most
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 # What changed of the kernels is compiled first; where that fails, the tests of the kernels report it.

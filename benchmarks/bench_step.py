@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.plain import PlainCycleGAN
 from stylekit.images import write
 from stylekit.inference.memory import PeakBytes
+from stylekit.native.devices import computes_bf16
 from stylekit.training.distributed import launch
-from stylekit.training.engine import compile_networks, step
+from stylekit.training.engine import compile_networks, memory_format, step, to_device
 from stylekit.training.loader import batches
 from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
@@ -46,18 +47,23 @@ def build(size: int, width: int) -> tuple[CycleGAN, dict[str, Tensor]]:
     return method, {key: image.unsqueeze(0) for key, image in test.items()}
 
 
-def stepper(method: CycleGAN, batch: dict[str, Tensor], compiled: bool) -> Callable[[], dict[str, Tensor]]:
+def stepper(
+    method: CycleGAN, batch: dict[str, Tensor], compiled: bool = False, precision: str = "32"
+) -> Callable[[], dict[str, Tensor]]:
     """stylekit's training step as a function without arguments, with the code that training uses."""
     steps: list[Callable[[], dict[str, Tensor]]] = []
 
     def work(runtime: Any, settings: Any) -> None:
-        rehearse(method, batch)
+        layout = memory_format(settings, runtime.device)
+        images = to_device(batch, runtime.device, layout)
+        rehearse(method, images)
+        method.to(memory_format=layout)
         players = player_states(method)
         if compiled:
             compile_networks(players)
-        steps.append(lambda: step(method, players, batch, 0, 10**9, runtime))
+        steps.append(lambda: step(method, players, images, 0, 10**9, runtime))
 
-    launch(work, validate_settings({"plugin": "cyclegan", "device": "cpu"}))
+    launch(work, validate_settings({"plugin": "cyclegan", "device": "cpu", "precision": precision}))
     return steps[0]
 
 
@@ -102,6 +108,24 @@ def test_step(benchmark: Any, record: Any, size: int, width: int, compiled: bool
     benchmark.extra_info.update(figures)
     record(f"step_{size}_{width}_{'compiled' if compiled else 'eager'}", figures)
     assert figures["times_as_fast"] > 1
+
+
+@pytest.mark.skipif(not computes_bf16(torch.device("cpu")), reason="this CPU does not compute in bfloat16")
+@pytest.mark.parametrize(("size", "width"), SHAPES)
+def test_bf16(benchmark: Any, record: Any, size: int, width: int) -> None:
+    """A step in bfloat16 and channels_last, compared with one in float32."""
+    single, half = (stepper(*build(size, width), precision=precision) for precision in ("32", "bf16"))
+    for _ in range(3):
+        single(), half()
+    pairs = [(seconds(single), seconds(half)) for _ in range(PAIRS)]
+    benchmark.pedantic(half, rounds=PAIRS)
+    figures = {
+        "fp32_ms": round(1e3 * statistics.median(s for s, _ in pairs), 1),
+        "bf16_ms": round(1e3 * statistics.median(h for _, h in pairs), 1),
+        "times_as_fast": round(statistics.median(s / h for s, h in pairs), 3),
+    }
+    benchmark.extra_info.update(figures)
+    record(f"bf16_{size}_{width}", figures)
 
 
 @pytest.mark.parametrize("kind", ["scenes", "folders"])

@@ -58,7 +58,25 @@ def steps() -> str:
         f"in {loading[1]['load_ms']} ms from `folders` (JPEG files of 256 x 256 pixels). A step at width 16 takes "
         f"{loading[0]['step_ms']} ms."
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *bf16(figures)])
+
+
+def bf16(figures: dict[str, dict[str, float]]) -> list[str]:
+    """The speed of a step in bfloat16, and the PSNR of the demo in both precisions."""
+    rows = {key: row for key, row in figures.items() if key.startswith("bf16_")}
+    ratios = [
+        f"{row['times_as_fast']:.2f} at {size} x {size} (width {width})"
+        for key, row in sorted(rows.items(), key=lambda item: (len(item[0]), item[0]))
+        for size, width in [key.split("_")[1:]]
+    ]
+    lines = [f"\nSpeed of a step with `--precision bf16`, relative to float32: {', '.join(ratios)}."] if ratios else []
+    if (RESULTS / "demo-bf16.json").exists():
+        runs = [json.loads((RESULTS / f"{name}.json").read_text()) for name in ("demo", "demo-bf16")]
+        psnr = " and ".join("/".join(f"{score['psnr'][1]:.2f}" for score in run["scores"].values()) for run in runs)
+        lines.append(
+            f"The demo's PSNR (A to B / B to A, dB) is {psnr} in float32 and in bf16, after {runs[0]['steps']} steps."
+        )
+    return lines
 
 
 def stylizing() -> str:

@@ -35,6 +35,7 @@ def scores(image: Tensor, truth: Tensor) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--precision", choices=("32", "bf16"), default="32")
     parser.add_argument("--out", type=Path, default=None, help="folder of the run (default: a new folder in runs/)")
     options = parser.parse_args()
     run = stylekit.train(
@@ -44,6 +45,7 @@ def main() -> None:
         size=SIZE,
         batch_size=4,
         steps=options.steps,
+        precision=options.precision,
         out=options.out,
         progress=True,
     )
@@ -69,6 +71,7 @@ def main() -> None:
         "pictures": HELD_OUT,
         "size": SIZE,
         "steps": options.steps,
+        "precision": options.precision,
         "seconds": session["seconds"],
         "scores": results,
     }

@@ -425,6 +425,7 @@ class TestWithTorch:
         assert ops.instance_norm(torch.empty(2, 3, 4, 5, device="meta")).shape == (2, 3, 4, 5)
         assert ops.gram_matrix(torch.empty(2, 3, 4, 5, device="meta")).shape == (2, 3, 3)
 
+    @pytest.mark.slow
     def test_compiles_as_one_graph(self, path: str, device: str) -> None:
         torch._dynamo.reset()
         x = draw((2, 5, 6, 7)).to(device)
@@ -438,6 +439,7 @@ class TestWithTorch:
         torch.compile(loss, fullgraph=True, backend="aot_eager")(compiled).backward()
         torch.testing.assert_close(ours.grad, compiled.grad)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("layout", LAYOUTS, ids=["contiguous", "channels_last"])
     @pytest.mark.parametrize("dtype", kernel.DTYPES, ids=str)
     def test_opcheck(self, dtype: Any, layout: Any, device: str) -> None:

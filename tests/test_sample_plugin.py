@@ -68,6 +68,7 @@ def falls(run: Path, term: str) -> bool:
     return sum(values[-5:]) < sum(values[:5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("method", "method"), ("palette", "loss"), ("field", "dataset")])
 def test_every_part_of_the_package_passes_the_conformance_checks(name: str, kind: str) -> None:
     for module in ("palette", "field"):  # the method's loss, and a data set for it
@@ -78,6 +79,7 @@ def test_every_part_of_the_package_passes_the_conformance_checks(name: str, kind
         assert faults(subject) == {}, subject.kind
 
 
+@pytest.mark.slow
 def test_the_method_in_one_file_passes_the_conformance_checks() -> None:
     assert {subject.kind: faults(subject) for subject in find_subjects(str(ONE_FILE))} == {"plugin": {}, "method": {}}
 

@@ -73,6 +73,9 @@ class Pix2Pix(Method):
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         return self.generator(content)
 
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        return {"content": batch["content"], "output": self.stylize(batch["content"]), "target": batch["style"]}
+
 
 @hookimpl
 def stylekit_methods() -> dict[str, type[Method]]:

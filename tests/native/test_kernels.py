@@ -333,6 +333,7 @@ told = [state.live, state.cuda, state.why, gram.tolist(), torch.ops.stylekit.gra
     assert told[3:] == [[[[0.5, 0.5], [0.5, 0.5]]], "stylekit::gram"]
 
 
+@pytest.mark.slow
 def test_a_library_of_another_version_is_not_used(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STYLEKIT_KERNELS", raising=False)
     told = apart(

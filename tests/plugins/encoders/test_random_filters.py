@@ -115,6 +115,7 @@ def neighbours_of_their_kind(rows: Tensor, kinds: Tensor) -> float:
     return float((kinds[apart.argmin(1)] == kinds).float().mean())
 
 
+@pytest.mark.slow
 def test_gram_matrices_tell_kinds_of_textures_apart() -> None:
     """The images are grey, with equal mean and contrast, so that colours do not help.
 

@@ -192,6 +192,7 @@ def test_weights_from_a_file_are_stored_in_the_model_file(public: Path, tmp_path
         assert torch.equal(loaded.stylize(image, image), method.stylize(image, image))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "facts"),
     [

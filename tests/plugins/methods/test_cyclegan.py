@@ -414,6 +414,7 @@ def test_import_on_the_command_line(folder: Path, reference: Weights, tmp_path: 
     check_translation(stylekit.load(tmp_path / "m.safetensors", device="cpu"), reference, "fake_B")
 
 
+@pytest.mark.slow
 def test_direction_that_was_not_imported_is_refused_with_advice(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
     import_model([folder / "latest_net_G_A.pth"], "cyclegan", out)

@@ -214,6 +214,7 @@ def test_twenty_steps_lower_the_loss(two: list[Path]) -> None:
     assert all(math.isfinite(loss) for loss in losses)
 
 
+@pytest.mark.slow
 def test_each_style_learns_the_colours_of_its_image(two: list[Path]) -> None:
     torch.manual_seed(0)
     method, content = Perceptual(two, **SMALL, content_weight=0, style_weight=0, lr=1e-2), torch.rand(4, 3, 16, 16)
@@ -309,6 +310,7 @@ def trained(out: Path, styles: list[Path] | list[str], **given: Any) -> Path:
     return stylekit.train("perceptual", out=out, set={**SMALL, "styles": styles}, **settings)
 
 
+@pytest.mark.slow
 def test_a_model_file_needs_no_style_images_and_has_the_styles_by_name(two: list[Path], tmp_path: Path) -> None:
     line = [f"styles=[{two[0]}, {two[1]}]"]  # as in --set
     run = trained(tmp_path / "run", read_assignments(line)["styles"], steps=2)
@@ -338,6 +340,7 @@ def test_the_style_key_depends_on_the_network(tmp_path: Path) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_exactly_from_another_working_folder(
     two: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
