@@ -92,7 +92,7 @@ def test_the_contract_s_page_tells_of_every_hook_and_of_every_check() -> None:
     rows = dict(re.findall(r"^\| (\w+) \| checks: (.*) \|$", page, re.MULTILINE))
     known = {kind: [check.name for check in checks_of(kind)] for kind in (*KINDS, PLUGIN)}
     assert rows == {kind: ", ".join(names) for kind, names in known.items()}
-    demanded = re.findall(r"^\| ([\w ]+) \|", page.partition("| check | what it demands |")[2], re.MULTILINE)
+    demanded = re.findall(r"^\| ([\w ]+) \|", page.partition("| check | what it requires |")[2], re.MULTILINE)
     assert sorted(demanded) == sorted({name for names in known.values() for name in names})
     attributes = [name for name in vars(Method)["__annotations__"] if name != "arguments"]
     assert [name for name in attributes if f"`{name}`" not in page] == []

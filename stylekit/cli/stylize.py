@@ -122,15 +122,8 @@ def command(
     styles = [(loaded.style(name, style_scale), weight) for name, weight in weighted]
     options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
     regions = loaded.resolve_styles(styles, masks=len(masks))  # reports a mismatch before anything is stylised
-    if preview and clip:
-        raise StylekitError("--preview shows the steps of single images, so it cannot be combined with --clip.")
-    if preview and not loaded.method.capabilities.optimizes:
-        raise StylekitError(
-            f"The method {loaded.name!r} does not optimise, so it has no intermediate steps for --preview."
-        )
     if preview:
-        with explain_os_errors(preview):
-            preview.mkdir(parents=True, exist_ok=True)
+        _create_preview_folder(preview, loaded, clip)
     controls_and_options = {"mask": masks, "strength": strength, "keep_color": keep_color, **options}
     results = Results(targets, out)
     if clip:
@@ -152,6 +145,22 @@ def command(
         return loaded.stylize_picture(picture, styles, seed=image_seed, **controls_and_options)
 
     _stylize_all(loaded, results, previews, len(regions), stylized, concurrency)
+
+
+def _create_preview_folder(folder: Path, model: Model, clip: bool) -> None:
+    """Creates the folder for intermediate images.
+
+    Raises:
+        StylekitError: there are none, or the folder cannot be created.
+    """
+    if clip:
+        raise StylekitError("--preview shows the steps of single images, so it cannot be combined with --clip.")
+    if not model.method.capabilities.optimizes:
+        raise StylekitError(
+            f"The method {model.name!r} does not optimise, so it has no intermediate steps for --preview."
+        )
+    with explain_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _weighted(text: str) -> tuple[str, float]:
