@@ -135,14 +135,13 @@ def test_launched_processes_agree_on_one_new_folder_and_resume_it(
 
 
 @pytest.mark.slow
-@LAUNCHERS
 @pytest.mark.parametrize(
-    ("arguments", "facts"),
+    ("launcher", "arguments", "facts"),
     [
-        (["--set", "cycel=5"], ["'cycel'", "did you mean 'cycle'"]),  # met by all, before they talk to each other
-        (["--out", "taken"], ["taken", "--resume"]),  # met by the main process
-        (["--devices", "3"], ["--devices 3", "2 processes"]),
-        (["--batch-size", "3"], ["batch of 3", "2 processes"]),  # met by all, afterwards
+        (torchrun, ["--set", "cycel=5"], ["'cycel'", "did you mean 'cycle'"]),  # met by all, before they are connected
+        (torchrun, ["--out", "taken"], ["taken", "--resume"]),  # met by the main process
+        (srun, ["--devices", "3"], ["--devices 3", "2 processes"]),
+        (srun, ["--batch-size", "3"], ["batch of 3", "2 processes"]),  # met by all, afterwards
     ],
     ids=["option", "folder", "devices", "batch"],
 )
