@@ -47,8 +47,11 @@ def one_line_error(error: BaseException) -> str:
 
 
 def error_location(error: BaseException) -> str:
-    """The innermost line outside stylekit, torch and typer: where the author of a plugin looks first."""
-    skipped = (str(Path(__file__).parent), f"{os.sep}torch{os.sep}", f"{os.sep}typer{os.sep}")
+    """The innermost line outside stylekit and its libraries: where the author of a plugin looks first."""
+    skipped = (
+        str(Path(__file__).parent),
+        *(f"{os.sep}{name}{os.sep}" for name in ("torch", "typer", "lightning_fabric")),
+    )
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not any(folder in frame.filename for folder in skipped)]
     frame = (own or frames)[-1]

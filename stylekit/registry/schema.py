@@ -35,6 +35,10 @@ class Written(str):
         self.as_yaml = as_yaml
         return self
 
+    def __getnewargs__(self) -> tuple[str, Any]:  # type: ignore[override]
+        """The arguments of ``__new__``, for pickle, which takes settings to other processes."""
+        return str(self), self.as_yaml
+
 
 @dataclass(frozen=True)
 class Argument:

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -18,15 +19,12 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, error_location, one_line_error
 from stylekit.native.devices import pick_device
+from stylekit.training.connection import ConnectionLost, connected
 from stylekit.training.launchers import external
 from stylekit.training.pool import ImagePool
 from stylekit.training.settings import Settings
 
 _Result = TypeVar("_Result")
-
-
-class ConnectionLost(StylekitError):
-    """Another process of the run failed; its own error says why."""
 
 
 class Runtime:
@@ -55,9 +53,8 @@ class Runtime:
         if self.world == 1 or not parts:
             return
         flat = torch.cat([part.reshape(-1) for part in parts])
-        with _connected():
-            torch.distributed.all_reduce(flat)
-        flat /= self.world
+        with connected():
+            torch.distributed.all_reduce(flat.div_(self.world))
         for part, mean in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
             part.copy_(mean.view_as(part))
 
@@ -77,16 +74,20 @@ class Runtime:
         for gradients in by_type.values():
             self.average(gradients)
 
-    def synchronise_buffers(self, method: nn.Module) -> None:
-        """Gives all processes the same buffers: the average of floating-point ones, and the main process's others.
+    @contextlib.contextmanager
+    def shared_buffers(self, method: nn.Module) -> Iterator[None]:
+        """Gives all processes the same value of each buffer that changes within the block.
 
-        After every step, so that a run that resumes from a checkpoint, which holds one value, continues exactly. Image
-        pools are the same in all processes already.
+        Floating-point buffers are averaged; of others, the main process's value counts. A checkpoint holds one value, so
+        a resumed run could not continue exactly otherwise. Image pools are the same in all processes already.
         """
+        before = _versions(method) if self.world > 1 else {}
+        yield
         if self.world == 1:
             return
-        modules = [module for module in method.modules() if not isinstance(module, ImagePool)]
-        buffers = [buffer for module in modules for buffer in module.buffers(recurse=False) if buffer.numel()]
+        after = _versions(method)
+        changes = self._sum([float(after[name] != before.get(name)) for name in after])
+        buffers = [method.get_buffer(name) for name, count in zip(after, changes, strict=True) if count]
         for dtype in sorted({buffer.dtype for buffer in buffers}, key=str):
             group = [buffer for buffer in buffers if buffer.dtype == dtype]
             if dtype.is_floating_point:
@@ -100,7 +101,7 @@ class Runtime:
     def from_main(self, tensors: Iterable[Tensor]) -> None:
         """Broadcasts the values of the main process to all processes, in place."""
         if self.world > 1:
-            with _connected():
+            with connected():
                 for tensor in tensors:
                     torch.distributed.broadcast(tensor.detach(), src=0)
 
@@ -122,7 +123,7 @@ class Runtime:
                 answer[0] = decide()
             except StylekitError as error:
                 answer[1] = str(error)
-        with _connected():
+        with connected():
             torch.distributed.broadcast_object_list(answer, src=0, group=self._control)
         if answer[1] is not None:
             raise StylekitError(answer[1])
@@ -131,19 +132,20 @@ class Runtime:
     def _sum(self, numbers: list[float]) -> list[float]:
         """Numbers summed over all processes."""
         total = torch.tensor(numbers)
-        with _connected():
+        with connected():
             torch.distributed.all_reduce(total, group=self._control)
         summed: list[float] = total.tolist()
         return summed
 
 
-@contextlib.contextmanager
-def _connected() -> Iterator[None]:
-    """Raises :class:`ConnectionLost` for an error of the communication within the block."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise ConnectionLost("Another process of this run failed or was killed; its own message says why.") from error
+def _versions(method: nn.Module) -> dict[str, tuple[int, int]]:
+    """What tells whether a buffer was changed in place or replaced, by the name of the buffer."""
+    return {
+        f"{path}.{name}" if path else name: (id(buffer), buffer._version)
+        for path, module in method.named_modules()
+        if not isinstance(module, ImagePool)
+        for name, buffer in module.named_buffers(recurse=False)
+    }
 
 
 def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) -> _Result:
@@ -168,17 +170,26 @@ def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) ->
         raise StylekitError("mps has only one device. Leave --devices out.")
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     _quiet()
-    if launched and "SLURM_JOB_ID" in os.environ:  # srun sets it only if the option was given, and Fabric requires it
-        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(launched.local_world))
+    # Stated, because Fabric detects launchers in other ways.
+    environment: Any = LightningEnvironment
+    if launched and launched.by == "torchrun":
+        environment = TorchElasticEnvironment
+    elif launched:
+        os.environ.setdefault(
+            "SLURM_NTASKS_PER_NODE", str(launched.local_world)
+        )  # Fabric requires it, srun need not set it
+        environment = partial(SLURMEnvironment, auto_requeue=False)
     fabric = Fabric(
         accelerator=chosen.type,
         devices=devices,
         num_nodes=launched.world // launched.local_world if launched else 1,
         strategy="ddp" if launched else "ddp_spawn" if devices > 1 else "auto",
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-        plugins=None if launched else LightningEnvironment(),  # Fabric detects launchers differently
+        plugins=environment(),
     )
     try:
         result: _Result = fabric.launch(_Work(work, spawned=devices > 1 and not launched), settings, *arguments)
@@ -189,7 +200,8 @@ def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) ->
             raise
         raise StylekitError(message.strip()) from error
     except ProcessExitedException as error:
-        raise StylekitError(f"A process of the run ended: {error}. Perhaps the machine ran out of memory.") from error
+        hint = " Perhaps the machine ran out of memory." if "SIGKILL" in str(error) else ""
+        raise StylekitError(f"A process of the run ended: {error}.{hint}") from error
 
 
 def _quiet() -> None:
@@ -228,9 +240,9 @@ def _in_one_sentence() -> Iterator[None]:
     """Raises every error of the block as a StylekitError: only the text reaches the process that started this one."""
     try:
         yield
-    except ConnectionLost:
+    except ConnectionLost as error:
         time.sleep(5)  # so that the process that failed is noticed first
-        raise
+        raise StylekitError(str(error)) from error
     except StylekitError as error:
         raise StylekitError(str(error)) from error
     except Exception as error:

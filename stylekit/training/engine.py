@@ -25,7 +25,8 @@ from stylekit.registry.provenance import require_packages
 from stylekit.registry.schema import validate_arguments
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint
-from stylekit.training.distributed import ConnectionLost, Runtime, launch
+from stylekit.training.connection import ConnectionLost
+from stylekit.training.distributed import Runtime, launch
 from stylekit.training.loader import batches
 from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.recorder import Recorder
@@ -67,7 +68,6 @@ def step(
             player.update(index, method.progress)
     for player, _ in due if method.simultaneous else ():
         player.update(index, method.progress)
-    runtime.synchronise_buffers(method)
     return losses
 
 
@@ -103,6 +103,7 @@ def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bo
     requested = validate_settings(values)
     factory = type(built) if built else lookup.find_method(requested.plugin)[1]
     final = run.resumed_settings(values, partial(resolve, method=factory)) if run else resolve(requested, factory)
+    final.as_json()  # refused here, before anything is written
     if final.compile and find_compiler() is None:
         raise StylekitError(
             "--compile needs a C++ compiler, but none was found. Install g++ or clang, or leave --compile out."
@@ -125,10 +126,11 @@ def _train(runtime: Runtime, settings: Settings, built: Method | None, progress:
     check_sizes(method, settings.size)
     check_data(method, name, dataset)
     share = (runtime.rank, runtime.world)
-    (sample,) = batches(dataset, settings.batch_size, settings.seed, range(1), share)
+    first = batches(dataset, settings.batch_size, settings.seed, range(1), share)
     layout = memory_format(settings, runtime.device)
     method.to(runtime.device)
-    with seeded(settings.seed, "rehearsal"):
+    with seeded(settings.seed, "rehearsal"), _own_errors(runtime):
+        (sample,) = first
         prepare(method, preparation)
         rehearse(method, to_device(sample, runtime.device, layout))
     # After the rehearsal, because lazy layers have no shapes before. torch documents this argument, but does not type it.
@@ -180,9 +182,9 @@ def _run_steps(
     interrupted: Callable[[], bool],
 ) -> None:
     index = recorder.done
-    with contextlib.closing(recorder.timed(loader)) as timed, _explained(recorder, runtime):
+    with contextlib.closing(recorder.timed(loader)) as timed, _own_errors(runtime), _explained(recorder):
         for batch in timed:
-            with seeded(settings.seed, "step", index, runtime.rank):
+            with seeded(settings.seed, "step", index, runtime.rank), runtime.shared_buffers(method):
                 losses = step(method, players, to_device(batch, runtime.device, layout), index, settings.steps, runtime)
             index += 1
             stop = runtime.any(interrupted())
@@ -192,21 +194,33 @@ def _run_steps(
 
 
 @contextlib.contextmanager
-def _explained(recorder: Recorder, runtime: Runtime) -> Iterator[None]:
+def _explained(recorder: Recorder) -> Iterator[None]:
     """Adds to an error of a step what the user needs to know.
 
     Raises:
         StylekitError: a loss or a weight is not finite, perhaps at a step before the one that failed.
-        ProcessError: this is not the main process, whose errors are the only ones that are always shown.
     """
     try:
         yield
     except NotFinite as error:
-        raise StylekitError(f"{error} {recorder.last_good()} {REMEDY}") from None
+        raise NotFinite(f"{error} {recorder.last_good()} {REMEDY}") from None
     except Exception as error:
         if reason := recorder.pending_failure():
             raise StylekitError(f"{reason} {recorder.last_good()} {REMEDY}") from error
-        if runtime.main or isinstance(error, ConnectionLost):
+        raise
+
+
+@contextlib.contextmanager
+def _own_errors(runtime: Runtime) -> Iterator[None]:
+    """Marks errors that the main process, whose errors alone are always shown, may not meet.
+
+    Raises:
+        ProcessError: this is another process, and its error is not one that all meet at once: a loss that is not finite.
+    """
+    try:
+        yield
+    except Exception as error:
+        if runtime.main or isinstance(error, ConnectionLost | NotFinite):
             raise
         message = str(error) if isinstance(error, StylekitError) else f"{one_line_error(error)}{error_location(error)}"
         raise ProcessError(f"Process {runtime.rank} of {runtime.world} failed: {message}") from error

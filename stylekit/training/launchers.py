@@ -14,21 +14,23 @@ class External:
         rank: index of this process among all processes
         world: number of processes
         local_world: number of processes on this machine
+        by: torchrun or srun
     """
 
     rank: int
     world: int
     local_world: int
+    by: str
 
 
 def external() -> External | None:
     """The position of this process if a launcher started several processes; None otherwise."""
     variables = os.environ
     if "TORCHELASTIC_RUN_ID" in variables:
-        position = External(*(int(variables[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
-        return position if position.world > 1 else None
+        rank, world, local_world = (int(variables[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+        return External(rank, world, local_world, "torchrun") if world > 1 else None
     # The script of a job also has SLURM_NTASKS and SLURM_PROCID, but only srun, which starts a step, sets SLURM_STEP_*.
     world, nodes = (int(variables.get(name, 1)) for name in ("SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES"))
     if world > 1:
-        return External(int(variables["SLURM_PROCID"]), world, world // nodes)
+        return External(int(variables["SLURM_PROCID"]), world, world // nodes, "srun")
     return None

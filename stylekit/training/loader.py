@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -193,6 +195,14 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Ignores the signals of Ctrl-C and schedulers, which reach every process: a worker that exits would end the run."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Ignores Ctrl-C, and the first request to terminate, which schedulers send to every process: a worker that exits would
+    end the run. The second one comes from the main process, which does not wait for an item that takes forever."""
+    received: list[int] = []
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        if received:
+            os._exit(0)
+        received.append(number)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, terminate)

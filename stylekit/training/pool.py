@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
+from stylekit.training.connection import connected
 
 
 class ImagePool(nn.Module):
@@ -83,5 +84,6 @@ def _gather(images: Tensor) -> Tensor:
     if not _distributed():
         return images
     parts = [torch.empty_like(images) for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather(parts, images.contiguous())
+    with connected():
+        torch.distributed.all_gather(parts, images.contiguous())
     return torch.cat(parts)

@@ -174,7 +174,9 @@ class Recorder:
 
     @torch.no_grad()
     def _sample(self, step: int) -> str:
-        training = [module for module in self.method.modules() if module.training]  # a frozen module may not be
+        modes = [
+            (module, module.training) for module in self.method.modules()
+        ]  # a frozen module is not in training mode
         self.method.eval()
         try:
             with (
@@ -185,8 +187,10 @@ class Recorder:
             ):
                 return str(self.run.sample(step, self.method.preview(self.preview)))
         finally:
-            for module in training:
-                module.training = True
+            self.method.train()
+            for module, training in modes:
+                if module.training != training:
+                    module.train(training)
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit.errors import StylekitError, suggest
+from stylekit.errors import StylekitError, error_location, suggest
 from stylekit.inference.options import sample_options, stylize_options
 from stylekit.method import Batch, Method, Player, Turn
 
@@ -127,7 +127,8 @@ def _play(turn: Turn, method: Method, batch: Batch, made: Any) -> Any:
             raise
         reason = "defines no forward(batch)" if kind.forward is Method.forward else "returns None from forward(batch)"
         raise StylekitError(
-            f"The turn {turn.name!r} of {kind.__name__} uses what forward makes, but {kind.__name__} {reason}: {error}."
+            f"The turn {turn.name!r} of {kind.__name__} failed ({error}{error_location(error)}). It receives None as its last "
+            f"argument, because {kind.__name__} {reason}."
         ) from error
 
 

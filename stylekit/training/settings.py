@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pydantic
 import yaml
 from pydantic import ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
 from stylekit._files import absolute_path
 from stylekit.errors import StylekitError, suggest
@@ -37,7 +38,7 @@ MAY_CHANGE = frozenset(
 class Settings(pydantic.BaseModel):
     """The settings of a training run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     plugin: tuple[str, ...] = Field(
         min_length=1,
@@ -85,6 +86,12 @@ class Settings(pydantic.BaseModel):
     def _several(cls, names: Any) -> Any:
         return (names,) if isinstance(names, str) else names
 
+    @pydantic.field_validator("precision", mode="before")
+    @classmethod
+    def _as_text(cls, precision: Any) -> Any:
+        """Accepts the number 32, which is what YAML reads."""
+        return str(precision)
+
     @pydantic.field_validator("plugin", "log")
     @classmethod
     def _absolute_files(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,8 +103,18 @@ class Settings(pydantic.BaseModel):
         return str(absolute_path(name)) if name and os.path.exists(absolute_path(name)) else name
 
     def as_json(self) -> dict[str, Any]:
-        """All settings as JSON values."""
-        return self.model_dump(mode="json")
+        """All settings as JSON values.
+
+        Raises:
+            StylekitError: one of them cannot be stored, such as a class that was passed in Python.
+        """
+        try:
+            return self.model_dump(mode="json")
+        except PydanticSerializationError as error:
+            raise StylekitError(
+                f"A run cannot store one of its settings ({error}). Pass numbers, texts, lists and mappings, or a method "
+                "object: stylekit.train(MyMethod(...))."
+            ) from None
 
 
 def _absolute_plugin(name: str) -> str:

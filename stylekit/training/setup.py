@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,21 @@ def prepare(method: Method, given: Mapping[str, Any]) -> None:
         method.inference_modules = tuple(sorted(built))
     for key, shape in after.items():
         part = key.split(".")[0]
-        changed = key not in shapes or (shapes[key] is not None and shapes[key] != shape)
+        changed = key not in shapes or (
+            shapes[key] is not None and shapes[key] != shape and not _loads_any(method, key)
+        )
         if changed and part in built and part in (method.inference_modules or built):
             raise StylekitError(
                 f"prepare of {type(method).__name__} added {key!r} or changed its shape, but {part!r} is in the model file, "
                 "which is loaded without prepare. Create it in the constructor, or assign what only training needs to an "
                 "attribute of its own, such as self.teacher."
             )
+
+
+def _loads_any(method: Method, key: str) -> bool:
+    """Whether the module of a tensor loads its tensors in a way of its own, perhaps of any shape."""
+    owner = method.get_submodule(key.rpartition(".")[0])
+    return type(owner)._load_from_state_dict is not nn.Module._load_from_state_dict
 
 
 def _shape(tensor: Tensor) -> torch.Size | None:
@@ -206,13 +214,18 @@ def check_data(method: Method, name: str, dataset: Any) -> None:
 
 def _check_classes(method: Method, dataset: Any) -> None:
     names = getattr(dataset, "classes", ())
+    labels = set(method.batch_keys).difference(getattr(dataset, "item_keys", ()))
+    if not labels or not isinstance(names, Sequence):
+        return
     for path, part in [("", method), *method.named_children()]:
         classes = getattr(part, "classes", 0)
         if isinstance(classes, int) and 0 < classes < len(names):
             option = f"{path}.classes" if path else "classes"
+            known = option.split(".")[0] in method.arguments
+            advice = f"Add --set {option}={len(names)}" if known else f"Build it for {len(names)}"
             raise StylekitError(
-                f"The data has {len(names)} classes ({', '.join(names)}), but {type(part).__name__} is built for {classes}. "
-                f"Add --set {option}={len(names)}, or choose some with --data '{{name: ..., classes: [...]}}'."
+                f"The data has {len(names)} classes ({', '.join(map(str, names))}), but {type(part).__name__} is built for "
+                f"{classes}. {advice}, or choose some with --data '{{name: ..., classes: [...]}}'."
             )
 
 

@@ -432,10 +432,15 @@ def _communicate(rank: int, folder: str) -> None:
     assert none.grad is None
     method, pool = nn.Module(), ImagePool(1)
     pool.images, method.pool = torch.full((1, 3, 2, 2), float(rank)), pool
-    for name, value in {"mean": [rank, 4.0], "count": [rank + 3], "flag": [not rank], "lazy": []}.items():
+    lowest = torch.finfo(torch.float32).min
+    for name, value in {"mean": [0.0, 4.0], "count": [0], "flag": [False], "empty": [], "mask": [lowest]}.items():
         method.register_buffer(name, torch.tensor(value))
-    runtime.synchronise_buffers(method)
-    assert tuple(method.get_buffer(name).tolist() for name in ("mean", "count", "flag")) == ([0.5, 4.0], [3], [True])
+    with runtime.shared_buffers(method):
+        method.get_buffer("mean")[0] = rank
+        method.get_buffer("count").add_(rank + 3)
+        method.flag = torch.tensor([not rank])  # replaced
+    names = ("mean", "count", "flag", "mask")
+    assert [method.get_buffer(name).tolist() for name in names] == [[0.5, 4.0], [3], [True], [lowest]]
     assert float(pool.images.mean()) == rank  # a real pool is the same in all processes already
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()

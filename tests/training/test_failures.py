@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,11 @@ class Greys:
             raise StylekitError("Item 7 is damaged.")
         if index == self.at and self.fails == "value":
             raise ValueError("too grey")
+        if index == self.at and self.fails == "blocked":
+            import time
+            from pathlib import Path
+            Path(__file__).with_name("blocked").touch()
+            time.sleep(600)
         if index == self.at and self.fails == "exit":
             import os
             os._exit(3)
@@ -74,6 +81,8 @@ def stylekit_methods():
 def stylekit_datasets():
     return {"greys": Greys}
 """
+ORDER_OF_RANK_1 = (1, 0)
+"""Items that the second of two processes loads first and later, with the seed 0."""
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
@@ -136,10 +145,24 @@ def test_a_loading_process_that_exits_ends_the_run(plugin: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_error_that_one_launched_process_alone_meets_is_reported(plugin: Path) -> None:
+def test_an_interrupt_does_not_wait_for_an_item_that_takes_forever(plugin: Path) -> None:
+    line = [sys.executable, "-m", "stylekit", "train", "--plugin", str(plugin), "--size", "8", "--steps", "48"]
+    options = ["--data", "{name: greys, fails: blocked}", "--workers", "1", "--device", "cpu", "--out", "run"]
+    process = subprocess.Popen([*line, *options], cwd=plugin.parent, env=ONE_THREAD, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (plugin.parent / "blocked").exists():
+        time.sleep(0.05)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+    assert process.wait(timeout=120) == 130
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ORDER_OF_RANK_1, ids=["before the first step", "later"])
+def test_an_error_that_one_launched_process_alone_meets_is_reported(plugin: Path, at: int) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    arguments = ("--data", "{name: greys, fails: stylekit}", "--batch-size", "2", "--workers", "0")
-    code, output = run(plugin, *arguments, launcher=torchrun)
+    arguments = ("--batch-size", "2", "--workers", "0")
+    code, output = run(plugin, "--data", f"{{name: greys, fails: stylekit, at: {at}}}", *arguments, launcher=torchrun)
     assert code != 0
     errors = [line for line in output.splitlines() if line.startswith("Error: ")]
     assert len([line for line in errors if "Item 7 is damaged." in line]) == 1, output
@@ -151,7 +174,7 @@ def test_an_error_of_a_spawned_process_is_one_sentence(plugin: Path) -> None:
     arguments = ("--set", "fails=true", "--steps", "48", "--batch-size", "2", "--workers", "0", "--devices", "2")
     code, output = run(plugin, *arguments)
     assert code == 2
-    assert_mentions(output.splitlines()[-1], "Error: ", "ValueError: too bright", "in line 39 of", plugin)
+    assert_mentions(output.splitlines()[-1], "Error: ", "ValueError: too bright", "in line 44 of", plugin)
     assert "Traceback" not in output
 
 

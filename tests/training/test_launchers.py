@@ -57,8 +57,8 @@ def srun(folder: Path, *arguments: str) -> tuple[int, str]:
         port = free.getsockname()[1]
     job = {
         "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NNODES": "1", "SLURM_STEP_NUM_NODES": "1", "SLURM_NODEID": "0",
-        "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "localhost", "SLURM_JOB_NODELIST": "localhost",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "interactive",  # as srun in an interactive allocation
+        "SLURM_NODELIST": "localhost", "SLURM_JOB_NODELIST": "localhost", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
     }  # fmt: skip
     processes = [
         subprocess.Popen(
@@ -169,11 +169,11 @@ def test_a_launcher_is_known_by_its_variables(monkeypatch: pytest.MonkeyPatch) -
     assert place(monkeypatch) is None
     ranks = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
     assert place(monkeypatch, **ranks) is None  # not torchrun
-    assert place(monkeypatch, TORCHELASTIC_RUN_ID="x", **ranks) == External(3, 4, 2)
+    assert place(monkeypatch, TORCHELASTIC_RUN_ID="x", **ranks) == External(3, 4, 2, "torchrun")
     alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
     assert place(monkeypatch, TORCHELASTIC_RUN_ID="x", **alone) is None
     job = {"SLURM_NTASKS": "4", "SLURM_PROCID": "1", "SLURM_NNODES": "2"}
     assert place(monkeypatch, **job) is None  # the script of a job: srun has started nothing
     step = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2"}
-    assert place(monkeypatch, **job, **step) == External(1, 4, 2)
+    assert place(monkeypatch, **job, **step) == External(1, 4, 2, "srun")
     assert place(monkeypatch, **job, SLURM_STEP_NUM_TASKS="1", SLURM_STEP_NUM_NODES="1") is None  # srun --pty bash

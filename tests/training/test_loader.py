@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -173,14 +172,26 @@ def test_a_data_set_without_what_the_method_needs_is_refused(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("place", ["the method", "its discriminator"])
 def test_more_classes_in_the_data_than_the_method_has_are_refused(place: str) -> None:
-    data = SimpleNamespace(item_keys=("content",), classes=("cat", "dog", "owl"))
+    class Animals:
+        item_keys = ("content",)
+        classes = ("cat", "dog", "owl")
+
+        def __getitem__(self, index: int) -> dict[str, int]:
+            return {"content": 0, "label": index}
+
+    data = Animals()
     method = Copy()
+    method.batch_keys = ("content", "label")  # type: ignore[misc]
     method.judge = nn.Identity()
+    method.arguments = {"classes": 2, "judge": "patch"}
     part, option = (method, "classes=3") if place == "the method" else (method.judge, "judge.classes=3")
     part.classes = 2
     with raises(StylekitError, "3 classes", "cat, dog, owl", f"--set {option}", "2"):
         check_data(method, "copy", data)
     part.classes = 3
+    check_data(method, "copy", data)
+    part.classes = 2
+    method.batch_keys = ("content",)  # type: ignore[misc]
     check_data(method, "copy", data)
 
 

@@ -150,6 +150,61 @@ def test_sample_grids_leave_each_module_in_its_own_mode(tmp_path: Path) -> None:
     assert int(method.teacher[1].num_batches_tracked) == 0
 
 
+class Merging(nn.Conv2d):
+    """Adds an update to its weight for evaluation, and removes it for training (Hu et al. 2022)."""
+
+    merged = False
+
+    def train(self, mode: bool = True) -> Merging:
+        if self.merged == mode:
+            self.weight.data += 0.5 if not mode else -0.5
+            self.merged = not mode
+        return super().train(mode)
+
+
+class Adapted(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Merging(3, 3, 1)
+
+    @turn("it")
+    def fit(self, batch: Batch, made: Any) -> Terms:
+        return {**super().fit(batch, made), "merged": torch.tensor(float(self.net.merged))}
+
+
+def test_sample_grids_return_to_training_by_the_modules_own_functions(tmp_path: Path) -> None:
+    method = Adapted()
+    run = stylekit.train(method, out=tmp_path / "run", steps=3, sample_every=1, **TINY)
+    assert [line["fit/merged"] for line in Run(run).metrics()] == [0, 0, 0]
+
+
+class Bank(nn.Module):
+    """A buffer that loads in any shape."""
+
+    values: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("values", torch.empty(0, 3))
+
+    def _load_from_state_dict(self, state: Any, prefix: str, *rest: Any) -> None:
+        self.values = state[f"{prefix}values"].clone()
+
+
+class Collected(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank = Bank()
+
+    def prepare(self) -> None:
+        self.bank.values = torch.rand(5, 3)
+
+
+def test_prepare_may_fill_a_buffer_that_loads_in_any_shape(tmp_path: Path) -> None:
+    run = stylekit.train(Collected(), out=tmp_path / "run", steps=1, **TINY)
+    assert stylekit.load(run, "cpu", method=Collected).method.get_buffer("bank.values").shape == (5, 3)
+
+
 class Nested(Base):
     """Puts a teacher into a module that the model file has."""
 

@@ -73,7 +73,7 @@ def test_a_method_without_forward_whose_turn_uses_its_result_is_reported() -> No
         def forward(self, batch: Batch) -> None:
             self.value(batch["content"])
 
-    with raises(StylekitError, "turn 'fit'", "Idle defines no forward(batch)", "'square'"):
+    with raises(StylekitError, "turn 'fit'", "None", "Idle defines no forward(batch)", "'square'", "test_rehearsal.py"):
         rehearse(Idle(), batch())
     with raises(StylekitError, "turn 'fit'", "Forgetful returns None from forward(batch)"):
         rehearse(Forgetful(), batch())

@@ -369,3 +369,11 @@ def test_a_path_that_the_system_refuses_is_stored_as_it_is() -> None:
     long = "a" * 5000
     assert resolved(data={"name": "folders", "data": long}).data == {"name": "folders", "data": long}
     assert validate_settings({"plugin": "x", "init": long}).init == long
+
+
+def test_settings_that_json_lacks_are_stored_or_refused(tmp_path: Path) -> None:
+    stored = validate_settings({"plugin": "cyclegan", "set": {"cycle": float("inf")}, "precision": 32}).as_json()
+    assert (json.loads(json.dumps(stored))["set"], stored["precision"]) == ({"cycle": float("inf")}, "32")
+    with raises(StylekitError, "cannot store", "settings", "stylekit.train("):
+        stylekit.train("cyclegan", set={"generator": int}, out=tmp_path / "run", steps=1)
+    assert not (tmp_path / "run").exists()

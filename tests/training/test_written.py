@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,3 +89,8 @@ def test_a_part_is_read_before_its_options_are_set() -> None:
     known = {"part": Argument("part", str | dict[str, Any], None, "")}
     changes = {"part": written("{name: unet, downs: 4}"), "part.width": 8}
     assert override(known, {}, changes, "sample") == {"part": {"name": "unet", "downs": 4, "width": 8}}
+
+
+def test_what_was_written_reaches_other_processes() -> None:
+    copied = copy.copy(written("1e-4"))
+    assert (copied, copied.as_yaml) == ("1e-4", 1e-4)
