@@ -141,7 +141,7 @@ class Runtime:
 def _versions(method: nn.Module) -> dict[str, tuple[int, int]]:
     """What tells whether a buffer was changed in place or replaced, by the name of the buffer."""
     return {
-        f"{path}.{name}" if path else name: (id(buffer), buffer._version)
+        f"{path}.{name}" if path else name: (id(buffer), 0 if buffer.is_inference() else buffer._version)
         for path, module in method.named_modules()
         if not isinstance(module, ImagePool)
         for name, buffer in module.named_buffers(recurse=False)
