@@ -46,6 +46,11 @@ def one_line_error(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def explain(error: Exception) -> str:
+    """What an error says to the user: the message of a StylekitError, or the type, message and location of another one."""
+    return str(error) if isinstance(error, StylekitError) else f"{one_line_error(error)}{error_location(error)}"
+
+
 def error_location(error: BaseException) -> str:
     """The innermost line outside stylekit and its libraries: where the author of a plugin looks first."""
     skipped = (

@@ -28,8 +28,7 @@ from stylekit.errors import (
     ProcessError,
     StylekitError,
     StylekitWarning,
-    error_location,
-    one_line_error,
+    explain,
 )
 from stylekit.native.kernels import requested_kernels
 from stylekit.training.launchers import external
@@ -92,7 +91,7 @@ def main() -> None:
         _report(str(error), everywhere=isinstance(error, ProcessError))
         sys.exit(2)
     except Exception as error:
-        _report(f"{one_line_error(error)}{error_location(error)}. Run it again with --debug for the full traceback.")
+        _report(f"{explain(error)}. Run it again with --debug for the full traceback.")
         sys.exit(1)
     except KeyboardInterrupt:
         if debugging():

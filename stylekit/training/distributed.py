@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, error_location, one_line_error
+from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, explain
 from stylekit.native.devices import pick_device
 from stylekit.training.connection import ConnectionLost, connected
 from stylekit.training.launchers import external
@@ -52,11 +52,8 @@ class Runtime:
         parts = list(tensors)
         if self.world == 1 or not parts:
             return
-        flat = torch.cat([part.reshape(-1) for part in parts])
-        with connected():
+        with _flattened(parts) as flat, connected():
             torch.distributed.all_reduce(flat.div_(self.world))
-        for part, mean in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
-            part.copy_(mean.view_as(part))
 
     def average_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Averages gradients over all processes. If only some processes have a gradient, it counts as zero in the others."""
@@ -67,11 +64,7 @@ class Runtime:
         for parameter in learning:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        by_type: dict[torch.dtype, list[Tensor]] = {}
-        for parameter in learning:
-            assert parameter.grad is not None
-            by_type.setdefault(parameter.grad.dtype, []).append(parameter.grad)
-        for gradients in by_type.values():
+        for gradients in _by_dtype(p.grad for p in learning if p.grad is not None):
             self.average(gradients)
 
     @contextlib.contextmanager
@@ -86,17 +79,16 @@ class Runtime:
         if self.world == 1:
             return
         after = _versions(method)
+        if not after:
+            return
         changes = self._sum([float(after[name] != before.get(name)) for name in after])
         buffers = [method.get_buffer(name) for name, count in zip(after, changes, strict=True) if count]
-        for dtype in sorted({buffer.dtype for buffer in buffers}, key=str):
-            group = [buffer for buffer in buffers if buffer.dtype == dtype]
-            if dtype.is_floating_point:
+        for group in _by_dtype(buffers):
+            if group[0].is_floating_point():
                 self.average(group)
-                continue
-            flat = torch.cat([buffer.reshape(-1) for buffer in group])
-            self.from_main([flat])
-            for buffer, values in zip(group, flat.split([buffer.numel() for buffer in group]), strict=True):
-                buffer.copy_(values.view_as(buffer))
+            else:
+                with _flattened(group) as flat:
+                    self.from_main([flat])
 
     def from_main(self, tensors: Iterable[Tensor]) -> None:
         """Broadcasts the values of the main process to all processes, in place."""
@@ -136,6 +128,23 @@ class Runtime:
             torch.distributed.all_reduce(total, group=self._control)
         summed: list[float] = total.tolist()
         return summed
+
+
+@contextlib.contextmanager
+def _flattened(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yields tensors of one dtype as one vector, and copies its values back at the end."""
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    yield flat
+    for tensor, values in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(values.view_as(tensor))
+
+
+def _by_dtype(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Tensors in groups of one dtype, in the order of their first tensors."""
+    groups: dict[torch.dtype, list[Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault(tensor.dtype, []).append(tensor)
+    return list(groups.values())
 
 
 def _versions(method: nn.Module) -> dict[str, tuple[int, int]]:
@@ -179,9 +188,8 @@ def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) ->
     if launched and launched.by == "torchrun":
         environment = TorchElasticEnvironment
     elif launched:
-        os.environ.setdefault(
-            "SLURM_NTASKS_PER_NODE", str(launched.local_world)
-        )  # Fabric requires it, srun need not set it
+        # Fabric requires it, and srun sets it only with the option of that name.
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(launched.local_world))
         environment = partial(SLURMEnvironment, auto_requeue=False)
     fabric = Fabric(
         accelerator=chosen.type,
@@ -240,10 +248,7 @@ def _in_one_sentence() -> Iterator[None]:
     """Raises every error of the block as a StylekitError: only the text reaches the process that started this one."""
     try:
         yield
-    except ConnectionLost as error:
-        time.sleep(5)  # so that the process that failed is noticed first
-        raise StylekitError(str(error)) from error
-    except StylekitError as error:
-        raise StylekitError(str(error)) from error
     except Exception as error:
-        raise StylekitError(f"{one_line_error(error)}{error_location(error)}") from error
+        if isinstance(error, ConnectionLost):
+            time.sleep(5)  # so that the process that failed is noticed first
+        raise StylekitError(explain(error)) from error

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylekit.errors import NotFinite, ProcessError, StylekitError, error_location, one_line_error
+from stylekit.errors import NotFinite, ProcessError, StylekitError, explain
 from stylekit.inference import model_files
 from stylekit.method import Batch, Method, Turn
 from stylekit.native.compiling import find_compiler
@@ -222,8 +222,7 @@ def _own_errors(runtime: Runtime) -> Iterator[None]:
     except Exception as error:
         if runtime.main or isinstance(error, ConnectionLost | NotFinite):
             raise
-        message = str(error) if isinstance(error, StylekitError) else f"{one_line_error(error)}{error_location(error)}"
-        raise ProcessError(f"Process {runtime.rank} of {runtime.world} failed: {message}") from error
+        raise ProcessError(f"Process {runtime.rank} of {runtime.world} failed: {explain(error)}") from error
 
 
 REMEDY = (

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from stylekit.errors import StylekitError, error_location, one_line_error
+from stylekit.errors import StylekitError, explain, one_line_error
 from stylekit.registry import lookup
 from stylekit.seeding import derive, seeded
 
@@ -64,11 +64,10 @@ class _WholeBatches(Dataset[dict[str, Tensor]]):
         try:
             batch: dict[str, Tensor] = default_collate([self.items[draw] for draw in draws])
             return batch
-        except StylekitError as error:
-            return _Failure(str(error), traceback.format_exc())
         except Exception as error:
-            what = type(self.items.dataset).__name__
-            message = f"The data set {what} failed: {one_line_error(error)}{error_location(error)}."
+            message = explain(error)
+            if not isinstance(error, StylekitError):
+                message = f"The data set {type(self.items.dataset).__name__} failed: {message}."
             return _Failure(message, traceback.format_exc())
 
 
