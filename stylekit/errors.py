@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import sys
 import traceback
 import warnings
 from collections.abc import Iterable
@@ -39,6 +41,16 @@ class StylekitWarning(UserWarning):
 def warn(message: str) -> None:
     """Warns the user in one line."""
     warnings.warn(message, StylekitWarning, stacklevel=3)
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line breaks, marks that reorder text, and parts of names that are not valid text."""
+
+
+def printable(line: str) -> str:
+    """One line that cannot control a terminal: control characters, line breaks too, are escaped, such as ``\\x1b`` and
+    ``\\n``. File names and the headers of received files may contain them."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
 
 
 def one_line_error(error: BaseException) -> str:
@@ -93,6 +105,4 @@ class PlainWarnings:
             self._python_shows(message, category, *rest, **more)
         elif str(message) not in self._shown:
             self._shown.add(str(message))
-            from rich.console import Console
-
-            Console(stderr=True).print(f"Warning: {message}", markup=False, highlight=False, soft_wrap=True)
+            print(printable(f"Warning: {message}"), file=sys.stderr)

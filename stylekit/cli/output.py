@@ -1,17 +1,61 @@
-"""Prints lines for the user, and knows whether tracebacks are printed too."""
+"""Prints for the user: lines, tables and JSON. Nothing that is printed here can control the terminal."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
 from contextvars import ContextVar
+from typing import Any
 
 from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from stylekit.errors import printable
 
 _debug: ContextVar[bool] = ContextVar("debug", default=False)
 
 
-def echo(text: str, stderr: bool = False) -> None:
-    """Prints text as it is: file names are not parsed as markup, and commands are not wrapped, so they can be copied."""
-    Console(stderr=stderr).print(text, markup=False, highlight=False, soft_wrap=True)
+def echo(*lines: str, stderr: bool = False) -> None:
+    """Prints each argument as one line: not wrapped, so that commands can be copied, and with control characters escaped,
+    line breaks too, because file names may contain any of them."""
+    print(*map(printable, lines), sep="\n", file=sys.stderr if stderr else sys.stdout)
+
+
+def cell(text: str, style: str = "") -> Text:
+    """Text for rich, as it is: not parsed as markup, and with control characters escaped.
+
+    Args:
+        text: the text; each of its lines is a line of the cell
+        style: rich's name of a colour or style
+    """
+    return Text("\n".join(map(printable, text.split("\n"))), style)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str | Text]], **options: Any) -> None:
+    """Prints a table on stdout.
+
+    Args:
+        header: the titles of the columns; empty: no header
+        rows: text, or results of :func:`cell`
+        options: those of ``rich.table.Table``
+    """
+    table = Table(
+        *map(Column, map(cell, header)), **{"box": None, "pad_edge": False, "show_header": bool(header), **options}
+    )
+    for row in rows:
+        table.add_row(*(cell(each) if isinstance(each, str) else each for each in row))
+    Console(highlight=False).print(table)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as one line of JSON on stdout: in ASCII, keys in their order, anything unknown (a path) as its text.
+
+    Raises:
+        ValueError: a number is not finite, which JSON does not allow.
+    """
+    print(json.dumps(value, default=str, allow_nan=False))
 
 
 def set_debugging(wanted: bool) -> None:

@@ -1,7 +1,8 @@
-"""Sets up the program's process before torch is imported."""
+"""Sets up the program's process: its output, and what must be set before torch is imported."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -12,7 +13,10 @@ _CHOSEN = ("GLIBC_TUNABLES", "MALLOC_")
 
 
 def prepare() -> None:
-    """Applies settings that make computations faster, unless the user has chosen others."""
+    """Applies settings that make computations faster, unless the user has chosen others, and prints any character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # escapes what the terminal's encoding does not have
     # Waiting threads that spin make two busy programs on one machine ten times slower each. torch reads this on import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux" and not any(name.startswith(_CHOSEN) for name in os.environ):

@@ -81,7 +81,7 @@ def learn(
         f"{out}: {_count(len(described), 'image')}, {_count(len(shares), 'look')} ({_shares(shares)}), {_size(out)}"
     )
     model_option = "" if model == DEFAULT_MODEL else f" --model {shlex.quote(model)}"
-    echo(f"{summary}\nUse it: stylekit stylize PICTURE{model_option} --style {shlex.quote(str(out))} -o OUT")
+    echo(summary, f"Use it: stylekit stylize PICTURE{model_option} --style {shlex.quote(str(out))} -o OUT")
 
 
 def _check_place(out: Path) -> None:

@@ -221,7 +221,7 @@ class Results:
         prefix = "Interrupted: " if interrupted else ""
         echo(f"{prefix}wrote {self.written} of {len(self.targets)} images to {self.out}", stderr=True)
         if self.failures and not interrupted:
-            echo("Failed:\n" + "\n".join(self.failures), stderr=True)
+            echo("Failed:", *self.failures, stderr=True)
             raise typer.Exit(1)
 
 

@@ -22,7 +22,7 @@ def list_() -> None:
     for known in pretrained.PUBLISHED.values():
         state, errors = _state(pretrained.cache_folder() / known.file)
         lines = (f"{known.name}: {known.what}", f"  {state}, {known.told_size}; {known.licence}", f"  {known.url}")
-        echo("\n".join((*lines, *errors)))
+        echo(*lines, *errors)
     echo(f"Weights are kept in {pretrained.cache_folder()}.")
 
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from stylekit.errors import printable
+
 PATIENCE = 10.0
 """Minimum number of seconds between two lines if the output is not a terminal."""
 
@@ -82,4 +84,5 @@ class Display:
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
-        self.console.print(line, markup=False, soft_wrap=True)  # not wrapped, so that a path or a command can be copied
+        # Not wrapped, so that a path or a command can be copied.
+        self.console.print(printable(line), markup=False, soft_wrap=True)
