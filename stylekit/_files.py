@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from stylekit.errors import StylekitError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LEFTOVER = re.compile(r"\.stylekit-[0-9a-f]{16}\.part")
+"""The names of incomplete files and folders. They do not contain the final name, which may be as long as allowed."""
+JSON_LIMIT = 32 * 2**20
+"""Bytes of the largest JSON file to read: as Python objects, it may take twenty times the memory."""
+
+
+def _temporary(path: Path) -> Path:
+    """A name for incomplete content next to a path."""
+    return path.with_name(f".stylekit-{secrets.token_hex(8)}.part")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -21,7 +33,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Raises:
         StylekitError: no space is left, or the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = _temporary(path)
     data = content.encode() if isinstance(content, str) else content
     with explain_os_errors(path):
         try:
@@ -41,7 +53,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         StylekitError: no space is left, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = _temporary(path)
     with explain_os_errors(path):
         try:
             temporary.mkdir(parents=True)
@@ -56,17 +68,39 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def remove(folder: Path) -> None:
     """Removes a folder atomically, so that it is never seen half removed."""
     if folder.exists():
-        renamed = folder.rename(folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part"))
+        renamed = folder.rename(_temporary(folder))
         shutil.rmtree(renamed, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the incomplete files and folders that a killed process left directly in a folder."""
-    for leftover in folder.glob(".*.part"):
-        if leftover.is_dir():
+    """Removes the incomplete files and folders that a killed process of stylekit left directly in a folder."""
+    if not folder.is_dir():
+        return
+    for leftover in folder.iterdir():
+        if not LEFTOVER.fullmatch(leftover.name):
+            continue
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        StylekitError: the file cannot be read, is too large, is not JSON, or is nested too deeply.
+    """
+    with explain_os_errors(path, "read"), path.open("rb") as file:
+        content = file.read(JSON_LIMIT + 1)
+    if len(content) > JSON_LIMIT:
+        raise StylekitError(f"{path} is damaged: it is larger than {JSON_LIMIT // 2**20} MiB.")
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise StylekitError(f"{path} is damaged: it is nested too deeply.") from None
+    except ValueError as error:
+        raise StylekitError(f"{path} is damaged: it is not valid JSON ({error}).") from None
 
 
 def _sync_folder(folder: Path) -> None:
@@ -80,18 +114,18 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turns an ``OSError`` within the block into an error that names ``path``.
+def explain_os_errors(path: Path, action: str = "written") -> Iterator[None]:
+    """Turns an ``OSError`` within the block into an error that names ``path``, which cannot be ``action``.
 
     Raises:
-        StylekitError: no space is left, or the file or folder cannot be written.
+        StylekitError: no space is left, or the file or folder cannot be used.
     """
     try:
         yield
     except OSError as error:
         if error.errno in NO_SPACE:
             raise StylekitError(f"There is no space left to write {path}. Existing files are unchanged.") from error
-        raise StylekitError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise StylekitError(f"{path} cannot be {action}: {error.strerror or error}.") from error
 
 
 def absolute_path(path: str | Path) -> Path:

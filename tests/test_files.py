@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from stylekit import StylekitError, _files
-from stylekit._files import atomic_folder, remove, remove_leftovers, write_atomic
+from stylekit._files import JSON_LIMIT, atomic_folder, read_json, remove, remove_leftovers, write_atomic
 from stylekit.training.runs import Run, next_free
 from stylekit.training.settings import Settings, validate_settings
 from tests.facts import raises
@@ -75,19 +75,70 @@ def test_no_space_in_a_folder_names_the_file(tmp_path: Path, monkeypatch: pytest
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with raises(StylekitError, "space", "/a."), atomic_folder(tmp_path / "it") as folder:
+    with raises(StylekitError, "space", "/a"), atomic_folder(tmp_path / "it") as folder:
         write_atomic(folder / "a", "new")
     assert names(tmp_path) == []
 
 
+LEFTOVER = f".stylekit-{'0123456789abcdef'}.part"
+
+
 def test_only_leftovers_are_removed(tmp_path: Path) -> None:
-    (tmp_path / ".it.abcd.part").write_text("half")
-    (tmp_path / ".3.abcd.part").mkdir()
-    (tmp_path / ".3.abcd.part" / "a").write_text("half")
-    for name in (".hidden", "a.part", "it"):
+    (tmp_path / LEFTOVER.replace("0", "1")).write_text("half")
+    (tmp_path / LEFTOVER).mkdir()
+    (tmp_path / LEFTOVER / "a").write_text("half")
+    mine = [".hidden", ".it.abcd1234.part", ".thesis.part", f"{LEFTOVER}.txt", "a.part", "it"]
+    for name in mine:
         (tmp_path / name).write_text("mine")
     remove_leftovers(tmp_path)
-    assert names(tmp_path) == [".hidden", "a.part", "it"]
+    assert names(tmp_path) == sorted(mine)
+    remove_leftovers(tmp_path / "nowhere")
+
+
+def test_a_link_among_the_leftovers_is_removed_without_its_target(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    (tmp_path / LEFTOVER).symlink_to(tmp_path / "mine", target_is_directory=True)
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == ["mine"]
+    assert names(tmp_path / "mine") == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127])
+def test_files_and_folders_of_the_longest_names_are_written_and_removed(tmp_path: Path, name: str) -> None:
+    write_atomic(tmp_path / name, "new")
+    assert (tmp_path / name).read_text() == "new"
+    (tmp_path / name).unlink()
+    for _ in range(2):
+        with atomic_folder(tmp_path / name) as folder:
+            write_atomic(folder / name, "new")
+    assert names(tmp_path / name) == [name]
+    remove(tmp_path / name)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "fact"),
+    [
+        (b"{", "JSON"),
+        (b"", "JSON"),
+        (b"\xff\xfe\x00", "JSON"),
+        (b"1" * 5000, "JSON"),
+        (b"[" * 100_000, "deeply"),
+        (b" " * (JSON_LIMIT + 1), "larger than 32 MiB"),
+    ],
+)
+def test_damaged_json_is_one_sentence(tmp_path: Path, content: bytes, fact: str) -> None:
+    (tmp_path / "it.json").write_bytes(content)
+    with raises(StylekitError, tmp_path / "it.json", fact):
+        read_json(tmp_path / "it.json")
+
+
+def test_json_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    with raises(StylekitError, tmp_path, "read", os.strerror(errno.EISDIR)):
+        read_json(tmp_path)
+    with raises(StylekitError, tmp_path / "no.json", "read", os.strerror(errno.ENOENT)):
+        read_json(tmp_path / "no.json")
 
 
 def test_removing_a_missing_folder_is_no_error(tmp_path: Path) -> None:
@@ -114,7 +165,7 @@ def test_a_log_is_appended_to_after_it_was_closed(tmp_path: Path) -> None:
 
 def test_opening_a_run_removes_nothing_and_cleaning_removes_leftovers(tmp_path: Path) -> None:
     Run(tmp_path).create(validate_settings({"plugin": "x"}))
-    for path in (".it.abcd.part", "checkpoints/.3.abcd.part", "checkpoints/2", "mine"):
+    for path in (LEFTOVER, f"samples/{LEFTOVER}", f"checkpoints/{LEFTOVER}", "checkpoints/2", "mine"):
         (tmp_path / path).mkdir()
     everything = [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))]
     run = Run.open(tmp_path)

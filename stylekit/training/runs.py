@@ -75,8 +75,8 @@ class Run:
 
     def clean(self) -> None:
         """Removes incomplete files that a killed process left behind."""
-        remove_leftovers(self.folder)
-        remove_leftovers(self.checkpoints)
+        for folder in (self.folder, self.checkpoints, self.folder / "samples"):
+            remove_leftovers(folder)
 
     def settings(self) -> Settings:
         """The settings of the run, as they were last stored."""
