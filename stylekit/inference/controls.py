@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from stylekit import images
 from stylekit.color import color_stats, keep_luminance, match_color
 from stylekit.errors import StylekitError, suggest
+from stylekit.inference.inputs import ImageSource, read_image
 
 KeepColor = Literal["luminance", "histogram"]
-Mask = Tensor | Image.Image | Path | str
-"""Where to stylise: fully where white, not where black; ``(1, 1, H, W)`` in [0, 1], a greyscale image, or its file."""
+Mask = ImageSource
+"""Where to stylise: fully where white, not where black; a tensor ``(1, 1, H, W)`` in [0, 1], an image, or its file."""
 
 STYLE_SIDE = 512
 """Maximum shorter side of a style image, in pixels; larger images are scaled down, as in the AdaIN paper's program."""
@@ -96,50 +95,13 @@ def fit_style(image: Tensor, scale: float, what: str = "The style") -> Tensor:
     return image if size == (height, width) else images.resize(image, size)
 
 
-def to_device(image: Any, device: torch.device, what: str) -> Tensor:
-    """Converts an image to the form that is stylised: float32, on the device.
-
-    Raises:
-        StylekitError: it is not a float tensor ``(N, 3, H, W)`` of finite values.
-    """
-    form = f"{what} must be a float tensor (N, 3, H, W) in [0, 1]"
-    if not isinstance(image, Tensor):
-        raise StylekitError(f"{form} or a PIL image, not a {type(image).__name__}. Open a file with PIL.Image.open.")
-    if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point() or 0 in image.shape:
-        raise StylekitError(f"{form}, not {image.dtype} {tuple(image.shape)}.")
-    check_finite(image, what)
-    return image.to(device, torch.float32)
-
-
-def check_finite(image: Tensor, what: str) -> None:
-    """Checks that an image contains neither NaN nor infinity.
-
-    Raises:
-        StylekitError: it contains such a value.
-    """
-    if not bool(image.isfinite().all()):
-        raise StylekitError(f"{what} contains NaN or infinity, but all values must be from 0 to 1.")
-
-
 def read_mask(mask: Mask) -> Tensor:
     """Reads a mask as a float tensor ``(1, 1, H, W)`` in [0, 1]. Transparent pixels count as white.
 
     Raises:
         StylekitError: it cannot be read, or has another shape.
     """
-    if isinstance(mask, Tensor):
-        if mask.ndim != 4 or mask.shape[:2] != (1, 1) or not mask.is_floating_point():
-            actual = f"{mask.dtype} {tuple(mask.shape)}"
-            raise StylekitError(f"A mask must be a float tensor (1, 1, H, W) in [0, 1], not {actual}.")
-        check_finite(mask, "The mask")
-        return mask.clamp(0, 1)
-    if not isinstance(mask, Image.Image | Path | str):
-        raise StylekitError(
-            "A mask must be a float tensor (1, 1, H, W) in [0, 1], a PIL image or the path of an image, not a "
-            f"{type(mask).__name__}."
-        )
-    picture = images.from_pil(mask) if isinstance(mask, Image.Image) else images.read(mask)
-    return images.over_white(picture.image, picture.alpha).mean(1, keepdim=True).clamp(0, 1)
+    return read_image(mask, "A mask", channels=1)
 
 
 def fit_masks(masks: Sequence[Tensor], like: Tensor) -> list[Tensor]:

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from stylekit.errors import StylekitError
 from stylekit.images import Picture
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
+from stylekit.inference.inputs import ImageSource, check_tensor, open_picture
 from stylekit.inference.memory import PROBE, bytes_per_pixel, probe_image
 from stylekit.inference.model_files import find_model_file, read_model, resolve_model_file
 from stylekit.inference.options import frames_options, resolve_options, sample_options, stylize_options
@@ -32,7 +34,7 @@ from stylekit.registry.parts import make
 from stylekit.registry.schema import arguments, override, read_written
 from stylekit.seeding import seeded
 
-Image_ = TypeVar("Image_", Tensor, Image.Image)
+Image_ = TypeVar("Image_", Tensor, Image.Image, NDArray[Any])
 Styles = StyleSource | Sequence[StyleSource | tuple[StyleSource, float]] | None
 BLEND_BELOW = 0.2
 """Below this strength, the content is blended in; the lower the strength, the more."""
@@ -159,10 +161,16 @@ class Model:
         """
         return resolve_options(stylize_options(self.method), given, f"method {self.name!r}", self.device)
 
+    @overload
+    def stylize(self, image: Image_, style: Styles = None, **options: Any) -> Image_: ...
+
+    @overload
+    def stylize(self, image: Path | str, style: Styles = None, **options: Any) -> Image.Image: ...
+
     @torch.no_grad()  # not inference_mode: the caller could not train on tensors created in it
     def stylize(
         self,
-        image: Image_,
+        image: ImageSource,
         style: Styles = None,
         *,
         strength: float = 1.0,
@@ -171,14 +179,22 @@ class Model:
         style_scale: float = 1.0,
         seed: int = 0,
         **options: Any,
-    ) -> Image_:
+    ) -> Any:
         """Stylises an image and returns one of the same kind, its sides multiplied by the method's ``scale``.
 
         Several threads may use one model. They take turns if the method is not ``thread_safe``, because they share the
         random numbers of the process, which are seeded during the call and restored afterwards.
 
         Args:
-            image: float tensor ``(N, 3, H, W)`` in [0, 1], or a PIL image, whose alpha channel is kept
+            image: one of
+
+                - a float tensor ``(N, 3, H, W)`` in [0, 1], on any device; the result has its dtype and device, and no
+                  gradient
+                - a NumPy array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``, the last with alpha, which is kept: uint8, uint16,
+                  or floats in [0, 1]; the result has its dtype, and 3 or 4 channels
+                - a PIL image, or the path of an image file, whose alpha channel is kept; the result is a PIL image
+
+                Values outside [0, 1] by at most 1/255 are clamped.
             style: for methods that accept styles: whatever :meth:`style` accepts, or a list of several; a style with a
                 weight is a pair (style, weight)
             strength: from 0, the unchanged image, to 1; below 0.2, the image itself is blended in
@@ -192,14 +208,15 @@ class Model:
             options: the method's own options, as listed by ``stylekit show``, such as ``direction="b-to-a"``
 
         Raises:
-            StylekitError: the image is not such a tensor, or another argument is invalid.
+            StylekitError: the image is none of these or has values outside [0, 1], or another argument is invalid.
         """
-        if isinstance(image, Image.Image):
+        if not isinstance(image, Tensor):
+            picture, as_given = open_picture(image, "An image to stylise")
             controlled = {"strength": strength, "keep_color": keep_color, "mask": mask, "style_scale": style_scale}
-            styled = self.stylize_picture(images.from_pil(image), style, seed=seed, **controlled, **options)
-            return images.to_pil(styled.image, styled.alpha)
+            return as_given(self.stylize_picture(picture, style, seed=seed, **controlled, **options))
         request = self._request(style, strength, keep_color, mask, style_scale, options)
-        content = controls.to_device(image, self.device, "An image to stylise")
+        image = check_tensor(image, "An image to stylise")
+        content = image.to(self.device, torch.float32)
         maps = self._region_maps(content, request)
         with self._full_precision(), self._random_numbers(seed):
             outputs = [self._stylized(content, region, request) for region in request.regions]
@@ -244,10 +261,8 @@ class Model:
                 clips.
         """
         request = self._request(style, strength, keep_color, mask, style_scale, options)
-        originals, ready = tee(contents)
-        ready, *copies = tee(
-            (controls.to_device(each, self.device, "A frame") for each in ready), len(request.regions) + 1
-        )
+        originals, ready = tee(check_tensor(each, "A frame") for each in contents)
+        ready, *copies = tee((each.to(self.device, torch.float32) for each in ready), len(request.regions) + 1)
         clips = [self._clip(copy, region, request) for copy, region in zip(copies, request.regions, strict=True)]
         for number, (original, content) in enumerate(zip(originals, ready, strict=True)):
             maps = self._region_maps(content, request)

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from stylekit import images
 from stylekit.errors import StylekitError
-from stylekit.inference.controls import check_finite
+from stylekit.inference.inputs import read_image
 from stylekit.method import Method
 from stylekit.registry.schema import Argument, keyword_arguments, read_written, validate_arguments
 
@@ -64,7 +64,7 @@ def resolve_options(
 
     Args:
         known: from :func:`stylize_options` or :func:`sample_options`
-        given: options by name; an image is a path, a PIL image or a tensor ``(1, 3, H, W)`` in [0, 1]
+        given: options by name; an image is a path, a PIL image, an array or a tensor ``(1, 3, H, W)`` in [0, 1]
         what: what to call the owner of the options in messages
         device: device for images
 
@@ -86,18 +86,6 @@ def _is_image(argument: Argument | None, value: Any) -> bool:
 
 
 def _read(value: Any, name: str, device: torch.device) -> Any:
-    if isinstance(value, str | Path):
-        value = images.read(value)
-    elif isinstance(value, Image.Image):
-        value = images.from_pil(value)
-    if isinstance(value, images.Picture):
-        value = images.over_white(value.image, value.alpha)
-    if not isinstance(value, Tensor):
+    if not isinstance(value, Tensor | Image.Image | np.ndarray | Path | str):
         return value
-    if value.ndim != 4 or value.shape[:2] != (1, 3) or not value.is_floating_point():
-        raise StylekitError(
-            f"The option {name!r} must be an image: a path, a PIL image, or a float tensor (1, 3, H, W) in [0, 1], "
-            f"not {value.dtype} {tuple(value.shape)}."
-        )
-    check_finite(value, f"The option {name!r}")
-    return value.to(device, torch.float32)
+    return read_image(value, f"The option {name!r}").to(device, torch.float32)

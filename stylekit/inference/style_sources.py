@@ -7,19 +7,20 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from stylekit import images
 from stylekit.errors import StylekitError, suggest
 from stylekit.inference import controls
+from stylekit.inference.inputs import ImageSource, read_image
 from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.style_keys import keys_match, probe_statistics, style_key
 from stylekit.inference.styles import SUFFIX, Style, blend, read_style, statistics_shapes
 from stylekit.method import Method, Statistics
 
-StyleSource = Tensor | Image.Image | Path | str | Style
+StyleSource = ImageSource | Style
 
 
 class StyleReader:
@@ -59,13 +60,13 @@ class StyleReader:
         """
         if isinstance(source, Style):
             return self._checked(source, "The style", scale)
-        if isinstance(source, Tensor | Image.Image):
+        if isinstance(source, Tensor | Image.Image | np.ndarray):
             return self._described(source, scale)
         if not isinstance(source, Path | str):
             raise StylekitError(
-                "A style must be a tensor (1, 3, H, W) in [0, 1], a PIL image, a file, the name of a learned style or a "
-                f"result of Model.style, not a {type(source).__name__}. Give several styles as a list, with weights as pairs "
-                "(style, weight)."
+                "A style must be a tensor (1, 3, H, W) in [0, 1], a PIL image, an array, a file, the name of a learned style "
+                f"or a result of Model.style, not a {type(source).__name__}. Give several styles as a list, with weights as "
+                "pairs (style, weight)."
             )
         learned = self.learned()
         if source in learned:
@@ -123,19 +124,10 @@ class StyleReader:
             which = f"It has learned these styles: {', '.join(learned)}." if learned else "Leave the style out."
             raise StylekitError(f"The method {self.name!r} does not accept style images. {which}")
 
-    def _described(self, source: Tensor | Image.Image | Path | str, scale: float) -> Style:
+    def _described(self, source: ImageSource, scale: float) -> Style:
         self.require_style_images()
-        if isinstance(source, Tensor):
-            if source.ndim == 4 and len(source) > 1:
-                raise StylekitError(
-                    f"A style must be one image (1, 3, H, W), not a tensor of shape {tuple(source.shape)}."
-                )
-            image = source
-        else:
-            picture = images.from_pil(source) if isinstance(source, Image.Image) else images.read(source)
-            image = images.over_white(picture.image, picture.alpha)
-        what = str(source) if isinstance(source, Path | str) else "The style"
-        ready = controls.to_device(image, self.device, "A style")
+        what = str(source) if isinstance(source, Path | str) else "A style"
+        ready = read_image(source, what).to(self.device, torch.float32)
         fitted = controls.fit_style(ready, scale, what)
         with random_numbers(
             self.method, "style"

@@ -129,7 +129,7 @@ def test_numbers_of_any_library_are_accepted(model: Model, half: Any) -> None:
 
 @pytest.mark.parametrize(
     "style",
-    [np.zeros((4, 5, 3), np.uint8), {"a.png": 0.5}, zip([RED], [0.5], strict=True), {"a.png": 0.5}.items(), 3,
+    [{"a.png": 0.5}, zip([RED], [0.5], strict=True), {"a.png": 0.5}.items(), 3,
      [(RED, 1.0, 2.0)], [(RED, "0.5")], b"a.png"],
     ids=lambda style: type(style).__name__,
 )  # fmt: skip
@@ -139,10 +139,10 @@ def test_a_style_of_another_type_is_refused(model: Model, style: Any) -> None:
 
 
 def test_arguments_of_another_type_are_refused(model: Model) -> None:
-    with raises(StylekitError, "(N, 3, H, W)", "PIL image", "str", "PIL.Image.open"):
-        model.stylize("photo.jpg", RED)  # type: ignore[type-var]
-    with raises(StylekitError, "mask", "(1, 1, H, W)", "ndarray"):
-        model.stylize(CONTENT, RED, mask=np.ones((10, 12)))
+    with raises(StylekitError, "(N, 3, H, W)", "PIL image", "array", "path", "bytes"):
+        model.stylize(b"photo.jpg", RED)  # type: ignore[call-overload]
+    with raises(StylekitError, "mask", "array", "(10, 12, 2)"):
+        model.stylize(CONTENT, RED, mask=np.ones((10, 12, 2)))
     with raises(StylekitError, "style", "torch.float32", "(3, 4, 4)"):
         model.stylize(CONTENT, torch.ones(3, 4, 4))
     with raises(StylekitError, "no style ''", "image"):
@@ -269,7 +269,7 @@ def test_a_mask_is_a_tensor_a_pil_image_or_a_file(model: Model, tmp_path: Path) 
         ([RED, BLUE, RED], [left()], ("masks", "styles", 1, 3)),
         ([(RED, 0.5), (BLUE, 0.5)], [left()], ("masks", "weight")),
         ([RED], [torch.ones(10, 12)], ("mask", "(1, 1, H, W)", "(10, 12)")),
-        ([RED], [torch.ones(1, 1, 10, 12, dtype=torch.bool)], ("mask", "(1, 1, H, W)", "torch.bool")),
+        ([RED], [torch.ones(1, 1, 10, 12, dtype=torch.int64)], ("mask", "(1, 1, H, W)", "torch.int64")),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(

@@ -226,7 +226,7 @@ def test_a_style_may_be_a_pil_image_or_a_tensor_of_another_size() -> None:
     white = model.stylize(content, Image.new("RGB", (5, 6), "white"))
     assert torch.equal(white, torch.ones_like(content))
     assert torch.equal(model.stylize(content, torch.ones(1, 3, 4, 4)), white)
-    with raises(StylekitError, "style", "(N, 3, H, W)", "(3, 4, 4)"):
+    with raises(StylekitError, "style", "(1, 3, H, W)", "(3, 4, 4)", "image[None]"):
         model.stylize(content, torch.ones(3, 4, 4))
 
 
