@@ -194,18 +194,18 @@ def test_cmyk_follows_its_profile_or_the_plain_formula_if_that_is_damaged(tmp_pa
     cyan = Image.new("CMYK", (2, 2), (255, 0, 0, 0))
     picture = images.read(save(tmp_path / "x.tiff", cyan, icc_profile=black_only_profile()))
     assert picture.image.min() > 0.98  # white: this profile prints no cyan
-    assert picture.icc_profile is None
+    assert picture.metadata.icc_profile is None
     picture = images.read(save(tmp_path / "y.tiff", cyan, icc_profile=b"no profile at all" * 20))
     assert bytes_of(picture.image)[0][0] == [0, 255, 255]
-    assert picture.icc_profile is None
+    assert picture.metadata.icc_profile is None
 
 
 def test_only_an_rgb_profile_is_kept(tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     path = save(tmp_path / "x.png", Image.new("RGB", (2, 2)), icc_profile=profile)
-    assert images.read(path).icc_profile == profile
+    assert images.read(path).metadata.icc_profile == profile
     path = save(tmp_path / "y.png", Image.new("L", (2, 2)), icc_profile=profile[:16] + b"GRAY" + profile[20:])
-    assert images.read(path).icc_profile is None
+    assert images.read(path).metadata.icc_profile is None
 
 
 # Reading: orientation, size, damage
@@ -233,7 +233,7 @@ def test_every_orientation(tmp_path: Path, orientation: int, expected: list[list
     picture = images.read(save(tmp_path / f"x{suffix}", stored, exif=exif, **lossless))
     seen = (picture.image[0, 0] * 255 / 40).round().int()
     assert seen.tolist() == expected
-    assert picture.exif is None
+    assert picture.metadata.exif is None
 
 
 def test_exif_is_kept_without_the_orientation(tmp_path: Path) -> None:
@@ -242,8 +242,8 @@ def test_exif_is_kept_without_the_orientation(tmp_path: Path) -> None:
     exif[ExifTags.Base.Model] = "a camera"
     picture = images.read(save(tmp_path / "x.jpg", Image.new("RGB", (4, 2)), exif=exif))
     assert picture.image.shape == (1, 3, 4, 2)
-    assert picture.exif is not None
-    images.write(tmp_path / "y.jpg", picture.image, exif=picture.exif)
+    assert picture.metadata.exif is not None
+    images.write(tmp_path / "y.jpg", picture)
     with Image.open(tmp_path / "y.jpg") as written:
         assert dict(written.getexif()) == {ExifTags.Base.Model: "a camera"}
         assert written.size == (2, 4)
@@ -253,7 +253,7 @@ def test_an_image_with_damaged_exif_is_read(tmp_path: Path) -> None:
     path = save(tmp_path / "x.jpg", Image.new("RGB", (4, 2), (9, 9, 9)), exif=b"Exif\0\0not a TIFF header")
     picture = images.read(path)
     assert picture.image.shape == (1, 3, 2, 4)
-    assert picture.exif is None or picture.exif.startswith(b"Exif")
+    assert picture.metadata.exif is None or picture.metadata.exif.startswith(b"Exif")
 
 
 def test_least_reads_a_jpeg_at_a_fraction_of_its_size(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
 def test_alpha_is_written_if_the_format_supports_it(tmp_path: Path, suffix: str) -> None:
     alpha = torch.tensor([[0.2, 1.0]])[None, None]
-    images.write(tmp_path / f"x{suffix}", torch.full((1, 3, 1, 2), 0.4), alpha=alpha)
+    images.write(tmp_path / f"x{suffix}", images.Picture(torch.full((1, 3, 1, 2), 0.4), alpha))
     picture = images.read(tmp_path / f"x{suffix}")
     assert picture.alpha is not None
     assert torch.allclose(picture.alpha, alpha)
@@ -374,7 +374,7 @@ def test_alpha_is_written_if_the_format_supports_it(tmp_path: Path, suffix: str)
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
 def test_alpha_is_composited_over_white_if_the_format_has_none(tmp_path: Path, suffix: str) -> None:
-    images.write(tmp_path / f"x{suffix}", torch.zeros(1, 3, 8, 8), alpha=torch.full((1, 1, 8, 8), 0.4))
+    images.write(tmp_path / f"x{suffix}", images.Picture(torch.zeros(1, 3, 8, 8), torch.full((1, 1, 8, 8), 0.4)))
     picture = images.read(tmp_path / f"x{suffix}")
     assert picture.alpha is None
     assert torch.allclose(picture.image, torch.tensor(0.6), atol=0.005)
@@ -385,14 +385,15 @@ def test_profile_and_exif_are_written_with_the_image(tmp_path: Path, suffix: str
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[ExifTags.Base.Model] = "a camera"
-    images.write(tmp_path / f"x{suffix}", torch.rand(3, 4, 4), icc_profile=profile, exif=exif.tobytes())
-    assert images.read(tmp_path / f"x{suffix}").icc_profile == profile
+    metadata = images.Metadata(profile, exif.tobytes())
+    images.write(tmp_path / f"x{suffix}", images.Picture(torch.rand(1, 3, 4, 4), metadata=metadata))
+    assert images.read(tmp_path / f"x{suffix}").metadata.icc_profile == profile
     with Image.open(tmp_path / f"x{suffix}") as image:
         assert image.getexif()[ExifTags.Base.Model] == "a camera"
 
 
 def test_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
-    for name in ("x.gif", "x"):
+    for name in ("x.psd", "x"):
         with raises(StylekitError, tmp_path / name, ".jpg, .jpeg, .png, .webp"):
             images.write(tmp_path / name, torch.rand(3, 2, 2))
 
@@ -426,6 +427,55 @@ def test_write_names_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     with raises(StylekitError, tmp_path / "folder.png"):
         images.write(tmp_path / "folder.png", torch.rand(3, 2, 2))
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+# Animations
+
+
+def moving(count: int = 4, alpha: bool = False) -> images.Animation:
+    """Frames of two colours, that a palette holds exactly."""
+    frames = []
+    for number in range(count):
+        image = torch.zeros(1, 3, 12, 20)
+        image[..., : 4 + 4 * number] = torch.tensor([1.0, 0.2 * number, 0])[:, None, None]
+        shown = (torch.arange(12) >= number)[:, None].expand(1, 1, 12, 20).float() if alpha else None
+        frames.append(images.Picture(image, shown))
+    return images.Animation(frames, [100.0, 200.0, 50.0, 70.0][:count], 3, "GIF")
+
+
+@pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "alpha"])
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".apng", ".webp", ".tiff"])
+def test_an_animation_keeps_its_frames_durations_and_loop(tmp_path: Path, suffix: str, alpha: bool) -> None:
+    animation, path = moving(alpha=alpha), tmp_path / f"x{suffix}"
+    images.write_frames(path, animation)
+    assert images.frame_count(path) == 4
+    back = images.read_frames(path)
+    assert back.format == {".gif": "GIF", ".webp": "WEBP", ".tiff": "TIFF"}.get(suffix, "PNG")
+    if suffix != ".tiff":
+        assert (back.durations, back.loop) == (animation.durations, 3)
+    for before, after in zip(animation.frames, back.frames, strict=True):
+        seen, shown = images.over_white(after.image, after.alpha), images.over_white(before.image, before.alpha)
+        assert (seen - shown).abs().mean() < (0.02 if suffix == ".webp" else 1e-6)
+    assert torch.equal(images.read(path).image, back.frames[0].image)
+
+
+@pytest.mark.parametrize(("loop", "options"), [(0, {"loop": 0}), (1, {}), (2, {"loop": 1})])
+def test_the_loop_of_a_gif_counts_how_often_it_is_shown(tmp_path: Path, loop: int, options: dict[str, int]) -> None:
+    frames = [images.to_pil(each.image) for each in moving(2).frames]
+    path = save(tmp_path / "x.gif", frames[0], save_all=True, append_images=frames[1:], duration=40, **options)
+    animation = images.read_frames(path)
+    assert (animation.loop, animation.durations) == (loop, [40, 40])
+    images.write_frames(tmp_path / "y.gif", animation)
+    assert images.read_frames(tmp_path / "y.gif").loop == loop
+
+
+def test_frames_of_a_still_image_and_of_a_still_format(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.png", Image.new("RGB", (4, 3), (10, 20, 30)))
+    assert images.frame_count(path) == 1
+    animation = images.read_frames(path)
+    assert [bytes_of(each.image)[0][0] for each in animation.frames] == [[10, 20, 30]]
+    with raises(StylekitError, tmp_path / "x.jpg", "JPEG"):
+        images.write_frames(tmp_path / "x.jpg", moving())
 
 
 # Sizes
@@ -561,7 +611,7 @@ def test_a_very_long_image_is_cropped_before_it_is_resized(
         sizes.append(size)
         return resize(image, size)
 
-    monkeypatch.setattr(images, "resize", recorded)
+    monkeypatch.setattr(images.crops, "resize", recorded)
     assert images.square_crop(torch.rand(1, 3, *size), 8, 8, random).shape == (3, 8, 8)
     assert sorted(*sizes) == [8, 32]
 

@@ -209,7 +209,7 @@ class Results:
         from stylekit import images
 
         self.targets[source].parent.mkdir(parents=True, exist_ok=True)
-        images.write(self.targets[source], output.image, output.alpha, output.icc_profile, output.exif)
+        images.write(self.targets[source], output)
         self.written += 1
 
     def report(self, interrupted: bool = False) -> None:

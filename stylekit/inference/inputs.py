@@ -91,9 +91,9 @@ def open_picture(image: Any, what: str) -> tuple[Picture, Callable[[Picture], An
     if isinstance(image, np.ndarray):
         return _from_array(image, what), partial(_to_array, dtype=image.dtype)
     if isinstance(image, Image.Image):
-        return images.from_pil(image), _to_pil
+        return images.from_pil(image), images.to_pil
     if isinstance(image, str | Path):
-        return images.read(image), _to_pil
+        return images.read(image), images.to_pil
     raise StylekitError(
         f"{what} must be a path, a PIL image, a NumPy array (H, W, 3) or a float tensor (N, 3, H, W) in [0, 1], not "
         f"{type(image).__name__}."
@@ -140,7 +140,3 @@ def _to_array(picture: Picture, dtype: np.dtype[Any]) -> NDArray[Any]:
     if levels := LEVELS.get(dtype.newbyteorder("=")):
         values = np.floor(values * levels + 0.5)
     return values.astype(dtype)
-
-
-def _to_pil(picture: Picture) -> Image.Image:
-    return images.to_pil(picture.image, picture.alpha)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import tee
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -223,8 +223,8 @@ class Model:
             return self._composed(image, content, outputs, maps, request)
 
     def stylize_picture(self, picture: Picture, style: Styles = None, **options: Any) -> Picture:
-        """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel, colour profile and EXIF. Accepts
-        the options of :meth:`stylize`."""
+        """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel and metadata. Accepts the
+        options of :meth:`stylize`."""
         return self._with_metadata(picture, self.stylize(_visible(picture), style, **options))
 
     def clip(self, pictures: Iterable[Picture], style: Styles = None, **options: Any) -> Iterator[Picture]:
@@ -236,7 +236,7 @@ class Model:
 
     def _with_metadata(self, picture: Picture, styled: Tensor) -> Picture:
         alpha = None if picture.alpha is None else self._enlarged(picture.alpha).clamp(0, 1)
-        return Picture(styled, alpha, picture.icc_profile, picture.exif)
+        return replace(picture, image=styled, alpha=alpha, stored=picture.stored if self.method.scale == 1 else None)
 
     def frames(
         self,

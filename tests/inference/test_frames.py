@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylekit import Method, StylekitError, images, load
-from stylekit.images import Picture
+from stylekit.images import Metadata, Picture
 from stylekit.inference.model import Model
 from stylekit.method import Statistics
 from tests.facts import raises
@@ -228,7 +228,7 @@ def test_a_method_that_gives_too_few_frames_is_an_error_that_names_it() -> None:
 
 def picture(number: int, alpha: bool) -> Picture:
     shown = noise(1, 1, 6, 8, seed=10 + number).mul(2).clamp(0, 1).sub(0.3).clamp(min=0) if alpha else None
-    return Picture(CLIP[number], shown, b"profile", b"exif")
+    return Picture(CLIP[number], shown, metadata=Metadata(b"profile", b"exif"))
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -240,13 +240,13 @@ def test_a_clip_of_pictures_keeps_alpha_profile_and_exif(alpha: bool) -> None:
         assert torch.equal(after.image, model.stylize_picture(before, RED, strength=0.7).image)
         assert (after.alpha is None) == (not alpha)
         assert after.alpha is None or torch.equal(after.alpha, before.alpha)
-        assert (after.icc_profile, after.exif) == (b"profile", b"exif")
+        assert after.metadata == before.metadata
 
 
 def test_colours_behind_full_transparency_do_not_affect_a_clip() -> None:
     model, clear = Model(Smooth(), "smooth"), [picture(number, alpha=True) for number in range(4)]
     garbage = [
-        Picture(torch.where(each.alpha > 0, each.image, 1 - each.image), each.alpha, None, None)  # type: ignore[operator]
+        Picture(torch.where(each.alpha > 0, each.image, 1 - each.image), each.alpha)  # type: ignore[operator]
         for each in clear
     ]
     assert any((each.alpha == 0).any() for each in clear)  # type: ignore[union-attr]

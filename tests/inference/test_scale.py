@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylekit import Method, StylekitError, images
 from stylekit.color import color_stats
-from stylekit.images import Picture
+from stylekit.images import Metadata, Picture
 from stylekit.inference.memory import MARGIN
 from stylekit.inference.model import Model
 from stylekit.method import Statistics
@@ -144,13 +144,13 @@ def test_pil_images_and_their_alpha_are_enlarged(model: Model) -> None:
 
 
 def test_pictures_keep_profile_and_exif(model: Model) -> None:
-    picture = Picture(CONTENT, left(), b"profile", b"exif")
+    picture = Picture(CONTENT, left(), metadata=Metadata(b"profile", b"exif"))
     for styled in (model.stylize_picture(picture, RED), next(model.clip([picture], RED))):
         assert styled.image.shape == (1, 3, 12, 16)
         assert styled.alpha is not None
         assert styled.alpha.shape == (1, 1, 12, 16)
         assert 0 <= float(styled.alpha.min()) <= float(styled.alpha.max()) <= 1
-        assert (styled.icc_profile, styled.exif) == (b"profile", b"exif")
+        assert styled.metadata == picture.metadata
 
 
 def test_values_of_a_finer_type_are_enlarged_too(model: Model) -> None:

@@ -251,7 +251,7 @@ def test_style_images_are_read_once_when_training_starts(two: list[Path], monkey
 
 
 def test_transparent_parts_of_a_style_image_are_white(tmp_path: Path) -> None:
-    images.write(tmp_path / "hole.png", torch.zeros(1, 3, 20, 20), torch.zeros(1, 1, 20, 20))
+    images.write(tmp_path / "hole.png", images.Picture(torch.zeros(1, 3, 20, 20), torch.zeros(1, 1, 20, 20)))
     made = Perceptual([tmp_path / "hole.png"], **SMALL)({"content": torch.rand(1, 3, 32, 32)})
     assert torch.allclose(made["targets"]["color.mean"], torch.ones(1, 3))
     assert float(made["targets"]["color.std"].max()) < 0.01

@@ -1,0 +1,34 @@
+"""Reading, writing, resizing, padding and cropping images.
+
+An image is a float32 tensor ``(N, C, H, W)`` in ``[0, 1]``, in sRGB.
+"""
+
+from stylekit.images.animation import Animation, frame_count, read_frames, write_frames
+from stylekit.images.crops import SquareCrop, square_crop
+from stylekit.images.files import ImageFiles
+from stylekit.images.picture import Metadata, Picture, over_white
+from stylekit.images.reading import from_pil, read, size, to_tensor
+from stylekit.images.resizing import pad_to, resize
+from stylekit.images.writing import FORMATS, to_pil, write
+
+__all__ = [
+    "FORMATS",
+    "Animation",
+    "ImageFiles",
+    "Metadata",
+    "Picture",
+    "SquareCrop",
+    "frame_count",
+    "from_pil",
+    "over_white",
+    "pad_to",
+    "read",
+    "read_frames",
+    "resize",
+    "size",
+    "square_crop",
+    "to_pil",
+    "to_tensor",
+    "write",
+    "write_frames",
+]

@@ -1,0 +1,116 @@
+"""What comes with the pixels of an image file: collected from Pillow, and given to it again."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from PIL import ExifTags, Image, PngImagePlugin
+
+from stylekit.images.picture import Metadata
+
+LONGEST_TEXT = 2**24
+"""Characters of text and bytes of XMP that are kept of a file."""
+MARKER = 65_500
+"""Bytes that one segment of a JPEG file holds."""
+JPEG_START = b"\xff\xd8\xff"
+LAYOUT = {
+    *range(254, 260), 262, 266, *range(273, 275), *range(277, 285), *range(288, 292), 296, 297, *range(317, 326), 330,
+    *range(332, 348), *range(512, 533), 700, 34377, 34675,
+}  # fmt: skip
+"""Tags of a TIFF directory that describe how its own pixels are stored, or are kept separately: resolution, XMP, profile. The
+Photoshop resources (34377) contain a preview."""
+PIXEL_SIZES = {ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight}
+PREVIEWS = re.compile(rb"<(\w+):Thumbnails\b(?:[^>]*/>|.*?</\1:Thumbnails\s*>)", re.DOTALL)
+ORIENTATION = re.compile(rb"""\s\w+:Orientation\s*=\s*(["'])\d\1|<(\w+):Orientation>\s*\d\s*</\2:Orientation>""")
+XMP_KEY = "XML:com.adobe.xmp"
+
+
+def collect(image: Image.Image) -> Metadata:
+    """The metadata of a loaded PIL image, without its colour profile. Damaged parts are dropped."""
+    return Metadata(exif=_exif(image), xmp=_xmp(image), dpi=_dpi(image), text=_text(image))
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    """The EXIF data without the orientation, layout and previews.
+
+    It is built again, so the second directory, which holds the thumbnail, is left behind.
+    """
+    try:
+        exif = image.getexif()
+        kept = Image.Exif()
+        for tag in sorted(set(exif) - LAYOUT - {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}):
+            _copy(exif[tag], kept, tag)
+        for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            nested: dict[int, Any] = {}
+            for key, value in exif.get_ifd(tag).items():
+                if key not in PIXEL_SIZES and key != ExifTags.IFD.Interop:
+                    _copy(value, nested, key)
+            if nested:
+                kept[tag] = nested
+        return kept.tobytes() if len(kept) else None
+    except Exception:  # damaged EXIF is no reason to reject the pixels
+        return None
+
+
+def _copy(value: Any, target: Any, tag: int) -> None:
+    """Copies a value that has no preview in it, as a camera's own notes may."""
+    if not (isinstance(value, bytes) and JPEG_START in value):
+        target[tag] = value
+
+
+def _xmp(image: Image.Image) -> bytes | None:
+    data = image.info.get("xmp") or image.info.get(XMP_KEY)
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogateescape")
+    if not isinstance(data, bytes) or len(data) > LONGEST_TEXT:
+        return None
+    return ORIENTATION.sub(b"", PREVIEWS.sub(b"", data)) or None
+
+
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
+    try:
+        across, down = (float(each) for each in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return (across, down) if all(math.isfinite(each) and 1 < each < 2**16 for each in (across, down)) else None
+
+
+def _text(image: Image.Image) -> dict[str, str]:
+    """The texts of a PNG file, and the comment of other files, apart from dumps of EXIF and the like."""
+    texts = dict(image.text) if isinstance(image, PngImagePlugin.PngImageFile) else {}
+    comment = image.info.get("comment")
+    if isinstance(comment, bytes):
+        comment = comment.decode("utf-8", "replace")
+    if isinstance(comment, str) and not texts:
+        texts["Comment"] = comment
+    hidden = (XMP_KEY, "Raw profile type", "Thumb::")
+    texts = {key: value for key, value in texts.items() if not key.startswith(hidden)}
+    return texts if sum(map(len, texts.values())) <= LONGEST_TEXT else {}
+
+
+def save_options(metadata: Metadata, format: str) -> dict[str, Any]:
+    """The arguments of Pillow's ``save`` for what a file of that format can hold."""
+    options: dict[str, Any] = {"icc_profile": metadata.icc_profile, "exif": metadata.exif, "xmp": metadata.xmp}
+    if format == "JPEG":
+        options |= {key: None for key in ("exif", "xmp") if len(options[key] or b"") > MARKER}
+    if format in ("JPEG", "GIF"):
+        comment = metadata.text.get("Comment", "").encode()
+        options["comment"] = comment if len(comment) < MARKER else None
+    if format == "PNG":
+        options["pnginfo"] = _png_text(metadata)
+    options["dpi"] = metadata.dpi or ((0, 0) if format == "BMP" else None)  # without it, a BMP file would say 96
+    return {key: value for key, value in options.items() if value}
+
+
+def _png_text(metadata: Metadata) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for key, value in metadata.text.items():
+        if isinstance(value, PngImagePlugin.iTXt):
+            info.add_itxt(key, value, value.lang or "", value.tkey or "", zip=len(value) > 1000)
+        else:
+            info.add_text(key, value, zip=len(value) > 1000)
+    if metadata.xmp:
+        info.add_itxt(XMP_KEY, metadata.xmp.decode("utf-8", "replace"))
+    return info

@@ -1,0 +1,64 @@
+"""The pixels of PIL images as arrays and tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+"""Values ``(H, W)`` or ``(H, W, C)``: uint8, uint16, or float32 in ``[0, 1]``."""
+TURNS = {
+    2: (False, 1, -1),
+    3: (False, -1, -1),
+    4: (False, -1, 1),
+    5: (True, 1, 1),
+    6: (True, 1, -1),
+    7: (True, -1, -1),
+    8: (True, -1, 1),
+}
+"""What makes an image of each EXIF orientation upright: whether rows and columns are exchanged, and then their directions."""
+
+
+def colors(image: Image.Image) -> Array:
+    """The colours ``(H, W, 3)`` of an image as they are stored; grey in all three channels."""
+    if image.mode == "F":
+        return _grey(np.nan_to_num(np.asarray(image), nan=0.0).clip(0, 1))
+    if image.mode.startswith("I"):
+        return _grey(np.asarray(image).clip(0, 65535).astype(np.uint16))
+    rgb = image.convert("RGBA" if image.has_transparency_data else "RGB")  # which transparent palettes need
+    return np.asarray(rgb)[..., :3]
+
+
+def _grey(values: Array) -> Array:
+    return np.broadcast_to(values[..., None], (*values.shape, 3))
+
+
+def alpha(image: Image.Image) -> Array | None:
+    """The alpha channel ``(H, W)`` of an image, if it has transparency."""
+    if not image.has_transparency_data:
+        return None
+    if image.mode.startswith("I"):
+        return np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8)
+    return np.asarray(image.convert("RGBA").getchannel("A"))
+
+
+def upright(values: Array, orientation: int) -> Array:
+    """The values of an image with that EXIF orientation, turned upright."""
+    swap, rows, columns = TURNS.get(orientation, (False, 1, 1))
+    return (values.swapaxes(0, 1) if swap else values)[::rows, ::columns]
+
+
+def to_float(values: Array) -> Tensor:
+    """The tensor ``(1, C, H, W)``, float32 in ``[0, 1]``."""
+    planes = torch.from_numpy(np.array(values if values.ndim == 3 else values[..., None]))
+    if values.dtype == np.uint16:
+        return _first(planes.to(torch.int32)).float().div_(65535)
+    return _first(planes) if values.dtype == np.float32 else _first(planes).float().div_(255)
+
+
+def _first(planes: Tensor) -> Tensor:
+    return planes.permute(2, 0, 1).unsqueeze(0).contiguous()

@@ -1,0 +1,114 @@
+"""Reading image files, and PIL images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile
+from torch import Tensor
+
+from stylekit.datasets.files import open_image, orientation, upright_size
+from stylekit.errors import StylekitError
+from stylekit.images import pixels, profiles
+from stylekit.images.metadata import collect
+from stylekit.images.picture import Picture
+from stylekit.native.devices import free_memory
+
+BYTES_PER_PIXEL = 28
+"""Memory for one pixel while an image is read: Pillow's four bytes, four floats, and intermediate values."""
+
+
+def size(path: Path | str) -> tuple[int, int]:
+    """The height and width of the image in a file, upright, by its header: the pixels are not decoded.
+
+    Raises:
+        StylekitError: the file is missing, damaged, too large or not an image
+    """
+    with open_image(path) as file:
+        width, height = upright_size(file, decode=False)
+        return height, width
+
+
+def require_memory(path: Path | str, file: ImageFile.ImageFile, frames: int = 1) -> None:
+    """Checks by the header that the memory for all frames of a file is free.
+
+    Raises:
+        StylekitError: it is not; the message contains both numbers
+    """
+    needed, free = file.width * file.height * frames * BYTES_PER_PIXEL, free_memory(torch.device("cpu"))
+    if needed > free:
+        pixels = f"{file.width}x{file.height} pixels" + f" in {frames} frames" * (frames > 1)
+        raise StylekitError(
+            f"{path} has {pixels}. Reading it needs about {needed / 2**30:.1f} GiB, but only {free / 2**30:.1f} GiB are free."
+        )
+
+
+def read(path: Path | str, least: int | None = None) -> Picture:
+    """Reads an image file. Of a file with several pages or frames, only the first is read.
+
+    ====================================  ====================================================================
+    In the file                           Result
+    ====================================  ====================================================================
+    8-bit RGB, grey, 1-bit                colours divided by 255; grey in all three channels
+    palette                               colours, with the transparency as alpha
+    RGBA, LA, a transparent colour        colours, not multiplied by alpha, and alpha
+    16-bit grey, 32-bit integer grey      divided by 65535 and clamped; a transparent value as alpha
+    float grey                            clamped; NaN becomes 0
+    CMYK                                  sRGB, with the file's ICC profile or else Pillow's default conversion
+    YCbCr                                 RGB
+    16-bit RGB, RGBA and grey with alpha  8 bits per channel, because Pillow stores no more
+    LAB                                   an error
+    ====================================  ====================================================================
+
+    The EXIF orientation is applied. An RGB profile is returned, not applied. A profile of another colour space does not
+    fit the RGB image and is dropped.
+
+    Args:
+        path: the file
+        least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as both sides keep at least this many pixels,
+            which is much faster for photos that are reduced anyway
+
+    Raises:
+        StylekitError: the file is missing, damaged, truncated, too large or not an image
+    """
+    with open_image(path) as file:
+        if least is not None:
+            file.draft(None, (least, least))
+        require_memory(path, file)
+        file.load()
+        return picture_of(file)
+
+
+def from_pil(image: Image.Image) -> Picture:
+    """Converts a PIL image as :func:`read` does; the PIL image is not modified.
+
+    Raises:
+        StylekitError: the image is closed, or its pixels cannot be read
+    """
+    try:
+        image.load()
+        return picture_of(image)
+    except Exception as error:  # Pillow raises many types
+        raise StylekitError(f"The PIL image cannot be read: {error}.") from error
+
+
+def picture_of(image: Image.Image) -> Picture:
+    """The content of a loaded PIL image."""
+    turn, metadata, profile = orientation(image), collect(image), profiles.rgb_profile(image)
+    stored, alpha = pixels.upright(pixels.colors(profiles.as_rgb(image)), turn), pixels.alpha(image)
+    converted = profile.to_srgb(stored) if profile and not profile.is_srgb and stored.dtype != np.float32 else stored
+    return Picture(
+        pixels.to_float(converted),
+        None if alpha is None else pixels.to_float(pixels.upright(alpha, turn)),
+        8 if stored.dtype == np.uint8 else 16,
+        replace(metadata, icc_profile=profile.data if profile else None),
+        None if converted is stored else np.array(stored),
+    )
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """The colours ``(1, 3, H, W)`` in ``[0, 1]`` of a PIL image, as they are stored, of any mode that :func:`read` supports."""
+    return pixels.to_float(pixels.colors(profiles.as_rgb(image)))

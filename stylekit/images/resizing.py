@@ -1,0 +1,34 @@
+"""Resizing and padding image tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes the image ``(N, C, H, W)`` to ``size = (height, width)``: bicubic, antialiased, clamped to ``[0, 1]``."""
+    return functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:
+    """Pads the image ``(..., H, W)`` so that its sides are multiples of ``stride`` and at least ``least``.
+
+    The padding, at the bottom and the right, mirrors the image. Where the image is too small for that, the last mirrored
+    line is repeated. If no padding is needed, the image itself is returned. Remove the padding with ``[..., :H, :W]``.
+    """
+    for dim in (-2, -1):
+        image = _extend(image, dim, -(-max(image.shape[dim], least) // stride) * stride)
+    return image
+
+
+def _extend(image: Tensor, dim: int, length: int) -> Tensor:
+    side = image.shape[dim]
+    if length == side:
+        return image
+    mirrored = min(length - side, side - 1)
+    # Concatenates the pieces because the gradient of functional.pad is not deterministic on CUDA.
+    mirror = image.narrow(dim, side - 1 - mirrored, mirrored).flip(dim)
+    last = image.narrow(dim, side - 1 - mirrored, 1)
+    return torch.cat([image, mirror, last.repeat_interleave(length - side - mirrored, dim)], dim)
