@@ -10,7 +10,7 @@ PARALLEL := -n auto --dist loadfile --benchmark-disable
 TYPED := stylekit plugins tests examples benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo fast test test-reference format lint typecheck cuda bench
+.PHONY: help setup demo fast test test-reference fuzz format lint typecheck cuda bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,6 +39,10 @@ test: setup ## all tests
 test-reference: setup ## the tests of what uses the kernels, without the kernels
 	STYLEKIT_KERNELS=reference $(BIN)/python -m pytest tests/test_ops.py tests/test_layers.py tests/test_losses.py \
 		tests/training/test_engine.py tests/plugins -m "not slow" $(PARALLEL)
+
+fuzz: setup ## try thousands of odd inputs, as a hostile user would, and record what happens; 25 minutes
+	$(BIN)/python -m tests.fuzz --out benchmarks/results/fuzz.json
+	$(BIN)/python benchmarks/report.py
 
 format: setup ## format the code, and fix what ruff can fix
 	$(BIN)/ruff format .
