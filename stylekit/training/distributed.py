@@ -19,6 +19,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, explain
 from stylekit.native.devices import pick_device
+from stylekit.training import guard
 from stylekit.training.connection import ConnectionLost, connected
 from stylekit.training.launchers import external
 from stylekit.training.pool import ImagePool
@@ -208,6 +209,8 @@ def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) ->
             raise
         raise StylekitError(message.strip()) from error
     except ProcessExitedException as error:
+        if error.exit_code == guard.UNGUARDED:
+            raise StylekitError(guard.MESSAGE) from None
         hint = " Perhaps the machine ran out of memory." if "SIGKILL" in str(error) else ""
         raise StylekitError(f"A process of the run ended: {error}.{hint}") from error
 

@@ -24,7 +24,7 @@ from stylekit.registry import lookup
 from stylekit.registry.provenance import require_packages
 from stylekit.registry.schema import validate_arguments
 from stylekit.seeding import seeded
-from stylekit.training import checkpoint
+from stylekit.training import checkpoint, guard
 from stylekit.training.connection import ConnectionLost
 from stylekit.training.distributed import Runtime, launch
 from stylekit.training.loader import batches
@@ -91,6 +91,7 @@ def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bo
     Raises:
         StylekitError: a setting is invalid, data is missing, or a loss became NaN; the message says which.
     """
+    guard.leave_while_importing()
     built = plugin if isinstance(plugin, Method) else None
     values = settings if plugin is None else {**settings, "plugin": type(built).__name__ if built else plugin}
     run = None

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from stylekit.errors import StylekitError, explain, one_line_error
 from stylekit.registry import lookup
 from stylekit.seeding import derive, seeded
+from stylekit.training import guard
 
 
 class SeededItems(Dataset[dict[str, Tensor]]):
@@ -163,7 +164,13 @@ class Batches:
         Raises:
             StylekitError: an item cannot be loaded, or a loading process ended.
         """
-        iterator = iter(self._loader)
+        try:
+            iterator = iter(self._loader)
+        except (
+            EOFError,
+            ConnectionError,
+        ) as error:  # the server that forks processes ended while it imported the script
+            raise StylekitError(guard.MESSAGE) from error
         while True:
             batch, failure = _next(iterator)
             if failure is not None:
@@ -181,7 +188,8 @@ def _next(iterator: Iterator[Any]) -> tuple[dict[str, Tensor] | None, BaseExcept
     except KeyboardInterrupt:
         return None, KeyboardInterrupt()
     except Exception as error:
-        return None, StylekitError(one_line_error(error))
+        unguarded = any(worker.exitcode == guard.UNGUARDED for worker in getattr(iterator, "_workers", ()))
+        return None, StylekitError(guard.MESSAGE if unguarded else one_line_error(error))
     if isinstance(batch, _Failure):
         failure = StylekitError(batch.message)
         failure.__cause__ = RuntimeError(batch.trace)
