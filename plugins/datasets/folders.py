@@ -50,12 +50,23 @@ class Folders(Dataset[dict[str, Tensor]]):
         flip: bool = True,
     ) -> None:
         self.crop = SquareCrop(size, split, crop, flip)
-        self.content, *rest = (ImageFiles(folder) for folder in _sides(content, style, data, split))
+        self.folders = _sides(content, style, data, split)
+        self.content, *rest = map(ImageFiles, self.folders)
         self.style = rest[0] if rest else None
         self.item_keys = self.item_keys if rest else ("content",)
 
     def __len__(self) -> int:
         return max(len(self.content), len(self.style) if self.style else 0)
+
+    def data_files(self) -> dict[str, Path]:
+        """The files by names that stay the same when the folders move."""
+        sides = zip(self.item_keys, self.folders, (self.content, self.style), strict=False)
+        return {
+            name: file
+            for key, folder, side in sides
+            if side
+            for name, file in datasets.named_files(key, folder, side.files).items()
+        }
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):

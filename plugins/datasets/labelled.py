@@ -69,11 +69,17 @@ class Labelled(Dataset[dict[str, Tensor]]):
             for label, name in enumerate(self.classes)
             if folder == train or _has_images(folder / name)  # another split need not have images of all classes
         }
+        self.folder = folder
         if not self.images:
             raise StylekitError(f"There are no images of {', '.join(self.classes)} in {folder}.")
 
     def __len__(self) -> int:
         return sum(map(len, self.images.values()))
+
+    def data_files(self) -> dict[str, Path]:
+        """The files by names that stay the same when the folder moves."""
+        files = [file for images in self.images.values() for file in images.files]
+        return datasets.named_files("image", self.folder, files)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):

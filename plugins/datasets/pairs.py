@@ -58,6 +58,15 @@ class Pairs(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def data_files(self) -> dict[str, Path]:
+        """The files by their places in the order of the pairs, which stay the same when the folders move."""
+        return {
+            f"{index}/{side}/{file.name}": file
+            for index, pair in enumerate(self.pairs)
+            for side, file in enumerate(pair)
+            if file
+        }
+
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):
             raise IndexError(index)

@@ -1,6 +1,6 @@
 """Image files: finding and opening them, and the folder layouts of data sets. Does not import torch."""
 
-from stylekit.datasets.files import SUFFIXES, find_images, open_image
+from stylekit.datasets.files import SUFFIXES, find_images, named_files, open_image
 from stylekit.datasets.layouts import SPLITS, Layout, find_layout, split_of, subfolders
 from stylekit.datasets.pairs import Pair, check_pairs, find_pairs
 
@@ -13,6 +13,7 @@ __all__ = [
     "find_images",
     "find_layout",
     "find_pairs",
+    "named_files",
     "open_image",
     "split_of",
     "subfolders",

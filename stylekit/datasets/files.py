@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -38,6 +38,11 @@ def find_images(folder: Path | str) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         images += [Path(root, name) for name in names if is_image(name)]
     return sorted(images, key=lambda path: path.parts)
+
+
+def named_files(prefix: str, folder: Path | str, files: Iterable[Path]) -> dict[str, Path]:
+    """Files in a folder by names that stay the same if the folder moves: ``prefix/relative/path.png``."""
+    return {f"{prefix}/{file.relative_to(folder).as_posix()}": file for file in files}
 
 
 def existing_folder(folder: Path | str) -> Path:
