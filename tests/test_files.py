@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 
 from stylekit import StylekitError, _files
 from stylekit._files import JSON_LIMIT, atomic_folder, read_json, remove, remove_leftovers, write_atomic
-from stylekit.training.runs import Run, next_free
+from stylekit.training.runs import Run
 from stylekit.training.settings import Settings, validate_settings
 from tests.facts import raises
 
@@ -145,15 +146,6 @@ def test_removing_a_missing_folder_is_no_error(tmp_path: Path) -> None:
     remove(tmp_path / "nowhere")
 
 
-def test_the_next_free_folder(tmp_path: Path) -> None:
-    created = []
-    for _ in range(3):
-        folder = next_free(tmp_path, "it")
-        folder.mkdir()
-        created.append(folder.name)
-    assert created == ["it", "it-2", "it-3"]
-
-
 def test_a_log_is_appended_to_after_it_was_closed(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for step in (1, 2):
@@ -191,10 +183,11 @@ def test_a_log_truncated_by_a_crash_is_read_and_rewound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["runs/it", "a run's [folder] & more", "-x"])
-def test_the_resume_command_is_quoted_for_a_shell(folder: str) -> None:
-    import shlex
-
-    *start, out = shlex.split(Run(Path(folder)).resume_command())
+def test_the_resume_command_is_quoted_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Run(Path(folder))
+    run.create(validate_settings({"plugin": "x", "log": "tensorboard"}))
+    *start, out = shlex.split(run.resume_command())
     assert start == ["stylekit", "train", "--resume", "--out"]
     assert Path(out) == Path(folder)
 

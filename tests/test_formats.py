@@ -45,7 +45,7 @@ def test_a_run_of_the_first_format_is_not_resumed_and_its_model_starts_a_new_one
     run = tmp_path / "run"
     shutil.copytree(folder / "run", run)
     shutil.copy(folder / "cyclegan.safetensors", run / "model.safetensors")
-    with raises(StylekitError, run, "format 1", "format 2", f"--init {run}"):
+    with raises(StylekitError, run, "format 1", "format 3", f"--init {run}"):
         stylekit.train(resume=True, out=run, steps=3)
     networks = json.loads((run / "run.json").read_text())["settings"]["set"]
     new = {"set": networks, "size": 32, "steps": 1, "workers": 0, "out": tmp_path / "new"}

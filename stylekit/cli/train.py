@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from stylekit.cli.output import print_json
 from stylekit.errors import StylekitError
+from stylekit.training.launchers import external
 from stylekit.training.settings import Settings, read_assignments, read_config, read_data
 
 _TYPES: dict[str, Any] = {
@@ -27,7 +29,11 @@ _TYPES: dict[str, Any] = {
 """The types of the options that are not plain text; everything else is validated by the settings themselves."""
 
 
-def _train(context: typer.Context, config: Path | None, **options: Any) -> None:
+Quiet = Annotated[bool, typer.Option("--quiet", help="print no progress, only warnings and errors")]
+Json = Annotated[bool, typer.Option("--json", help="print the result as one line of JSON on stdout")]
+
+
+def _train(context: typer.Context, config: Path | None, quiet: bool, json: bool, **options: Any) -> None:
     if context.args:
         raise StylekitError(f"Unexpected argument {context.args[0]!r}. Did you mean --plugin {context.args[0]}?")
     from stylekit.training.engine import train
@@ -40,7 +46,10 @@ def _train(context: typer.Context, config: Path | None, **options: Any) -> None:
     if "data" in options:
         options["data"] = read_data(options["data"])
     settings |= options
-    run = Run(train(settings.pop("plugin", None), progress=True, **settings))
+    run = Run(train(settings.pop("plugin", None), progress=not quiet, **settings))
+    launched = external()
+    if json and (launched is None or launched.rank == 0):
+        print_json(run.result())
     if run.interrupted:
         raise typer.Exit(130)  # the usual exit code after Ctrl-C, so that a script does not continue
 
@@ -49,17 +58,19 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
     """Gives the function one parameter per option in its signature, where typer looks for them."""
     parameters = []
     for name, field in Settings.model_fields.items():
-        default = "" if field.is_required() or not field.default else f" [dim]\\[default: {field.default}][/dim]"
-        option = typer.Option(f"--{name.replace('_', '-')}", help=f"{field.description}{default}", show_default=False)
+        shown = "" if field.is_required() or not field.default else f" [dim]\\[default: {field.default}][/dim]"
+        option = typer.Option(f"--{name.replace('_', '-')}", help=f"{field.description}{shown}", show_default=False)
         kind: Any = Annotated[_TYPES.get(name, str) | None, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
     config = typer.Option("--config", help="YAML file with any of these settings; the command line takes precedence")
-    parameters.append(
-        inspect.Parameter(
-            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, config]
-        )
-    )
-    parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
+    others: dict[str, tuple[Any, Any]] = {
+        "config": (None, Annotated[Path | None, config]),
+        "quiet": (False, Quiet),
+        "json": (False, Json),
+        "context": (inspect.Parameter.empty, typer.Context),
+    }
+    for name, (default, kind) in others.items():
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function.__annotations__ = {}
     return function

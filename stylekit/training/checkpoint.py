@@ -7,17 +7,32 @@ position in the data are functions of the step and the seed, so only the step is
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from stylekit._files import atomic_folder, remove, write_atomic
+from stylekit._files import atomic_folder, explain_os_errors, read_json, remove, write_atomic
 from stylekit.errors import NotFinite, StylekitError
 from stylekit.weights.tensors import fit, read_tensors, write_tensors
+
+FILES = {"method.safetensors", "players.safetensors", "state.json"}
+"""The files of a checkpoint."""
+
+
+class _State(pydantic.BaseModel):
+    """The content of ``state.json``: the digest is that of the players, so that damage is noticed before they are used."""
+
+    step: int = Field(ge=0)
+    run: str
+    digest: str
+    players: Any
 
 
 def pack(value: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
@@ -54,7 +69,7 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def save_checkpoint(
-    folder: Path, step: int, method: nn.Module, players: Mapping[str, Any], header: Mapping[str, str]
+    folder: Path, step: int, method: nn.Module, players: Mapping[str, Any], header: Mapping[str, str], run: str = ""
 ) -> Path:
     """Writes the checkpoint of a step and returns its folder.
 
@@ -64,17 +79,47 @@ def save_checkpoint(
         method: the method
         players: the state of each player, as nested dicts and lists
         header: header of ``method.safetensors``
+        run: id of the run
 
     Raises:
-        StylekitError: no space is left, or the folder cannot be written; earlier checkpoints are untouched.
+        StylekitError: no space is left, the folder cannot be written, or something that this run did not write is in the
+            way; earlier checkpoints are untouched.
     """
     tensors: dict[str, Tensor] = {}
-    state = {"step": step, "players": pack(players, tensors)}
-    with atomic_folder(folder / str(step)) as temporary:
+    path, packed = folder / str(step), pack(players, tensors)
+    if path.exists() and not _may_remove(path, run):
+        raise StylekitError(
+            f"{path} was not written by this run, and is in the way of its next checkpoint. Move it elsewhere."
+        )
+    state = _State(step=step, run=run, digest=_digest(packed), players=packed)
+    with atomic_folder(path) as temporary:
         write_tensors(temporary / "method.safetensors", method.state_dict(), header)
         write_tensors(temporary / "players.safetensors", tensors)
-        write_atomic(temporary / "state.json", json.dumps(state))
-    return folder / str(step)
+        write_atomic(temporary / "state.json", json.dumps(dict(state)))
+    return path
+
+
+def _digest(players: Any) -> str:
+    return hashlib.blake2b(json.dumps(players).encode(), digest_size=16).hexdigest()
+
+
+def _read_state(path: Path) -> _State:
+    """The state of a checkpoint, whose players may still be damaged.
+
+    Raises:
+        StylekitError: ``state.json`` is missing or damaged.
+    """
+    try:
+        state = _State.model_validate(read_json(path / "state.json"))
+    except StylekitError as error:
+        raise StylekitError(f"{error} {_remedy(path)}") from None
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        reason = f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}"
+        raise StylekitError(f"{path / 'state.json'} is damaged ({reason}). {_remedy(path)}") from None
+    if str(state.step) != path.name:
+        raise StylekitError(f"{path / 'state.json'} is damaged: it is of step {state.step}. {_remedy(path)}")
+    return state
 
 
 def load_checkpoint(path: Path, method: nn.Module) -> tuple[int, dict[str, Any]]:
@@ -83,20 +128,21 @@ def load_checkpoint(path: Path, method: nn.Module) -> tuple[int, dict[str, Any]]
     Raises:
         StylekitError: a file is missing, truncated or damaged, or a tensor is missing or does not fit.
     """
+    state = _read_state(path)
     try:
-        state = json.loads((path / "state.json").read_text())
-        step, packed = int(state["step"]), state["players"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StylekitError(f"{path / 'state.json'} is missing or damaged ({error}). {_remedy(path)}") from None
-    try:
+        if _digest(state.players) != state.digest:
+            raise StylekitError(f"{path / 'state.json'} is damaged: the players do not match their digest.")
         tensors, _ = read_tensors(path / "method.safetensors")
         extra, _ = read_tensors(path / "players.safetensors")
         fit(method, tensors, path / "method.safetensors")
-        return step, unpack(packed, extra)
+        players: dict[str, Any] = dict(unpack(state.players, extra))
+        return state.step, players
     except StylekitError as error:
         raise StylekitError(f"{error} {_remedy(path)}") from None
     except KeyError as error:
         raise StylekitError(f"{path / 'players.safetensors'} lacks the tensor {error}. {_remedy(path)}") from None
+    except (ValueError, TypeError, StopIteration, RecursionError):
+        raise StylekitError(f"{path / 'state.json'} is damaged. {_remedy(path)}") from None
 
 
 def _remedy(path: Path) -> str:
@@ -104,16 +150,47 @@ def _remedy(path: Path) -> str:
 
 
 def saved_steps(folder: Path) -> list[int]:
-    """The steps that have a checkpoint in a run's ``checkpoints``, in order."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit() and path.is_dir())
+    """The steps that have a folder in a run's ``checkpoints``, in order."""
+    with explain_os_errors(folder, "read"):
+        if not folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in folder.iterdir() if _is_step(path.name) and path.is_dir())
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Removes all but the ``keep`` newest checkpoints."""
-    for step in saved_steps(folder)[:-keep]:
+def _is_step(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and name == str(int(name))
+
+
+def latest(folder: Path, run: str) -> Path | None:
+    """The newest checkpoint of a run; folders of other runs, and those without ``state.json``, do not count.
+
+    Raises:
+        StylekitError: a newer one is damaged.
+    """
+    for step in reversed(saved_steps(folder)):
+        path = folder / str(step)
+        with explain_os_errors(path, "read"):
+            complete = (path / "state.json").exists()
+        if complete and _read_state(path).run == run:
+            return path
+    return None
+
+
+def prune(folder: Path, keep: int, run: str = "") -> None:
+    """Removes all but the ``keep`` newest checkpoints of a run. Folders that contain anything else are left alone."""
+    own = [step for step in saved_steps(folder) if _may_remove(folder / str(step), run)]
+    for step in own[:-keep]:
         remove(folder / str(step))
+
+
+def _may_remove(path: Path, run: str) -> bool:
+    """Whether a folder is a checkpoint of the run, and contains only what stylekit wrote."""
+    try:
+        return (
+            not path.is_symlink() and {file.name for file in path.iterdir()} == FILES and _read_state(path).run == run
+        )
+    except (StylekitError, OSError):
+        return False
 
 
 def not_finite(method: nn.Module) -> list[str]:

@@ -24,6 +24,7 @@ from stylekit.training.connection import ConnectionLost, connected
 from stylekit.training.launchers import external
 from stylekit.training.pool import ImagePool
 from stylekit.training.settings import Settings
+from stylekit.training.signals import Stop, interruptible
 
 _Result = TypeVar("_Result")
 
@@ -31,8 +32,8 @@ _Result = TypeVar("_Result")
 class Runtime:
     """One process of a run: its device, its rank, and the communication with the other processes."""
 
-    def __init__(self, fabric: Any) -> None:
-        self._fabric = fabric
+    def __init__(self, fabric: Any, stop: Stop | None = None) -> None:
+        self._fabric, self._stop = fabric, stop
         self.device: torch.device = fabric.device
         self.rank: int = fabric.global_rank
         self.world: int = fabric.world_size
@@ -43,6 +44,15 @@ class Runtime:
     @property
     def main(self) -> bool:
         return self.rank == 0
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[Callable[[], bool]]:
+        """Yields a function that returns whether the run is to end after this step."""
+        if self._stop is None:
+            with interruptible() as interrupted:
+                yield interrupted
+        else:
+            yield partial(bool, self._stop)
 
     def autocast(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = self._fabric.autocast()
@@ -200,9 +210,11 @@ def launch(work: Callable[..., _Result], settings: Settings, *arguments: Any) ->
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
         plugins=environment(),
     )
+    stop = Stop() if devices > 1 and not launched else None
     try:
-        result: _Result = fabric.launch(_Work(work, spawned=devices > 1 and not launched), settings, *arguments)
-        return result
+        with stop.on_signal() if stop else contextlib.nullcontext():
+            result: _Result = fabric.launch(_Work(work, stop), settings, *arguments)
+            return result
     except ProcessRaisedException as error:
         _, separator, message = str(error).rpartition("StylekitError: ")
         if not separator:
@@ -225,8 +237,8 @@ def _quiet() -> None:
 class _Work:
     """Calls the function in each process. It can be pickled, so that spawned processes receive it."""
 
-    def __init__(self, work: Callable[..., Any], spawned: bool) -> None:
-        self.work, self.spawned = work, spawned
+    def __init__(self, work: Callable[..., Any], stop: Stop | None) -> None:
+        self.work, self.stop = work, stop
         self.showwarning = warnings.showwarning if isinstance(warnings.showwarning, PlainWarnings) else None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -237,8 +249,8 @@ class _Work:
     def __call__(self, fabric: Any, *arguments: Any) -> Any:
         if fabric.global_rank:
             warnings.simplefilter("ignore", StylekitWarning)  # the main process shows the same warnings
-        with _in_one_sentence() if self.spawned else contextlib.nullcontext():
-            result = self.work(Runtime(fabric), *arguments)
+        with contextlib.nullcontext() if self.stop is None else _in_one_sentence():
+            result = self.work(Runtime(fabric, self.stop), *arguments)
         if fabric.world_size > 1:
             # A process that exits while another one still communicates with it aborts both.
             torch.distributed.barrier()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stylekit._files import absolute_path
 from stylekit.errors import NotFinite, ProcessError, StylekitError, explain
 from stylekit.inference import model_files
 from stylekit.method import Batch, Method, Turn
@@ -22,16 +20,20 @@ from stylekit.native.compiling import find_compiler
 from stylekit.native.devices import computes_bf16
 from stylekit.registry import lookup
 from stylekit.registry.provenance import require_packages
-from stylekit.registry.schema import validate_arguments
+from stylekit.registry.schema import unwrap_partial, validate_arguments
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint, guard
+from stylekit.training.claim import locked, new_folder, require_outside
 from stylekit.training.connection import ConnectionLost
+from stylekit.training.data_files import data_facts
 from stylekit.training.distributed import Runtime, launch
+from stylekit.training.limits import require_possible
 from stylekit.training.loader import batches
 from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.recorder import Recorder
 from stylekit.training.rehearsal import rehearse
-from stylekit.training.runs import Run, next_free
+from stylekit.training.resuming import require_plugins, require_same_arguments, require_same_data, resumed_settings
+from stylekit.training.runs import Run
 from stylekit.training.settings import Settings, validate_settings
 from stylekit.training.setup import (
     build_method,
@@ -98,29 +100,50 @@ def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bo
     if values.get("resume"):
         if not values.get("out"):
             raise StylekitError("--resume needs --out, the folder of the run to resume.")
-        run = Run.open(Path(values["out"]).expanduser())
+        run = Run.open(absolute_path(values["out"]))
+        require_plugins(run, values)
         require_packages(run.packages(), f"The run in {run.folder}")
         values = {**values, "plugin": values.get("plugin", run.settings().plugin)}
     requested = validate_settings(values)
     factory = type(built) if built else lookup.find_method(requested.plugin)[1]
-    final = run.resumed_settings(values, partial(resolve, method=factory)) if run else resolve(requested, factory)
+    final = resumed_settings(run, values, partial(resolve, method=factory)) if run else resolve(requested, factory)
     final.as_json()  # refused here, before anything is written
     if final.compile and find_compiler() is None:
         raise StylekitError(
             "--compile needs a C++ compiler, but none was found. Install g++ or clang, or leave --compile out."
         )
+    require_possible(final, getattr(unwrap_partial(factory), "batch_keys", Method.batch_keys))
     return launch(_train, final, built, progress)
 
 
 def _train(runtime: Runtime, settings: Settings, built: Method | None, progress: bool) -> Path:
     """Runs a whole training session, in each process; returns the run's folder."""
-    run = Run(Path(runtime.decided_by_main(partial(_folder, settings))))
+    with contextlib.ExitStack() as held:
+        run = Run(Path(runtime.decided_by_main(partial(_claim, settings, held))))
+        _train_in(run, runtime, settings, built, progress)
+    return run.folder
+
+
+def _claim(settings: Settings, held: contextlib.ExitStack) -> str:
+    """Holds the folder of the resumed run, or of a new run, until the stack is closed."""
+    require_outside(settings.out or Path("runs").absolute(), [settings.data, settings.set])
+    if settings.resume:
+        assert settings.out is not None
+        held.enter_context(locked(settings.out))
+        return str(settings.out)
+    return str(held.enter_context(new_folder(settings.out, _stem(settings.plugin[0]))))
+
+
+def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | None, progress: bool) -> None:
     with seeded(settings.seed, "setup"):
         name, method, preparation = _from_object(built, settings) if built else build_method(settings)
         stored = model_files.json_arguments(method.arguments)  # refused here, before anything is written
         if settings.resume:
-            run.require_same(stored)
+            require_same_arguments(run, stored)
         dataset = open_data(settings, "train")
+        facts = data_facts(dataset)
+        if settings.resume:
+            require_same_data(run, facts, settings.data)
         preview = open_preview(settings) or dataset
         if settings.init and not (settings.resume and run.latest()):
             init_from_model(method, settings.init)
@@ -137,28 +160,23 @@ def _train(runtime: Runtime, settings: Settings, built: Method | None, progress:
     # After the rehearsal, because lazy layers have no shapes before. torch documents this argument, but does not type it.
     method.to(memory_format=layout)  # type: ignore[call-overload]
     players = player_states(method)
+    if not players:
+        raise StylekitError(
+            f"The method {name!r} has nothing to train: it has no players. Use it as it is: stylekit stylize IMAGE --model "
+            f"{name} --out FOLDER"
+        )
     done = _restore(run, method, players) if settings.resume else 0
     runtime.from_main([*method.parameters(), *method.buffers()])
     if done >= settings.steps:
         raise StylekitError(f"The run in {run.folder} is already at step {done}. Set a higher total with --steps.")
-    recorder = Recorder(run, name, method, players, settings, runtime, preview, done, progress)
+    recorder = Recorder(run, name, method, players, settings, runtime, preview, facts, done, progress)
     if settings.compile:
         compile_networks(players)
     steps = range(done, settings.steps)
     pinned = runtime.device.type == "cuda"
     loader = batches(dataset, settings.batch_size, settings.seed, steps, share, _workers(settings), pinned)
-    with recorder, _interruptible() as interrupted:
+    with recorder, runtime.interruptible() as interrupted:
         _run_steps(method, players, loader, layout, recorder, settings, runtime, interrupted)
-    return run.folder
-
-
-def _folder(settings: Settings) -> str:
-    """The folder of the resumed run, or of a new run."""
-    if settings.resume:
-        return str(settings.out)
-    folder = settings.out or next_free(Path("runs"), _stem(settings.plugin[0]))
-    Run(folder).require_new()
-    return str(folder)
 
 
 def _stem(plugin: str) -> str:
@@ -273,24 +291,3 @@ def _workers(settings: Settings) -> int:
     if settings.workers is not None:
         return settings.workers
     return min(4, max(1, (os.cpu_count() or 1) - 1))
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or request to terminate into a flag that the loop checks; a second one interrupts at once."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from stylekit.errors import StylekitError, explain, one_line_error
 from stylekit.registry import lookup
 from stylekit.seeding import derive, seeded
 from stylekit.training import guard
+from stylekit.training.signals import SIGNALS
+
+PR_SET_PDEATHSIG = 1
 
 
 class SeededItems(Dataset[dict[str, Tensor]]):
@@ -202,8 +207,9 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Ignores Ctrl-C, and the first request to terminate, which schedulers send to every process: a worker that exits would
-    end the run. The second one comes from the main process, which does not wait for an item that takes forever."""
+    """Ignores Ctrl-C, the closing of a terminal, and the first request to terminate, which schedulers send to every process:
+    a worker that exits would end the run. The second one comes from the main process, which does not wait for an item that
+    takes forever. If the main process is killed, Linux kills the worker too; elsewhere, torch ends it after some seconds."""
     received: list[int] = []
 
     def terminate(number: int, frame: FrameType | None) -> None:
@@ -211,5 +217,8 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
             os._exit(0)
         received.append(number)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, terminate)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from stylekit.errors import printable
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Minimum number of seconds between two lines if the output is not a terminal."""
 
 
@@ -23,18 +24,26 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
+class _Console(Console):
+    """Falls silent when nobody reads the output any more: a run does not end because a terminal was closed."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Display:
     """A progress bar with losses, steps per second and the time left, and lines above it.
 
-    If the output is not a terminal, plain lines replace the bar, about one per tenth of the run.
+    If the output is not a terminal, plain lines replace the bar, every half a minute.
 
     Args:
         done: number of completed steps
         total: number of steps of the whole run
+        batch_size: items per step
         visible: whether to show anything
     """
 
-    def __init__(self, done: int, total: int, visible: bool) -> None:
+    def __init__(self, done: int, total: int, batch_size: int, visible: bool) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -43,9 +52,9 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("[dim]{task.fields[losses]}"),
         )
-        self.console = Console(stderr=True, quiet=not visible, highlight=False)
+        self.console = _Console(stderr=True, quiet=not visible, highlight=False)
         self._bar = Progress(*columns, console=self.console, disable=not visible or not self.console.is_terminal)
-        self._done, self._total = done, total
+        self._done, self._total, self._batch_size = done, total, batch_size
         self._reported = (done, time.monotonic())
         self._task = self._bar.add_task("training", completed=done, total=total, losses="")
 
@@ -56,7 +65,8 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        with contextlib.suppress(OSError):  # the terminal was closed
+            self._bar.stop()
 
     def advance(self) -> None:
         """Counts one more completed step."""
@@ -78,11 +88,13 @@ class Display:
         """Prints the progress of the run, unless it was printed recently."""
         (last_step, last_time), now = self._reported, time.monotonic()
         steps, seconds = self._done - last_step, now - last_time
-        if steps >= self._total / 10 and seconds >= PATIENCE:
-            self.say(f"step {self._done}/{self._total}: {losses}  {steps / seconds:.1f}/s")
+        if seconds >= PATIENCE:
+            rate = steps * self._batch_size / seconds
+            self.say(f"step {self._done} of {self._total}: {losses}  {rate:.1f} images/s")
             self._reported = (self._done, now)
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""
         # Not wrapped, so that a path or a command can be copied.
-        self.console.print(printable(line), markup=False, soft_wrap=True)
+        with contextlib.suppress(OSError):  # the terminal was closed
+            self.console.print(printable(line), markup=False, soft_wrap=True)

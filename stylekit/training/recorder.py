@@ -25,6 +25,7 @@ from stylekit.training.distributed import Runtime
 from stylekit.training.loader import SeededItems
 from stylekit.training.player_state import PlayerState
 from stylekit.training.progress import Display
+from stylekit.training.run_json import DataFacts
 from stylekit.training.runs import Run
 from stylekit.training.settings import Settings
 
@@ -51,6 +52,7 @@ class Recorder:
         settings: the run's settings
         runtime: this process
         preview: data set whose items are shown on sample grids
+        data: facts about the files of the data set
         done: number of steps completed before
         progress: show a progress bar
     """
@@ -64,6 +66,7 @@ class Recorder:
         settings: Settings,
         runtime: Runtime,
         preview: Any,
+        data: DataFacts | None,
         done: int,
         progress: bool,
     ) -> None:
@@ -71,14 +74,15 @@ class Recorder:
         self.runtime, self.done, self.step, self.waited, self.images = runtime, done, done, 0.0, 0
         self.log_every = settings.log_every or (1 if runtime.device.type == "cpu" else 20)
         self.pending: list[tuple[int, Mapping[str, Tensor]]] = []
-        self.display = Display(done, settings.steps, progress and runtime.main)
+        self.display = Display(done, settings.steps, settings.batch_size, progress and runtime.main)
         self.callbacks = Callbacks(settings.log if runtime.main else ())
         self.constants = checkpoint.not_finite(method)  # such as the -inf of an attention mask
         if runtime.main:
             self.preview = self._preview_batch(preview)
-            self._begin(_packages(name, method, preview, settings))
+            self._begin(_packages(name, method, preview, settings), data)
 
-    def _begin(self, packages: Mapping[str, str]) -> None:
+    def _begin(self, packages: Mapping[str, str], data: DataFacts | None) -> None:
+        world = self.runtime.world
         if self.settings.resume:
             self.run.clean()
             before = self.run.settings().steps
@@ -86,12 +90,18 @@ class Recorder:
                 self.display.say(
                     f"total steps changed from {before} to {self.settings.steps}; learning-rate schedules are rescaled"
                 )
+            if self.run.processes() not in (None, world):
+                self.display.say(
+                    f"{self.run.processes()} processes before, {world} now: the results differ from those of an unbroken run "
+                    "by rounding errors"
+                )
             self.run.rewind(self.done)
         else:
             self.run.create(self.settings)
         settings = self.settings.as_json()
         method = {"name": self.name, "arguments": model_files.json_arguments(self.method.arguments)}
-        self.run.describe(settings=settings, method=method, packages=packages)
+        self.run.describe(settings=settings, method=method, packages=packages, processes=world, data=data)
+        self.id = self.run.id
         self.callbacks.call("run_started", run=self.run.folder, settings=settings)
 
     def _preview_batch(self, dataset: Any) -> dict[str, Tensor]:
@@ -206,14 +216,17 @@ class Recorder:
         # The model first, so that it exists whenever the last checkpoint does.
         with self._averaged():
             model_files.save_model(self.method, self.name, self.run.model)
-        path = checkpoint.save_checkpoint(self.run.checkpoints, step, self.method, players, header)
-        checkpoint.prune(self.run.checkpoints, self.settings.keep)
+        path = checkpoint.save_checkpoint(self.run.checkpoints, step, self.method, players, header, self.id)
+        checkpoint.prune(self.run.checkpoints, self.settings.keep, self.id)
         self.run.plot()
         self.callbacks.call("checkpoint_saved", step=step, path=path)
 
     def last_good(self) -> str:
         """Says which checkpoint remains if the run stops now."""
-        latest = self.run.latest()
+        try:
+            latest = self.run.latest()
+        except StylekitError:  # the failure that ends the run is reported instead
+            latest = None
         if latest is None:
             return "The run stopped before it saved a checkpoint."
         return f"The run stopped; its last good checkpoint is {latest}."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import secrets
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,11 +18,10 @@ from stylekit import images
 from stylekit._files import explain_os_errors, remove_leftovers, write_atomic
 from stylekit.errors import StylekitError
 from stylekit.training import checkpoint
+from stylekit.training.plugin_files import plugin_files
+from stylekit.training.run_json import FORMAT, DataFacts, RunContent, read_run
 from stylekit.training.sample_grid import grid
-from stylekit.training.settings import MAY_CHANGE, Settings, validate_settings
-
-FORMAT = 2
-"""The format of a run's folder. Runs of another format cannot be resumed, but their models can be loaded."""
+from stylekit.training.settings import Settings, validate_settings
 
 
 class Run:
@@ -38,15 +38,29 @@ class Run:
         self._settings, self._metrics = folder / "run.json", folder / "metrics.jsonl"
         self._log: IO[str] | None = None
 
+    def exists(self) -> bool:
+        """Whether there is a run in the folder."""
+        with explain_os_errors(self.folder, "read"):
+            return self._settings.exists()
+
     def require_new(self) -> None:
-        """Checks that the folder does not contain a run.
+        """Checks that the folder can be used for a new run: it does not exist, or has only hidden files.
 
         Raises:
-            StylekitError: it contains a run.
+            StylekitError: it contains a run or other files, or is a file itself.
         """
-        if self._settings.exists():
+        if self.exists():
             raise StylekitError(
                 f"{self.folder} already contains a run. Resume it with --resume, or give another folder with --out."
+            )
+        with explain_os_errors(self.folder, "read"):
+            if self.folder.exists() and not self.folder.is_dir():
+                raise StylekitError(f"{self.folder} is a file. Give another folder with --out.")
+            visible = [path.name for path in self.folder.glob("*") if not path.name.startswith(".")]
+        if visible:
+            raise StylekitError(
+                f"{self.folder} is not empty: it contains {min(visible)!r}, but no run. Files of yours could be replaced, so "
+                "give a new or an empty folder with --out."
             )
 
     def create(self, settings: Settings) -> None:
@@ -58,7 +72,13 @@ class Run:
         with explain_os_errors(self.folder):
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
-        self._write({"format": FORMAT, "settings": settings.as_json(), "versions": _versions(), "sessions": []})
+        content = {
+            "format": FORMAT,
+            "id": secrets.token_hex(8),
+            "settings": settings.as_json(),
+            "versions": _versions(),
+        }
+        self._write(RunContent.model_validate({**content, "sessions": []}))
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -68,7 +88,7 @@ class Run:
             StylekitError: there is no run, or its ``run.json`` is damaged.
         """
         run = cls(folder)
-        if not run._settings.is_file():
+        if not run.exists():
             raise StylekitError(f"There is no run to resume in {folder}: it contains no run.json.")
         run.settings()
         return run
@@ -80,60 +100,32 @@ class Run:
 
     def settings(self) -> Settings:
         """The settings of the run, as they were last stored."""
-        return validate_settings(self._read()["settings"])
+        stored = self._read().settings
+        try:
+            return validate_settings(stored)
+        except StylekitError as error:
+            raise StylekitError(f"{self._settings} cannot be used. {error}") from None
 
-    def resumed_settings(self, given: Mapping[str, Any], resolve: Callable[[Settings], Settings]) -> Settings:
-        """The run's settings, updated with those given when resuming.
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the method's constructor, as JSON values; empty if they are not known."""
+        method = self._read().method
+        return method.arguments if method else {}
 
-        Args:
-            given: raw values by name
-            resolve: converts settings to the form that a run stores
-
-        Raises:
-            StylekitError: a setting that cannot change was given another value.
-        """
-        stored = self.settings()
-        base = stored.model_dump()
-        if given.keys() & {"content", "style", "data"}:  # each of them specifies the whole data set
-            base |= {"content": None, "style": None, "data": None}
-        new = resolve(validate_settings({**base, **given, "resume": True, "out": self.folder}))
-        names = [name for name in Settings.model_fields if name not in MAY_CHANGE]
-        changed = [name for name in names if getattr(stored, name) != getattr(new, name)]
-        if changed:
-            before, now = stored.as_json(), new.as_json()
-            changes = ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in changed)
-            raise StylekitError(
-                f"The run in {self.folder} was started with other settings: {changes}. A resumed run keeps its settings: "
-                "leave these out, or start a new run with another --out."
-            )
-        return new
-
-    def require_same(self, arguments: Mapping[str, Any]) -> None:
-        """Checks that the method has the arguments of the run: a preset or a default may have changed in the meantime.
-
-        Raises:
-            StylekitError: an argument differs; the message names the first.
-        """
-        stored = self._read().get("method", {}).get("arguments", {})
-        for name, value in stored.items():
-            if name in arguments and arguments[name] != value:
-                raise StylekitError(
-                    f"The run in {self.folder} was started with {name}={value!r}, but its plugins now use "
-                    f"{arguments[name]!r}. Install the versions of the plugins that it was started with, or start a new run."
-                )
+    def data(self) -> DataFacts | None:
+        """The facts about the files of the data set, if it offered them."""
+        return self._read().data
 
     def packages(self) -> dict[str, str]:
         """The packages of the run's plugins, with the versions that the run used."""
-        return dict(self._read().get("packages", {}))
+        return self._read().packages
 
     def describe(self, **facts: Any) -> None:
         """Adds facts to ``run.json``."""
-        self._write({**self._read(), **facts})
+        self._write(RunContent.model_validate({**self._read().model_dump(), **facts}))
 
     def end_session(self, **facts: Any) -> None:
         """Adds facts about a finished session to ``run.json``."""
-        content = self._read()
-        self._write({**content, "sessions": [*content["sessions"], facts]})
+        self.describe(sessions=[*self._read().model_dump()["sessions"], facts])
 
     def log(self, lines: Iterable[Mapping[str, float]]) -> None:
         """Appends lines to ``metrics.jsonl``, which stays open until :meth:`close`."""
@@ -149,15 +141,11 @@ class Run:
             self._log = None
 
     def metrics(self) -> list[dict[str, float]]:
-        """The lines of ``metrics.jsonl``, up to the first that a crash left incomplete or damaged."""
-        lines = self._metrics.read_text(errors="replace").split("\n")[:-1] if self._metrics.exists() else []
-        parsed = []
-        for line in lines:
-            try:
-                parsed.append(json.loads(line))
-            except ValueError:
-                break
-        return parsed
+        """The lines of ``metrics.jsonl``, without any that a crash left incomplete or that are damaged."""
+        with explain_os_errors(self._metrics, "read"):
+            content = self._metrics.read_text(errors="replace") if self._metrics.exists() else ""
+        parsed = (_metrics_line(line) for line in content.split("\n")[:-1])
+        return [line for line in parsed if line is not None]
 
     def rewind(self, step: int) -> None:
         """Removes the log lines after a step, because a resumed run repeats those steps."""
@@ -180,40 +168,61 @@ class Run:
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C or a request to terminate stopped the last session early."""
-        return [session["ended"] for session in self._read()["sessions"][-1:]] == ["interrupted"]
+        return [session.ended for session in self._read().sessions[-1:]] == ["interrupted"]
+
+    def result(self) -> dict[str, Any]:
+        """What the last session of training did, as JSON values."""
+        session = self._read().sessions[-1].model_dump()
+        model = str(self.model) if self.model.exists() else None
+        return {
+            "run": str(self.folder),
+            "step": session.pop("to"),
+            "ended": session.pop("ended"),
+            "model": model,
+            **session,
+        }
 
     def resume_command(self) -> str:
-        """The command that resumes the run."""
-        return f"stylekit train --resume --out {shlex.quote(str(self.folder))}"
+        """The command that resumes the run. It names files of plugins again, which are not imported otherwise."""
+        settings, words = self.settings(), ["stylekit", "train", "--resume", "--out", str(self.folder)]
+        for option in ("plugin", "log"):
+            names = getattr(settings, option)
+            words += [word for name in names for word in (f"--{option}", name)] if plugin_files(names) else []
+        return shlex.join(words)
 
     def latest(self) -> Path | None:
-        """The newest checkpoint."""
-        steps = checkpoint.saved_steps(self.checkpoints)
-        return self.checkpoints / str(steps[-1]) if steps else None
+        """The newest checkpoint that this run wrote.
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            content: dict[str, Any] = json.loads(self._settings.read_text())
-            content["settings"], content["sessions"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StylekitError(f"{self._settings} is damaged ({error}). Restore it, or start a new run.") from None
-        if content.get("format") != FORMAT:
-            raise StylekitError(
-                f"The run in {self.folder} has format {content.get('format', 1)!r}, but this stylekit resumes only format "
-                f"{FORMAT}. Start a new run with its weights: --init {shlex.quote(str(self.folder))} --out FOLDER."
-            )
-        return content
+        Raises:
+            StylekitError: it is damaged.
+        """
+        return checkpoint.latest(self.checkpoints, self.id)
 
-    def _write(self, content: Mapping[str, Any]) -> None:
-        write_atomic(self._settings, json.dumps(content, indent=2) + "\n")
+    def processes(self) -> int | None:
+        """The number of processes of the last session, if it is known."""
+        return self._read().processes
+
+    @property
+    def id(self) -> str:
+        """A random text that tells this run's checkpoints from others."""
+        return self._read().id
+
+    def _read(self) -> RunContent:
+        return read_run(self._settings)
+
+    def _write(self, content: RunContent) -> None:
+        write_atomic(self._settings, json.dumps(content.model_dump(), indent=2) + "\n")
 
 
-def next_free(parent: Path, name: str) -> Path:
-    """A folder that does not exist yet: ``parent/name``, with a number if needed."""
-    number = 1
-    while (folder := parent / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return folder
+def _metrics_line(line: str) -> dict[str, float] | None:
+    """The numbers in a line of the log; None if it is damaged."""
+    try:
+        parsed = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict) or type(parsed.get("step")) is not int:
+        return None
+    return parsed if all(type(value) in (int, float) and abs(value) <= 1e308 for value in parsed.values()) else None
 
 
 def _versions() -> dict[str, str]:

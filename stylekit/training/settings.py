@@ -21,6 +21,7 @@ MAY_CHANGE = frozenset(
     (
         "steps",
         "device",
+        "devices",
         "workers",
         "compile",
         "resume",
@@ -54,9 +55,9 @@ class Settings(pydantic.BaseModel):
         "(default: drawn scenes)",
     )
     init: str | None = Field(None, description="model to start from: a run, a model file, or a shipped model's name")
-    size: int = Field(256, ge=1, description="side of the training images, in pixels")
-    batch_size: int = Field(1, ge=1, description="items per step, over all devices")
-    steps: int = Field(10_000, ge=1, description="steps of the whole run")
+    size: int = Field(256, ge=1, le=2**16, description="side of the training images, in pixels")
+    batch_size: int = Field(1, ge=1, le=10**9, description="items per step, over all devices")
+    steps: int = Field(10_000, ge=1, le=10**12, description="steps of the whole run")
     seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device to train on")
     devices: int = Field(1, ge=1, description="number of devices, or processes on a CPU, that share a batch")

@@ -111,9 +111,12 @@ def test_the_golden_message_about_memory(
         ("--data ./nowhere", ["/nowhere"]),
         ("--data nowhere", ["'nowhere'", "data set", "folder", "folders, ", "scenes, "]),
         ("--data scens", ["'scens'", "did you mean 'scenes'"]),
-        ("--data .", ["trainA", "trainB", "A and B"]),
+        ("--data . --out ../outside", ["trainA", "trainB", "A and B"]),
         ("--data {{name: folders, data: [", ["--data", "{name: folders, data: DIR}"]),
-        ("--data {{name: folders, data: ., corp: 2}}", ["dataset 'folders'", "'corp'", "did you mean 'crop'"]),
+        (
+            "--out ../outside --data {{name: folders, data: ., corp: 2}}",
+            ["dataset 'folders'", "'corp'", "did you mean 'crop'"],
+        ),
         ("--steps 0", ["'steps'", 0, "greater than"]),
         ("--log-every 0", ["'log_every'", 0, "greater than"]),
         ("--precision 16", ["'precision'", "'16'", "'32' or 'bf16'"]),
@@ -227,18 +230,17 @@ def test_a_run_is_not_overwritten(program: Program, tiny: Path, trained: Path) -
 
 
 def test_a_folder_that_cannot_be_created(program: Program, tiny: Path) -> None:
-    assert_mentions(program("train", "--config", tiny, "--out", tiny).error, tiny, os.strerror(errno.ENOTDIR))
+    assert_mentions(program("train", "--config", tiny, "--out", tiny).error, tiny, "is a file", "--out")
+    inside = program("train", "--config", tiny, "--out", tiny / "run")
+    assert_mentions(inside.error, tiny, os.strerror(errno.EEXIST))
 
 
 @pytest.mark.parametrize(
     ("arguments", "facts"),
     [
         ("--size 64", ["size was 32, now 64", "--out"]),
-        (
-            "--content {a} --style {a}",
-            ["data was", "'content': '{a}', 'style': '{b}'", "'content': '{a}', 'style': '{a}'"],
-        ),
-        ("--content .", ["data was", "'content': '{a}'"]),
+        ("--content {a} --style {a}", ["data of the run", "as many files", "--init"]),
+        ("--content .", ["data of the run", "6 files then, ", "--init"]),
         ("--data scenes", ["data was", "'content': '{a}'", "'name': 'scenes'"]),
         ("--plugin adain", ["plugin was ['cyclegan'], now ['adain']"]),
         ("--plugin cyclgan", ["method 'cyclgan'", "did you mean 'cyclegan'"]),
@@ -267,14 +269,19 @@ def test_resume_with_the_same_folders_is_no_change(
     ("damage", "facts"),
     [
         (lambda run: (run / "run.json").write_text("{"), ["run.json"]),
-        (lambda run: (run / "run.json").write_text('{"settings": {"plugin": "cyclegan"}}'), ["run.json", "sessions"]),
         (
-            lambda run: (run / "run.json").write_text('{"format": 2, "settings": {"stp": 1}, "sessions": []}'),
+            lambda run: (run / "run.json").write_text('{"format": 3, "id": "0", "settings": {}}'),
+            ["run.json", "sessions"],
+        ),
+        (
+            lambda run: (run / "run.json").write_text(
+                '{"format": 3, "id": "0", "settings": {"stp": 1}, "sessions": []}'
+            ),
             ["'stp'", "did you mean 'steps'"],
         ),
         (
             lambda run: (run / "run.json").write_text('{"settings": {"plugin": "cyclegan"}, "sessions": []}'),
-            ["format 1", "format 2", "--init {run} --out"],
+            ["format 1", "format 3", "--init {run} --out"],
         ),
         (lambda run: (run / "checkpoints/1/method.safetensors").write_bytes(b"12"), ["1/method.safetensors"]),
     ],

@@ -160,7 +160,7 @@ def stylekit_methods():
     run = tmp_path / "run"
     line = ["--size", 32, "--steps", 1, "--workers", 0, "--set", "strength=2", "--out", run]
     assert program("train", "--plugin", plugin, *line).code == 0
-    assert program("train", "--resume", "--out", run, "--steps", 2).code == 0
+    assert program("train", "--resume", "--out", run, "--plugin", plugin, "--steps", 2).code == 0
     assert saved_steps(run / "checkpoints") == [1, 2]
     assert arguments_of(run) == {"strength": 2.0}
 

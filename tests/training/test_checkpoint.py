@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stylekit import StylekitError
 from stylekit.errors import NotFinite
 from stylekit.training import checkpoint
+from stylekit.weights.tensors import write_tensors
 from tests.facts import raises
 
 
@@ -97,7 +98,7 @@ def test_state_that_cannot_be_saved_is_named(tmp_path: Path) -> None:
 
 
 def test_unfinished_and_other_folders_are_not_checkpoints(tmp_path: Path) -> None:
-    for name in (".3.abcd.part", "3.part", "notes", "-1", "2"):
+    for name in (".3.abcd.part", "3.part", "notes", "-1", "2", "\u00b2", "\u0663", "007"):
         (tmp_path / name).mkdir()
     (tmp_path / "9").write_text("a file")
     assert checkpoint.saved_steps(tmp_path) == [2]
@@ -138,9 +139,8 @@ def test_damaged_state_is_named_with_what_to_do(tmp_path: Path, state: str) -> N
 
 def test_a_missing_tensor_of_a_player_is_named(tmp_path: Path) -> None:
     path = checkpoint.save_checkpoint(tmp_path, 1, nn.Linear(1, 1), {"it": {"average": [torch.ones(1)]}}, {})
-    state = (path / "state.json").read_text().replace("/it/average/0", "/it/average/1")
-    (path / "state.json").write_text(state)
-    with raises(StylekitError, path / "players.safetensors", "'/it/average/1'", f"remove {path} "):
+    write_tensors(path / "players.safetensors", {"/it/average/1": torch.ones(1)})
+    with raises(StylekitError, path / "players.safetensors", "'/it/average/0'", f"remove {path} "):
         checkpoint.load_checkpoint(path, nn.Linear(1, 1))
 
 

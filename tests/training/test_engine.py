@@ -27,6 +27,7 @@ from stylekit.training.distributed import Runtime
 from stylekit.training.pool import ImagePool
 from stylekit.training.runs import Run
 from stylekit.training.setup import build_method
+from stylekit.training.signals import interruptible
 from stylekit.weights.tensors import read_tensors, write_tensors
 from tests.facts import assert_mentions, raises, warns
 from tests.line import Line
@@ -399,9 +400,7 @@ def test_bf16_trains_and_is_close_to_float32(tmp_path: Path) -> None:
 
 
 def test_a_second_interrupt_is_raised_at_once() -> None:
-    from stylekit.training.engine import _interruptible
-
-    with _interruptible() as interrupted:
+    with interruptible() as interrupted:
         signal.raise_signal(signal.SIGINT)
         assert interrupted()
         with pytest.raises(KeyboardInterrupt):

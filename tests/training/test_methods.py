@@ -332,7 +332,7 @@ def test_prepare_is_called_once_on_the_device_before_the_rehearsal_and_never_by_
     given = {"target": 0.25, "width": 2}
     run = stylekit.train(str(prepared), out=tmp_path / "run", steps=2, set=given, **TINY)
     assert events() == ["to a device", "prepare 0.25 ''", "forward", "forward", "forward"]  # a rehearsal and two steps
-    stylekit.train(resume=True, out=run, steps=3)
+    stylekit.train(str(prepared), resume=True, out=run, steps=3)
     assert events() == ["to a device", "prepare 0.25 ''", "forward", "forward"]
     for model in (run, run / "model.safetensors", run / "checkpoints" / "3"):
         loaded = stylekit.load(model, "cpu")
@@ -352,7 +352,7 @@ def test_a_teacher_of_a_method_without_inference_modules_is_not_in_the_model_fil
     run = stylekit.train(str(prepared), out=tmp_path / "run", steps=1, **TINY)
     assert {name.split(".")[0] for name in read_tensors(run / "model.safetensors")[0]} == {"net"}
     stylekit.load(run, "cpu").stylize(torch.rand(1, 3, 8, 8))
-    stylekit.train(resume=True, out=run, steps=2)
+    stylekit.train(str(prepared), resume=True, out=run, steps=2)
 
 
 @pytest.mark.slow
@@ -373,7 +373,7 @@ def test_arguments_of_prepare_have_an_effect_and_are_validated(prepared: Path, t
     with raises(StylekitError, "method 'prepared'", "'traget'", "did you mean 'target'", "width"):
         stylekit.train(str(prepared), out=tmp_path / "wrong", steps=1, set={"traget": 1}, **TINY)
     with raises(StylekitError, "set was", "'0.75'"):
-        stylekit.train(resume=True, out=run, steps=31, set={"target": 0.5})
+        stylekit.train(str(prepared), resume=True, out=run, steps=31, set={"target": 0.5})
     with raises(StylekitError, "method 'prepared'", "'target'"):  # not an argument of the model
         stylekit.load(run, "cpu", target=0.5)
 

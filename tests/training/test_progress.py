@@ -16,8 +16,8 @@ from stylekit.training.progress import Display
 @pytest.mark.parametrize(
     ("total", "seconds", "reported"),
     [
-        (100, 2.0, range(10, 101, 10)),  # every tenth
-        (100, 0.5, range(20, 101, 20)),  # not more often than every ten seconds
+        (100, 2.0, range(15, 101, 15)),
+        (100, 0.5, range(60, 101, 60)),
         (10, 60.0, range(1, 11)),
     ],
 )
@@ -30,14 +30,14 @@ def test_without_a_terminal_lines_replace_the_bar(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    with Display(0, total, visible=True) as display:
+    with Display(0, total, 4, visible=True) as display:
         for _ in range(total):
             clock[0] += seconds
             display.advance()
             display.show({"judge/real": 0.25, "judge/fake": 0.5, "translate/cycle": 1.0})
     lines = capsys.readouterr().err.splitlines()
-    rate = f"{1 / seconds:.1f}"
-    assert lines == [f"step {step}/{total}: judge 0.750  translate 1.000  {rate}/s" for step in reported]
+    rate = f"{4 / seconds:.1f}"
+    assert lines == [f"step {step} of {total}: judge 0.750  translate 1.000  {rate} images/s" for step in reported]
 
 
 def test_a_resumed_run_counts_on_and_one_without_progress_prints_nothing(
@@ -45,13 +45,13 @@ def test_a_resumed_run_counts_on_and_one_without_progress_prints_nothing(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    shown, silent = Display(90, 100, visible=True), Display(90, 100, visible=False)
+    shown, silent = Display(90, 100, 1, visible=True), Display(90, 100, 1, visible=False)
     for _ in range(10):
         clock[0] += 4
         for display in (shown, silent):
             display.advance()
             display.show({"judge/real": 1.0})
-    assert capsys.readouterr().err == "step 100/100: judge 1.000  0.2/s\n"
+    assert capsys.readouterr().err == "step 98 of 100: judge 1.000  0.2 images/s\n"
 
 
 def test_each_warning_is_one_line_and_is_printed_once_in_other_processes_too(
@@ -72,10 +72,12 @@ def test_losses_that_come_in_batches_are_reported_with_the_steps_made(
     """On a GPU the losses of several steps are read at once."""
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    with Display(0, 60, visible=True) as display:
+    with Display(0, 60, 1, visible=True) as display:
         for step in range(1, 61):
             clock[0] += 1
             display.advance()
             if step % 20 == 0:
                 display.show({"fit/square": float(step)})
-    assert capsys.readouterr().err.splitlines() == [f"step {step}/60: fit {step}.000  1.0/s" for step in (20, 40, 60)]
+    assert capsys.readouterr().err.splitlines() == [
+        f"step {step} of 60: fit {step}.000  1.0 images/s" for step in (40,)
+    ]

@@ -243,12 +243,15 @@ def test_a_run_stores_absolute_paths_and_resumes_from_another_folder(
     assert (settings["content"], settings["style"], settings["out"]) == (None, None, str(here / "run"))
     assert run == here / "run"
     monkeypatch.chdir(tmp_path)
-    stylekit.train(resume=True, out=run, steps=2)
+    with raises(StylekitError, here / "line.py", "name it again", f"--plugin {here}/line.py --plugin {here}/list.py"):
+        stylekit.train(resume=True, out=run, steps=2)
+    stylekit.train([str(here / "line.py"), str(here / "list.py")], resume=True, out=run, steps=2)
     stylekit.train(["work/line.py", "work/list.py"], resume=True, out=run, steps=3)
     monkeypatch.chdir(here)
-    stylekit.train(resume=True, out="run", steps=4, data=given["data"])  # given again, the paths are the same
-    with raises(StylekitError, "data was", "names.txt", "other.txt"):
-        stylekit.train(resume=True, out="run", steps=5, data={**given["data"], "names": "other.txt"})
+    plugins = ["line.py", "list.py"]
+    stylekit.train(plugins, resume=True, out="run", steps=4, data=given["data"])  # given again, the paths are the same
+    with raises(StylekitError, "other data", "names.txt", "other.txt", "--init"):
+        stylekit.train(plugins, resume=True, out="run", steps=5, data={**given["data"], "names": "other.txt"})
 
 
 def test_folders_and_files_are_absolute_and_the_home_folder_is_known(here: Path) -> None:
@@ -344,8 +347,8 @@ def test_a_run_stores_what_a_written_option_means_for_its_type(here: Path) -> No
     run = stylekit.train("wordy.py", out="run", steps=1, size=32, workers=0, data=data, set=given)
     settings = json.loads((run / "run.json").read_text())["settings"]
     assert settings["set"] == stored
-    stylekit.train(resume=True, out="run", steps=2)
-    stylekit.train(resume=True, out="run", steps=3, set=given)  # given again, it is the same
+    stylekit.train("wordy.py", resume=True, out="run", steps=2)
+    stylekit.train("wordy.py", resume=True, out="run", steps=3, set=given)  # given again, it is the same
     assert json.loads((run / "run.json").read_text())["method"]["arguments"] == {
         "word": "7e2",
         "norm": "on",
