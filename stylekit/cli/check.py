@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from stylekit.cli.output import debugging
+from stylekit.cli.output import Json, debugging, echo, print_json
 
 if TYPE_CHECKING:
     from stylekit.testing.kit import Finding, Subject
@@ -18,6 +17,7 @@ def command(
     name: Annotated[
         str, typer.Argument(help="a plugin, a .py file, an installed package, or a part", metavar="NAME|FILE|PACKAGE")
     ],
+    json: Json = False,
 ) -> None:
     """Check a single part, or everything that a plugin or a package registers, on small images.
 
@@ -27,25 +27,40 @@ def command(
     from stylekit.testing.catalogue import examine
     from stylekit.testing.subjects import find_subjects
 
-    console = Console(highlight=False)
-    faults = 0
+    checked = []
     for subject in find_subjects(name):
         findings = examine(subject)
-        for line in _lines(subject, findings):
-            console.print(line, markup=False, soft_wrap=True)
+        checked.append(_facts(subject, findings))
+        if not json:
+            echo(*_lines(checked[-1]))
         for finding in findings:
-            faults += finding.fault
             if finding.fault and debugging():
                 traceback.print_exception(finding.raised)
+    faults = sum(len(each["faults"]) for each in checked)
+    if json:
+        print_json({"parts": checked, "faults": faults})
     if faults:
         raise typer.Exit(1)
 
 
-def _lines(subject: Subject, findings: list[Finding]) -> list[str]:
-    what = f"{subject.kind} {subject.name}"
-    if faults := [f"FAULT {what}, {finding.check}: {finding.told}" for finding in findings if finding.fault]:
-        return faults
-    if untried := [finding.told for finding in findings if not finding.tried]:
-        return [f"{what}: not tried: {'; '.join(untried)}"]
-    details = "; ".join(dict.fromkeys(finding.told for finding in findings if finding.told))
-    return [f"{what}: OK, {len(findings)} checks ({details})"]
+def _facts(subject: Subject, findings: list[Finding]) -> dict[str, Any]:
+    faults = [{"check": finding.check, "message": finding.told} for finding in findings if finding.fault]
+    untried = [finding.told for finding in findings if not finding.tried and not finding.fault]
+    observed = list(dict.fromkeys(finding.told for finding in findings if finding.told))
+    return {
+        "kind": subject.kind,
+        "name": subject.name,
+        "state": "fault" if faults else "not tried" if untried else "ok",
+        "checks": len(findings),
+        "faults": faults,
+        "details": [] if faults else untried or observed,
+    }
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    what, details = f"{facts['kind']} {facts['name']}", "; ".join(facts["details"])
+    if facts["state"] == "ok":
+        return [f"{what}: OK, {facts['checks']} checks ({details})"]
+    if facts["state"] == "not tried":
+        return [f"{what}: not tried: {details}"]
+    return [f"FAULT {what}, {fault['check']}: {fault['message']}" for fault in facts["faults"]]

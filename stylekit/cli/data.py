@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from stylekit._files import explain_os_errors
-from stylekit.cli.output import echo
+from stylekit.cli.output import Json, echo, print_json, print_table
 from stylekit.datasets import survey
 from stylekit.errors import StylekitError, suggest
 from stylekit.training.settings import read_assignments
@@ -33,23 +33,85 @@ data = typer.Typer(help="Inspect training images.", no_args_is_help=True)
 
 
 @data.command()
-def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of images")]) -> None:
+def check(path: Annotated[Path, typer.Argument(help="folder of a data set, or of images")], json: Json = False) -> None:
     """Read every image of a data set, and report its contents, any problems, and the command to run next."""
-    console = Console()
-    with console.status("reading images"):
+    with Console(stderr=True).status("reading images"):
         report = survey.survey(path)
-    echo(f"{report.path}: {report.layout or 'a folder of images'}")
-    console.print(_table(report))
-    for side in report.sides:
-        _list(f"Unreadable in {side.folder}", list(side.unreadable.values()))
-        _list(f"Smaller than {survey.SMALL} in {side.folder}", [str(file) for file in side.small])
-    _list("The same file more than once", [" = ".join(map(str, same)) for same in report.duplicates])
-    for note in report.notes:
-        echo(note)
-    for problem in report.problems:
-        echo(f"Problem: {problem}")
-    echo(f"{'Then' if report.problems else 'Next'}: {report.advice}")
+    facts = _facts(report)
+    if json:
+        print_json(facts)
+    else:
+        _show(facts)
     raise typer.Exit(1 if report.problems else 0)
+
+
+def _facts(report: survey.Report) -> dict[str, Any]:
+    """The report as JSON has it."""
+    return {
+        "path": str(report.path),
+        "layout": report.layout,
+        "sides": [_side(side) for side in report.sides],
+        "duplicates": [[str(file) for file in same] for same in report.duplicates],
+        "notes": report.notes,
+        "problems": report.problems,
+        "next": report.advice,
+    }
+
+
+def _side(side: survey.Side) -> dict[str, Any]:
+    readable = bool(side.sizes)
+    return {
+        "name": side.name,
+        "folder": str(side.folder),
+        "images": len(side.files),
+        "formats": dict(side.formats.most_common()),
+        "pixels": dict(side.kinds.most_common()),
+        "lengths": list(side.lengths) if readable else None,
+        "aspects": list(side.aspects) if readable else None,
+        "rotated": side.turned,
+        "small": [str(file) for file in side.small],
+        "unreadable": [{"file": str(file), "error": error} for file, error in side.unreadable.items()],
+    }
+
+
+def _show(facts: dict[str, Any]) -> None:
+    """Prints the facts as text."""
+    echo(f"{facts['path']}: {facts['layout'] or 'a folder of images'}")
+    sides = facts["sides"]
+    columns = [_column(side) for side in sides]
+    rows = [[label, *(column[label] for column in columns)] for label in columns[0]]
+    print_table(["", *(side["name"] for side in sides)], rows, box=HEAVY_HEAD, pad_edge=True)
+    for side in sides:
+        _list(f"Unreadable in {side['folder']}", [each["error"] for each in side["unreadable"]])
+        _list(f"Smaller than {survey.SMALL} in {side['folder']}", side["small"])
+    _list("The same file more than once", [" = ".join(same) for same in facts["duplicates"]])
+    echo(*facts["notes"], *(f"Problem: {problem}" for problem in facts["problems"]))
+    echo(f"{'Then' if facts['problems'] else 'Next'}: {facts['next']}")
+
+
+def _column(side: dict[str, Any]) -> dict[str, str]:
+    """One side's column of the table, by the labels of the rows."""
+    return {
+        "images": str(side["images"]),
+        "formats": _counts(side["formats"]),
+        "pixels": _counts(side["pixels"]),
+        "sides: min, median, max": "{}, {:g}, {}".format(*side["lengths"]) if side["lengths"] else "",
+        "width / height": "{:.2f} to {:.2f}".format(*side["aspects"]) if side["aspects"] else "",
+        "rotated by EXIF": str(side["rotated"]),
+        f"smaller than {survey.SMALL}": str(len(side["small"])),
+        "unreadable": str(len(side["unreadable"])),
+    }
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return "\n".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _list(title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    more = [f"  and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+    echo(f"{title}:", *(f"  {line}" for line in lines[:LISTED]), *more)
 
 
 @data.command()
@@ -128,39 +190,3 @@ def _write(items: SeededItems, key: str, folder: Path, number: int) -> None:
     from stylekit import images
 
     images.write(folder / f"{number:05}.png", items[number][key])
-
-
-def _table(report: survey.Report) -> Table:
-    table = Table("", *(side.name for side in report.sides))
-    columns = [_facts(side) for side in report.sides]
-    for label in columns[0]:
-        table.add_row(label, *(column[label] for column in columns))
-    return table
-
-
-def _facts(side: survey.Side) -> dict[str, str]:
-    readable = bool(side.sizes)
-    return {
-        "images": str(len(side.files)),
-        "formats": _counts(side.formats),
-        "pixels": _counts(side.kinds),
-        "sides: min, median, max": "{}, {:g}, {}".format(*side.lengths) if readable else "",
-        "width / height": "{:.2f} to {:.2f}".format(*side.aspects) if readable else "",
-        "rotated by EXIF": str(side.turned),
-        f"smaller than {survey.SMALL}": str(len(side.small)),
-        "unreadable": str(len(side.unreadable)),
-    }
-
-
-def _counts(counts: Counter[str]) -> str:
-    return "\n".join(f"{name} {count}" for name, count in counts.most_common())
-
-
-def _list(title: str, lines: list[str]) -> None:
-    if not lines:
-        return
-    echo(f"{title}:")
-    for line in lines[:LISTED]:
-        echo(f"  {line}")
-    if len(lines) > LISTED:
-        echo(f"  and {len(lines) - LISTED} more")

@@ -6,13 +6,17 @@ import json
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from stylekit.errors import printable
+
+Json = Annotated[bool, typer.Option("--json", help="Print the facts as one line of JSON (docs/json.md).")]
+"""The option of every command that reports."""
 
 _debug: ContextVar[bool] = ContextVar("debug", default=False)
 
@@ -20,7 +24,8 @@ _debug: ContextVar[bool] = ContextVar("debug", default=False)
 def echo(*lines: str, stderr: bool = False) -> None:
     """Prints each argument as one line: not wrapped, so that commands can be copied, and with control characters escaped,
     line breaks too, because file names may contain any of them."""
-    print(*map(printable, lines), sep="\n", file=sys.stderr if stderr else sys.stdout)
+    for line in lines:
+        print(printable(line), file=sys.stderr if stderr else sys.stdout)
 
 
 def cell(text: str, style: str = "") -> Text:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from stylekit.cli.output import Json, cell, echo, print_json, print_table
 from stylekit.errors import StylekitWarning
 from stylekit.registry import lookup
 from stylekit.registry.entrypoints import allowed_plugins, normalized_name
@@ -23,39 +22,59 @@ COLOURS = {"loads": "green", "broken": "red", "taken": "red", "outdated": "red",
 
 @dataclass
 class Row:
-    """A row of the table."""
+    """A plugin and its state."""
 
     plugin: Plugin
     state: str
     reason: str
-    seconds: str = ""
+    seconds: float | None = None
 
 
 def command(
     load: Annotated[
         bool, typer.Option("--load", help="Import each plugin, and show what it offers and how long the import takes.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """List the installed plugins and their status."""
+    facts = _facts(load)
+    if json:
+        print_json(facts)
+        return
+    header = ["plugin", "package", "version", "state", *(["seconds"] if load else [])]
+    print_table(header, [_row(each, load) for each in facts["plugins"]])
+    echo(*(f"STYLEKIT_PLUGINS names {name}, which is not installed." for name in facts["not_installed"]))
+
+
+def _facts(load: bool) -> dict[str, Any]:
     every = lookup.all_plugins()
     visible_plugins = [plugin for plugin, visible in every if visible]
     rows = [Row(plugin, *plugin_status(plugin, visible, visible_plugins)) for plugin, visible in every]
     if load:
         _load(rows)
-    table = Table("plugin", "package", "version", "state", *(["seconds"] if load else []), box=None, pad_edge=False)
-    for row in rows:
-        colour = COLOURS.get(row.state, "default")
-        status = f"[{colour}]{row.state}[/{colour}]{': ' if row.reason else ''}{escape(row.reason)}"
-        table.add_row(
-            *map(escape, (row.plugin.name, row.plugin.package, row.plugin.version)),
-            status,
-            *([row.seconds] if load else []),
-        )
-    console = Console(highlight=False)
-    console.print(table)
     names = {normalized_name(name) for plugin, _ in every for name in (plugin.name, plugin.package)}
-    for name in sorted((allowed_plugins() or frozenset()) - names):
-        console.print(f"STYLEKIT_PLUGINS names {name}, which is not installed.", markup=False)
+    return {
+        "plugins": [
+            {
+                "name": row.plugin.name,
+                "package": row.plugin.package,
+                "version": row.plugin.version,
+                "state": row.state,
+                "details": row.reason,
+                "seconds": row.seconds,
+            }
+            for row in rows
+        ],
+        "not_installed": sorted((allowed_plugins() or frozenset()) - names),
+    }
+
+
+def _row(facts: dict[str, Any], load: bool) -> list[str | Text]:
+    state = cell(facts["state"], COLOURS.get(facts["state"], ""))
+    if facts["details"]:
+        state = Text.assemble(state, ": ", cell(facts["details"]))
+    seconds = "" if facts["seconds"] is None else f"{facts['seconds']:.2f}"
+    return [facts["name"], facts["package"], facts["version"], state, *([seconds] if load else [])]
 
 
 def _load(rows: list[Row]) -> None:
@@ -67,7 +86,7 @@ def _load(rows: list[Row]) -> None:
     for row in tried:
         start = time.perf_counter()
         results.append(lookup.loaded_state(row.plugin))
-        row.seconds = f"{time.perf_counter() - start:.2f}"
+        row.seconds = time.perf_counter() - start
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StylekitWarning)  # the table shows the same
         for row, (state, details) in zip(tried, results, strict=True):

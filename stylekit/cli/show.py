@@ -5,72 +5,129 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from json import dumps
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from stylekit.cli.output import Json, cell, print_json, print_table
 from stylekit.errors import StylekitError, suggest
 from stylekit.hookspecs import KINDS
 from stylekit.registry import lookup
 from stylekit.registry.parts import Part
 from stylekit.registry.schema import Argument, arguments, unwrap_partial
 
+CALL_OPTIONS = {"training_options": "option for training (--set)", "image_options": "option per image (--with)"}
+
 
 def command(
     name: Annotated[str, typer.Argument(help="name of a part, of any kind, or of a plugin, or a .py file with parts")],
+    json: Json = False,
 ) -> None:
     """Show what a method, network, loss or data set does, and its options."""
-    console = Console(highlight=False)
-    for kind, part, factory in _named(name):
-        console.print(f"[bold]{escape(part)}[/bold], {'an' if kind[0] in 'aeiou' else 'a'} {kind}")
-        if KINDS[kind].finished:
-            _show_finished(console, factory)
-            continue
-        console.print(f"{_about(factory)}\n", markup=False)
-        _show_options(console, "option", arguments(factory))
-        _show_call_options(console, unwrap_partial(factory))
-        for preset, values in getattr(factory, "presets", {}).items():
-            _show_preset(console, preset, "", values)
-        for preset, versions in lookup.presets(part).items() if KINDS[kind].presets else ():
-            for plugin, values in versions:
-                _show_preset(console, preset, f" ({plugin.origin})", values)
+    facts = {"parts": [_facts(*part) for part in _named(name)]}
+    if json:
+        print_json(facts)
+        return
+    for part in facts["parts"]:
+        _show(part)
 
 
-def _show_finished(console: Console, load: Callable[..., Any]) -> None:
-    """Shows a finished part, such as a trained model: the only options are those of each use."""
-    model = load(device="cpu")
-    console.print(f"{model.summary()}\n", markup=False)
-    _show_call_options(console, type(model.method))
+def _facts(kind: str, name: str, factory: Callable[..., Any]) -> dict[str, Any]:
+    """What is known about a part. A finished part, such as a trained model, has only options for each use."""
+    if KINDS[kind].finished:
+        model = factory(device="cpu")
+        return {"kind": kind, "name": name, "description": model.summary(), "options": None, "presets": []} | (
+            _call_options(type(model.method))
+        )
+    own = [_preset(preset, None, values) for preset, values in getattr(factory, "presets", {}).items()]
+    added = [
+        _preset(preset, plugin.origin, values)
+        for preset, versions in (lookup.presets(name).items() if KINDS[kind].presets else ())
+        for plugin, values in versions
+    ]
+    return {
+        "kind": kind,
+        "name": name,
+        "description": _about(factory),
+        "options": _options(arguments(factory)),
+        "presets": own + added,
+        **_call_options(unwrap_partial(factory)),
+    }
 
 
-def _show_call_options(console: Console, method: Any) -> None:
-    """Shows the options of a method besides its constructor's: those of training, and those of each image."""
+def _call_options(method: Any) -> dict[str, Any]:
+    """The options of a method besides its constructor's: those of training, and those of each image."""
     from stylekit.inference.options import sample_options, stylize_options
     from stylekit.method import Method
     from stylekit.training.setup import prepare_arguments
 
-    if inspect.isclass(method) and issubclass(method, Method):
-        _show_options(console, "option for training (--set)", prepare_arguments(method))
-        _show_options(console, "option per image (--with)", {**stylize_options(method), **sample_options(method)})
+    if not inspect.isclass(method) or not issubclass(method, Method):
+        return {"training_options": [], "image_options": []}
+    return {
+        "training_options": _options(prepare_arguments(method)),
+        "image_options": _options({**stylize_options(method), **sample_options(method)}),
+    }
 
 
-def _show_options(console: Console, title: str, known: Mapping[str, Argument]) -> None:
-    if not known and title != "option":
-        return
-    table = Table(title, "type", "default", "description", box=None, pad_edge=False)
-    for argument in known.values():
-        default = "[red]required[/red]" if argument.required else escape(str(argument.default))
-        table.add_row(argument.name, escape(_type(argument.type)), default, escape(argument.help))
-    console.print(table)
+def _options(known: Mapping[str, Argument]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": argument.name,
+            "type": _type(argument.type),
+            "required": argument.required,
+            "default": None if argument.required else _plain(argument.default),
+            "description": argument.help,
+        }
+        for argument in known.values()
+    ]
 
 
-def _show_preset(console: Console, name: str, origin: str, values: Mapping[str, Any]) -> None:
-    console.print(f"preset [bold]{escape(name)}[/bold]{escape(origin)}: ", end="")
-    console.print(", ".join(f"{key}={value}" for key, value in values.items()), markup=False)
+def _preset(name: str, plugin: str | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "plugin": plugin, "arguments": {key: _plain(value) for key, value in values.items()}}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, or else its text."""
+    try:
+        dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
+    return value
+
+
+def _show(part: dict[str, Any]) -> None:
+    """Prints the facts about a part as text."""
+    console = Console(highlight=False)
+    kind = part["kind"]
+    article = "an" if kind[0] in "aeiou" else "a"
+    console.print(Text.assemble(cell(part["name"], "bold"), f", {article} {kind}"))
+    console.print(cell(part["description"]), end="\n\n")
+    if part["options"] is not None:
+        _show_options("option", part["options"])
+    for key, title in CALL_OPTIONS.items():
+        if part[key]:
+            _show_options(title, part[key])
+    for preset in part["presets"]:
+        origin = f" ({preset['plugin']})" if preset["plugin"] else ""
+        values = ", ".join(f"{key}={value}" for key, value in preset["arguments"].items())
+        console.print(Text.assemble("preset ", cell(preset["name"], "bold"), cell(f"{origin}: {values}")))
+
+
+def _show_options(title: str, options: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            option["name"],
+            option["type"],
+            cell("required", "red") if option["required"] else str(option["default"]),
+            option["description"],
+        ]
+        for option in options
+    ]
+    print_table([title, "type", "default", "description"], rows)
 
 
 def _named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:

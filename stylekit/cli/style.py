@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import track
 
 from stylekit.cli.failures import failure
-from stylekit.cli.output import echo
+from stylekit.cli.output import Json, echo, print_json
 from stylekit.cli.stylize import DEFAULT_MODEL
 from stylekit.cli.targets import keep_inputs
 from stylekit.datasets.files import SUFFIXES, find_images
@@ -157,6 +157,7 @@ def show(
         Path | None, typer.Option("--content", help="image to show the looks on; a drawn scene by default")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+    json: Json = False,
 ) -> None:
     """Show what is in a style file, and whether a model can use it. With [bold]-o[/bold], write an image of its looks."""
     from stylekit.inference.model import load
@@ -166,22 +167,39 @@ def show(
         keep_inputs([out], [file, content] if content else [file])
         _check_place(out)
     learned, loaded = read_style(file), load(model, device)
-    echo(f"{file}: a style of {_count(len(learned.shares), 'look')}, {_size(file)}")
-    echo(f"described by the method {learned.method}, key {learned.key}")
-    for number, share in enumerate(learned.shares.tolist(), 1):
-        echo(f"look {number}: {share:.0%} of the images")
-    for name, shape in statistics_shapes(learned.statistics).items():
-        echo(f"statistics {name}: {' x '.join(map(str, shape)) or 'a number'}")
+    error = None
     try:
         loaded.style(learned)
-    except StylekitError as error:
+    except StylekitError as unusable:
         if out:
             raise
-        echo(f"{model} cannot use it: {error}")
-        return
-    echo(f"{model} can use it")
+        error = str(unusable)
+    facts = {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "method": learned.method,
+        "key": learned.key,
+        "looks": learned.shares.tolist(),
+        "statistics": {name: list(shape) for name, shape in statistics_shapes(learned.statistics).items()},
+        "model": model,
+        "error": error,
+    }
     if out:
         _picture(loaded, learned, content, out)
+    if json:
+        print_json(facts)
+    else:
+        _show(facts)
+
+
+def _show(facts: dict[str, Any]) -> None:
+    """Prints the facts about a style file as text."""
+    echo(f"{facts['file']}: a style of {_count(len(facts['looks']), 'look')}, {facts['bytes'] / 1024:.1f} KiB")
+    echo(f"described by the method {facts['method']}, key {facts['key']}")
+    echo(*(f"look {number}: {share:.0%} of the images" for number, share in enumerate(facts["looks"], 1)))
+    for name, shape in facts["statistics"].items():
+        echo(f"statistics {name}: {' x '.join(map(str, shape)) or 'a number'}")
+    echo(f"{facts['model']} cannot use it: {facts['error']}" if facts["error"] else f"{facts['model']} can use it")
 
 
 def _picture(model: Model, style: Style, content: Path | None, out: Path) -> None:

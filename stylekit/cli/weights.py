@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from stylekit.cli.output import echo
+from stylekit.cli.output import Json, echo, print_json
 from stylekit.errors import StylekitError
 from stylekit.weights import pretrained
 
@@ -17,24 +17,39 @@ weights = typer.Typer(help="List and download published pretrained weights.", no
 
 
 @weights.command("list")
-def list_() -> None:
+def list_(json: Json = False) -> None:
     """List the known published weights: whether they are downloaded (and verified), their size, licence and URL."""
-    for known in pretrained.PUBLISHED.values():
-        state, errors = _state(pretrained.cache_folder() / known.file)
-        lines = (f"{known.name}: {known.what}", f"  {state}, {known.told_size}; {known.licence}", f"  {known.url}")
-        echo(*lines, *errors)
-    echo(f"Weights are kept in {pretrained.cache_folder()}.")
+    known = pretrained.PUBLISHED.values()
+    facts: dict[str, Any] = {"folder": str(pretrained.cache_folder()), "weights": [_facts(each) for each in known]}
+    if json:
+        print_json(facts)
+        return
+    for each in facts["weights"]:
+        state = "fetched, but cannot be used" if each["error"] else each["state"]
+        size = f"{each['bytes'] / 1e6:.0f} MB" if each["bytes"] else "size unknown"
+        lines = (f"{state}, {size}; {each['licence']}", each["url"], each["error"])
+        echo(f"{each['name']}: {each['description']}", *(f"  {line}" for line in lines if line))
+    echo(f"Weights are kept in {facts['folder']}.")
 
 
-def _state(path: Path) -> tuple[str, list[str]]:
-    """Whether a published file was fetched, and any error in it."""
-    if not path.is_file():
-        return "not fetched", []
-    try:
-        pretrained.verify(path)
-    except StylekitError as error:
-        return "fetched, but cannot be used", [f"  {error}"]
-    return "fetched", []
+def _facts(known: pretrained.Published) -> dict[str, Any]:
+    path, error = pretrained.cache_folder() / known.file, None
+    fetched = path.is_file()
+    if fetched:
+        try:
+            pretrained.verify(path)
+        except StylekitError as damage:
+            error = str(damage)
+    return {
+        "name": known.name,
+        "description": known.what,
+        "state": "damaged" if error else "fetched" if fetched else "not fetched",
+        "error": error,
+        "bytes": known.size,
+        "licence": known.licence,
+        "url": known.url,
+        "file": str(path),
+    }
 
 
 @weights.command()

@@ -117,19 +117,19 @@ def _call_hook(plugin: Plugin, hook: str) -> dict[str, Any]:
     hooks = _load(plugin)
     if isinstance(hooks, str):
         raise StylekitError(hooks)
+    is_valid, form = (
+        (_are_presets, "{method: {preset: {argument: value}}}") if hook == PRESETS else (_are_parts, "{name: class}")
+    )
     try:
         results = getattr(hooks.hook, hook)()
+        if all(map(is_valid, results)):
+            return {name: value for result in results for name, value in result.items()}
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # such as SystemExit
         reason = one_line_error(error)
         raise StylekitError(f"The plugin {plugin.name!r} ({plugin.origin}) failed in {hook}: {reason}") from error
-    is_valid, form = (
-        (_are_presets, "{method: {preset: {argument: value}}}") if hook == PRESETS else (_are_parts, "{name: class}")
-    )
-    if not all(map(is_valid, results)):
-        raise StylekitError(f"The plugin {plugin.name!r} ({plugin.origin}) must return {form} from {hook}.")
-    return {name: value for result in results for name, value in result.items()}
+    raise StylekitError(f"The plugin {plugin.name!r} ({plugin.origin}) must return {form} from {hook}.")
 
 
 def _are_parts(value: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 
+from stylekit.errors import one_line_error
 from stylekit.registry.loading import Plugin, contract_mismatch, folder_message
 
 
@@ -30,6 +31,8 @@ def plugin_status(plugin: Plugin, visible: bool, every: Iterable[Plugin]) -> tup
         return "broken", f"line {error.lineno} of {plugin.module}: {error.msg}"
     except (OSError, ValueError, ImportError) as error:
         return "broken", str(error)
+    except Exception as error:  # any error of a package's own import machinery
+        return "broken", one_line_error(error)
     if stated is not None and (fault := contract_mismatch(stated)):
         return "outdated", fault
     return "installed", ""
