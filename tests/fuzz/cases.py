@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, printable
 from tests.fuzz.judge import (
     BAD,
     CLEAR,
@@ -214,7 +214,7 @@ class Case:
             try:
                 way()
             except StylekitError as error:
-                require_clear(str(error), self.mentions)
+                require_clear(printable(str(error)), self.mentions)
                 errors.append(error)
             except ClearError as error:
                 errors.append(error)
@@ -267,7 +267,7 @@ def _verdict(case: Case, attempt: Attempt, debug: bool) -> tuple[str, str]:
         try:
             attempt(case)
         except StylekitError as error:
-            verdict, said = CLEAR, str(error)
+            verdict, said = CLEAR, printable(str(error))  # as whoever shows it must do; names may have any characters
             require_clear(said, case.mentions)
         except ClearError as error:
             verdict, said = CLEAR, str(error)

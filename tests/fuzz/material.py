@@ -33,6 +33,11 @@ class Material:
         return self.folder / "run"
 
     @property
+    def other_run(self) -> Path:
+        """The same with another seed."""
+        return self.folder / "other_run"
+
+    @property
     def cyclegan(self) -> Path:
         return self.run / "model.safetensors"
 
@@ -82,7 +87,9 @@ def make_material(folder: Path) -> Material:
     images.write(material.photo, scenes[0]["content"])
     images.write(material.painting, scenes[1]["style"])
     with contextlib.redirect_stderr(io.StringIO()):
-        stylekit.train("cyclegan", out=material.run, steps=STEPS, checkpoint_every=1, keep=10, set=NETWORKS, **TINY)
+        for seed, out in enumerate((material.run, material.other_run)):
+            settings = {"steps": STEPS, "checkpoint_every": 1, "keep": 10, "seed": seed, "set": NETWORKS, **TINY}
+            stylekit.train("cyclegan", out=out, **settings)
     torch.manual_seed(0)
     preset = lookup.find_part("method", "adain").presets["tiny"]
     save_model(make("method", "adain", **preset), "adain", material.adain)

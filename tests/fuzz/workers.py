@@ -23,6 +23,8 @@ BUSY = 20.0
 LARGEST = 6000.0
 """Memory in megabytes at which a worker is killed, before it takes all of the machine's."""
 KINDS = ("pictures", "model_files", "style_files", "run_folders", "command_lines", "api_calls", "kills")
+PROCESSES = 12
+"""Number of processes started by one case at which it is ended, before they slow down the machine for everybody."""
 Task = tuple[str, int, int]
 """A case to run: kind, seed and index."""
 
@@ -102,6 +104,8 @@ class Worker:
         with contextlib.suppress(OSError):
             if processor_time(self.process.pid or 0) - self.used > BUSY:
                 return f"it is endless: not finished after {BUSY:.0f} s of processor time"
+            if (count := len(children(self.process.pid or 0))) > PROCESSES:
+                return f"it started {count} processes"
             if peak(self.process.pid or 0) > LARGEST:
                 return f"it took more than {LARGEST:.0f} MB"
         return ""
@@ -119,6 +123,12 @@ def processor_time(process: int) -> float:
     """The seconds of processor time that a process has used."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def children(process: int | str) -> list[int]:
+    """The processes that a process has started and that still run, from any of its threads."""
+    listed = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for each in listed for child in each.read_text().split()]
 
 
 def _work(pipe: Connection, material: Material) -> None:
