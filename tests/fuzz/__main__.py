@@ -48,7 +48,9 @@ def main() -> None:
             for outcome in run_cases(tasks, material, given.workers):
                 outcomes.append(outcome)
                 if outcome.verdict == BAD:
-                    print(f"bad: {outcome.attempt}: {outcome.said}\n     {command(outcome)}", flush=True)
+                    print(
+                        f"bad: {outcome.attempt} ({outcome.tried}): {outcome.said}\n     {command(outcome)}", flush=True
+                    )
             recorded[name] = {**summary(outcomes), "minutes": round((time.monotonic() - start) / 60, 2)}
             print(f"{name}: {', '.join(f'{recorded[name][verdict]} {verdict}' for verdict in VERDICTS)}", flush=True)
     if given.out:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import random
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,7 @@ class Outcome:
     """What came of a case.
 
     Attributes:
+        tried: what was tried, where the index alone does not say much
         verdict: right, clear error or bad
         said: the error, or what was bad
         seconds: processor time of the slowest call
@@ -97,6 +99,7 @@ class Outcome:
     seed: int
     index: int
     attempt: str
+    tried: str = ""
     verdict: str = RIGHT
     said: str = ""
     seconds: float = 0.0
@@ -116,6 +119,7 @@ class Case:
         material: models, images and runs to damage copies of
         mentions: names of which an error must contain one
         expected: ``right`` or ``clear error``, where only one of them is acceptable
+        tried: what was tried, for the report of a bad case
     """
 
     kind: Kind
@@ -125,6 +129,7 @@ class Case:
     material: Material
     mentions: tuple[str, ...] = ()
     expected: str = ""
+    tried: str = ""
     seconds: float = 0.0
     megabytes: float = 0.0
     _kept: dict[Path, str] = field(default_factory=dict)
@@ -174,6 +179,7 @@ class Case:
             ClearError: it ended with an error that is clear.
         """
         line = [os.fsdecode(each) if isinstance(each, bytes | Path) else str(each) for each in arguments]
+        self.tried = self.tried or f"stylekit {shlex.join(line)[:300]!r}"
         with self._watched(size):
             result = call_program(line)
         return self._checked(result)
@@ -257,6 +263,7 @@ def run_case(kind: Kind, seed: int, index: int, material: Material, debug: bool 
                 outcome.verdict, outcome.said = _verdict(case, attempt, debug)
         finally:
             os.chdir(before)
+        outcome.tried = case.tried
         outcome.seconds, outcome.megabytes = round(case.seconds, 2), round(case.megabytes)
     return outcome
 

@@ -190,7 +190,7 @@ def odd_value(case: Case) -> None:
 def odd_option(case: Case) -> None:
     """A whole line gets another option of its command, with some value."""
     prepare(case)
-    line = case.random.choice([line for line in lines(case) if command_of(line)])
+    line = case.random.choice([line for line in lines(case) if options()[command_of(line)]])
     option = case.random.choice(options()[command_of(line)])
     name = case.random.choice(option.opts)
     values = ODD if name in ENDLESS else (*ODD, *LARGE, *CONTROL)

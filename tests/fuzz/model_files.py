@@ -131,6 +131,7 @@ def impossible_weights(case: Case) -> None:
     data = case.random.choice((case.material.cyclegan, case.material.adain)).read_bytes()
     name = case.random.choice([each for each in tensor_names(data) if each.endswith("weight")])
     form = case.random.choice(("nan", "inf", "-inf", "large", "integers", "zeros", "all integers"))
+    case.tried = f"{form} in {name}"
 
     def change(key: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if form == "zeros":
@@ -193,6 +194,7 @@ ABSURD: tuple[Any, ...] = (
 def absurd_argument(case: Case) -> None:
     """One argument of the method, or of a part of it, has a value that nobody would choose."""
     value = case.random.choice(ABSURD)
+    case.tried = f"{value!r:.80}"
 
     def change(arguments: dict[str, Any]) -> None:
         key = case.random.choice(list(arguments))
@@ -235,6 +237,7 @@ def part_of_absurd_size(case: Case) -> None:
     def change(arguments: dict[str, Any]) -> None:
         key = case.random.choice([name for name in LARGE_PARTS if name in arguments])
         arguments[key] = case.random.choice(LARGE_PARTS[key])
+        case.tried = f"{key}={arguments[key]}"
 
     use(case, written(case, with_arguments(data, change)))
 
@@ -257,6 +260,7 @@ def endless_method(case: Case) -> None:
             ("cyclegan", {"pool": number}),
         )
     )
+    case.tried = f"{method} {str(arguments)[:80]}"
     change = {"method": method, "arguments": json.dumps(arguments), "inference_modules": None}
     use(case, written(case, with_metadata(case.material.cyclegan.read_bytes(), change)))
 

@@ -61,14 +61,16 @@ def require_same_weights(folder: Path, other: Path) -> None:
     Raises:
         Bad: they did not.
     """
-    for name in (
-        "model.safetensors",
-        f"checkpoints/{STEPS}/method.safetensors",
-        f"checkpoints/{STEPS}/players.safetensors",
-    ):
-        ours, theirs = load_file(folder / name), load_file(other / name)
-        if ours.keys() != theirs.keys() or any(not torch.equal(ours[key], theirs[key]) for key in ours):
+    files = ("model.safetensors", *(f"checkpoints/{STEPS}/{name}.safetensors" for name in ("method", "players")))
+    for name in files:
+        if not same_tensors(folder / name, other / name):
             raise Bad(f"{name} differs from that of the run that was never stopped")
+
+
+def same_tensors(one: Path, other: Path) -> bool:
+    """Whether two files have the same tensors, bit by bit."""
+    ours, theirs = load_file(one), load_file(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def change_json(path: Path, change: Change) -> None:
@@ -226,8 +228,8 @@ def odd_setting(case: Case) -> None:
     folder, value = stopped(case), case.random.choice(ODD)
 
     def change(content: Any) -> Any:
-        settings = content["settings"]
-        settings[case.random.choice(list(settings))] = value
+        key = case.random.choice(list(content["settings"]))
+        content["settings"][key], case.tried = value, f"{key}={value!r:.80}"
         return content
 
     change_json(folder / "run.json", change)
@@ -256,6 +258,7 @@ def absurd_demand(case: Case) -> None:
             ("devices", 8),
         )
     )
+    case.tried = f"{key}={value}"
     change_json(folder / "run.json", lambda content: {**content, "settings": {**content["settings"], key: value}})
     resume(case, folder, same=False)
 
@@ -424,6 +427,7 @@ def received_code(case: Case) -> None:
             ("preset", str(evil)),
         )
     )
+    case.tried = f"{key}={value}"
     change_json(folder / "run.json", lambda content: {**content, "settings": {**content["settings"], key: value}})
     case.mentions = ("evil", "received")
     resume(case, folder, same=False)
