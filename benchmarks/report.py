@@ -207,6 +207,23 @@ def tutorial() -> str:
     return "\n".join([*lines, *(f"| `{command}` | {seconds:.1f} |" for command, seconds in commands)])
 
 
+def fuzzed() -> str:
+    """What came of the cases of ``make fuzz``, by kind of input."""
+    path = RESULTS / "fuzz.json"
+    if not path.exists():
+        return "Not yet recorded."
+    lines = [
+        "| | cases | right | clear error | bad | processor time of the slowest call, s | memory of the largest call, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, kind in json.loads(path.read_text())["kinds"].items():
+        counts = " | ".join(str(kind[key]) for key in ("cases", "right", "clear error", "bad"))
+        lines.append(
+            f"| {name.replace('_', ' ')} | {counts} | {kind['slowest_seconds']:.1f} | {kind['most_megabytes']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
 PEERS = {"eager": "eager PyTorch", "instance_norm": "`F.instance_norm`", "compiled": "`torch.compile`"}
 
 
@@ -291,6 +308,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "judged": (judged, ROOT / "docs" / "weights.md"),
     "small": (small, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
+    "fuzz": (fuzzed, ROOT / "docs" / "reliability.md"),
     "tutorial": (tutorial, ROOT / "docs" / "plugins.md"),
 }
 

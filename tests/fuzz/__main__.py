@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,23 @@ def main() -> None:
                     print(
                         f"bad: {outcome.attempt} ({outcome.tried}): {outcome.said}\n     {command(outcome)}", flush=True
                     )
-            recorded[name] = {**summary(outcomes), "minutes": round((time.monotonic() - start) / 60, 2)}
+            recorded[name] = {
+                **summary(outcomes),
+                "seed": given.seed,
+                "minutes": round((time.monotonic() - start) / 60, 2),
+            }
             print(f"{name}: {', '.join(f'{recorded[name][verdict]} {verdict}' for verdict in VERDICTS)}", flush=True)
     if given.out:
-        machine = {"cores": os.cpu_count(), "python": platform.python_version(), "seed": given.seed}
-        given.out.write_text(json.dumps({"machine": machine, "kinds": recorded}, indent=2) + "\n")
+        record(given.out, recorded)
     sys.exit(any(kind[BAD] for kind in recorded.values()))
+
+
+def record(path: Path, kinds: dict[str, Any]) -> None:
+    """Writes the counts to a file; kinds that were not tried keep theirs."""
+    before = json.loads(path.read_text())["kinds"] if path.exists() else {}
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "torch": version("torch")}
+    merged = {name: {**before, **kinds}[name] for name in available_kinds() if name in {**before, **kinds}}
+    path.write_text(json.dumps({"machine": machine, "kinds": merged}, indent=2) + "\n")
 
 
 def command(outcome: Outcome) -> str:
