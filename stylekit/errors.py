@@ -58,9 +58,26 @@ def one_line_error(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def explain(error: Exception) -> str:
-    """What an error says to the user: the message of a StylekitError, or the type, message and location of another one."""
-    return str(error) if isinstance(error, StylekitError) else f"{one_line_error(error)}{error_location(error)}"
+def environment_fault(error: BaseException) -> str | None:
+    """One sentence about an error that a file or the machine caused, such as a missing permission; None for any other."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return (
+            f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {error.strerror}."
+        )
+    if isinstance(error, MemoryError) or any(sign in f"{type(error).__name__}: {error}" for sign in _NO_MEMORY):
+        return "There is not enough memory. Use smaller images, a smaller batch or a smaller model."
+    return None
+
+
+_NO_MEMORY = ("OutOfMemoryError: ", "DefaultCPUAllocator: ")
+"""How torch's errors without memory begin; not imported here, because importing torch takes a second."""
+
+
+def explain(error: BaseException) -> str:
+    """What an error says to the user: one sentence if the user or the machine caused it, or its type, message and location."""
+    if isinstance(error, StylekitError):
+        return str(error)
+    return environment_fault(error) or f"{one_line_error(error)}{error_location(error)}"
 
 
 def error_location(error: BaseException) -> str:

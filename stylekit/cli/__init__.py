@@ -28,6 +28,7 @@ from stylekit.errors import (
     ProcessError,
     StylekitError,
     StylekitWarning,
+    environment_fault,
     explain,
 )
 from stylekit.native.kernels import requested_kernels
@@ -78,7 +79,8 @@ def _options(
 
 
 def main() -> None:
-    """Runs the program ``stylekit``. Errors that the user can fix are printed as one paragraph, with exit code 2."""
+    """Runs the program ``stylekit``. Errors that the user can fix are printed as one paragraph, with exit code 2; others are
+    too, with exit code 1 and the line that they came from."""
     prepare()
     warnings.showwarning = PlainWarnings()
     warnings.simplefilter("default", StylekitWarning)  # overrides PYTHONWARNINGS
@@ -87,10 +89,10 @@ def main() -> None:
     try:
         requested_kernels()  # first, so that no plugin is blamed for an invalid STYLEKIT_KERNELS
         program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
-    except StylekitError as error:
-        _report(str(error), everywhere=isinstance(error, ProcessError))
-        sys.exit(2)
     except Exception as error:
+        if isinstance(error, StylekitError) or environment_fault(error):
+            _report(explain(error), everywhere=isinstance(error, ProcessError))
+            sys.exit(2)
         _report(f"{explain(error)}. Run it again with --debug for the full traceback.")
         sys.exit(1)
     except KeyboardInterrupt:

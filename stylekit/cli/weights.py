@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stylekit.cli.output import Json, echo, print_json
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, explain
 from stylekit.weights import pretrained
 
 weights = typer.Typer(help="List and download published pretrained weights.", no_args_is_help=True)
@@ -25,7 +25,7 @@ def list_(json: Json = False) -> None:
         print_json(facts)
         return
     for each in facts["weights"]:
-        state = "fetched, but cannot be used" if each["error"] else each["state"]
+        state = "fetched, but cannot be used" if each["state"] == "unusable" else each["state"]
         size = f"{each['bytes'] / 1e6:.0f} MB" if each["bytes"] else "size unknown"
         lines = (f"{state}, {size}; {each['licence']}", each["url"], each["error"])
         echo(f"{each['name']}: {each['description']}", *(f"  {line}" for line in lines if line))
@@ -33,17 +33,17 @@ def list_(json: Json = False) -> None:
 
 
 def _facts(known: pretrained.Published) -> dict[str, Any]:
-    path, error = pretrained.cache_folder() / known.file, None
-    fetched = path.is_file()
-    if fetched:
-        try:
+    path, state, error = pretrained.cache_folder() / known.file, "not fetched", None
+    try:
+        if path.is_file():
             pretrained.verify(path)
-        except StylekitError as damage:
-            error = str(damage)
+            state = "fetched"
+    except (StylekitError, OSError) as unusable:
+        state, error = "unusable", explain(unusable)
     return {
         "name": known.name,
         "description": known.what,
-        "state": "damaged" if error else "fetched" if fetched else "not fetched",
+        "state": state,
         "error": error,
         "bytes": known.size,
         "licence": known.licence,

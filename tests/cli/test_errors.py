@@ -452,6 +452,71 @@ def test_debug_anywhere_in_the_command_line_adds_the_traceback(program: Program,
     assert_mentions(result.err.splitlines()[-1], "StylekitError: ", "nowhere")
 
 
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "stylize {long} -o out.png",
+        "stylize {photo} --style {long} -o out.png",
+        "stylize {photo} --model {long} -o out.png",
+        "stylize {photo} --plugin {long}.py -o out.png",
+        "stylize {photo} --style {photo} -o {long}",
+        "sample --model {long} -o out",
+        "show {long}.py",
+        "check {long}.py",
+        "data check {long}",
+        "style learn {long} -o it.style",
+        "style show {long}.style",
+        "import {long} --plugin cyclegan -o it.safetensors",
+        "new {long}",
+        "train --plugin cyclegan --content {long} --style {photo}",
+        "train --plugin cyclegan --preset tiny --out {long}",
+        "train --config {long}",
+    ],
+)
+def test_a_path_that_the_system_refuses_is_one_sentence(
+    program: Program, paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo = paint(tmp_path / "photo.png")
+    error = program(*line.format(long=LONG, photo=photo).split()).error
+    assert_mentions(error, os.strerror(errno.ENAMETOOLONG), "xxx")
+    assert "--debug" not in error
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/secret/it"), ["/secret/it: Permission denied."]),
+        (OSError(errno.EIO, "Input/output error", b"/disk"), ["/disk: Input/output error."]),
+        (MemoryError(), ["not enough memory"]),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), ["not enough memory"]),
+        (torch.OutOfMemoryError("CUDA out of memory"), ["not enough memory"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_machine_refuses_is_no_internal_error(
+    program: Program, monkeypatch: pytest.MonkeyPatch, error: Exception, facts: list[str]
+) -> None:
+    def fail(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr("stylekit.registry.lookup.parts_named", fail)
+    assert_mentions(program("show", "cyclegan").error, *facts)
+
+
+def test_an_internal_error_names_the_line_and_the_code_is_1(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object) -> None:
+        raise ValueError("two\nlines")
+
+    monkeypatch.setattr("stylekit.registry.lookup.parts_named", fail)
+    result = program("show", "cyclegan")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert_mentions(result.err, "ValueError: two lines", "in line", __file__, "--debug")
+
+
 def test_file_names_are_not_markup(program: Program, tmp_path: Path) -> None:
     assert "[red] sides[/red]" in program("data", "check", tmp_path / "[red] sides[/red]").error
 
