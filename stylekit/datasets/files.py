@@ -2,42 +2,139 @@
 
 from __future__ import annotations
 
+import errno
+import importlib.util
 import os
+import stat
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, features
 
-from stylekit.errors import StylekitError
+from stylekit.datasets import png_text
+from stylekit.errors import StylekitError, warn
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "HEIF", "PPM", "TGA")
+"""The formats that are read. Pillow knows more, some of which run other programs, such as Ghostscript for EPS."""
+HEIC = (".heic", ".heif", ".hif")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".j2k"),
+    *([".avif"] if "avif" in features.modules and features.check("avif") else []),
+    *(HEIC if importlib.util.find_spec("pillow_heif") else []),
+)
 """The suffixes of image files, in upper or lower case."""
+VIDEO = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".avi",
+    ".mkv",
+    ".webm",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".flv",
+    ".3gp",
+    ".mts",
+    ".m2ts",
+    ".ogv",
+)
+OTHERS = {
+    *(
+        ".avif",
+        *HEIC,
+        ".jxl",
+        ".jxr",
+        ".psd",
+        ".psb",
+        ".xcf",
+        ".kra",
+        ".svg",
+        ".eps",
+        ".ai",
+        ".ico",
+        ".icns",
+        ".exr",
+        ".hdr",
+    ),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".dds", ".qoi", ".pcx", ".jpx", ".jpf", ".j2c"),
+    *(".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", *VIDEO),
+} - {*SUFFIXES}
+"""The suffixes of other images and videos. A folder's files with these are left out, and a warning counts them."""
+INSTALL_HEIC = "pip install 'stylekit-torch[heic]'"
 
 
 def find_images(folder: Path | str) -> list[Path]:
     """All image files in a folder and its subfolders, in an order that is the same on every machine.
 
     Hidden files and folders are skipped. Links to folders are followed, but every folder is visited only once, so a link to
-    a parent folder causes no loop. Broken links to files are included; reading them raises an error.
+    a parent folder causes no loop. A warning names broken links, loops of links, folders that cannot be listed and files that
+    are not regular, such as pipes; another counts images and videos in formats that are not read.
 
     Raises:
-        StylekitError: the folder does not exist, or it or a subfolder cannot be listed
+        StylekitError: the folder does not exist or cannot be listed
     """
-    folder = existing_folder(folder)
-    seen: set[str] = set()
-    images: list[Path] = []
-    for root, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
-        real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images += [Path(root, name) for name in names if is_image(name)]
-    return sorted(images, key=lambda path: path.parts)
+    search = _Search()
+    search.walk(existing_folder(folder))
+    return sorted(search.images, key=lambda path: path.parts)
+
+
+class _Search:
+    """The image files below a folder, and what is left out."""
+
+    def __init__(self) -> None:
+        self.images: list[Path] = []
+        self.problems: list[str] = []
+        self.others: Counter[str] = Counter()
+
+    def walk(self, folder: Path) -> None:
+        seen: set[str] = set()
+        remaining = [folder]
+        while remaining:
+            current = remaining.pop()
+            real = os.path.realpath(current)
+            if real in seen:
+                continue
+            seen.add(real)
+            try:
+                paths = visible(current)
+            except StylekitError:
+                if current == folder:
+                    raise
+                self.problems.append(f"{current} (it cannot be listed)")
+                continue
+            remaining += reversed([path for path in paths if not self._add(path)])
+        self._report(folder)
+
+    def _add(self, path: Path) -> bool:
+        """Adds a file to where it belongs; returns False for a folder."""
+        suffix = path.suffix.lower()
+        try:
+            mode, problem = path.stat().st_mode, "not a regular file"
+        except OSError as error:
+            mode, problem = 0, "a broken link" if error.errno == errno.ENOENT else str(error.strerror).lower()
+        if stat.S_ISDIR(mode):
+            return False
+        if stat.S_ISREG(mode):
+            self.images += [path] if is_image(path.name) else []
+            self.others.update([suffix] if suffix in OTHERS else [])
+        elif is_image(path.name) or (not suffix and path.is_symlink()):
+            self.problems.append(f"{path} ({problem})")
+        return True
+
+    def _report(self, folder: Path) -> None:
+        if self.problems:
+            more = f" and {len(self.problems) - 10} more" if len(self.problems) > 10 else ""
+            warn(f"{folder}: passed over {', '.join(self.problems[:10])}{more}.")
+        if self.others:
+            others = [f"{count} {suffix}" for suffix, count in sorted(self.others.items())]
+            heic = f" To read HEIC: {INSTALL_HEIC}." if self.others.keys() & set(HEIC) else ""
+            warn(f"{folder}: left out {', '.join(others)} (stylekit does not read them).{heic}")
 
 
 def named_files(prefix: str, folder: Path | str, files: Iterable[Path]) -> dict[str, Path]:
@@ -97,22 +194,42 @@ def _cannot_list(error: OSError) -> NoReturn:
 def open_image(path: Path | str) -> Iterator[ImageFile.ImageFile]:
     """Opens an image file with Pillow and closes it at the end. The header is read, but not yet the pixels.
 
-    Pillow's warnings, for example about a very large image or damaged EXIF, are suppressed.
+    Only regular files of the known formats are opened. Pillow's warnings, for example about a very large image or damaged
+    EXIF, are suppressed.
 
     Raises:
         StylekitError: any error inside the ``with`` block, as one sentence that names the file
     """
     try:
-        with warnings.catch_warnings():
+        _require_regular(path)
+        with warnings.catch_warnings(), open(path, "rb") as file:
             warnings.filterwarnings("ignore", module="PIL")
-            with Image.open(path) as image:
-                if image.mode == "LAB":
-                    raise ValueError("its colour space is LAB, which Pillow cannot convert; save it as RGB")
+            source, profile = png_text.readable(file)
+            with Image.open(source, formats=_formats()) as image:
+                if profile:
+                    image.info["icc_profile"] = profile
                 yield image
     except StylekitError:
         raise
     except Exception as error:  # decoders may raise any type of error on damaged files
         raise StylekitError(f"{path} cannot be read: {_reason(Path(path), error)}.") from error
+
+
+def _require_regular(path: Path | str) -> None:
+    """Checks that a path is not that of a pipe or a device, without opening it, which could wait for ever."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises an error of its own
+        raise ValueError("it is not a regular file")
+
+
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    if HEIC[0] in SUFFIXES:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def orientation(image: Image.Image, decode: bool = True) -> int:
@@ -132,12 +249,30 @@ def orientation(image: Image.Image, decode: bool = True) -> int:
 def upright_size(image: Image.Image, decode: bool = True) -> tuple[int, int]:
     """Width and height after applying the EXIF orientation; ``decode`` as in :func:`orientation`."""
     width, height = image.size
-    return (height, width) if orientation(image, decode) in range(5, 9) else (width, height)
+    turned = orientation(image, decode) in range(5, 9)
+    # Newer versions of Pillow exchange the sides of a TIFF file when they open it.
+    if turned and isinstance(image, TiffImagePlugin.TiffImageFile):
+        width, height = (image.tag_v2.get(tag, side) for tag, side in ((256, width), (257, height)))
+    return (height, width) if turned else (width, height)
+
+
+def _unknown(path: Path) -> str:
+    """Why a file is not identified as an image."""
+    suffix = path.suffix.lower()
+    if not path.stat().st_size:
+        return "it is empty"
+    if suffix in VIDEO:
+        return "it is a video, and stylekit reads images; save its frames as images first"
+    if suffix in HEIC and suffix not in SUFFIXES:
+        return f"HEIC needs a reader; install it with {INSTALL_HEIC}"
+    if suffix in OTHERS:
+        return f"it is damaged or stylekit does not read {suffix} files; save it as PNG"
+    return "it is damaged or in a format that stylekit does not read"
 
 
 def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "it is damaged or in a format that Pillow does not support" if path.stat().st_size else "it is empty"
+        return _unknown(path)
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, IsADirectoryError):

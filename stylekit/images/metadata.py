@@ -21,6 +21,8 @@ LAYOUT = {
 }  # fmt: skip
 """Tags of a TIFF directory that describe how its own pixels are stored, or are kept separately: resolution, XMP, profile. The
 Photoshop resources (34377) contain a preview."""
+CENTIMETRE = 3
+"""The value of the tag ResolutionUnit for pixels per centimetre; 2 is per inch."""
 PIXEL_SIZES = {ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight}
 PREVIEWS = re.compile(rb"<(\w+):Thumbnails\b(?:[^>]*/>|.*?</\1:Thumbnails\s*>)", re.DOTALL)
 ORIENTATION = re.compile(rb"""\s\w+:Orientation\s*=\s*(["'])\d\1|<(\w+):Orientation>\s*\d\s*</\2:Orientation>""")
@@ -71,8 +73,13 @@ def _xmp(image: Image.Image) -> bytes | None:
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
     try:
-        across, down = (float(each) for each in image.info["dpi"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
+        if "dpi" in image.info:
+            across, down = (float(each) for each in image.info["dpi"])
+        else:
+            exif = image.getexif()
+            unit = 2.54 if exif.get(ExifTags.Base.ResolutionUnit) == CENTIMETRE else 1.0
+            across, down = (unit * float(exif[tag]) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
+    except Exception:  # missing or damaged
         return None
     return (across, down) if all(math.isfinite(each) and 1 < each < 2**16 for each in (across, down)) else None
 
@@ -83,7 +90,7 @@ def _text(image: Image.Image) -> dict[str, str]:
     comment = image.info.get("comment")
     if isinstance(comment, bytes):
         comment = comment.decode("utf-8", "replace")
-    if isinstance(comment, str) and not texts:
+    if isinstance(comment, str) and image.format in ("JPEG", "GIF"):
         texts["Comment"] = comment
     hidden = (XMP_KEY, "Raw profile type", "Thumb::")
     texts = {key: value for key, value in texts.items() if not key.startswith(hidden)}
@@ -92,7 +99,8 @@ def _text(image: Image.Image) -> dict[str, str]:
 
 def save_options(metadata: Metadata, format: str) -> dict[str, Any]:
     """The arguments of Pillow's ``save`` for what a file of that format can hold."""
-    options: dict[str, Any] = {"icc_profile": metadata.icc_profile, "exif": metadata.exif, "xmp": metadata.xmp}
+    exif = _with_dpi(metadata) if format in ("WEBP", "AVIF", "HEIF") else metadata.exif
+    options: dict[str, Any] = {"icc_profile": metadata.icc_profile, "exif": exif, "xmp": metadata.xmp}
     if format == "JPEG":
         options |= {key: None for key in ("exif", "xmp") if len(options[key] or b"") > MARKER}
     if format in ("JPEG", "GIF"):
@@ -102,6 +110,17 @@ def save_options(metadata: Metadata, format: str) -> dict[str, Any]:
         options["pnginfo"] = _png_text(metadata)
     options["dpi"] = metadata.dpi or ((0, 0) if format == "BMP" else None)  # without it, a BMP file would say 96
     return {key: value for key, value in options.items() if value}
+
+
+def _with_dpi(metadata: Metadata) -> bytes | None:
+    """The EXIF data with the resolution, for formats that have no other place for it."""
+    if metadata.dpi is None:
+        return metadata.exif
+    exif = Image.Exif()
+    exif.load(metadata.exif or b"")
+    exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = metadata.dpi
+    exif[ExifTags.Base.ResolutionUnit] = 2
+    return exif.tobytes()
 
 
 def _png_text(metadata: Metadata) -> PngImagePlugin.PngInfo:

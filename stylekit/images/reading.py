@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylekit.datasets.files import open_image, orientation, upright_size
 from stylekit.errors import StylekitError
-from stylekit.images import pixels, profiles
+from stylekit.images import deep, pixels, profiles
 from stylekit.images.metadata import collect
 from stylekit.images.picture import Picture
 from stylekit.native.devices import free_memory
@@ -78,8 +78,9 @@ def read(path: Path | str, least: int | None = None) -> Picture:
         if least is not None:
             file.draft(None, (least, least))
         require_memory(path, file)
+        samples = deep.samples(path, file)
         file.load()
-        return picture_of(file)
+        return picture_of(file, samples)
 
 
 def from_pil(image: Image.Image) -> Picture:
@@ -95,10 +96,11 @@ def from_pil(image: Image.Image) -> Picture:
         raise StylekitError(f"The PIL image cannot be read: {error}.") from error
 
 
-def picture_of(image: Image.Image) -> Picture:
-    """The content of a loaded PIL image."""
+def picture_of(image: Image.Image, samples: pixels.Array | None = None) -> Picture:
+    """The content of a loaded PIL image, with the values of 16 bits if Pillow could not keep them."""
     turn, metadata, profile = orientation(image), collect(image), profiles.rgb_profile(image)
-    stored, alpha = pixels.upright(pixels.colors(profiles.as_rgb(image)), turn), pixels.alpha(image)
+    stored, alpha = _channels(image) if samples is None else _deep_channels(image, samples)
+    stored = pixels.upright(stored, turn)
     converted = profile.to_srgb(stored) if profile and not profile.is_srgb and stored.dtype != np.float32 else stored
     return Picture(
         pixels.to_float(converted),
@@ -107,6 +109,18 @@ def picture_of(image: Image.Image) -> Picture:
         replace(metadata, icc_profile=profile.data if profile else None),
         None if converted is stored else np.array(stored),
     )
+
+
+def _channels(image: Image.Image) -> tuple[pixels.Array, pixels.Array | None]:
+    image = image.convert("LA") if image.mode == "La" else image  # the only mode that Pillow cannot convert further
+    return pixels.colors(profiles.as_rgb(image)), pixels.alpha(image)
+
+
+def _deep_channels(image: Image.Image, samples: pixels.Array) -> tuple[pixels.Array, pixels.Array | None]:
+    stored, transparent = samples[..., :3], image.info.get("transparency")
+    if transparent is not None:
+        return stored, np.where((stored == transparent).all(-1), 0, 255).astype(np.uint8)
+    return stored, samples[..., 3] if samples.shape[-1] == 4 else None
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,40 @@ from PIL import Image
 from torch import Tensor
 
 from stylekit._files import write_atomic
+from stylekit.datasets.files import HEIC, SUFFIXES
 from stylekit.errors import StylekitError
 from stylekit.images import pixels, profiles
+from stylekit.images.deep import encode_png
 from stylekit.images.metadata import save_options
 from stylekit.images.picture import Picture, over_white
 from stylekit.images.pixels import Array
+from stylekit.images.tiff import encode_tiff
 
-JPEG: dict[str, Any] = {"quality": 95, "subsampling": "4:4:4"}
-FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".jpg": ("JPEG", JPEG),
-    ".jpeg": ("JPEG", JPEG),
+JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
+HEIF = ("HEIF", {"quality": 90})
+KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
+    ".jpg": JPEG,
+    ".jpeg": JPEG,
+    ".jpe": JPEG,
+    ".jfif": JPEG,
     ".png": ("PNG", {}),
+    ".apng": ("PNG", {}),
     ".webp": ("WEBP", {"quality": 95}),
     ".tif": ("TIFF", {}),
     ".tiff": ("TIFF", {}),
     ".bmp": ("BMP", {}),
     ".gif": ("GIF", {}),
-    ".apng": ("PNG", {}),
+    ".jp2": ("JPEG2000", {"no_jp2": False}),
+    ".j2k": ("JPEG2000", {"no_jp2": True}),
+    ".avif": ("AVIF", {"quality": 90, "subsampling": "4:4:4"}),
+    **dict.fromkeys(HEIC, HEIF),
 }
+FORMATS = {suffix: KNOWN[suffix] for suffix in SUFFIXES}
 """Pillow's name for the format of each suffix, and the options for writing it."""
+PROFILED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
+"""Formats that hold a colour profile."""
+DEEP = ("PNG", "TIFF")
+"""Formats that are written with 16 bits per channel."""
 OPAQUE = ("JPEG", "BMP")
 """Formats without an alpha channel."""
 
@@ -97,25 +113,33 @@ def _rounded(values: Array, depth: int) -> Array:
     return np.asarray(scaled, np.uint8 if depth == 8 else np.uint16)
 
 
-def write(path: Path | str, picture: Picture | Tensor, *, quality: int | None = None) -> None:
+def write(path: Path | str, picture: Picture | Tensor, *, depth: int | None = None, quality: int | None = None) -> None:
     """Writes an image file atomically; the suffix determines the format.
 
-    PNG, WebP, TIFF, GIF and others store the alpha channel. JPEG and BMP cannot, so the image is composited over white. JPEG
-    (4:4:4) and WebP are written with quality 95.
+    JPEG and BMP store no alpha channel, so the image is composited over white; GIF stores 255 colours. JPEG (4:4:4) and WebP
+    are written with quality 95, AVIF and HEIC with 90, TIFF and JPEG 2000 without loss.
 
     Args:
         path: the file; an existing one is replaced
         picture: the picture, or an image ``(1, 3, H, W)`` or ``(3, H, W)``, clamped to ``[0, 1]``
-        quality: quality of JPEG, WebP and AVIF, from 1 to 100
+        depth: bits per channel, 8 or 16; by default those of the picture if the format stores them, as PNG and TIFF do
+        quality: quality of JPEG, WebP, AVIF and HEIC, from 1 to 100
 
     Raises:
         StylekitError: the suffix is unknown, the folder does not exist, no space is left, or the format does not support the
-            image's size
+            image's size or depth
     """
     path = Path(path)
     picture = picture if isinstance(picture, Picture) else Picture(picture)
     name, options = write_format(path, quality)
-    write_atomic(path, _encode(path, picture, name, options))
+    if depth not in (None, 8, 16) or (depth == 16 and name not in DEEP):
+        raise StylekitError(f"{path} cannot be written with {depth} bits per channel. Use 8, or 16 for PNG and TIFF.")
+    depth = depth or (picture.depth if name in DEEP else 8)
+    try:
+        content = _encode(picture, name, options, depth)
+    except (OSError, ValueError, struct.error) as error:
+        raise StylekitError(f"{path} cannot be written as {name}: {error}.") from error
+    write_atomic(path, content)
 
 
 def write_format(path: Path, quality: int | None = None) -> tuple[str, dict[str, Any]]:
@@ -130,16 +154,27 @@ def write_format(path: Path, quality: int | None = None) -> tuple[str, dict[str,
     return name, options | ({"quality": quality} if quality and "quality" in options else {})
 
 
-def _encode(path: Path, picture: Picture, name: str, options: dict[str, Any]) -> bytes:
+def _encode(picture: Picture, name: str, options: dict[str, Any], depth: int) -> bytes:
+    if name not in PROFILED:
+        picture = replace(picture, metadata=replace(picture.metadata, icc_profile=None))
     if picture.alpha is not None and name in OPAQUE:
         picture = replace(picture, image=over_white(picture.image, picture.alpha), alpha=None)
+    if name == "TIFF":
+        return encode_tiff(_values(picture, depth), picture.metadata)
+    if depth == 16:
+        return encode_png(_values(picture, depth), picture.metadata)
     image = to_palette(to_pil(picture)) if name == "GIF" else to_pil(picture)
     file = io.BytesIO()
-    try:
-        image.save(file, name, **options, **save_options(picture.metadata, name))
-    except (OSError, ValueError) as error:
-        raise StylekitError(f"{path} cannot be written as {name}: {error}.") from error
+    image.save(file, name, **options, **save_options(picture.metadata, name))
     return file.getvalue()
+
+
+def _values(picture: Picture, depth: int) -> Array:
+    """All channels ``(H, W, 3 or 4)``."""
+    colors = to_stored(picture, depth)
+    if picture.alpha is None:
+        return colors
+    return np.concatenate([colors, np.moveaxis(to_integers(picture.alpha, 1, depth), 0, -1)], -1)
 
 
 TRANSPARENT = 255

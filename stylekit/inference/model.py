@@ -235,8 +235,10 @@ class Model:
             yield self._with_metadata(picture, styled)
 
     def _with_metadata(self, picture: Picture, styled: Tensor) -> Picture:
+        if self.method.scale == 1:
+            return replace(picture, image=_with_hidden(styled, picture))
         alpha = None if picture.alpha is None else self._enlarged(picture.alpha).clamp(0, 1)
-        return replace(picture, image=styled, alpha=alpha, stored=picture.stored if self.method.scale == 1 else None)
+        return replace(picture, image=styled, alpha=alpha, stored=None)
 
     def frames(
         self,
@@ -453,6 +455,14 @@ def _visible(picture: Picture) -> Tensor:
     visible = picture.alpha > 0
     mean = (picture.image * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
     return torch.where(visible, picture.image, mean)
+
+
+def _with_hidden(styled: Tensor, picture: Picture) -> Tensor:
+    """The stylised picture, with its own colours in fully transparent pixels that did not change."""
+    if picture.alpha is None:
+        return styled
+    unchanged = (styled == _visible(picture)).all(1, keepdim=True)
+    return torch.where(unchanged, picture.image, styled)
 
 
 @dataclass(frozen=True)
