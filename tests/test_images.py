@@ -429,11 +429,11 @@ def grey_profile(gamma: float) -> bytes:
     return profile[:16] + b"GRAY" + profile[20:].replace(b"rTRC", b"kTRC")
 
 
-def converted(image: Image.Image, source: bytes, target: bytes, mode: str = "RGB") -> Image.Image:
+def converted(image: Image.Image, source: bytes, target: bytes) -> Image.Image:
     """By lcms with 8 bits, as a colour-managed program does."""
-    opened = [ImageCms.ImageCmsProfile(io.BytesIO(profile)) for profile in (source, target)]
-    transform = ImageCms.buildTransform(*opened, mode, mode, ImageCms.Intent.RELATIVE_COLORIMETRIC)
-    return transform.apply(image)
+    one, two = (ImageCms.ImageCmsProfile(io.BytesIO(profile)) for profile in (source, target))
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    return ImageCms.buildTransform(one, two, "RGB", "RGB", intent).apply(image)
 
 
 def muted(size: int = 48) -> Image.Image:
