@@ -370,8 +370,8 @@ def test_model_with_a_tensor_of_another_shape(program: Program, trained: Path, f
         ("{a} -o out --with direction=[1", ["'direction'", "'[1'"]),
         ("{a} -o out --plugin nowhere.py", ["nowhere.py"]),
         ("{a} -o out --plugin notes.txt", ["notes.txt", ".py"]),
-        ("{a}/0.png -o out.gif", ["out.gif", ".png"]),
-        ("{a} -o out/it.HEIC", ["out/it.HEIC", ".jpg"]),
+        ("{a}/0.png -o out.psd", ["out.psd", ".png"]),
+        ("{a} -o out/it.JXL", ["out/it.JXL", ".jpg"]),
     ],
 )
 def test_wrong_arguments_of_stylize(

@@ -213,9 +213,10 @@ def test_partners_of_different_sizes_are_refused_before_training(two: tuple[Path
 def test_only_headers_are_read_to_compare_sizes(two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
-    def spy(path: Path, *arguments: Any) -> Image.Image:
+    def spy(file: Any, **options: Any) -> Image.Image:
+        path = Path(file.name)
         opened.append(f"{path.parent.name}/{path.name}")
-        return original(path, *arguments)
+        return original(file, **options)
 
     original = Image.open
     monkeypatch.setattr(Image, "open", spy)
