@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from stylekit import images
 from stylekit.color import color_stats, keep_luminance, match_color
@@ -105,19 +106,14 @@ def read_mask(mask: Mask) -> Tensor:
 
 
 def fit_masks(masks: Sequence[Tensor], like: Tensor) -> list[Tensor]:
-    """Moves masks to the device and the dtype of an image ``(N, C, H, W)``.
-
-    Raises:
-        StylekitError: a mask has another size than the image.
-    """
-    for number, mask in enumerate(masks, 1):
-        if mask.shape[2:] != like.shape[2:]:
-            (height, width), (rows, columns) = mask.shape[2:], like.shape[2:]
-            which = "The mask" if len(masks) == 1 else f"Mask {number}"
-            raise StylekitError(
-                f"{which} has {width}x{height} pixels, but the image has {columns}x{rows}. Give a mask of the same size."
-            )
-    return [mask.to(like) for mask in masks]
+    """Scales masks to the size of an image ``(N, C, H, W)``, bilinear and antialiased, and moves them to its
+    device and dtype."""
+    size = like.shape[2:]
+    return [
+        mask.to(like) if mask.shape[2:] == size
+        else functional.interpolate(mask.to(like), size, mode="bilinear", antialias=True)
+        for mask in masks
+    ]  # fmt: skip
 
 
 def check_regions(masks: int, styles: int) -> None:

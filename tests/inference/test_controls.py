@@ -260,11 +260,24 @@ def test_a_mask_is_a_tensor_a_pil_image_or_a_file(model: Model, tmp_path: Path) 
         assert torch.equal(model.stylize(CONTENT, RED, mask=mask), wanted)
 
 
+def test_a_mask_is_scaled_to_the_image(model: Model) -> None:
+    half = torch.zeros(1, 1, 20, 48)
+    half[..., :20] = 1
+    small = torch.tensor([[[[1.0, 0.0]]]])
+    styled, wanted = model.stylize(CONTENT, RED, mask=half), model.stylize(CONTENT, RED, mask=left())
+    assert torch.equal(styled[..., :4], wanted[..., :4])  # the edge is soft: antialiased
+    assert torch.equal(styled[..., 6:], wanted[..., 6:])
+    styled = model.stylize(CONTENT, RED, mask=small)  # bilinear
+    assert torch.equal(styled[..., 9:], CONTENT[..., 9:])
+    weight = (styled - CONTENT)[0, :, 0] / (plain(1, 0, 0, 10, 12) - CONTENT)[0, :, 0]
+    expected = (1 - (torch.arange(12) + 0.5 - 3) / 6).clamp(0, 1)
+    torch.testing.assert_close(weight, expected.expand(3, -1), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("styles", "masks", "facts"),
     [
-        ([RED], [torch.ones(1, 1, 10, 11)], ("mask", "11x10", "12x10")),
-        ([RED, BLUE], [left(), torch.ones(1, 1, 9, 12)], ("mask 2", "12x9", "12x10")),
+        ([RED], [torch.ones(1, 1, 0, 12)], ("mask", "(1, 1, H, W)", "(1, 1, 0, 12)")),
         ([RED], [left(), left()], ("masks", "styles", 2, 1)),
         ([RED, BLUE, RED], [left()], ("masks", "styles", 1, 3)),
         ([(RED, 0.5), (BLUE, 0.5)], [left()], ("masks", "weight")),
