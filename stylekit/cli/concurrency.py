@@ -1,13 +1,15 @@
-"""How many images are stylised at the same time."""
+"""How many images are stylised at the same time. Imports torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from stylekit.images import Picture
-    from stylekit.inference.model import Model
+import torch
+
+from stylekit.images import Animation, Picture
+from stylekit.inference.model import Model
+from stylekit.native import devices
 
 AT_ONCE = 4
 """Maximum number of images that are stylised at the same time: with more, threads wait for Python's global lock."""
@@ -25,27 +27,33 @@ class Concurrency:
     """
 
     def __init__(self, model: Model, count: int, options: Mapping[str, Any]) -> None:
-        import torch
-
-        from stylekit.native.devices import free_memory
-
         model.needed_memory(1, 1, options)  # measured now, before there are threads
         cores = torch.get_num_threads()
         concurrent = model.method.capabilities.thread_safe and model.device.type == "cpu"
         self.model, self.options = model, options
         self.cores = -(-cores // min(AT_ONCE, count)) if concurrent else cores
         self.at_once = cores // self.cores
-        self.share = free_memory(model.device) // 2 // self.at_once
+        self.free = devices.free_memory(model.device)
+        self.share = self.free // 2 // self.at_once
 
     def prepare(self) -> None:
         """Sets the number of cores that the current thread may use."""
-        import torch
-
         torch.set_num_threads(self.cores)
 
-    def together(self, picture: Picture) -> bool:
-        """Whether an image can be stylised next to others: it is small, and together they are known to need at most half
-        the memory."""
+    def require_memory(self, height: int, width: int) -> None:
+        """Refuses an image that could not be stylised even if nothing else was in memory, before it is decoded.
+
+        Raises:
+            StylekitError: it needs more than was free at the start; the message contains both numbers.
+        """
+        if self.model.needed_memory(height, width, self.options) > self.free:
+            self.model.require_memory(height, width, self.options)
+
+    def together(self, picture: Picture | Animation) -> bool:
+        """Whether an image can be stylised next to others: it is small and not an animation, and together they are known to
+        need at most half the memory."""
+        if isinstance(picture, Animation):
+            return False
         height, width = picture.image.shape[-2:]
         if self.at_once == 1 or height * width > LARGE:
             return False

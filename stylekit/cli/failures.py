@@ -8,14 +8,20 @@ from pathlib import Path
 from stylekit.cli.output import debugging
 from stylekit.errors import StylekitError, explain
 
-EXPECTED_ERRORS = (StylekitError, OSError, RuntimeError, MemoryError)
-"""Errors whose message says enough; others are reported with the line that they came from."""
+WHOLE = (StylekitError, OSError)
+"""Errors whose whole message is shown. It may contain a file name with line breaks, which are escaped when printed."""
+FIRST_LINE = (RuntimeError, MemoryError)
+"""Errors whose first line says enough. torch adds its own internals. Others are reported with the line they came from."""
 
 
-def failure(source: Path, error: Exception) -> str:
-    """What went wrong with an image, in one line that names it."""
+def failure(source: Path | str, error: Exception) -> str:
+    """What went wrong with an image, in one paragraph that names it."""
     if debugging():
         traceback.print_exception(error)
-    expected = isinstance(error, EXPECTED_ERRORS)
-    reason = (str(error) or type(error).__name__).splitlines()[0] if expected else explain(error)
+    if isinstance(error, WHOLE):
+        reason = str(error) or type(error).__name__
+    elif isinstance(error, FIRST_LINE):
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+    else:
+        reason = explain(error)
     return reason if str(source) in reason else f"{source}: {reason}"

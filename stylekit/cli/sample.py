@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from stylekit._files import explain_os_errors
+from stylekit.cli.options import Device, PluginFiles, Quiet, With
 from stylekit.cli.output import echo
-from stylekit.cli.stylize import PluginFiles, With
+from stylekit.cli.progress import track
 from stylekit.errors import StylekitError
 from stylekit.registry import lookup
 from stylekit.training.settings import read_assignments
@@ -23,8 +22,9 @@ def command(
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="number of images")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="random seed; image i depends only on the seed and i")] = 0,
     with_: With = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+    device: Device = "auto",
     plugin: PluginFiles = None,
+    quiet: Quiet = False,
 ) -> None:
     """Draw images with a model that needs no content image, such as a model of digits or textures.
 
@@ -39,9 +39,9 @@ def command(
         raise StylekitError(f"{out} is a file, but samples are written to a folder. Give another --out.")
     loaded = load(model, device)
     samples = loaded.draw(count, seed=seed, **read_assignments(with_ or [], "--with"))
-    console = Console(stderr=True)
-    for index, image in enumerate(track(samples, "drawing", count, console=console, disable=not console.is_terminal)):
+    for index, image in enumerate(track(samples, "images", count, quiet)):
         with explain_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         images.write(out / f"{index:05}.png", image)
-    echo(f"Wrote {count} images to {out}", stderr=True)
+    if not quiet:
+        echo(f"Wrote {count} images to {out}", stderr=True)

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import track
 
 from stylekit.cli.failures import failure
+from stylekit.cli.options import DEFAULT_MODEL
 from stylekit.cli.output import Json, echo, print_json
-from stylekit.cli.stylize import DEFAULT_MODEL
 from stylekit.cli.targets import keep_inputs
 from stylekit.datasets.files import SUFFIXES, find_images
 from stylekit.errors import StylekitError, warn

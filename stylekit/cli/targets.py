@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from stylekit.cli.naming import Template, distinct
 from stylekit.datasets.files import SUFFIXES, find_images
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, suggest
 
 
-def find_sources(paths: Iterable[Path]) -> dict[Path, Path]:
+@dataclass(frozen=True)
+class Job:
+    """One image to write.
+
+    Attributes:
+        source: the image to stylise
+        relative: its path within the folder that the user gave
+        style: index of its style
+        target: the file to write
+    """
+
+    source: Path
+    relative: Path
+    style: int
+    target: Path
+
+
+def find_sources(paths: Iterable[Path], without: Iterable[Path] = ()) -> dict[Path, Path]:
     """Finds every image in the paths, which are images and folders, with its path relative to the given folder.
+
+    Args:
+        paths: images and folders
+        without: folders that are left out where they are below one of ``paths``, such as that of earlier results
 
     Raises:
         StylekitError: a path is missing, or there are no images.
     """
     sources: dict[Path, Path] = {}  # an image that is given twice counts once
-    paths = list(paths)
+    paths, without = list(paths), [path.resolve() for path in without]
     for path in paths:
         if path.is_dir():
-            sources |= {image: image.relative_to(path) for image in find_images(path)}
+            excluded = [folder for folder in without if path.resolve() in folder.parents]
+            sources |= {
+                image: image.relative_to(path)
+                for image in find_images(path)
+                if not (excluded and any(image.resolve().is_relative_to(folder) for folder in excluded))
+            }
         elif path.exists():
             sources[path] = Path(path.name)
         else:
@@ -32,33 +60,90 @@ def find_sources(paths: Iterable[Path]) -> dict[Path, Path]:
     return sources
 
 
-def plan_targets(sources: Mapping[Path, Path], out: Path, others: Iterable[Path] = ()) -> dict[Path, Path]:
-    """The file that each image is written to: in the folder ``out``, at the same relative path as in its own folder, or
-    ``out`` itself if that names a file, for a single image.
+def format_suffix(name: str | None) -> str | None:
+    """The suffix of the format that the user named; None: none was named.
+
+    Raises:
+        StylekitError: images of that format cannot be written.
+    """
+    if name is None:
+        return None
+    suffix = f".{name.lower().lstrip('.')}"
+    if suffix not in SUFFIXES:
+        raise StylekitError(f"Unknown --format {name!r}. {suggest(suffix[1:], (known[1:] for known in SUFFIXES))}")
+    return suffix
+
+
+def _format(suffix: str) -> str:
+    return Image.registered_extensions().get(suffix, suffix)
+
+
+def is_file_name(out: Path) -> bool:
+    """Whether ``--out`` names a file for a single image, rather than a folder."""
+    return out.suffix.lower() in SUFFIXES and not out.is_dir()
+
+
+def plan_jobs(
+    sources: Mapping[Path, Path],
+    out: Path,
+    styles: Sequence[str | None],
+    template: Template,
+    model: str,
+    suffix: str | None = None,
+) -> list[Job]:
+    """Every image in every style: in the folder ``out``, named by the template and with its folder kept, or ``out``
+    itself if that names a file, for a single output.
 
     Args:
         sources: from :func:`find_sources`
         out: a folder or a file
-        others: other files that are read
+        styles: the names of the styles; None: a style without a name
+        template: how the outputs in a folder are named
+        model: name of the model, for the template
+        suffix: suffix of the files; None: that of the image, or ``.png`` if images of its format cannot be written
 
     Raises:
-        StylekitError: ``out`` cannot be used, or an input would be overwritten.
+        StylekitError: ``out`` cannot be used, or the template needs a style and there is none.
     """
-    if out.suffix.lower() in SUFFIXES and not out.is_dir():
-        if len(sources) > 1:
-            raise StylekitError(f"{len(sources)} images cannot be written to one file, {out}. Give a folder.")
-        targets = dict.fromkeys(sources, out)
-    elif _is_foreign_image(out) and not out.is_dir():
+    count = len(sources) * len(styles)
+    if is_file_name(out):
+        if count > 1:
+            raise StylekitError(f"{count} images cannot be written to one file, {out}. Give a folder.")
+        if suffix and _format(suffix) != _format(out.suffix.lower()):
+            raise StylekitError(f"--format {suffix[1:]} is not the format of --out {out}. Leave one of them out.")
+        return [Job(source, relative, 0, out) for source, relative in sources.items()]
+    _check_folder(out)
+    if "style" in template.fields and None in styles:
+        raise StylekitError(f"--name {template.text!r} has the field 'style', but no style is given. Give --style.")
+    jobs = []
+    for number, (source, relative, style) in enumerate(_crossed(sources, len(styles)), 1):
+        fields = {"style": styles[style] or "", "model": model, "number": f"{number:0{len(str(count))}}"}
+        ending = suffix or (relative.suffix if relative.suffix.lower() in SUFFIXES else ".png")
+        path = template.path(relative, **fields)
+        jobs.append(Job(source, relative, style, path.with_name(path.name + ending)))
+    targets = distinct(job.target for job in jobs)
+    return [Job(job.source, job.relative, job.style, out / to) for job, to in zip(jobs, targets, strict=True)]
+
+
+def _crossed(sources: Mapping[Path, Path], styles: int) -> Iterator[tuple[Path, Path, int]]:
+    return ((source, relative, style) for source, relative in sources.items() for style in range(styles))
+
+
+def _check_folder(out: Path) -> None:
+    """Checks that ``--out`` can be a folder.
+
+    Raises:
+        StylekitError: it is a file, or looks like the name of one.
+    """
+    suffix = out.suffix.lower()
+    foreign = {".heic", ".heif", ".jxl", ".svg", *Image.registered_extensions()} - {*SUFFIXES}
+    if suffix in foreign and not out.is_dir():
         raise StylekitError(
             f"stylekit cannot write images of the format of {out}. Give a folder, or a file that ends in "
             f"{', '.join(SUFFIXES)}."
         )
-    elif out.exists() and not out.is_dir():
+    if out.exists() and not out.is_dir():
         raise StylekitError(f"{out} is a file, but neither a folder nor an image to overwrite. Give another --out.")
-    else:
-        targets = _distinct(sources, out)
-    keep_inputs(targets.values(), [*targets, *others])
-    return targets
 
 
 def keep_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -73,38 +158,36 @@ def keep_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
             raise StylekitError(f"{target} is one of the inputs and is not overwritten. Give another --out.")
 
 
-def plan_previews(targets: Mapping[Path, Path], out: Path, folder: Path, others: Iterable[Path]) -> dict[Path, Path]:
-    """The file name in ``folder`` for each image's intermediate steps; region and step are added to it.
+def split_existing(jobs: Sequence[Job], skip: bool, overwrite: bool) -> tuple[list[Job], list[Job]]:
+    """The jobs to do, and those that are skipped because their outputs exist.
 
     Raises:
-        StylekitError: a step could overwrite an input or a finished image.
+        StylekitError: outputs exist, and it is not said whether to skip or to overwrite them, or both.
     """
-    relative = {source: Path(out.name) if to == out else to.relative_to(out) for source, to in targets.items()}
-    steps = _distinct({source: path.with_suffix(".png") for source, path in relative.items()}, folder)
-    names = {path.parent.resolve() / path.stem for path in steps.values()}
-    for path in (*targets, *targets.values(), *others):
-        full = path.resolve()
-        match = re.fullmatch(r"(.+?)(-region-\d+)?-\d{5,}", full.stem)
-        if match and full.suffix == ".png" and full.with_name(match[1]) in names:
-            raise StylekitError(f"{path} could be overwritten by intermediate steps. Give another --preview.")
-    return steps
+    if skip and overwrite:
+        raise StylekitError("--skip-existing and --overwrite contradict each other. Leave out one of them.")
+    existing = [] if overwrite else [job for job in jobs if exists(job.target)]
+    if existing and not skip:
+        which = (
+            f"{existing[0].target} exists"
+            if len(jobs) == 1
+            else (f"{len(existing)} of {len(jobs)} outputs exist, such as {existing[0].target}")
+        )
+        raise StylekitError(f"{which}. Add --skip-existing to leave what exists, or --overwrite to replace it.")
+    skipped = {*existing}
+    return [job for job in jobs if job not in skipped], existing
 
 
-def _is_foreign_image(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    return bool(suffix) and suffix in {".heic", ".heif", ".jxl", ".svg", *Image.registered_extensions()} - {*SUFFIXES}
+def exists(path: Path) -> bool:
+    """Whether there is a file, or a link to nowhere, that writing would replace."""
+    return os.path.lexists(path) and not path.is_dir()
 
 
-def _distinct(sources: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
-    """Distinct targets in ``out``: equal names from different folders get numbers. Unknown suffixes become ``.png``."""
-    taken: set[Path] = set()
-    targets = {}
-    for source, relative in sources.items():
-        name = relative if relative.suffix.lower() in SUFFIXES else relative.with_suffix(".png")
-        target, number = out / name, 2
-        while target in taken:
-            target = out / name.with_stem(f"{name.stem}-{number}")
-            number += 1
-        taken.add(target)
-        targets[source] = target
-    return targets
+def check_overwrite(path: Path, overwrite: bool) -> None:
+    """Checks that a command may write a file.
+
+    Raises:
+        StylekitError: it exists, and is not to be overwritten.
+    """
+    if exists(path) and not overwrite:
+        raise StylekitError(f"{path} exists. --overwrite replaces it.")

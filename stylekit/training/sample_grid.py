@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 
+import matplotlib
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from stylekit.errors import printable
 from stylekit.images import to_tensor
 
 HEADER = 20
@@ -47,3 +52,45 @@ def grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str] = (), gap: int 
             height, width = image.shape[-2:]
             canvas[:, top : top + height, left : left + width] = image.detach().clamp(0, 1)
     return canvas
+
+
+ASPECT = 1.5
+"""Width of a contact sheet relative to its height, as nearly as its tiles allow."""
+CAPTION, GAP = 22, 16
+"""Height of a caption and space between tiles, in pixels."""
+
+
+def contact_sheet(tiles: Sequence[tuple[str, Tensor]]) -> Tensor:
+    """A sheet ``(3, H, W)`` of images with captions below them, with as many columns as make it about 3:2.
+
+    Args:
+        tiles: captions and images ``(3, h, w)``, all of one size; captions that are too long end in an ellipsis
+
+    Raises:
+        ValueError: there is no image.
+    """
+    captioned = [_captioned(caption, image) for caption, image in tiles]
+    height, width = captioned[0].shape[-2:] if tiles else (1, 1)
+
+    def distance(columns: int) -> tuple[float, int]:
+        rows = -(-len(tiles) // columns)
+        aspect = (columns * (width + GAP)) / (rows * (height + GAP))
+        return abs(math.log(aspect / ASPECT)), columns
+
+    columns = min(range(1, len(tiles) + 1), key=distance, default=1)
+    return grid([captioned[first : first + columns] for first in range(0, len(tiles), columns)], gap=GAP)
+
+
+def _captioned(caption: str, image: Tensor) -> Tensor:
+    """The image with a caption centred below it."""
+    width = image.shape[-1]
+    font = ImageFont.truetype(
+        Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 12
+    )  # has Greek and Cyrillic
+    shown = caption = printable(caption)
+    while shown and font.getlength(shown) > width:
+        caption = caption[:-1]
+        shown = f"{caption}\u2026" if caption else ""
+    strip = Image.new("RGB", (width, CAPTION), "white")
+    ImageDraw.Draw(strip).text((width / 2, CAPTION - 6), shown, fill="#333333", font=font, anchor="ms")
+    return torch.cat([image.detach().float().cpu(), to_tensor(strip)[0]], 1)

@@ -115,7 +115,9 @@ def test_an_option_that_is_an_image_is_given_by_its_path(
     Image.new("RGB", (3, 5), (0, 51, 204)).save("guide.png")
     Image.new("RGBA", (3, 5), (0, 0, 0, 51)).save("glass.png")  # a fifth of black, over white
     for name, tint in {"guide.png": (0, 0.2, 0.8), "glass.png": (0.8, 0.8, 0.8)}.items():
-        result = program("stylize", photo, *tinted, "--with", f"guide={name}", "--with", "amount=1", "-o", "out.png")
+        result = program(
+            "stylize", photo, *tinted, "--with", f"guide={name}", "--with", "amount=1", "--overwrite", "-o", "out.png"
+        )
         assert result.code == 0, result
         assert np.abs(pixels(Path("out.png")).astype(int) - mixed(photo, tint, 1.0)).max() <= 1
 

@@ -102,7 +102,7 @@ def test_several_folders_and_single_images_are_grouped_by_their_folders(
 
 def test_options_and_controls_apply_to_every_frame(program: Program, trail: tuple[str, ...], tmp_path: Path) -> None:
     clip(tmp_path / "in", 100, 200, 0)
-    line = ["stylize", tmp_path / "in", *trail, "-o", tmp_path / "out"]
+    line = ["stylize", tmp_path / "in", *trail, "--overwrite", "-o", tmp_path / "out"]
     assert program(*line, "--with", "keep=0").code == 0
     assert shades(tmp_path / "out") == [100, 200, 0]
     assert_mentions(program(*line, "--with", "kep=0").error, "method 'trail'", "'kep'", "did you mean 'keep'")
@@ -152,16 +152,16 @@ def test_a_method_that_ends_before_the_clip_is_reported(
     assert shades(tmp_path / "out" / "pair") == [40, 80]
 
 
-def test_frames_of_another_size_than_the_mask_fail_their_clip(
+def test_frames_of_another_size_fail_their_clip_and_masks_are_scaled(
     program: Program, trail: tuple[str, ...], tmp_path: Path
 ) -> None:
     clip(tmp_path / "in" / "a", 100, 200)
     clip(tmp_path / "in" / "b", 100, 200)
     Image.new("RGB", (9, 9)).save(tmp_path / "in" / "a" / "001.png")
-    Image.new("L", (5, 4), 255).save(tmp_path / "mask.png")
+    Image.new("L", (10, 8), 255).save(tmp_path / "mask.png")
     result = program("stylize", tmp_path / "in", *trail, "--mask", tmp_path / "mask.png", "-o", tmp_path / "out")
     assert result.code == 1
-    assert_mentions(result.err.splitlines()[-1], tmp_path / "in" / "a", "mask", "5x4", "9x9")
+    assert_mentions(result.err.splitlines()[-1], tmp_path / "in" / "a" / "001.png", "5x4", "9x9")
     assert shades(tmp_path / "out" / "b") == [100, 150]
 
 

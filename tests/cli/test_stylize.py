@@ -108,7 +108,7 @@ def test_a_folder_does_not_hide_a_name(
     program: Program, place: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place)
-    line = ["stylize", "photo.png", "--style", "red.png", "-o", "color-pca"]
+    line = ["stylize", "photo.png", "--style", "red.png", "--overwrite", "-o", "color-pca"]
     for _ in range(2):  # the second time there is a folder of that name
         assert program(*line, "--model", "color-pca").code == 0
     assert_mentions(program(*line, "--model", "./color-pca").error, "folder color-pca", "run")
@@ -117,7 +117,16 @@ def test_a_folder_does_not_hide_a_name(
 
 
 def test_set_passes_arguments_to_the_method_alone(program: Program, adain: Path, place: Path) -> None:
-    line = ["stylize", place / "photo.png", "--style", place / "red.png", "-o", place / "out.png", "--set"]
+    line = [
+        "stylize",
+        place / "photo.png",
+        "--style",
+        place / "red.png",
+        "--overwrite",
+        "-o",
+        place / "out.png",
+        "--set",
+    ]
     assert_mentions(program(*line, "device=cpu").error, "--set", "'device'", "--device")
     assert_mentions(program(*line, "method=gatys").error, "--set", "'method'", "--model")
     error = program(*line, "steps=2", "--model", "gatys", "--steps", "6").error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def test_the_command_line_and_python_agree(program: Program, place: Path) -> None:
-    lines: list[tuple[list[str], dict[str, object]]] = [
+    lines: list[tuple[list[str], dict[str, Any]]] = [
         (["--style", "red.png"], {"style": "red.png"}),
         (["--style", "red.png:0.7", "--style", "blue.png:0.3"], {"style": [("red.png", 0.7), ("blue.png", 0.3)]}),
         (["--style", "red.png", "--mask", "mask.png"], {"style": "red.png", "mask": "mask.png"}),
@@ -33,7 +33,8 @@ def test_the_command_line_and_python_agree(program: Program, place: Path) -> Non
     seen = set()
     for arguments, options in lines:
         line = [f"{place}/{each}" if ".png" in each else each for each in arguments]
-        assert program("stylize", place / "photo.png", "--model", "color-pca", *line, "-o", place / "out.png").code == 0
+        line += ["--model", "color-pca", "--overwrite", "-o", f"{place}/out.png"]
+        assert program("stylize", place / "photo.png", *line).code == 0
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(place)
             wanted = model.stylize(Image.open("photo.png"), **options)  # type: ignore[call-overload]
@@ -128,12 +129,38 @@ def test_a_method_that_does_not_accept_styles_refuses_one(program: Program, trai
     assert not (place / "out.png").exists()
 
 
-def test_a_mask_of_another_size_fails_for_that_image_alone(program: Program, paint: Paint, place: Path) -> None:
-    other = paint(place / "other.png", 41, 48)
+def test_a_mask_is_scaled_to_each_image(program: Program, paint: Paint, place: Path) -> None:
+    other = paint(place / "other.png", 80, 144)
     line = ["--model", "color-pca", "--style", place / "red.png", "--mask", place / "mask.png", "-o", place / "out"]
-    result = program("stylize", place / "photo.png", other, *line)
+    assert program("stylize", place / "photo.png", other, *line).code == 0
+    for name, edge in {"photo.png": 20, "other.png": 60}.items():  # the mask is white in its first 20 of 48 columns
+        styled, before = pixels(place / "out" / name), pixels(place / name)
+        assert (styled[:, edge + 2 :] == before[:, edge + 2 :]).all()
+        assert (styled[:, : edge - 2] != before[:, : edge - 2]).mean() > 0.9
+
+
+def test_a_folder_of_masks_has_one_for_each_image(program: Program, paint: Paint, place: Path) -> None:
+    half = Image.new("L", (48, 40))
+    half.paste(255, (0, 0, 48, 20))
+    for name in ("in/a.png", "in/deep/b.png", "in/none.png", "in/two.png"):
+        paint(place / name)
+    (place / "in/masks/deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.bmp", "two.jpg", "two.bmp"):
+        half.save(place / "in" / "masks" / name)
+    line = ["--model", "color-pca", "--style", place / "red.png", "--mask", place / "in" / "masks", "-o", place / "out"]
+    result = program("stylize", place / "in", *line)
     assert result.code == 1
-    assert_mentions(result.err.splitlines()[-1], other, "mask", "48x40", "48x41")
-    styled, before = pixels(place / "out" / "photo.png"), pixels(place / "photo.png")
-    assert (styled[:, 20:] == before[:, 20:]).all()
-    assert (styled[:, :20] != before[:, :20]).any()
+    first, _, *failures = result.err.splitlines()
+    assert_mentions(first, "2 of 4")  # masks below the folder of images are not stylised
+    assert_mentions(failures[0], place / "in" / "none.png", "no mask", place / "in" / "masks")
+    assert_mentions(failures[1], place / "in" / "two.png", "several masks", "two.bmp", "two.jpg")
+    for name in ("a.png", "deep/b.png"):
+        styled, before = pixels(place / "out" / name), pixels(place / "in" / name)
+        assert (styled[20:] == before[20:]).all()
+        assert (styled[:20] != before[:20]).mean() > 0.9
+
+
+def test_a_folder_of_masks_does_not_fit_a_clip(program: Program, place: Path) -> None:
+    (place / "masks").mkdir()
+    line = ["--clip", "--model", "color-pca", "--style", place / "red.png", "--mask", place / "masks"]
+    assert_mentions(program("stylize", place / "photo.png", *line, "-o", place / "out").error, "--clip", "--mask")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from stylekit.inference.model import Model
 from tests.cli.pixels import pixels
@@ -134,6 +135,31 @@ def test_an_image_too_large_for_memory_is_refused_before_it_is_stylised(
     assert result.code == 1
     assert_mentions(result.err.splitlines()[-1], tmp_path / "in" / "big.png", "640x640", "0.0 GiB", "cpu", "factor")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
+
+
+def test_an_image_that_cannot_fit_is_refused_by_its_header(
+    program: Program, paint: Paint, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("big.png", "bigger.png"):  # both are read ahead
+        paint(tmp_path / "in" / name, 640, 700)
+    paint(tmp_path / "in" / "small.png")
+    for module in ("stylekit.inference.model", "stylekit.native.devices"):
+        monkeypatch.setattr(f"{module}.free_memory", lambda device: 2**24)
+    decoded: list[str] = []
+    load = PngImageFile.load
+
+    def recorded(self: PngImageFile) -> Any:
+        decoded.append(Path(str(self.filename)).name)
+        return load(self)
+
+    monkeypatch.setattr(PngImageFile, "load", recorded)
+    line = ["--model", trained, "--device", "cpu", "-o", tmp_path / "out"]
+    result = program("stylize", tmp_path / "in", *line)
+    assert result.code == 1
+    for line_, name in zip(result.err.splitlines()[-2:], ("big.png", "bigger.png"), strict=True):
+        assert_mentions(line_, tmp_path / "in" / name, "700x640", "GiB")
+    assert set(decoded) == {"small.png"}
+    assert program("stylize", tmp_path / "in", *line, "--overwrite", "--max-size", "60").code == 0
 
 
 def test_a_folder_without_write_permission_is_reported(

@@ -71,7 +71,7 @@ def test_the_callback_for_steps_is_removed_at_the_end(
     small = {"encoder": {"name": "random", "scales": 2, "width": 4}, "levels": 1, "steps": 2}
     model, seen = load("gatys", "cpu", **small), []
     monkeypatch.setattr("stylekit.inference.model.load", lambda *given, **more: model)
-    monkeypatch.setattr("stylekit.cli.stylize.Steps.__call__", lambda *given: seen.append(given[1]))
+    monkeypatch.setattr("stylekit.cli.previews.Steps.__call__", lambda *given: seen.append(given[1]))
     line = ["--model", "gatys", "--style", place / "red.png", "-o", place / "out.png"]
     assert program("stylize", place / "photo.png", *line).code == 0
     assert seen == [1, 2]

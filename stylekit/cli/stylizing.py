@@ -1,0 +1,225 @@
+"""Stylises the images of one command: reads, stylises and writes each, alone or as the frames of a clip. Imports torch."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stylekit import images
+from stylekit.cli.concurrency import Concurrency
+from stylekit.cli.masks import Masks
+from stylekit.cli.pipeline import MAKERS, run_pipeline
+from stylekit.cli.previews import Steps
+from stylekit.cli.progress import Progress, track
+from stylekit.cli.results import Results
+from stylekit.cli.style_arguments import StyleMix
+from stylekit.cli.targets import Job
+from stylekit.datasets.files import open_image
+from stylekit.errors import StylekitError, warn
+from stylekit.images import Animation, Picture
+from stylekit.images.animation import ANIMATED
+from stylekit.inference.model import Model
+from stylekit.inference.styles import Style
+from stylekit.seeding import derive
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for, the same for all images.
+
+    Attributes:
+        model: the model
+        styles: for each mix its styles and their weights, or why they cannot be used
+        masks: the masks of each image
+        options: further arguments of ``Model.stylize_picture``: the controls and the method's options
+        seed: random seed
+        longest: maximum length of the longer side, in pixels; None: no limit
+    """
+
+    model: Model
+    styles: Sequence[list[tuple[Style, float]] | Exception]
+    masks: Masks
+    options: Mapping[str, Any]
+    seed: int
+    longest: int | None
+
+    def style(self, index: int) -> list[tuple[Style, float]]:
+        """The styles of a mix and their weights.
+
+        Raises:
+            Exception: they cannot be used.
+        """
+        styles = self.styles[index]
+        if isinstance(styles, Exception):
+            raise styles
+        return styles
+
+    def size(self, job: Job) -> tuple[int, int]:
+        """Height and width at which an image is stylised, from its header.
+
+        Raises:
+            StylekitError: the file cannot be read.
+            Exception: its style cannot be used.
+        """
+        self.style(job.style)
+        return self._fitting(*images.size(job.source))
+
+    def read(self, job: Job) -> Picture:
+        """Reads an image, or the first of its frames, at the size at which it is stylised."""
+        return self._reduced(images.read(job.source, min(self.size(job)) if self.longest else None))
+
+    def read_frames(self, job: Job) -> Picture | Animation:
+        """Reads an image, or all its frames if the target can hold them; warns if it cannot."""
+        frames = images.frame_count(job.source)
+        if frames == 1:
+            return self.read(job)
+        if not holds_frames(job):
+            warn(
+                f"{job.source} has {frames} frames, but only the first is stylised, because {job.target} holds one image."
+            )
+            return self.read(job)
+        animation = images.read_frames(job.source)
+        return replace(animation, frames=[self._reduced(frame) for frame in animation.frames])
+
+    def stylize(self, job: Job, picture: Picture | Animation) -> Picture | Animation:
+        """Stylises one image, or the frames of an animation as a clip."""
+        # Derived from the name, so that the images of a folder get different random numbers, but each can be reproduced.
+        options = {
+            **self.options,
+            "seed": derive(self.seed, job.relative.as_posix()),
+            "mask": self.masks.of(job.relative),
+        }
+        if isinstance(picture, Animation):
+            return replace(picture, frames=[*self.model.clip(picture.frames, self.style(job.style), **options)])
+        return self.model.stylize_picture(picture, self.style(job.style), **options)
+
+    def _fitting(self, height: int, width: int) -> tuple[int, int]:
+        factor = min(1.0, (self.longest or max(height, width)) / max(height, width))
+        return max(1, round(height * factor)), max(1, round(width * factor))
+
+    def _reduced(self, picture: Picture) -> Picture:
+        size = self._fitting(*picture.image.shape[-2:])
+        if size == picture.image.shape[-2:]:
+            return picture
+        alpha = None if picture.alpha is None else images.resize(picture.alpha, size)
+        return replace(picture, image=images.resize(picture.image, size), alpha=alpha, stored=None)
+
+
+def holds_frames(job: Job) -> bool:
+    """Whether the target of an animation, or of a TIFF file with several pages, can hold all frames."""
+    with open_image(job.source) as file:
+        source, target = file.format, images.FORMATS[job.target.suffix.lower()][0]
+    return source == target or ("TIFF" not in (source, target) and target in ANIMATED)
+
+
+def describe_styles(
+    model: Model, mixes: Sequence[StyleMix], scale: float, masks: int, quiet: bool
+) -> list[list[tuple[Style, float]] | Exception]:
+    """Describes each style once. Of several mixes, those that cannot be used fail with their images, later.
+
+    Raises:
+        StylekitError: no mix can be used.
+    """
+    described: list[list[tuple[Style, float]] | Exception] = []
+    for mix in track(mixes, "styles", len(mixes), quiet):
+        try:
+            styles = [(model.style(style, scale), weight) for style, weight in mix.styles]
+            model.resolve_styles(styles, masks=masks)  # reports a mismatch before anything is stylised
+            described.append(styles)
+        except Exception as error:  # any error: the other styles are still used
+            described.append(error)
+    first = described[0]
+    if isinstance(first, Exception) and all(isinstance(each, Exception) for each in described):
+        raise first
+    return described
+
+
+def stylize_images(
+    request: Request, jobs: Sequence[Job], previews: Mapping[Job, Path], options: Mapping[str, Any], results: Results
+) -> None:
+    """Stylises every image by itself, shows the progress, and reports at the end or when interrupted."""
+    concurrency = Concurrency(request.model, len(jobs), options)
+
+    def read(job: Job) -> Picture | Animation:
+        concurrency.require_memory(*request.size(job))
+        return request.read_frames(job)
+
+    def make(job: Job, picture: Picture | Animation) -> tuple[Picture | Animation, float]:
+        steps.begin(previews.get(job), len(request.style(job.style)) if len(request.masks) else 1)
+        if not concurrency.together(picture):
+            request.model.require_memory(*request.size(job), options)
+        start = time.perf_counter()
+        return request.stylize(job, picture), time.perf_counter() - start
+
+    try:
+        with Progress(results.quiet) as progress:
+            request.model.method.on_step = steps = Steps(progress)
+            outcomes = run_pipeline(
+                jobs, read, make, lambda job, made: results.write(job, *made),
+                concurrency.at_once, concurrency.prepare, concurrency.together,
+            )  # fmt: skip
+            for done, (job, error) in enumerate(outcomes, 1):
+                progress.update("images", done, len(jobs))
+                if error:
+                    results.fail(job.source, error)
+    except KeyboardInterrupt:
+        results.report(interrupted=True)
+        if any(thread.name.startswith(MAKERS) for thread in threading.enumerate()):
+            os._exit(130)  # this was the second Ctrl-C, so do not wait for the threads
+        raise
+    finally:
+        request.model.method.on_step = None
+    results.report()
+
+
+def stylize_clips(request: Request, jobs: Sequence[Job], options: Mapping[str, Any], results: Results) -> None:
+    """Stylises the images of each folder as the frames of one clip, shows the progress, and reports."""
+
+    def read(job: Job, first: Job) -> Picture:
+        if (count := images.frame_count(job.source)) > 1:
+            raise StylekitError(
+                f"{job.source} has {count} frames of its own. Leave out --clip, or give images of one frame."
+            )
+        size = request.size(job)
+        if size != request.size(first):
+            sides = [f"{width}x{height}" for height, width in (size, request.size(first))]
+            raise StylekitError(f"{job.source} has {sides[0]} pixels, but the first frame of the clip has {sides[1]}.")
+        request.model.require_memory(*size, options)
+        return request.read(job)
+
+    done = 0
+    try:
+        with Progress(results.quiet) as progress:
+            for (folder, style), frames in _clips(jobs).items():
+                try:
+                    outputs = request.model.clip(
+                        (read(job, frames[0]) for job in frames),
+                        request.style(style),
+                        mask=request.masks.of(folder),
+                        seed=request.seed,
+                        **request.options,
+                    )
+                    start = time.perf_counter()
+                    for job, output in zip(frames, outputs, strict=True):
+                        results.write(job, output, time.perf_counter() - start)
+                        done, start = done + 1, time.perf_counter()
+                        progress.update("images", done, len(jobs))
+                except Exception as error:  # the other clips continue
+                    results.fail(folder, error)
+    except KeyboardInterrupt:
+        results.report(interrupted=True)
+        raise
+    results.report()
+
+
+def _clips(jobs: Iterable[Job]) -> dict[tuple[Path, int], list[Job]]:
+    """The jobs of each clip: those of one folder and one style, in their order."""
+    clips: dict[tuple[Path, int], list[Job]] = {}
+    for job in jobs:
+        clips.setdefault((job.source.parent, job.style), []).append(job)
+    return clips
