@@ -259,6 +259,7 @@ def absurd_demand(case: Case) -> None:
         )
     )
     case.tried = f"{key}={value}"
+    case.mentions = ("--devices", "--batch-size", "--size")
     change_json(folder / "run.json", lambda content: {**content, "settings": {**content["settings"], key: value}})
     resume(case, folder, same=False)
 
