@@ -9,6 +9,8 @@ import yaml
 
 from stylekit.registry.schema import Written
 
+MOST, DEEPEST = 100_000, 50
+"""Maximum number of values, and of levels, that YAML may have: a few lines with references can mean billions of values."""
 _NULL = "~|null|Null|NULL|"
 
 
@@ -34,13 +36,37 @@ def read_yaml(text: str) -> Any:
     """Reads YAML; of the unquoted words, only numbers, true, false and null are not text.
 
     Raises:
-        yaml.YAMLError: the text is not YAML
+        yaml.YAMLError: the text is not YAML, or has too many values or levels
     """
     loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        if (node := loader.get_single_node()) is None:
+            return None
+        _require_bounded(node)
+        return loader.construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError(f"it has more than {DEEPEST} levels") from None
     finally:
         loader.dispose()
+
+
+def _require_bounded(root: yaml.Node) -> None:
+    """Counts every value as often as it is referred to; one that contains itself has no end.
+
+    Raises:
+        yaml.YAMLError: there are too many values or levels
+    """
+    pending, count = [(root, 0)], 0
+    while pending:
+        node, level = pending.pop()
+        count += 1
+        if count > MOST:
+            raise yaml.YAMLError(f"it has more than {MOST:,} values")
+        if level > DEEPEST:
+            raise yaml.YAMLError(f"it has more than {DEEPEST} levels")
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        for child in children:  # of a mapping, pairs of key and value
+            pending += [(each, level + 1) for each in (child if isinstance(child, tuple) else (child,))]
 
 
 def written(text: str) -> Written:

@@ -47,6 +47,9 @@ STARTED = 500.0
 HANGS = 60.0
 """Seconds on the clock after which a process is killed."""
 
+ENDS = 180.0
+"""Seconds on the clock in which a process of some work ends, also on a busy machine."""
+
 Attempt = Callable[["Case"], None]
 
 
@@ -182,7 +185,7 @@ class Case:
         self.tried = self.tried or f"stylekit {shlex.join(line)[:300]!r}"
         with self._watched(size):
             result = call_program(line)
-        return self._checked(result)
+        return self._checked(result, len(" ".join(map(str, line))))
 
     def process(self, *arguments: object, size: int = 0, **environment: str) -> Result:
         """Calls ``stylekit`` in a process of its own.
@@ -198,11 +201,11 @@ class Case:
             SECONDS + STARTING,
             MEGABYTES + STARTED,
         )
-        return self._checked(result)
+        return self._checked(result, len(" ".join(map(str, line))))
 
-    def _checked(self, result: Result) -> Result:
+    def _checked(self, result: Result, typed: int) -> Result:
         if result.code:
-            require_clear_result(result, self.mentions)
+            require_clear_result(result, self.mentions, typed)
             raise ClearError(result.err or result.text)
         require_printable(result.err)
         if "Traceback (most recent" in result.err:

@@ -52,12 +52,13 @@ def require_printable(text: str) -> None:
             raise Bad(f"the control character {char!r} was printed: {text!r}")
 
 
-def require_clear(text: str, mentions: Sequence[str] = ()) -> None:
+def require_clear(text: str, mentions: Sequence[str] = (), typed: int = 0) -> None:
     """Checks that a message is one paragraph for a user, and names what it is about.
 
     Args:
         text: the message
         mentions: names of which at least one must be in the message; none: anything goes
+        typed: number of characters that the user typed, which may be repeated
 
     Raises:
         Bad: it is not.
@@ -67,7 +68,7 @@ def require_clear(text: str, mentions: Sequence[str] = ()) -> None:
         raise Bad("the error has no message")
     if "\n" in text.strip():
         raise Bad(f"the error is not one paragraph: {text!r}")
-    if len(text) > LONGEST:
+    if len(text) > LONGEST + 2 * typed:
         raise Bad(f"the error has {len(text)} characters: {text[:300]!r}")
     if match := INTERNAL.search(text):
         raise Bad(f"the error speaks of {match[0]!r}: {text!r}")
@@ -75,7 +76,7 @@ def require_clear(text: str, mentions: Sequence[str] = ()) -> None:
         raise Bad(f"the error names none of {list(mentions)}: {text!r}")
 
 
-def require_clear_result(result: Result, mentions: Sequence[str] = ()) -> None:
+def require_clear_result(result: Result, mentions: Sequence[str] = (), typed: int = 0) -> None:
     """Checks that a command that failed printed errors and warnings only, each in one line, and used a code for errors.
 
     Raises:
@@ -93,7 +94,7 @@ def require_clear_result(result: Result, mentions: Sequence[str] = ()) -> None:
     else:
         lines = [line for line in printed.splitlines() if line.strip()]
     for line in lines:
-        require_clear(line)
+        require_clear(line, typed=typed)
     if result.code == 2 and sum(line.startswith("Error: ") for line in lines) > 1:
         raise Bad(f"several errors: {printed!r}")
     if mentions and not _mentioned(printed + result.text, mentions):

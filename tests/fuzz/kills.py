@@ -13,16 +13,14 @@ from typing import Any
 
 from PIL import Image
 
-from tests.fuzz.cases import Case, Kind, call_process
+from tests.fuzz.cases import ENDS, Case, Kind, call_process
 from tests.fuzz.judge import RIGHT, Bad, require_clear_result, require_printable
 from tests.fuzz.material import NETWORKS
 from tests.fuzz.pictures import some_image
 from tests.fuzz.run_folders import same_tensors
 
-kind = Kind("kills", 40, seconds=900)
+kind = Kind("kills", 40, seconds=5 * ENDS)
 STEPS = 24
-ENDS = 180.0
-"""Seconds on the clock in which a run makes its steps, also on a busy machine."""
 
 
 def line(out: Path, devices: int, *more: object) -> list[str]:

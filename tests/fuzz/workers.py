@@ -89,7 +89,8 @@ class Worker:
         if fault:
             name, seed, index = self.task
             attempt = kind_named(name).attempt(seed, index).__name__
-            outcome = Outcome(name, seed, index, attempt, BAD, fault, round(time.monotonic() - self.began, 2))
+            seconds = round(time.monotonic() - self.began, 2)
+            outcome = Outcome(name, seed, index, attempt, verdict=BAD, said=fault, seconds=seconds)
             self.kill()
             self._start()
         if outcome:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 
 from stylekit.registry.schema import Argument, override, validate
 from stylekit.training.written import read_yaml, written
@@ -36,6 +37,31 @@ def read(text: str, annotation: Any = Any) -> Any:
 def test_without_a_type_values_are_read_as_users_expect(text: str, value: object) -> None:
     assert read(text) == value
     assert type(read(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "&a [*a]",
+        "{a: &a {b: *a}}",
+        "[" * 10_000,
+        "[" * 60 + "]" * 60,
+        "{a: " * 2000 + "1" + "}" * 2000,
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdef", "bcdefg", strict=True)
+        ),
+    ],
+    ids=["a list in itself", "a mapping in itself", "unclosed", "deep lists", "deep mappings", "a bomb of references"],
+)
+def test_values_without_end_or_of_many_levels_are_no_valid_yaml(text: str) -> None:
+    with pytest.raises(yaml.YAMLError):
+        read_yaml(text)
+    assert written(text).as_yaml == text.strip()
+
+
+def test_references_are_read() -> None:
+    assert read_yaml("a: &a {b: 1}\nc: {<<: *a, d: 2}\ne: *a") == {"a": {"b": 1}, "c": {"b": 1, "d": 2}, "e": {"b": 1}}
 
 
 def test_within_lists_and_mappings_only_numbers_true_false_and_null_are_not_text() -> None:
