@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import importlib.util
 import keyword
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from stylekit._files import explain_os_errors
+from stylekit._files import atomic_folder, explain_os_errors
+from stylekit.cli.output import echo
 from stylekit.errors import StylekitError, suggest
 from stylekit.hookspecs import KINDS
 from stylekit.registry import lookup
@@ -32,16 +34,18 @@ def command(
     check_name(name, kind)
     folder = Path(name)
     with explain_os_errors(folder):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
             raise StylekitError(
                 f"{folder} already exists and is not overwritten. Choose another name, or move it out of the way."
             )
         check_free(name, kind)
-        for path, text in files(name, kind).items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, encoding="utf-8")
-            print(folder / path)
-    print(f"Next:\n  cd {name}\n  pip install -e . pytest\n  pytest")
+        package = files(name, kind)
+        with atomic_folder(folder.resolve()) as incomplete:  # an empty folder may be used, by a link too
+            for path, text in package.items():
+                (incomplete / path).parent.mkdir(exist_ok=True)
+                (incomplete / path).write_bytes(text.encode())
+    echo(*(str(folder / path) for path in package))
+    echo("Next:", f"  cd {name}", "  pip install -e . pytest", "  pytest")
 
 
 def check_name(name: str, kind: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
 import inspect
 import operator
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +70,48 @@ def _import(plugin: Plugin) -> Any:
     vars(module)["_stylekit_plugin"] = plugin
     sys.modules[plugin.module] = module
     try:
-        loader.exec_module(module)
+        with _neighbours(plugin.file):
+            loader.exec_module(module)
     except BaseException:
         sys.modules.pop(plugin.module, None)
         raise
     return module
+
+
+_folders: set[str] = set()
+"""The folders of the plugin files that were imported."""
+
+
+@contextlib.contextmanager
+def _neighbours(file: Path) -> Iterator[None]:
+    """Lets a plugin file import the modules next to it, as a script can; installed modules of the same name come first.
+
+    Only the import of the file finds them: ``sys.path`` is restored afterwards.
+
+    Raises:
+        StylekitError: it imports a module of the same name as one next to another plugin file, which Python would mix up.
+    """
+    folder = str(file.parent)
+    others = {
+        name: module
+        for name, module in sys.modules.items()
+        if os.path.dirname(getattr(module, "__file__", None) or "") in _folders - {folder}
+        and any((file.parent / each).exists() for each in (f"{name}.py", name))
+    }
+    for name in others:
+        del sys.modules[name]
+    _folders.add(folder)
+    sys.path.append(folder)
+    try:
+        yield
+        if mixed := [name for name in others if name in sys.modules]:
+            first, second = others[mixed[0]].__file__, sys.modules[mixed[0]].__file__
+            raise StylekitError(
+                f"needs another module {mixed[0]!r} than a plugin before: {second}, not {first}. Rename one."
+            )
+    finally:
+        del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]
+        sys.modules.update(others)
 
 
 def load_hooks(*plugins: Plugin) -> pluggy.PluginManager:

@@ -146,8 +146,23 @@ def test_nothing_is_overwritten(program: Program, folder: Path) -> None:
 
 def test_a_path_that_cannot_be_written_is_reported_with_the_reason(program: Program, folder: Path) -> None:
     (folder / "dangling").symlink_to("nowhere")
-    assert_mentions(program("new", "dangling").error, "dangling", os.strerror(errno.EEXIST))
+    assert_mentions(program("new", "dangling").error, "dangling", "already exists")
     assert_mentions(program("new", "a" * 300).error, "a" * 300, os.strerror(errno.ENAMETOOLONG))
+
+
+def test_a_full_disk_leaves_no_half_package(program: Program, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bytes, written = Path.write_bytes, []
+
+    def on_a_small_disk(path: Path, data: bytes) -> int:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", on_a_small_disk)
+    assert_mentions(program("new", "my-style").error, "no space left", "my-style")
+    assert len(written) == 3
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.slow
