@@ -37,7 +37,7 @@ def test_the_command_line_and_python_agree(program: Program, place: Path) -> Non
         assert program("stylize", place / "photo.png", *line).code == 0
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(place)
-            wanted = model.stylize(Image.open("photo.png"), **options)  # type: ignore[call-overload]
+            wanted = model.stylize(Image.open("photo.png"), **options)
         assert (pixels(place / "out.png") == np.asarray(wanted)).all(), arguments
         seen.add(pixels(place / "out.png").tobytes())
     assert len(seen) == len(lines)  # each has an effect of its own
