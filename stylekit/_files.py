@@ -131,3 +131,9 @@ def explain_os_errors(path: Path, action: str = "written") -> Iterator[None]:
 def absolute_path(path: str | Path) -> Path:
     """The absolute path, with ``..`` and ``~`` resolved, so that a folder always has the same name in a run's settings."""
     return Path(os.path.abspath(Path(path).expanduser()))
+
+
+def real_path(path: str | Path) -> Path:
+    """The absolute path without symbolic links, to tell whether two paths are one file. Unlike ``Path.resolve``, which raises
+    a RuntimeError, it leaves a loop of links as it is; opening that raises an OSError."""
+    return Path(os.path.realpath(path))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylekit._files import explain_os_errors
+from stylekit._files import explain_os_errors, real_path
 from stylekit.cli.naming import distinct
 from stylekit.cli.progress import Progress
 from stylekit.cli.targets import Job
@@ -39,10 +39,10 @@ def plan_previews(
     """
     relative = (Path(out.name) if job.target == out else job.target.relative_to(out) for job in jobs)
     steps = [folder / path for path in distinct(path.with_suffix(".png") for path in relative)]
-    names = {path.parent.resolve() / path.stem for path in steps}
+    names = {real_path(path.parent) / path.stem for path in steps}
 
     def in_the_way(path: Path) -> bool:
-        full = path.resolve()
+        full = real_path(path)
         match = re.fullmatch(r"(.+?)(-region-\d+)?-\d{5,}", full.stem)
         return match is not None and full.suffix == ".png" and full.with_name(match[1]) in names
 

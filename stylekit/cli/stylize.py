@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stylekit._files import real_path
 from stylekit.cli.masks import Masks
 from stylekit.cli.naming import Template
 from stylekit.cli.options import (
@@ -198,5 +199,5 @@ def command(
 
 def _model_name(model: str) -> str:
     """The name of a model in file names: its own, or that of its file or folder."""
-    path = Path(model).resolve()
+    path = real_path(model)
     return path.stem if path.suffix == ".safetensors" else path.name

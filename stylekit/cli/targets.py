@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from stylekit._files import real_path
 from stylekit.cli.naming import Template, distinct
 from stylekit.datasets.files import SUFFIXES, find_images
 from stylekit.errors import StylekitError, suggest
@@ -42,14 +43,14 @@ def find_sources(paths: Iterable[Path], without: Iterable[Path] = ()) -> dict[Pa
         StylekitError: a path is missing, or there are no images.
     """
     sources: dict[Path, Path] = {}  # an image that is given twice counts once
-    paths, without = list(paths), [path.resolve() for path in without]
+    paths, without = list(paths), [real_path(path) for path in without]
     for path in paths:
         if path.is_dir():
-            excluded = [folder for folder in without if path.resolve() in folder.parents]
+            excluded = [folder for folder in without if real_path(path) in folder.parents]
             sources |= {
                 image: image.relative_to(path)
                 for image in find_images(path)
-                if not (excluded and any(image.resolve().is_relative_to(folder) for folder in excluded))
+                if not (excluded and any(real_path(image).is_relative_to(folder) for folder in excluded))
             }
         elif path.exists():
             sources[path] = Path(path.name)
@@ -152,9 +153,9 @@ def keep_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
     Raises:
         StylekitError: one of the targets is an input.
     """
-    read = {path.resolve() for path in inputs}
+    read = {real_path(path) for path in inputs}
     for target in targets:
-        if target.resolve() in read:
+        if real_path(target) in read:
             raise StylekitError(f"{target} is one of the inputs and is not overwritten. Give another --out.")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import stylekit
+from stylekit._files import real_path
 from stylekit.errors import StylekitError
 from stylekit.method import Method
 from stylekit.registry import lookup, provenance
@@ -176,10 +177,10 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     """
     if out.suffix != ".safetensors":
         raise StylekitError(f"The name of a model file must end in .safetensors, but {out} does not.")
-    if out.resolve() in {file.resolve() for file in files}:
+    if real_path(out) in {real_path(file) for file in files}:
         raise StylekitError(f"{out} is one of the input files and is not overwritten. Give another --out.")
     for file in files:  # in other folders, a file with a published name may be the user's own
-        if file.resolve().parent == pretrained.cache_folder().resolve():
+        if real_path(file).parent == real_path(pretrained.cache_folder()):
             pretrained.verify(file)
     name, factory = lookup.find_method([plugin])
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method

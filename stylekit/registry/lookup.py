@@ -15,6 +15,7 @@ from typing import Any
 
 import pluggy
 
+from stylekit._files import real_path
 from stylekit.errors import StylekitError, one_line_error, suggest, warn
 from stylekit.hookspecs import KINDS
 from stylekit.registry.entrypoints import Entry, entries
@@ -53,7 +54,7 @@ def add_file(path: Path) -> Plugin:
     """
     if not path.exists():
         raise StylekitError(f"There is no file {path}.")
-    path = path.resolve()
+    path = real_path(path)
     if path.suffix != ".py" or not path.is_file():
         raise StylekitError(
             f"{path} is not a Python file. A plugin file ends in .py and provides parts with @hookimpl."
@@ -217,7 +218,7 @@ def find_method(names: Sequence[str]) -> tuple[str, Callable[..., Any]]:
     files: dict[str, Path] = {}
     for path in (Path(file) for file, _ in split if file):
         other = files.setdefault(path.stem, path)
-        if other.resolve() != path.resolve():
+        if real_path(other) != real_path(path):
             raise StylekitError(f"{other} and {path} have the same file name. Rename one of them.")
     provided = {stem: list(_call_hook(add_file(path), KINDS["method"].hook)) for stem, path in files.items()}
     for file, part in split:

@@ -575,3 +575,21 @@ def stylekit_methods():
 """)
     tiny.write_text(f"plugin: {tmp_path}/deep.py\nsize: 32\nsteps: 1\nout: {tmp_path}/run\n")
     assert_mentions(program("train", "--config", tiny).error, "method 'deep'", "'depth'", "Scenes", "content, style")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "stylize photo.png --style loop.style --model color-pca -o out.png",
+        "stylize photo.png --style loop.png --model color-pca -o out.png",
+        "stylize photo.png --style red.png --model loop.safetensors -o out.png",
+        "stylize photo.png --style red.png --mask loop.png --model color-pca -o out.png",
+        "import loop.safetensors --plugin cyclegan -o out.safetensors",
+        "stylize photo.png --style red.png --model color-pca --plugin loop.py -o out.png",
+    ],
+)
+def test_a_link_that_leads_to_itself(program: Program, place: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.chdir(place)
+    for suffix in (".style", ".png", ".safetensors", ".py"):
+        Path(f"loop{suffix}").symlink_to(f"loop{suffix}")
+    assert_mentions(program(*line.split()).error, "loop.")

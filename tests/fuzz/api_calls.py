@@ -313,6 +313,7 @@ def wrong_call_of_train(case: Case) -> None:
     value: Any = case.random.choice(values)
     case.tried = f"train({plugin!r}, {name}={value!r})"
     with contextlib.redirect_stderr(None):
+        value = {**NETWORKS, **value} if name == "set" and isinstance(value, dict) else value
         case.measured(stylekit.train, plugin, **{**settings, name: value})
 
 
