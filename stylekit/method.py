@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -103,8 +104,11 @@ class Player:
         self.modules = [self.modules] if isinstance(self.modules, nn.Module | nn.Parameter) else list(self.modules)
         if not all(isinstance(module, nn.Module | nn.Parameter) for module in self.modules) or self.update_every < 1:
             raise TypeError("A player needs modules or parameters, and an update_every of at least 1.")
-        if self.lr < 0 or not 0 <= (self.ema or 0) < 1:
-            raise StylekitError(f"A player needs lr >= 0 and 0 <= ema < 1, not lr={self.lr} and ema={self.ema}.")
+        if not (0 <= self.lr < math.inf and 0 <= (self.ema or 0) < 1 and (self.clip is None or self.clip > 0)):
+            raise StylekitError(
+                f"A player needs a finite lr >= 0, 0 <= ema < 1 and clip > 0, not lr={self.lr}, ema={self.ema} and "
+                f"clip={self.clip}."
+            )
 
     @property
     def parameters(self) -> list[nn.Parameter]:

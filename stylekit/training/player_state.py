@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ class PlayerState:
     def __init__(self, name: str, spec: Player, turns: Sequence[Turn]) -> None:
         self.name, self.spec, self.turns = name, spec, turns
         self.parameters = spec.parameters
-        self.optimizer = spec.optimizer(self.parameters, lr=spec.lr)
+        try:
+            self.optimizer = spec.optimizer(self.parameters, lr=spec.lr)
+        except (ValueError, TypeError) as error:
+            raise StylekitError(f"The optimizer of the player {name!r} cannot be built: {error}.") from error
         if isinstance(self.optimizer, torch.optim.LBFGS):
             raise StylekitError(
                 f"The player {name!r} uses LBFGS, which evaluates a turn several times per step. This is not supported yet."
@@ -97,13 +101,26 @@ class PlayerState:
                         raise ValueError(
                             f"{name} of parameter {index} has the shape {tuple(value.shape)}, not {tuple(parameter.shape)}"
                         )
+            for given, known in zip(saved["param_groups"], self.optimizer.state_dict()["param_groups"], strict=True):
+                for key, value in known.items():
+                    if not _alike(given[key], value):
+                        raise ValueError(f"its {key} is {given[key]!r}")
             self.optimizer.load_state_dict(saved)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise StylekitError(
                 f"The state of the player {self.name!r} in {source} does not fit the method with its current options ({error})."
             ) from None
         for current, value in zip(self.average, average, strict=True):
             current.copy_(value)
+
+
+def _alike(given: Any, known: Any) -> bool:
+    """Whether a hyperparameter of an optimizer has the form of the known one: a number stays a number."""
+    if isinstance(known, list | tuple):
+        return isinstance(given, list | tuple) and len(given) == len(known) and all(map(_alike, given, known))
+    if type(known) in (int, float):
+        return type(given) in (int, float) and (math.isfinite(given) or not math.isfinite(known))
+    return known is None or isinstance(given, type(known))
 
 
 def player_states(method: Method) -> list[PlayerState]:

@@ -42,6 +42,23 @@ def test_a_run_prints_the_paths_of_its_sample_grids_and_its_model(program: Progr
     assert model == f"model: {tmp_path}/run/model.safetensors"
 
 
+def test_quiet_prints_nothing_and_json_prints_one_object(program: Program, tiny: Path, tmp_path: Path) -> None:
+    assert program("train", "--config", tiny, "--quiet").err == ""
+    result = program("train", "--resume", "--out", tmp_path / "run", "--steps", 3, "--quiet", "--json")
+    assert (result.code, result.err, result.out.count("\n")) == (0, "", 1)
+    facts = json.loads(result.out)
+    assert list(facts)[:4] == ["run", "step", "ended", "model"]
+    assert {key: facts[key] for key in ("run", "step", "ended", "model", "from", "processes")} == {
+        "run": f"{tmp_path}/run",
+        "step": 3,
+        "ended": "complete",
+        "model": f"{tmp_path}/run/model.safetensors",
+        "from": 1,
+        "processes": 1,
+    }
+    assert facts["seconds"] > 0
+
+
 def test_the_command_line_takes_precedence_over_the_file_and_the_file_over_the_defaults(
     program: Program, tiny: Path, tmp_path: Path
 ) -> None:
