@@ -13,9 +13,28 @@ from stylekit.cli.failures import failure
 from stylekit.cli.output import echo, print_json
 from stylekit.cli.streams import Streams
 from stylekit.cli.targets import Job
+from stylekit.errors import StylekitError
 
 if TYPE_CHECKING:
     from stylekit.images import Animation, Picture
+
+
+def check_formats(jobs: Sequence[Job], quality: int | None, depth: int | None) -> None:
+    """Checks that the formats of the outputs have the quality and the depth that the user gave.
+
+    Raises:
+        StylekitError: none has a quality, the depth is neither 8 nor 16, or a format does not hold it.
+    """
+    from stylekit.images.writing import DEEP, FORMATS
+
+    formats = {job.target: FORMATS[job.target.suffix.lower()] for job in jobs}
+    if quality is not None and not any("quality" in options for _, options in formats.values()):
+        raise StylekitError("--quality is for JPEG, WebP and AVIF, and no output has such a format. Add --format jpg.")
+    if depth not in (None, 8, 16):
+        raise StylekitError(f"--depth must be 8 or 16 bits per channel, not {depth}.")
+    shallow = [target for target, (format_, _) in formats.items() if format_ not in DEEP]
+    if depth == 16 and shallow:
+        raise StylekitError(f"--depth 16 is for PNG and TIFF, but {shallow[0]} is neither. Add --format png.")
 
 
 class Results:
@@ -28,6 +47,7 @@ class Results:
         streams: standard input and output
         out: the folder or file that is written to
         quality: quality of lossy formats, from 1 to 100
+        depth: bits per channel; None: those of the image, if the format holds them
         quiet: report only failures
         json: report as JSON on stdout, too
     """
@@ -40,11 +60,12 @@ class Results:
         streams: Streams,
         out: Path,
         quality: int | None = None,
+        depth: int | None = None,
         quiet: bool = False,
         json: bool = False,
     ) -> None:
         self.jobs, self.skipped, self.styles, self.streams, self.out = jobs, skipped, styles, streams, out
-        self.quality, self.quiet, self.json = quality, quiet, json
+        self.quality, self.depth, self.quiet, self.json = quality, depth, quiet, json
         self._written: dict[Job, dict[str, Any]] = {}
         self._failed: list[dict[str, Any]] = []
 
@@ -55,9 +76,13 @@ class Results:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         frames = output.frames if isinstance(output, images.Animation) else [output]
         if isinstance(output, images.Animation):
+            if self.depth == 16:
+                raise StylekitError(
+                    "Images of several frames are written with 8 bits per channel. Leave out --depth 16."
+                )
             images.write_frames(job.target, output, quality=self.quality)
         else:
-            images.write(job.target, output, quality=self.quality)
+            images.write(job.target, output, depth=self.depth, quality=self.quality)
         height, width = frames[0].image.shape[-2:]
         self._written[job] = {"width": width, "height": height, "frames": len(frames), "seconds": round(seconds, 3)}
 

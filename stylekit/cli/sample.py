@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from stylekit._files import explain_os_errors
-from stylekit.cli.options import Device, PluginFiles, Quiet, With
+from stylekit.cli.options import Device, Overwrite, PluginFiles, Quiet, With
 from stylekit.cli.output import echo
 from stylekit.cli.progress import track
+from stylekit.cli.targets import check_overwrite
 from stylekit.errors import StylekitError
 from stylekit.registry import lookup
 from stylekit.training.settings import read_assignments
@@ -24,6 +25,7 @@ def command(
     with_: With = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw images with a model that needs no content image, such as a model of digits or textures.
@@ -37,11 +39,14 @@ def command(
 
     if out.exists() and not out.is_dir():
         raise StylekitError(f"{out} is a file, but samples are written to a folder. Give another --out.")
+    targets = [out / f"{index:05}.png" for index in range(count)]
+    for target in targets:
+        check_overwrite(target, overwrite)
     loaded = load(model, device)
     samples = loaded.draw(count, seed=seed, **read_assignments(with_ or [], "--with"))
-    for index, image in enumerate(track(samples, "images", count, quiet)):
+    for target, image in zip(targets, track(samples, "images", count, quiet), strict=True):
         with explain_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        images.write(out / f"{index:05}.png", image)
+        images.write(target, image)
     if not quiet:
         echo(f"Wrote {count} images to {out}", stderr=True)

@@ -29,7 +29,7 @@ from stylekit.cli.options import (
     method_options,
 )
 from stylekit.cli.previews import create_preview_folder, plan_previews
-from stylekit.cli.results import Results
+from stylekit.cli.results import Results, check_formats
 from stylekit.cli.streams import Streams
 from stylekit.cli.style_arguments import check_folder_names, read_style_mixes
 from stylekit.cli.targets import find_sources, format_suffix, is_file_name, keep_inputs, plan_jobs, split_existing
@@ -89,6 +89,13 @@ def command(
         int | None,
         typer.Option(
             min=1, max=100, help="quality of JPEG, WebP and AVIF [default: 95]", rich_help_panel=FILES,
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            metavar="8|16", rich_help_panel=FILES,
+            help="bits per channel; by default those of each image, if its format holds them",
         ),
     ] = None,
     max_size: Annotated[
@@ -162,21 +169,17 @@ def command(
         keep_inputs((job.target for job in jobs), inputs)
         jobs, skipped = split_existing(jobs, skip_existing, overwrite)
         previews = plan_previews(jobs, folder, preview, inputs, overwrite) if preview else {}
-        results = Results(jobs, skipped, names, streams, folder, quality, quiet, json)
+        results = Results(jobs, skipped, names, streams, folder, quality, depth, quiet, json)
         if not jobs:
             results.report()
             return
         for file in plugin or []:
             lookup.add_file(file)
         from stylekit.cli.stylizing import Request, describe_styles, stylize_clips, stylize_images
-        from stylekit.images import FORMATS
         from stylekit.inference import controls
         from stylekit.inference.model import load
 
-        if quality is not None and not any("quality" in FORMATS[job.target.suffix.lower()][1] for job in jobs):
-            raise StylekitError(
-                "--quality is for JPEG, WebP and AVIF, and no output has such a format. Add --format jpg."
-            )
+        check_formats(jobs, quality, depth)
         loaded = load(model, device, **method_options(assignments or [], steps=steps, init=init))
         check_folder_names(style_folders, style or [], [*loaded.method.styles()])
         controls.check_controls(strength, keep_color)

@@ -51,6 +51,12 @@ GOLDEN = {
     "stylize photo.png --model color-pca -o out.png": (
         "The method 'color-pca' needs a style. On the command line, give it with --style IMAGE."
     ),
+    "stylize photo.png --model color-pca --style red.png -o blue.png": (
+        "blue.png exists. Add --skip-existing to leave what exists, or --overwrite to replace it."
+    ),
+    "stylize photo.png --model color-pca --style red.png -o out --name {{nmae}}": (
+        "--name '{{nmae}}' has an unknown field 'nmae'. Did you mean 'name'? Available: model, name, number, style."
+    ),
     "stylize photo.png --model {model} --with diretcion=b-to-a -o out.png": (
         "The method 'cyclegan' has no option 'diretcion'. Did you mean 'direction'? Available: direction."
     ),

@@ -106,8 +106,21 @@ def test_python_and_the_command_line_agree(program: Program, drawing: tuple[str,
     assert (np.stack(drawn(tmp_path / "out")) == images).all()
 
 
+def test_files_that_exist_are_replaced_only_on_request(
+    program: Program, drawing: tuple[str, ...], tmp_path: Path
+) -> None:
+    mine = tmp_path / "out" / "00001.png"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    line = ["sample", *drawing, "-n", 2, "-o", tmp_path / "out"]
+    assert_mentions(program(*line).error, mine, "--overwrite")
+    assert [path.name for path in mine.parent.iterdir()] == [mine.name]
+    assert program(*line, "--overwrite", "--quiet").err == ""
+    assert mine.read_bytes() != b"mine"
+
+
 def test_options_are_typed_and_images_are_clamped(program: Program, drawing: tuple[str, ...], tmp_path: Path) -> None:
-    line = ["sample", *drawing, "-n", 1, "-o", tmp_path / "out", "--with"]
+    line = ["sample", *drawing, "-n", 1, "--overwrite", "-o", tmp_path / "out", "--with"]
     assert program(*line, "label=9", "--with", "reach=0").code == 0
     assert (drawn(tmp_path / "out")[0] == np.array([255, 255, 255])).all()  # 1.1, 1.4 and 1.7
     assert program(*line, "label=1", "--with", "reach=0").code == 0

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from stylekit import StylekitError
+from stylekit import StylekitError, images
 from stylekit.cli.naming import Template, distinct
 from tests.cli.pixels import pixels
 from tests.facts import assert_mentions
@@ -140,6 +142,22 @@ def test_the_quality_of_lossy_formats_is_chosen(program: Program, line: list[obj
     assert sizes[0] < 0.7 * sizes[1]
     assert_mentions(program(*line, "--format", "png", "--quality", 20).error, "--quality", "JPEG")
     assert program(*line, "--quality", 101).code == 2
+
+
+def test_the_depth_is_chosen_or_that_of_the_image(program: Program, line: list[object], tmp_path: Path) -> None:
+    deep = np.full((4, 4), 40000, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "in" / "deep.png")
+    for name, extra in {"own": (), "8": ("--depth", 8), "16": ("--format", "png", "--depth", 16)}.items():
+        assert program(*line[:-1], tmp_path / name, *extra).code == 0
+    depths = {
+        name: [images.read(tmp_path / name / f"{stem}.png").depth for stem in ("deep", "a")]
+        for name in ("own", "8", "16")
+    }
+    assert depths == {"own": [16, 8], "8": [8, 8], "16": [16, 16]}
+    assert (images.read(tmp_path / "16" / "deep.png").image * 65535).round().unique().tolist() == [65535 - 40000]
+    error = program(*line, "--depth", 16).error
+    assert_mentions(error, "--depth 16", tmp_path / "out" / "deep" / "b.jpg", "--format png")
+    assert_mentions(program(*line, "--depth", 12).error, "--depth", 12)
 
 
 def test_large_images_are_reduced(program: Program, paint: Paint, line: list[object], tmp_path: Path) -> None:
