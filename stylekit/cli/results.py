@@ -11,7 +11,7 @@ import typer
 
 from stylekit.cli.failures import failure
 from stylekit.cli.output import echo, print_json
-from stylekit.cli.streams import Streams
+from stylekit.cli.streams import STREAM, Streams
 from stylekit.cli.targets import Job
 from stylekit.errors import StylekitError
 
@@ -88,7 +88,7 @@ class Results:
 
     def fail(self, source: Path, error: Exception) -> None:
         """Records that an image, or the clip in a folder, failed."""
-        self._failed.append({"source": self._shown(source), "error": self.streams.shown(failure(source, error))})
+        self._failed.append({"source": self._path(source), "error": self.streams.shown(failure(source, error))})
 
     def report(self, interrupted: bool = False) -> None:
         """Prints how many images were written, and which failed.
@@ -124,10 +124,13 @@ class Results:
 
     def _entry(self, job: Job) -> dict[str, Any]:
         return {
-            "source": self._shown(job.source),
-            "target": self._shown(job.target),
+            "source": self._path(job.source),
+            "target": self._path(job.target),
             "style": self.styles[job.style],
         }
+
+    def _path(self, path: Path) -> str:
+        return STREAM if path in self.streams.names else str(path)
 
     def _shown(self, path: Path) -> str:
         return self.streams.shown(str(path))

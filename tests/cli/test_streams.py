@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,8 @@ def test_an_image_goes_from_standard_input_to_standard_output(
     done = run(environment, (place / "photo.png").read_bytes(), *line, "--format", "jpg")
     assert Image.open(io.BytesIO(done.stdout)).format == "JPEG"
     assert_mentions(done.stderr.decode(), "wrote 1 of 1 images to standard output")
+    done = run(environment, (place / "photo.png").read_bytes(), *line[:-1], place / "out.png", "--json")
+    assert json.loads(done.stdout)["written"][0]["source"] == "-"
     done = run(environment, b"text", *line)
     assert (done.returncode, done.stdout) == (1, b"")
     assert_mentions(done.stderr.decode().splitlines()[-1], "standard input cannot be read")
