@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from stylekit.errors import warn
 from stylekit.images.picture import Metadata
 
 LONGEST_TEXT = 2**24
@@ -102,7 +103,10 @@ def save_options(metadata: Metadata, format: str) -> dict[str, Any]:
     exif = _with_dpi(metadata) if format in ("WEBP", "AVIF", "HEIF") else metadata.exif
     options: dict[str, Any] = {"icc_profile": metadata.icc_profile, "exif": exif, "xmp": metadata.xmp}
     if format == "JPEG":
-        options |= {key: None for key in ("exif", "xmp") if len(options[key] or b"") > MARKER}
+        for key in ("exif", "xmp"):
+            if len(options[key] or b"") > MARKER:
+                warn(f"The {key.upper()} data is longer than a JPEG file can hold, and is left out.")
+                options[key] = None
     if format in ("JPEG", "GIF"):
         comment = metadata.text.get("Comment", "").encode()
         options["comment"] = comment if len(comment) < MARKER else None

@@ -30,7 +30,7 @@ def colors(image: Image.Image) -> Array:
     if image.mode.startswith("I"):
         return _grey(np.asarray(image).clip(0, 65535).astype(np.uint16))
     rgb = image.convert("RGBA" if image.has_transparency_data else "RGB")  # which transparent palettes need
-    return np.asarray(rgb)[..., :3]
+    return np.array(rgb)[..., :3]
 
 
 def _grey(values: Array) -> Array:
@@ -54,7 +54,9 @@ def upright(values: Array, orientation: int) -> Array:
 
 def to_float(values: Array) -> Tensor:
     """The tensor ``(1, C, H, W)``, float32 in ``[0, 1]``."""
-    planes = torch.from_numpy(np.array(values if values.ndim == 3 else values[..., None]))
+    plain = values.flags.writeable and min(values.strides) > 0  # what torch accepts
+    planes = torch.from_numpy(values if plain else values.copy())
+    planes = planes if values.ndim == 3 else planes[..., None]
     if values.dtype == np.uint16:
         return _first(planes.to(torch.int32)).float().div_(65535)
     return _first(planes) if values.dtype == np.float32 else _first(planes).float().div_(255)

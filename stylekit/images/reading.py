@@ -20,6 +20,9 @@ from stylekit.native.devices import free_memory
 BYTES_PER_PIXEL = 28
 """Memory for one pixel while an image is read: Pillow's four bytes, four floats, and intermediate values."""
 
+SMALL = 2**26
+"""Bytes that are not worth asking for the free memory."""
+
 
 def size(path: Path | str) -> tuple[int, int]:
     """The height and width of the image in a file, upright, by its header: the pixels are not decoded.
@@ -38,8 +41,8 @@ def require_memory(path: Path | str, file: ImageFile.ImageFile, frames: int = 1)
     Raises:
         StylekitError: it is not; the message contains both numbers
     """
-    needed, free = file.width * file.height * frames * BYTES_PER_PIXEL, free_memory(torch.device("cpu"))
-    if needed > free:
+    needed = file.width * file.height * frames * BYTES_PER_PIXEL
+    if needed > SMALL and needed > (free := free_memory(torch.device("cpu"))):
         pixels = f"{file.width}x{file.height} pixels" + f" in {frames} frames" * (frames > 1)
         raise StylekitError(
             f"{path} has {pixels}. Reading it needs about {needed / 2**30:.1f} GiB, but only {free / 2**30:.1f} GiB are free."
