@@ -10,6 +10,7 @@ import tracemalloc
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from torch.nn import functional
 
 from stylekit import datasets, images
+from stylekit.datasets import files
 from stylekit.errors import StylekitError, StylekitWarning
 from stylekit.images import icc
 from stylekit.training.sample_grid import grid
@@ -618,7 +620,7 @@ XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     b'<rdf:Description xmlns:tiff="t" xmlns:xmp="x" xmlns:dc="d"%s dc:creator="me">%s</rdf:Description></rdf:RDF></x:xmpmeta>'
 )
-LOSSLESS = {".webp": {"lossless": True}, ".tiff": {}, ".png": {}, ".jpg": {"quality": 95}}
+LOSSLESS: dict[str, dict[str, Any]] = {".webp": {"lossless": True}, ".tiff": {}, ".png": {}, ".jpg": {"quality": 95}}
 
 
 def camera() -> Image.Exif:
@@ -1016,6 +1018,72 @@ def test_frames_of_a_still_image_and_of_a_still_format(tmp_path: Path) -> None:
     assert [bytes_of(each.image)[0][0] for each in animation.frames] == [[10, 20, 30]]
     with raises(StylekitError, tmp_path / "x.jpg", "JPEG"):
         images.write_frames(tmp_path / "x.jpg", moving())
+
+
+def test_a_jpeg_with_a_second_image_is_not_animated(tmp_path: Path) -> None:
+    """Cameras add a preview or a depth map."""
+    one, two = Image.new("RGB", (16, 16), (200, 10, 10)), Image.new("RGB", (8, 8))
+    one.save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=[two])
+    assert images.frame_count(tmp_path / "x.jpg") == 1
+    assert len(images.read_frames(tmp_path / "x.jpg").frames) == 1
+
+
+def test_the_first_image_of_an_animated_png_may_not_be_a_frame(tmp_path: Path) -> None:
+    frames = [images.to_pil(each) for each in moving(3).frames]
+    default = Image.new("RGB", frames[0].size, (1, 2, 3))
+    path = save(tmp_path / "x.png", default, save_all=True, append_images=frames, default_image=True, duration=40)
+    assert images.frame_count(path) == 3
+    first = images.read_frames(path).frames[0]
+    assert torch.equal(first.image, moving(3).frames[0].image)
+
+
+# Formats
+
+
+@pytest.mark.parametrize("suffix", images.FORMATS)
+def test_every_format_that_is_found_is_also_read_and_written(tmp_path: Path, suffix: str) -> None:
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 48, 64)
+    images.write(tmp_path / f"x{suffix}", images.Picture(ramp, metadata=images.Metadata(srgb_profile())))
+    assert datasets.find_images(tmp_path) == [tmp_path / f"x{suffix}"]
+    assert (images.read(tmp_path / f"x{suffix}").image - ramp).abs().mean() < 0.02
+
+
+@pytest.mark.skipif(".avif" not in datasets.SUFFIXES, reason="this Pillow reads no AVIF")
+def test_avif_keeps_an_animation_and_metadata(tmp_path: Path) -> None:
+    animation = moving(alpha=True)
+    images.write_frames(tmp_path / "x.avif", animation)
+    assert images.frame_count(tmp_path / "x.avif") == 4
+    back = images.read_frames(tmp_path / "x.avif")
+    assert (back.format, back.durations) == ("AVIF", animation.durations)
+    images.write(tmp_path / "y.avif", images.read(with_metadata(tmp_path / "y.jpg")))
+    metadata = images.read(tmp_path / "y.avif").metadata
+    assert metadata.dpi == pytest.approx((150, 150), abs=0.1)
+    assert metadata.xmp == XMP % (b"", b"")
+
+
+def test_heic_is_read_where_its_reader_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 48, 64)
+    picture = images.read(with_metadata(tmp_path / "x.jpg"))
+    images.write(tmp_path / "x.heic", replace(picture, image=ramp))
+    back = images.read(tmp_path / "x.heic")
+    assert (back.image - ramp).abs().mean() < 0.02
+    assert back.metadata.xmp == picture.metadata.xmp
+    assert images.size(tmp_path / "x.heic") == (48, 64)
+
+
+def test_heic_without_its_reader_is_counted_with_the_install_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tuple(suffix for suffix in datasets.SUFFIXES if suffix not in files.HEIC)
+    monkeypatch.setattr(files, "SUFFIXES", plain)
+    monkeypatch.setattr(files, "OTHERS", {*files.OTHERS, *files.HEIC})
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with warns(StylekitWarning, "1 .heic", "stylekit-torch[heic]"):
+        assert datasets.find_images(tmp_path) == []
+    monkeypatch.setattr(files, "_formats", lambda: ["PNG"])
+    with raises(StylekitError, tmp_path / "x.heic", "stylekit-torch[heic]"):
+        images.read(tmp_path / "x.heic")
 
 
 # Sizes
