@@ -1037,6 +1037,25 @@ def test_the_first_image_of_an_animated_png_may_not_be_a_frame(tmp_path: Path) -
     assert torch.equal(first.image, moving(3).frames[0].image)
 
 
+def test_a_reduced_copy_in_a_tiff_file_is_not_a_frame(tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (16, 16), (200, 10, 10)), Image.new("RGB", (4, 4)), Image.new("RGB", (16, 16))]
+    pages[1].encoderinfo = {"tiffinfo": {254: 1}}
+    path = save(tmp_path / "x.tiff", pages[0], save_all=True, append_images=pages[1:])
+    assert images.frame_count(path) == 2
+    assert [each.image.shape[-1] for each in images.read_frames(path).frames] == [16, 16]
+
+
+def test_a_file_that_is_damaged_behind_its_first_frame_is_a_still_image(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (16, 16), (200, 10 * number, 10)) for number in range(3)]
+    path = save(tmp_path / "x.tiff", frames[0], save_all=True, append_images=frames[1:])
+    data = bytearray(path.read_bytes())
+    second = data.index(struct.pack("<HHII", 256, 4, 1, 16), data.index(struct.pack("<HHII", 256, 4, 1, 16)) + 1)
+    data[second : second + 2] = b"\xf0\xff"
+    path.write_bytes(data)
+    assert images.frame_count(path) == 1
+    assert bytes_of(images.read(path).image)[0][0] == [200, 0, 10]
+
+
 # Formats
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import ImageFile
+from PIL import ImageFile, TiffImagePlugin
 
 from stylekit._files import write_atomic
 from stylekit.datasets import open_image
@@ -20,6 +20,9 @@ from stylekit.images.writing import TRANSPARENT, to_palette, to_pil, write_forma
 
 ANIMATED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
 """Formats whose further frames are an animation or pages, and not other versions of one image."""
+
+SUBFILE_TYPE = 254
+"""The tag of a TIFF page whose lowest bit is set for a reduced copy of another page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +70,28 @@ def read_frames(path: Path | str) -> Animation:
         return Animation(frames, durations, _loop(file), file.format or "")
 
 
-def _numbers(file: ImageFile.ImageFile) -> range:
-    """The numbers of the frames. An animated PNG may begin with another image, for programs that show no animations."""
-    count = getattr(file, "n_frames", 1) if file.format in ANIMATED else 1
-    return range(1 if file.info.get("default_image") and count > 1 else 0, count)
+def _numbers(file: ImageFile.ImageFile) -> list[int]:
+    """The numbers of the frames; only the first if the file is damaged behind it.
+
+    An animated PNG may begin with another image, for programs that show no animations, and a TIFF file may have reduced
+    copies of its pages.
+    """
+    if file.format not in ANIMATED:
+        return [0]
+    try:
+        numbers = list(range(getattr(file, "n_frames", 1)))
+        if len(numbers) > 1 and file.info.get("default_image"):
+            return numbers[1:]
+        return [number for number in numbers if not _is_reduced(file, number)] if len(numbers) > 1 else [0]
+    except Exception:  # decoders may raise any type of error on damaged files
+        return [0]
+
+
+def _is_reduced(file: ImageFile.ImageFile, number: int) -> bool:
+    if not isinstance(file, TiffImagePlugin.TiffImageFile):
+        return False
+    file.seek(number)
+    return number > 0 and bool(file.tag_v2.get(SUBFILE_TYPE, 0) & 1)
 
 
 def _loop(file: ImageFile.ImageFile) -> int:
