@@ -5,6 +5,7 @@ Shared by the tests of the documents and by what measures the tutorial.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -69,6 +70,8 @@ class Reader:
                 "if __name__ == '__main__':\n" + "".join(f"    {line}\n" for line in code.splitlines())
             )
             self.run(["python", "block.py"], code)
+        elif language == "json":
+            json.loads(code)
         elif language != "text":  # a drawing
             raise AssertionError(f"a block of {language or 'no language'}, which no test runs:\n{code}")
 
