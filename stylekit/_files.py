@@ -126,6 +126,10 @@ def explain_os_errors(path: Path, action: str = "written") -> Iterator[None]:
         if error.errno in NO_SPACE:
             raise StylekitError(f"There is no space left to write {path}. Existing files are unchanged.") from error
         raise StylekitError(f"{path} cannot be {action}: {error.strerror or error}.") from error
+    except ValueError as error:  # Python's own check of paths
+        if "\0" not in str(path):
+            raise
+        raise StylekitError(f"{str(path)!r} cannot be {action}: its name contains a NUL.") from error
 
 
 def absolute_path(path: str | Path) -> Path:

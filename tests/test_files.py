@@ -208,3 +208,9 @@ def test_settings_are_documented_and_immutable() -> None:
 def test_syncing_a_folder_is_skipped_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_files, "os", SimpleNamespace(name="nt"))
     _files._sync_folder(tmp_path)
+
+
+def test_a_name_with_a_nul_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with raises(StylekitError, r"a\x00.png", "NUL"):
+        write_atomic(tmp_path / "a\0.png", b"")
+    assert list(tmp_path.iterdir()) == []

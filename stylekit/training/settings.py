@@ -17,6 +17,8 @@ from stylekit.errors import StylekitError, suggest
 from stylekit.registry import lookup
 from stylekit.training.written import read_yaml, written
 
+CONFIG_LIMIT = 2**18
+"""Maximum size of a config file in bytes, which takes a few seconds to read."""
 MAY_CHANGE = frozenset(
     (
         "steps",
@@ -155,7 +157,11 @@ def read_config(path: Path) -> dict[str, Any]:
         StylekitError: the file cannot be read, or does not contain settings by name.
     """
     try:
-        values = read_yaml(path.read_text())
+        with path.open("rb") as file:  # a pipe, too
+            content = file.read(CONFIG_LIMIT + 1)
+        if len(content) > CONFIG_LIMIT:
+            raise StylekitError(f"The config file {path} is larger than {CONFIG_LIMIT // 2**10} KiB.")
+        values = read_yaml(content.decode())
     except OSError as error:
         raise StylekitError(f"The config file {path} cannot be read: {error.strerror}.") from None
     except yaml.MarkedYAMLError as error:

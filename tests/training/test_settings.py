@@ -380,3 +380,9 @@ def test_settings_that_json_lacks_are_stored_or_refused(tmp_path: Path) -> None:
     with raises(StylekitError, "cannot store", "settings", "stylekit.train("):
         stylekit.train("cyclegan", set={"generator": int}, out=tmp_path / "run", steps=1)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_config_file_that_never_ends_is_refused(here: Path) -> None:
+    (here / "run.yaml").symlink_to("/dev/zero")
+    with raises(StylekitError, here / "run.yaml", "KiB"):
+        read_config(here / "run.yaml")
