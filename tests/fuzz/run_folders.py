@@ -260,7 +260,7 @@ def absurd_demand(case: Case) -> None:
         )
     )
     case.tried = f"{key}={value}"
-    case.mentions = ("--devices", "--batch-size", "--size")
+    case.mentions = ("--devices", "--batch-size", "--size", "run.json")
     change_json(folder / "run.json", lambda content: {**content, "settings": {**content["settings"], key: value}})
     resume(case, folder, same=False)
 
