@@ -85,6 +85,16 @@ def remove_leftovers(folder: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file of that name.
+
+    Raises:
+        StylekitError: the system refuses the name, such as a long one.
+    """
+    with explain_os_errors(path, "read"):
+        return path.is_file()
+
+
 def read_json(path: Path) -> Any:
     """The value in a JSON file.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
+import pydantic
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,10 +14,14 @@ from stylekit.errors import StylekitError
 from stylekit.ops import Activation, instance_norm
 
 __all__ = [
+    "Count",
+    "Halvings",
     "InstanceNorm",
     "NarrowConv2d",
     "Norm",
+    "Steps",
     "Upsample",
+    "Width",
     "activations",
     "freeze_redundant_biases",
     "init_normal",
@@ -28,6 +33,14 @@ __all__ = [
     "with_condition",
 ]
 
+Count = Annotated[int, pydantic.Field(ge=1, le=1000)]
+"""The type of an option that is a number of layers or blocks: from 1 to 1000. A file from someone else cannot ask for more."""
+Width = Annotated[int, pydantic.Field(ge=1, le=10_000)]
+"""The type of an option that is a number of channels: from 1 to 10,000."""
+Halvings = Annotated[int, pydantic.Field(ge=1, le=16)]
+"""The type of an option that says how often an image is halved: from 1 to 16, after which 65,536 pixels are one."""
+Steps = Annotated[int, pydantic.Field(ge=1, le=100_000)]
+"""The type of an option that is a number of steps for each image: from 1 to 100,000."""
 Norm = Literal["instance", "batch", "none"]
 Upsample = Literal["transpose", "resize"]
 

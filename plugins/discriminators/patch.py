@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from stylekit import hookimpl
 from stylekit.layers import (
+    Halvings,
     Norm,
+    Width,
     activations,
     freeze_redundant_biases,
     init_normal,
@@ -31,7 +33,7 @@ class Patch(nn.Module):
         channels: channels of the images, including those of a condition
     """
 
-    def __init__(self, layers: int = 3, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
+    def __init__(self, layers: Halvings = 3, width: Width = 64, norm: Norm = "instance", channels: Width = 3) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"
         require_options(layers=layers, width=width, channels=channels)
@@ -68,7 +70,7 @@ class Pixel(nn.Module):
         channels: channels of the images, including those of a condition
     """
 
-    def __init__(self, width: int = 64, norm: Norm = "instance", channels: int = 3) -> None:
+    def __init__(self, width: Width = 64, norm: Norm = "instance", channels: Width = 3) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"
         require_options(width=width, channels=channels)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from stylekit import StylekitError, hookimpl
-from stylekit.layers import activations, require_options, with_condition
+from stylekit.layers import Halvings, Width, activations, require_options, with_condition
 
 
 class PatchSN(nn.Module):
@@ -27,7 +27,7 @@ class PatchSN(nn.Module):
         channels: channels of the images, including those of a condition
     """
 
-    def __init__(self, layers: int = 3, width: int = 64, channels: int = 3) -> None:
+    def __init__(self, layers: Halvings = 3, width: Width = 64, channels: Width = 3) -> None:
         super().__init__()
         self.sample_independent = True
         require_options(layers=layers, width=width, channels=channels)
@@ -60,7 +60,7 @@ class MultiscaleSN(nn.Module):
         channels: channels of the images, including those of a condition
     """
 
-    def __init__(self, scales: int = 2, layers: int = 3, width: int = 64, channels: int = 3) -> None:
+    def __init__(self, scales: Halvings = 2, layers: Halvings = 3, width: Width = 64, channels: Width = 3) -> None:
         super().__init__()
         self.sample_independent = True
         require_options(scales=scales)
@@ -112,7 +112,7 @@ class ResNetSN(nn.Module):
         StylekitError: an option is too small, or ``forward`` gets a condition without classes, or none with classes.
     """
 
-    def __init__(self, blocks: int = 4, width: int = 64, channels: int = 3, classes: int = 0) -> None:
+    def __init__(self, blocks: Halvings = 4, width: Width = 64, channels: Width = 3, classes: int = 0) -> None:
         super().__init__()
         self.sample_independent = True
         require_options(blocks=blocks, width=width, channels=channels)

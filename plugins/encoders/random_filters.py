@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.images import pad_to
-from stylekit.layers import require_options
+from stylekit.layers import Count, Halvings, Width, require_options
 
 __all__ = ["RandomFilters"]
 
@@ -40,7 +40,7 @@ class RandomFilters(nn.Module):
     filters: Tensor
     bias: Tensor
 
-    def __init__(self, width: int = 64, side: int = 7, scales: int = 5, seed: int = 0) -> None:
+    def __init__(self, width: Width = 64, side: Count = 7, scales: Halvings = 5, seed: int = 0) -> None:
         super().__init__()
         require_options(width=width, scales=scales)
         if side < 3 or side % 2 == 0:  # a single pixel has no contrast

@@ -99,7 +99,7 @@ class VGG(nn.Module):
 
     @torch.no_grad()
     def _load(self, weights: str | Path | None) -> None:
-        path = pretrained_file(self.published) if weights is None else Path(weights)
+        path = pretrained_file(self.published, weights)
         reason = "" if path is None else f"There is no file {path}. "
         self.missing = f"The encoder {self.published!r} has no weights. {reason}{fetch_hint(self.published)}"
         if weights == "random":

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from stylekit import hookimpl
 from stylekit.images import pad_to
 from stylekit.layers import (
+    Count,
     InstanceNorm,
     NarrowConv2d,
     Norm,
     Upsample,
+    Width,
     freeze_redundant_biases,
     init_normal,
     norm_activation,
@@ -70,12 +72,12 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        blocks: int = 9,
-        width: int = 64,
+        blocks: Count = 9,
+        width: Width = 64,
         norm: Norm = "instance",
         dropout: float = 0.0,
         upsample: Upsample = "transpose",
-        channels: int = 3,
+        channels: Width = 3,
     ) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from stylekit import StylekitError, hookimpl
 from stylekit.images import pad_to
 from stylekit.layers import (
+    Halvings,
     Norm,
     Upsample,
+    Width,
     freeze_redundant_biases,
     init_normal,
     norm_layer,
@@ -76,12 +78,12 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        downs: int = 8,
-        width: int = 64,
+        downs: Halvings = 8,
+        width: Width = 64,
         norm: Norm = "instance",
         dropout: float = 0.0,
         upsample: Upsample = "transpose",
-        channels: int = 3,
+        channels: Width = 3,
     ) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"

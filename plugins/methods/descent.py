@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
 from stylekit.color import color_stats, match_color
 from stylekit.images import pad_to
-from stylekit.layers import narrow_conv2d, require_options
+from stylekit.layers import Width, narrow_conv2d, require_options
 from stylekit.losses import color_moments
 from stylekit.method import Batch, Capabilities, Statistics, Terms, linear_decay
 from stylekit.ops import channel_stats, gram_matrix, instance_norm
@@ -186,7 +186,8 @@ class Descent(Method):
         ema: decay of the exponential moving average of the weights, used for samples and the finished model
 
     Raises:
-        StylekitError: a level of the plan has no width, a finer level comes before a coarser one, or the last is not 0.
+        StylekitError: a level of the plan has no width, a finer level comes before a coarser one, the last is not 0, or there
+            are more than 16 widths or 1000 steps.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -200,7 +201,7 @@ class Descent(Method):
         self,
         encoder: Part = {"name": "random", "scales": 1, "width": 32},  # noqa: B006
         plan: tuple[int, ...] = (2, 2, 2, 2, 1, 1, 1, 0, 0),
-        widths: tuple[int, ...] = (12, 32, 48, 64, 64),
+        widths: tuple[Width, ...] = (12, 32, 48, 64, 64),
         style: float = 30.0,
         content: float = 1.0,
         color: float = 10.0,
@@ -212,6 +213,8 @@ class Descent(Method):
         require_options(
             levels=len(widths), steps=len(plan), **{f"widths[{k}]": width for k, width in enumerate(widths)}
         )
+        if len(widths) > 16 or len(plan) > 1000:
+            raise StylekitError("The method 'descent' accepts at most 16 widths and a plan of at most 1000 steps.")
         if plan[-1] or any(not 0 <= level < len(widths) for level in plan) or any(a < b for a, b in pairwise(plan)):
             raise StylekitError(
                 f"The plan {tuple(plan)} of 'descent' must go from coarse to fine levels and end with 0. With {len(widths)} "

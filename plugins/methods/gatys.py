@@ -20,7 +20,7 @@ from stylekit import Method, Part, StylekitError, hookimpl, make
 from stylekit.encoders import require_layers
 from stylekit.errors import NotFinite
 from stylekit.images import pad_to, resize
-from stylekit.layers import require_options
+from stylekit.layers import Halvings, Steps, require_options
 from stylekit.losses import ContentLoss, StyleLoss, color_moments, gram_loss, total_variation
 from stylekit.method import Capabilities, Statistics
 
@@ -88,9 +88,9 @@ class Gatys(Method):
         color_weight: float = 10.0,
         total_variation: float = 3.0,
         optimizer: Literal["lbfgs", "adam"] = "lbfgs",
-        steps: int = 300,
+        steps: Steps = 300,
         init: Literal["content", "noise"] = "content",
-        levels: int = 3,
+        levels: Halvings = 3,
     ) -> None:
         super().__init__()
         require_options(steps=steps, levels=levels)

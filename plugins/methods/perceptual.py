@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, StylekitError, datasets, hookimpl, images, make, turn
 from stylekit.encoders import require_layers
-from stylekit.layers import NarrowConv2d, require_options
+from stylekit.layers import NarrowConv2d, Width, require_options
 from stylekit.losses import ContentLoss, StyleLoss, moment_loss, moments, total_variation
 from stylekit.method import Batch, Capabilities, Statistics, Terms
 from stylekit.ops import Activation, instance_norm
@@ -142,7 +142,7 @@ class Perceptual(Method):
         styles: Sequence[Path | str] = (),
         encoder: Part = VGG,
         content_layers: Sequence[str] = ("relu3_3",),
-        width: int = 32,
+        width: Width = 32,
         content_weight: float = 1.0,
         style_weight: float = 10.0,
         color_weight: float = 10.0,

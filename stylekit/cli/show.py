@@ -157,6 +157,8 @@ def _type(kind: Any) -> str:
         return "part"
     if kind is Any:
         return ""
+    if get_origin(kind) is Annotated:
+        return _type(get_args(kind)[0])
     if get_origin(kind) is Literal:
         return ", ".join(map(str, get_args(kind)))
     if get_origin(kind) in (Union, UnionType):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import tee
 from pathlib import Path
@@ -26,6 +26,7 @@ from stylekit.inference.options import frames_options, resolve_options, sample_o
 from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.style_sources import StyleReader, StyleSource, several_or_none
 from stylekit.inference.styles import Style
+from stylekit.inference.torch_defaults import torch_defaults
 from stylekit.method import Method, Statistics
 from stylekit.native import malloc
 from stylekit.native.devices import free_memory, pick_device
@@ -41,14 +42,17 @@ BLEND_BELOW = 0.2
 
 
 def load(
-    run_or_file: Path | str, device: str = "auto", method: Callable[..., Method] | None = None, **changes: Any
+    run_or_file: Path | str,
+    device: str | torch.device = "auto",
+    method: Callable[..., Method] | None = None,
+    **changes: Any,
 ) -> Model:
     """Loads the model of a run or a checkpoint, a model file, a shipped model, or a method that needs no training.
 
     Args:
         run_or_file: a run's folder, a checkpoint's folder, a ``.safetensors`` file, or the name of a model that a
             package ships, such as ``stylekit-small``, or of a method that needs no training, such as ``gatys``
-        device: auto, cpu, cuda or mps
+        device: auto, cpu, cuda, mps, one of several such as cuda:1, or a ``torch.device``
         method: the method's class, if no plugin registers it
         changes: constructor arguments that replace those in the file, such as parts passed as callables, which a file
             cannot store, or the arguments of a method that is loaded by its name; ``part.option`` sets a part's option
@@ -57,27 +61,29 @@ def load(
         StylekitError: there is no such model, the file is not a model file, its plugin is not installed, or a tensor is
             missing, unknown or has another shape.
     """
+    target = pick_device(device)
     # A folder without a model does not hide a name.
     if isinstance(run_or_file, str) and not find_model_file(Path(run_or_file)):
         if lookup.part_owners("model", run_or_file):
             factory = lookup.find_part("model", run_or_file)
-            model: Model = factory(device=device, **read_written(arguments(factory), changes))
+            model: Model = factory(device=target, **read_written(arguments(factory), changes))
             return model
         if lookup.part_owners("method", run_or_file):
-            return _untrained(run_or_file, device, changes)
+            return _untrained(run_or_file, target, changes)
     built, name = read_model(resolve_model_file(Path(run_or_file)), method, changes)
-    return Model(built.to(pick_device(device)), name)
+    return Model(built.to(target), name)
 
 
-def _untrained(name: str, device: str, changes: Mapping[str, Any]) -> Model:
+def _untrained(name: str, device: torch.device, changes: Mapping[str, Any]) -> Model:
     """Builds a method by its name; it must not need training."""
     chosen = override(arguments(lookup.find_part("method", name)), {}, changes, f"method {name!r}")
-    method: Method = make("method", {**chosen, "name": name})
+    with torch_defaults(torch.device("cpu")):
+        method: Method = make("method", {**chosen, "name": name})
     if method.players():
         raise StylekitError(
             f"The method {name!r} must be trained first: `stylekit train --plugin {name}`. Then give the run's folder."
         )
-    return Model(method.to(pick_device(device)), name)
+    return Model(method.to(device), name)
 
 
 class Model:
@@ -394,9 +400,16 @@ class Model:
         height, width = image.shape[-2:]
         return image if scale == 1 else images.resize(image, (height * scale, width * scale))
 
-    def _full_precision(self) -> AbstractContextManager[Any]:
-        """Stylising computes in float32, even within a caller's autocast."""
-        return torch.autocast(self.device.type, enabled=False)
+    @contextmanager
+    def _full_precision(self) -> Iterator[None]:
+        """Stylising computes in float32 on the model's device, whatever the caller's autocast and torch's defaults are."""
+        try:
+            with torch_defaults(self.device), torch.autocast(self.device.type, enabled=False):
+                yield
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise StylekitError(
+                f"The method {self.name!r} computed NaN or infinity: its options are extreme, or the model is damaged."
+            ) from error
 
     def _random_numbers(self, *address: int) -> AbstractContextManager[Any]:
         return random_numbers(self.method, "stylize", *address)

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 import stylekit
-from stylekit._files import real_path
-from stylekit.errors import StylekitError
+from stylekit._files import is_file, real_path
+from stylekit.errors import StylekitError, printable
+from stylekit.inference.building import TooLarge, build_for
 from stylekit.method import Method
 from stylekit.registry import lookup, provenance
+from stylekit.registry.lookup import MissingPart
 from stylekit.registry.parts import make
 from stylekit.registry.schema import arguments as arguments_of
 from stylekit.registry.schema import override
 from stylekit.weights import pretrained
-from stylekit.weights.foreign import read_state_dict
-from stylekit.weights.tensors import fit, read_tensors, write_tensors
+from stylekit.weights.state_dicts import read_state_dict
+from stylekit.weights.tensors import fit, read_tensors, require_fit, require_sound, write_tensors
 
 FORMAT = "1"
+SHOWN = 80
+"""Maximum length of a name from a header in a message."""
+LONGEST = 1000
+"""Maximum length of what a message says about the values in a header."""
 
 
 def model_header(method: Method, name: str) -> dict[str, str]:
@@ -113,7 +121,7 @@ def resolve_model_file(path: Path) -> Path:
 def find_model_file(path: Path) -> Path | None:
     """The model file for a path, if there is one."""
     files = (path, path / "model.safetensors", path / "method.safetensors")
-    return next((file for file in files if file.is_file()), None)
+    return next(filter(is_file, files), None)
 
 
 def read_model(
@@ -133,40 +141,59 @@ def read_model(
         StylekitError: the file is not a model file, its plugin is not installed, or a tensor is missing, unknown or has
             another shape.
     """
-    tensors, header = read_tensors(path)
-    if "method" not in header:
-        raise StylekitError(
-            f"{path} is not a stylekit model: its header names no method. Convert weights of other programs with "
-            "`stylekit import`."
+    tensors, texts = read_tensors(path)
+    header = _read_header(texts, path, given=factory is not None)
+    reason = "with these arguments" if arguments else "with the installed plugins"
+    try:
+        method = build_for(
+            tensors,
+            partial(_build, header, factory, arguments, path),
+            lambda draft: _require_fit(draft, tensors, path),
         )
-    if header.get("format") != FORMAT:
-        raise StylekitError(
-            f"{path} has format {header.get('format')!r}, but this stylekit reads {FORMAT!r}. Update stylekit."
-        )
-    method = _build(header, factory, arguments, path)
-    if not method.inference_modules:  # a checkpoint also contains what prepare() added, such as a teacher
-        method.inference_modules = _inference_modules(header, path)
-    restore_weights(method, path, tensors)
-    return method, header["method"]
+    except _Unusable:
+        raise
+    except Exception as error:  # arguments that nobody has checked may raise any type in a constructor
+        if isinstance(error, MissingPart):
+            provenance.require_packages(header.packages, path)
+        provenance.warn_versions(header.packages, path)
+        details = " ".join(str(error).split())
+        raise StylekitError(f"The model {path} cannot be built {reason}. {details[:LONGEST]}") from error
+    _require_origin(method, header, path)
+    _restore(method, path, tensors)
+    return method, header.method
 
 
-def restore_weights(method: Method, path: Path, tensors: Mapping[str, Tensor] | None = None) -> None:
-    """Loads a model file into a method. Submodules without weights in the file raise an error when they are called.
+def _restore(method: Method, path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Loads the tensors of a model file into a newly built method. Submodules without weights in the file raise an error
+    when they are called.
 
     Raises:
-        StylekitError: a tensor is missing, unknown, or of another shape; the message names the first.
+        StylekitError: a tensor is missing, unknown, damaged, or of another shape; the message names the first.
     """
-    tensors = read_tensors(path)[0] if tensors is None else tensors
+    used, absent = _used(method, tensors)
+    require_fit(method, used, path, absent)
+    require_sound(method, used, path)
+    fit(method, used, path, absent)
+    for name in absent & dict(method.named_children()).keys():
+        setattr(method, name, _Absent(name, path))
+
+
+def _require_fit(method: Method, tensors: Mapping[str, Tensor], path: Path) -> None:
+    used, absent = _used(method, tensors)
+    try:
+        require_fit(method, used, path, absent)
+    except StylekitError as error:
+        raise _Unusable(str(error)) from None
+
+
+def _used(method: Method, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], set[str]]:
+    """The tensors that the method loads, and the names of submodules that remain without weights."""
     if not method.inference_modules:
-        fit(method, tensors, path)
-        return
+        return dict(tensors), set()
     prefixes = {key.split(".")[0] for key in tensors}
     present = {name for name in method.inference_modules if name in prefixes} or set(method.inference_modules)
-    children = dict(method.named_children()).keys()
     absent = {key.split(".")[0] for key in method.state_dict()} - present  # not what has no tensors, such as nn.ReLU
-    fit(method, {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in present}, path, absent)
-    for name in absent & children:
-        setattr(method, name, _Absent(name, path))
+    return {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in present}, absent
 
 
 def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
@@ -185,55 +212,120 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     name, factory = lookup.find_method([plugin])
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
     arguments, state = reader.import_weights({str(file): read_state_dict(file) for file in files})
-    method: Method = make("method", name, **arguments)
-    absent = {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
-    fit(method, state, files[0], absent)
+
+    def absent(method: Method) -> set[str]:
+        return {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
+
+    def check(draft: Method) -> None:
+        require_fit(draft, state, files[0], absent(draft))
+
+    def build() -> Method:
+        method: Method = make("method", name, **arguments)
+        return method
+
+    try:
+        method = build_for(state, build, check)
+    except TooLarge as error:
+        raise StylekitError(f"{files[0]} cannot be imported. {error}") from None
+    check(method)
+    require_sound(method, state, files[0])
+    fit(method, state, files[0], absent(method))
     write_tensors(out, state, model_header(method, name))
     return ", ".join(f"{key}={value}" for key, value in json_arguments(arguments).items())
 
 
-def _inference_modules(header: Mapping[str, str], path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(map(str, json.loads(header.get("inference_modules", "[]"))))
-    except (ValueError, TypeError) as error:
-        raise StylekitError(f"{path} is damaged: its header does not list inference_modules ({error}).") from None
+class _Unusable(StylekitError):
+    """A message about a file that is complete."""
 
 
-def _build(
-    header: Mapping[str, str], factory: Callable[..., Method] | None, arguments: Mapping[str, Any], path: Path
-) -> Method:
-    name = header["method"]
+@dataclass(frozen=True)
+class _Header:
+    """What a model file says about its method. Anyone may have written it."""
+
+    method: str
+    origin: str
+    arguments: dict[str, Any]
+    packages: dict[str, str]
+    inference_modules: tuple[str, ...]
+
+
+def _read_header(texts: Mapping[str, str], path: Path, given: bool) -> _Header:
+    """Reads the texts of a header; ``given``: the user gives the method, so its package need not be installed."""
+    if "method" not in texts:
+        raise StylekitError(
+            f"{path} is not a stylekit model: its header names no method. Convert weights of other programs with "
+            "`stylekit import`."
+        )
+    if texts.get("format") != FORMAT:
+        raise StylekitError(
+            f"{path} has format {texts.get('format', '')[:SHOWN]!r}, but this stylekit reads {FORMAT!r}. Update stylekit."
+        )
+    if any(len(text) > SHOWN or not text.isprintable() for text in (texts["method"], texts.get("origin", ""))):
+        raise StylekitError(f"{path} is damaged: its header has no valid name of a method.")
+    packages = _header_value(texts, "packages", dict, path)
+    provenance.require_valid(packages, path)
+    if given:
+        packages.pop(texts.get("origin", "").rpartition(" ")[0], None)
+    return _Header(
+        texts["method"],
+        texts.get("origin", ""),
+        _header_value(texts, "arguments", dict, path, required=True),
+        packages,
+        tuple(map(str, _header_value(texts, "inference_modules", list, path))),
+    )
+
+
+def _header_value(texts: Mapping[str, str], key: str, kind: type, path: Path, required: bool = False) -> Any:
+    """A value that a header stores as JSON, of this type; an empty one if it is missing."""
+    if key not in texts and not required:
+        return kind()
     try:
-        stored, needed = dict(json.loads(header["arguments"])), dict(json.loads(header.get("packages", "{}")))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise StylekitError(f"{path} is damaged: its header has no valid arguments of the method ({error}).") from None
-    for key, value in stored.items():
+        value = json.loads(texts[key])
+    except (KeyError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        raise StylekitError(f"{path} is damaged: its header has no valid {key} of the method.")
+    return value
+
+
+def _build(header: _Header, factory: Callable[..., Method] | None, arguments: Mapping[str, Any], path: Path) -> Method:
+    for key, value in header.arguments.items():
         if isinstance(value, dict) and "callable" in value and key not in arguments:
-            raise StylekitError(
-                f"{path} was made with {key}={value['callable']}, which has no registered name. Give it again: "
-                f"stylekit.load({str(path)!r}, {key}=...)."
+            raise _Unusable(
+                f"{path} was made with {printable(key[:SHOWN])}={printable(str(value['callable'])[:SHOWN])}, which has no "
+                f"registered name. Give it again: stylekit.load({str(path)!r}, {printable(key[:SHOWN])}=...)."
             )
-    if factory is not None:  # its package may no longer be installed
-        needed.pop(header.get("origin", "").rpartition(" ")[0], None)
-    provenance.require_packages(needed, path)
-    if factory is None and not lookup.part_owners("method", name):
-        raise StylekitError(
-            f"{path} needs the method {name!r} of {header.get('origin') or 'no plugin'}, which is not available. "
-            f"{lookup.why_missing(name)}Install the package that provides it, give its file with --plugin FILE.py, or its "
-            "class with stylekit.load(..., method=...)."
-        )
-    try:
-        known = arguments_of(factory or lookup.find_part("method", name))
-        chosen = override(known, stored, arguments, f"method {name!r}")
-        method: Method = make("method", factory or name, **chosen)
-    except StylekitError as error:
-        reason = "with these arguments" if arguments else "with the installed plugins"
-        raise StylekitError(f"The model {path} cannot be built {reason}. {error}") from None
-    if factory is None and (others := needed.keys() - provenance.packages(method)):
-        raise StylekitError(
-            f"{path} was made with parts of {', '.join(others)}, but here their names belong to parts of other packages."
-        )
+    if factory is None:
+        _require_method(header, path)
+    known = arguments_of(factory or lookup.find_part("method", header.method))
+    chosen = override(known, header.arguments, arguments, f"method {header.method!r}")
+    method: Method = make("method", factory or header.method, **chosen)
+    if not method.inference_modules:  # a checkpoint also contains what prepare() added, such as a teacher
+        method.inference_modules = header.inference_modules
     return method
+
+
+def _require_method(header: _Header, path: Path) -> None:
+    """Checks that the method is available. Packages of other names are imported only if the file lists an installed one."""
+    if lookup.part_owners("method", header.method, everywhere=provenance.any_installed(header.packages)):
+        return
+    provenance.require_packages(header.packages, path)
+    raise _Unusable(
+        f"{path} needs the method {header.method!r} of {header.origin or 'no plugin'}, which is not available. "
+        f"{lookup.why_missing(header.method)}Install the package that provides it, give its file with --plugin FILE.py, or "
+        "its class with stylekit.load(..., method=...)."
+    )
+
+
+def _require_origin(method: Method, header: _Header, path: Path) -> None:
+    """Checks that the parts came from the packages that the file lists, and warns about other versions."""
+    used = provenance.packages(method)
+    if others := header.packages.keys() - used.keys():
+        names = ", ".join(sorted(others)[:3])
+        raise StylekitError(
+            f"{path} was made with parts of {names}, but here their names belong to parts of other packages."
+        )
+    provenance.warn_versions({name: header.packages[name] for name in used if name in header.packages}, path)
 
 
 class _Absent(nn.Module):

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError, suggest
 from stylekit.inference import controls
 from stylekit.inference.inputs import ImageSource, read_image
@@ -72,11 +73,13 @@ class StyleReader:
         if source in learned:
             return self._checked(Style(learned[str(source)], torch.ones(1), self.key, self.name), str(source), scale)
         path, hash_, look = str(source).rpartition("#") if f"{SUFFIX}#" in str(source) else (str(source), "", "")
-        if path and Path(path).is_dir():
+        with explain_os_errors(Path(path), "read"):
+            is_folder, exists = Path(path).is_dir(), bool(path) and Path(path).exists()
+        if path and is_folder:
             raise StylekitError(
                 f"{path} is a folder. `stylekit style learn {path} -o mine.style` learns a style from its images."
             )
-        if not path or not Path(path).exists():
+        if not exists:
             hint = suggest(path, learned) if learned else "Give an image."
             raise StylekitError(f"There is no style {path or repr(path)}. {hint}")
         if Path(path).suffix == SUFFIX:
@@ -139,7 +142,7 @@ class StyleReader:
         style = self._checked(read_style(path), str(path), scale)
         if look is None:
             return style
-        if not look.isdecimal():
+        if not look.isdecimal() or len(look) > 9:
             raise StylekitError(
                 f"{path}#{look}: the number of a look must follow '#'. `stylekit style show {path}` lists the looks."
             )

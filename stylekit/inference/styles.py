@@ -14,12 +14,10 @@ from torch import Tensor
 import stylekit
 from stylekit.errors import StylekitError
 from stylekit.method import Statistics
-from stylekit.weights.tensors import read_tensors, write_tensors
+from stylekit.weights.tensors import LARGEST, read_tensors, write_tensors
 
 SUFFIX = ".style"
 SHARES = "shares"
-LARGEST = 1e15
-"""Maximum absolute value of statistics. Those of images are far below it, and its square is still finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,5 +136,5 @@ def read_style(path: Path) -> Style:
 def _shares(path: Path, text: str) -> Tensor:
     try:
         return torch.tensor(json.loads(text), dtype=torch.float32)
-    except (ValueError, TypeError, RuntimeError, OverflowError):
+    except (ValueError, TypeError, RuntimeError, OverflowError):  # RecursionError is a RuntimeError
         raise StylekitError(f"{path} is damaged: its header is invalid.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,22 +12,27 @@ import torch
 from stylekit.errors import StylekitError, suggest
 
 
-def pick_device(device: str) -> torch.device:
-    """The device of that name; ``auto`` selects the first available one of cuda, mps and cpu.
+def pick_device(device: str | torch.device) -> torch.device:
+    """The device of that name, such as ``cuda:1``; ``auto`` selects the first available one of cuda, mps and cpu.
 
     Raises:
         StylekitError: the device is unknown or not available.
     """
-    devices = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     if device == "auto":
-        return torch.device(next(name for name, available in devices.items() if available))
-    if device not in devices:
-        raise StylekitError(f"There is no device {device!r}. {suggest(device, ['auto', *devices])}")
-    if not devices[device]:
+        return torch.device(next(name for name, count in counts.items() if count))
+    name, colon, number = str(device).partition(":")
+    if name not in counts or (colon and not re.fullmatch("[0-9]{1,3}", number)):
+        raise StylekitError(f"There is no device {str(device)!r}. {suggest(name, ['auto', *counts])}")
+    if not counts[name]:
         reason = (
-            "this build of torch has no CUDA" if device == "cuda" and torch.version.cuda is None else "torch finds none"
+            "this build of torch has no CUDA" if name == "cuda" and torch.version.cuda is None else "torch finds none"
         )
-        raise StylekitError(f"The device {device!r} is not available: {reason}. Omit --device, or use --device cpu.")
+        raise StylekitError(f"The device {name!r} is not available: {reason}. Omit --device, or use --device cpu.")
+    if int(number or 0) >= counts[name]:
+        raise StylekitError(
+            f"There is no device {str(device)!r}: torch finds {counts[name]} of {name}, counted from 0."
+        )
     return torch.device(device)
 
 

@@ -27,6 +27,10 @@ PRESETS = "stylekit_presets"
 _files: dict[str, Plugin] = {}
 
 
+class MissingPart(StylekitError):
+    """No plugin provides a part of that kind and name."""
+
+
 def visible_plugins() -> list[Plugin]:
     """The visible plugins of all installed packages and the files that :func:`add_file` added, sorted by name.
 
@@ -252,11 +256,12 @@ def part_owner(kind: str, name: str) -> Plugin:
     """The plugin that provides the part of that kind and name.
 
     Raises:
-        StylekitError: no plugin provides it, or two do.
+        MissingPart: no plugin provides it.
+        StylekitError: two plugins provide it.
     """
     owners = part_owners(kind, name)
     if not owners:
-        raise StylekitError(f"There is no {kind} {name!r}. {why_missing(name)}{suggest(name, part_names(kind))}")
+        raise MissingPart(f"There is no {kind} {name!r}. {why_missing(name)}{suggest(name, part_names(kind))}")
     return _only(owners, f"{kind} {name!r}")
 
 

@@ -46,7 +46,7 @@ class Argument:
 
     Attributes:
         name: its name
-        type: its annotation, or ``Any``
+        type: its annotation, perhaps ``Annotated`` with bounds such as ``Field(ge=1)``, or ``Any``
         default: its default; ``inspect.Parameter.empty`` if it is required
         help: its line in the docstring
         keyword_only: whether it comes after ``*`` in the signature
@@ -69,8 +69,8 @@ class Argument:
     def takes(self, value: Any) -> bool:
         """Whether a value fits its type, as it is or converted."""
         try:
-            _adapter(self.type).validate_python(value)
-        except pydantic.ValidationError:
+            _validated(self.type, value)
+        except ValueError:  # a ValidationError is one
             return False
         return True
 
@@ -98,6 +98,30 @@ def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
         return pydantic.TypeAdapter(annotation)
 
 
+def _validated(annotation: Any, value: Any) -> Any:
+    result = _adapter(annotation).validate_python(value)
+    require_no_bool(value, result)
+    return result
+
+
+def require_no_bool(given: Any, result: Any) -> None:
+    """Checks that no true or false became a number, as pydantic allows: ``yes`` in YAML is not a number of steps.
+
+    Raises:
+        ValueError: one did, perhaps within a list or mapping.
+    """
+    if isinstance(given, bool) and isinstance(result, int | float) and not isinstance(result, bool):
+        raise ValueError("Input should be a number, not true or false")
+    if isinstance(given, Mapping) and isinstance(result, Mapping):
+        pairs = [(value, result[key]) for key, value in given.items() if key in result]
+    elif isinstance(given, list | tuple) and isinstance(result, list | tuple):
+        pairs = list(zip(given, result, strict=False))
+    else:
+        return
+    for each in pairs:
+        require_no_bool(*each)
+
+
 def unwrap_partial(factory: Any) -> Any:
     """The class or function that a ``functools.partial`` wraps."""
     return unwrap_partial(factory.func) if isinstance(factory, functools.partial) else factory
@@ -108,7 +132,7 @@ def arguments(factory: Callable[..., Any]) -> dict[str, Argument]:
     unwrapped = unwrap_partial(factory)
     target = unwrapped.__init__ if inspect.isclass(unwrapped) else unwrapped
     try:
-        types = get_type_hints(target)
+        types = get_type_hints(target, include_extras=True)
     except (NameError, TypeError):
         types = {}
     described = _args_section((inspect.getdoc(unwrapped) or "") + "\n" + (inspect.getdoc(target) or ""))
@@ -170,9 +194,9 @@ def read_written(known: Mapping[str, Argument], given: Mapping[str, Any]) -> dic
 
 def _convert(argument: Argument, value: Any, what: str) -> Any:
     try:
-        return _adapter(argument.type).validate_python(value)
-    except pydantic.ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        return _validated(argument.type, value)
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, pydantic.ValidationError) else str(error)
         default = "" if argument.required else f" (default: {argument.default!r})"
         raise StylekitError(
             f"The option {argument.name!r} of the {what} cannot be {value!r}: {reason}{default}."

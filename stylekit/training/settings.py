@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError
 from stylekit._files import absolute_path
 from stylekit.errors import StylekitError, suggest
 from stylekit.registry import lookup
+from stylekit.registry.schema import require_no_bool
 from stylekit.training.written import read_yaml, written
 
 CONFIG_LIMIT = 2**18
@@ -104,6 +105,14 @@ class Settings(pydantic.BaseModel):
     @classmethod
     def _absolute_model(cls, name: str | None) -> str | None:
         return str(absolute_path(name)) if name and os.path.exists(absolute_path(name)) else name
+
+    @pydantic.field_validator("*", mode="wrap")
+    @classmethod
+    def _numbers(cls, value: Any, validate: Callable[[Any], Any]) -> Any:
+        """``steps: yes`` in YAML is not one step."""
+        result = validate(value)
+        require_no_bool(value, result)
+        return result
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values.

@@ -1,7 +1,8 @@
 """Files of weights: safetensors, files of other programs, and published weights. Importing this does not import torch."""
 
-from stylekit.weights.foreign import clean_state_dict, load_weights, read_generators, recognise
+from stylekit.weights.foreign import read_generators, recognise
 from stylekit.weights.pretrained import fetch, fetch_hint, pretrained_file, verify
+from stylekit.weights.state_dicts import clean_state_dict, load_weights
 
 __all__ = [
     "clean_state_dict",

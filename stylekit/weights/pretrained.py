@@ -5,22 +5,31 @@ They are fetched only on the user's request, verified, and kept in one folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
+import re
 import secrets
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError, suggest
+from stylekit.weights.restoring import is_restoring
 
 _CHUNK = 2**20
 _TIMEOUT = 30.0
 """Seconds without data after which a download fails."""
+_SCHEME = "https"
+_LARGEST = 2**30
+"""Maximum size of a file whose size is unknown."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +117,24 @@ def cache_folder() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "stylekit" / "weights"
 
 
-def pretrained_file(name: str) -> Path | None:
+def pretrained_file(name: str, chosen: str | Path | None = None) -> Path | None:
     """The file of the weights of that name; None if it was not fetched.
+
+    While a model file is read, it is always None: the weights are in the model file, and its header, which anyone may have
+    written, must not have other files opened.
+
+    Args:
+        name: name of the weights in stylekit
+        chosen: the user's own file, which is returned instead, whether it exists or not
 
     Raises:
         StylekitError: there are no weights of that name, or the size of the file differs from the published one.
     """
     known = _known(name)
+    if is_restoring():
+        return None
+    if chosen is not None:
+        return Path(chosen)
     path = cache_folder() / known.file
     if not path.is_file():
         return None
@@ -182,6 +202,7 @@ def fetch(
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
         try:
             chunks = _download(known) if source is None else _read(source)
             _write(chunks, temporary, known, str(source or known.url), progress)
@@ -197,13 +218,27 @@ def _known(name: str) -> Published:
     return PUBLISHED[name]
 
 
+def _remove_abandoned(path: Path) -> None:
+    """Removes what fetches of this file left when they were killed: nothing was written to it for longer than a fetch waits."""
+    for part in path.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part", part.name):
+            with contextlib.suppress(OSError):  # another fetch has just removed it
+                if time.time() - part.stat().st_mtime > 2 * _TIMEOUT:
+                    part.unlink()
+
+
 def _write(chunks: Iterator[bytes], path: Path, known: Published, source: str, progress: Callable[[int], None]) -> None:
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
         for chunk in chunks:
+            size += len(chunk)
+            if size > (known.size or _LARGEST):
+                raise StylekitError(
+                    f"{source} is not the published {known.file}: it is larger than the {known.size or _LARGEST:,} bytes that "
+                    "are allowed."
+                )
             file.write(chunk)
             digest.update(chunk)
-            size += len(chunk)
             progress(len(chunk))
         file.flush()
         os.fsync(file.fileno())
@@ -220,9 +255,23 @@ def _require_same(known: Published, sha256: str, size: int, source: str) -> None
     )
 
 
+class _SecureRedirects(urllib.request.HTTPRedirectHandler):
+    """Does not follow a redirect to plain http, or to a file."""
+
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
+        _require_secure(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _require_secure(url: str) -> None:
+    if urllib.parse.urlsplit(url).scheme != _SCHEME:
+        raise urllib.error.URLError(f"{url} is not an {_SCHEME} address")
+
+
 def _download(known: Published) -> Iterator[bytes]:
     try:
-        with urllib.request.urlopen(known.url, timeout=_TIMEOUT) as response:
+        _require_secure(known.url)
+        with urllib.request.build_opener(_SecureRedirects).open(known.url, timeout=_TIMEOUT) as response:
             while chunk := response.read(_CHUNK):
                 yield chunk
     except (OSError, http.client.HTTPException) as error:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from stylekit._files import write_atomic
+from stylekit._files import is_file, write_atomic
 from stylekit.errors import StylekitError
+
+LONGEST_HEADER = 10_000_000
+"""Maximum bytes of a header: 100,000 tensors, which take a second to list."""
+LARGEST = 1e15
+"""Maximum absolute value of a weight or statistic. Usual ones are far below it, and its square is still finite."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str] | None = None) -> None:
@@ -24,7 +32,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     # safetensors rejects tensors that share storage, which are allowed here.
     separate = {name: tensor.clone() if _shared(name, contiguous) else tensor for name, tensor in contiguous.items()}
     # With no tensors and an empty header, safetensors writes a file that it cannot read.
-    write_atomic(path, safetensors.torch.save(separate, dict(header) if header else None))
+    write_atomic(path, _sorted_header(safetensors.torch.save(separate, dict(header) if header else None)))
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """Sorts the texts of a header, which safetensors writes in random order, so that equal runs write equal files."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    if "__metadata__" not in header:
+        return data
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of 8
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[end:]])
 
 
 def _shared(name: str, tensors: Mapping[str, Tensor]) -> bool:
@@ -37,18 +57,29 @@ def _shared(name: str, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors in a safetensors file, on the CPU, and its header.
+    """The tensors in a safetensors file, on the CPU, and its header. The file is mapped into memory: a tensor is read only
+    where it is used.
 
     Raises:
         StylekitError: the file is missing, damaged, or not a safetensors file.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise StylekitError(f"There is no file {path}.")
     try:
+        with path.open("rb") as start:
+            size = int.from_bytes(start.read(8), "little")
+        if LONGEST_HEADER < size < path.stat().st_size:
+            raise StylekitError(
+                f"{path} is damaged: its header has {size:,} bytes, but at most {LONGEST_HEADER:,} are read."
+            )
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise StylekitError(f"{path} is truncated, damaged or not a safetensors file ({error}).") from None
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, absent: Collection[str] = ()) -> None:
@@ -61,7 +92,18 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, absent: Co
         absent: names of submodules or parameters that the file must not contain; their values stay unchanged
 
     Raises:
-        StylekitError: a tensor is missing, unknown, or of another shape. The message names the first one.
+        StylekitError: a tensor is missing, unknown, or of another type or shape. The message names the first one.
+    """
+    require_fit(module, tensors, path, absent)
+    module.load_state_dict(dict(tensors), strict=False)
+
+
+def require_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, absent: Collection[str] = ()) -> None:
+    """Checks the names, types and shapes of tensors as :func:`fit` does, without reading them. The module may be on the meta
+    device.
+
+    Raises:
+        StylekitError: a tensor is missing, unknown, or of another type or shape. The message names the first one.
     """
     expected = {name: tensor for name, tensor in module.state_dict().items() if name.split(".")[0] not in absent}
     for name, tensor in expected.items():
@@ -73,9 +115,47 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, absent: Co
                 f"The tensor {name!r} in {path} has the shape {tuple(tensors[name].shape)}, but with its current options the "
                 f"method needs {tuple(tensor.shape)}."
             )
+        if tensor.is_floating_point() and not tensors[name].is_floating_point():
+            raise StylekitError(
+                f"{path} is damaged: its tensor {name!r} has the type {_type(tensors[name])}, but must have {_type(tensor)}."
+            )
     for name in tensors:
         if name not in expected:
             raise StylekitError(
                 f"{path} contains the tensor {name!r}, which the method does not have with its current options."
             )
-    module.load_state_dict(dict(tensors), strict=False)
+
+
+def require_sound(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Checks the values of tensors that are about to be loaded into a newly built module.
+
+    A tensor may contain values that are not finite or above 1e15 only if that of the new module does too, such as a mask of
+    negative infinity. The weights of a submodule may be all zero only if those of the new one are.
+
+    Raises:
+        StylekitError: a tensor is damaged. The message names the first one.
+    """
+    zero: dict[str, list[str]] = {}
+    state = {name: tensor for name, tensor in module.state_dict().items() if name in tensors and _has_values(tensor)}
+    for name, new in state.items():
+        largest = _largest(tensors[name].to(new.dtype))
+        if not largest <= LARGEST and _largest(new) <= LARGEST:  # also true for NaN
+            value = "NaN" if math.isnan(largest) else "infinity" if math.isinf(largest) else f"a value of {largest:.0e}"
+            raise StylekitError(f"{path} is damaged: its tensor {name!r} contains {value}.")
+        if new.ndim > 1 and bool(new.any()):
+            zero.setdefault(name.split(".")[0], []).append("" if largest else name)
+    for part, names in zero.items():
+        if all(names):
+            raise StylekitError(
+                f"{path} is damaged: its tensor {names[0]!r} and all other weights of {part!r} are zero."
+            )
+
+
+def _has_values(tensor: Tensor) -> bool:
+    return not is_lazy(tensor) and tensor.numel() > 0 and tensor.is_floating_point()
+
+
+def _largest(tensor: Tensor) -> float:
+    """The largest absolute value; NaN if there is one."""
+    low, high = torch.aminmax(tensor.detach().float() if tensor.dtype != torch.float64 else tensor.detach())
+    return max(-float(low), float(high)) if low == low else math.nan

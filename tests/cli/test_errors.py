@@ -332,11 +332,11 @@ FORMAT_1 = {"method": "cyclegan", "format": "1"}
         ),
         (
             lambda path, model: model_file(path, **FORMAT_1, arguments="{}", packages='{"tulips": "2.1"}'),
-            ["pip install tulips==2.1"],
+            ["lacks the tensor"],
         ),
         (
             lambda path, model: model_file(path, **FORMAT_1, arguments="{}", packages="1"),
-            ["damaged", "header", "arguments"],
+            ["damaged", "header", "packages"],
         ),
         (lambda path, model: path.mkdir(), ["folder", "run", "checkpoint"]),
     ],

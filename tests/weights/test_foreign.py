@@ -15,7 +15,8 @@ from torch import Tensor
 
 from stylekit import StylekitError, make
 from stylekit.inference.model_files import import_model
-from stylekit.weights.foreign import clean_state_dict, read_generators, read_state_dict, recognise
+from stylekit.weights.foreign import read_generators, recognise
+from stylekit.weights.state_dicts import clean_state_dict, read_state_dict
 from tests.facts import raises
 
 State = dict[str, Tensor]
@@ -222,12 +223,12 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        {"epoch": 3, "model": {"a": torch.ones(1)}},
-        {"state_dict": {"a": torch.ones(1)}},
+        {"epoch": 3, "model": {"a": torch.ones(1)}, "ema": {"a": torch.ones(1)}},
+        {"epoch": 3, "optimizer": {"state": {}}},
         [torch.ones(1)],
         {0: torch.ones(1)},
     ],
-    ids=["checkpoint", "nested", "list", "numbered"],
+    ids=["two networks", "none", "list", "numbered"],
 )
 def test_a_file_that_is_not_a_state_dict_is_refused_with_advice(value: object, tmp_path: Path) -> None:
     torch.save(value, tmp_path / "net.pth")

@@ -60,6 +60,7 @@ def server() -> Iterator[str]:
 def cache(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, and a server that publishes ``good``, ``short``, ``other`` and ``gone``."""
     monkeypatch.setenv("STYLEKIT_WEIGHTS", str(tmp_path / "cache"))
+    monkeypatch.setattr(pretrained, "_SCHEME", "http")  # the local server has no certificate
     Handler.requests.clear()
     digest = sha256(CONTENT).hexdigest()
     for name in ("good", "short", "other", "gone"):
