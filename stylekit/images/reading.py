@@ -17,8 +17,8 @@ from stylekit.images.metadata import collect
 from stylekit.images.picture import Picture
 from stylekit.native.devices import free_memory
 
-BYTES_PER_PIXEL = 28
-"""Memory for one pixel while an image is read: Pillow's four bytes, four floats, and intermediate values."""
+BYTES_PER_PIXEL, DEEP_BYTES_PER_PIXEL = 28, 75
+"""Memory for one pixel while an image of 8 or of 16 bits is read, as measured with a colour profile."""
 
 SMALL = 2**26
 """Bytes that are not worth asking for the free memory."""
@@ -41,7 +41,8 @@ def require_memory(path: Path | str, file: ImageFile.ImageFile, frames: int = 1)
     Raises:
         StylekitError: it is not; the message contains both numbers
     """
-    needed = file.width * file.height * frames * BYTES_PER_PIXEL
+    sixteen_bits = any(";16" in str(tile[3]) for tile in file.tile)
+    needed = file.width * file.height * frames * (DEEP_BYTES_PER_PIXEL if sixteen_bits else BYTES_PER_PIXEL)
     if needed > SMALL and needed > (free := free_memory(torch.device("cpu"))):
         pixels = f"{file.width}x{file.height} pixels" + f" in {frames} frames" * (frames > 1)
         raise StylekitError(
@@ -58,16 +59,16 @@ def read(path: Path | str, least: int | None = None) -> Picture:
     8-bit RGB, grey, 1-bit                colours divided by 255; grey in all three channels
     palette                               colours, with the transparency as alpha
     RGBA, LA, a transparent colour        colours, not multiplied by alpha, and alpha
-    16-bit grey, 32-bit integer grey      divided by 65535 and clamped; a transparent value as alpha
+    16-bit PNG and TIFF                   divided by 65535; a transparent value as alpha
+    32-bit integer grey                   divided by 65535 and clamped
     float grey                            clamped; NaN becomes 0
     CMYK                                  sRGB, with the file's ICC profile or else Pillow's default conversion
+    LAB                                   sRGB
     YCbCr                                 RGB
-    16-bit RGB, RGBA and grey with alpha  8 bits per channel, because Pillow stores no more
-    LAB                                   an error
     ====================================  ====================================================================
 
-    The EXIF orientation is applied. An RGB profile is returned, not applied. A profile of another colour space does not
-    fit the RGB image and is dropped.
+    The EXIF orientation is applied. Colours are converted to sRGB by an RGB or grey ICC profile, or by the gamma and the
+    primaries of a PNG file; a damaged profile is ignored. Previews in the metadata are dropped.
 
     Args:
         path: the file
