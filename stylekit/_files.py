@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,24 @@ def is_file(path: Path) -> bool:
         return path.is_file()
 
 
+def require_regular(path: Path) -> None:
+    """Checks that a path that exists is a file: a pipe would never end, nor would a device.
+
+    Raises:
+        StylekitError: it is something else, or cannot be read.
+    """
+    with explain_os_errors(path, "read"):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise StylekitError(f"{path} is damaged: it is not a file.")
+
+
 def read_json(path: Path) -> Any:
     """The value in a JSON file.
 
     Raises:
         StylekitError: the file cannot be read, is too large, is not JSON, or is nested too deeply.
     """
+    require_regular(path)
     with explain_os_errors(path, "read"), path.open("rb") as file:
         content = file.read(JSON_LIMIT + 1)
     if len(content) > JSON_LIMIT:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,8 +153,10 @@ def _remedy(path: Path) -> str:
 def saved_steps(folder: Path) -> list[int]:
     """The steps that have a folder in a run's ``checkpoints``, in order."""
     with explain_os_errors(folder, "read"):
-        if not folder.is_dir():
+        if not os.path.lexists(folder):
             return []
+        if not folder.is_dir():
+            raise StylekitError(f"{folder} is not a folder. Remove it to start the run again.")
         return sorted(int(path.name) for path in folder.iterdir() if _is_step(path.name) and path.is_dir())
 
 
@@ -169,9 +172,7 @@ def latest(folder: Path, run: str) -> Path | None:
     """
     for step in reversed(saved_steps(folder)):
         path = folder / str(step)
-        with explain_os_errors(path, "read"):
-            complete = (path / "state.json").exists()
-        if complete and _read_state(path).run == run:
+        if os.path.lexists(path / "state.json") and _read_state(path).run == run:
             return path
     return None
 

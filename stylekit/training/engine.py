@@ -112,7 +112,10 @@ def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bo
         raise StylekitError(
             "--compile needs a C++ compiler, but none was found. Install g++ or clang, or leave --compile out."
         )
-    require_possible(final, getattr(unwrap_partial(factory), "batch_keys", Method.batch_keys))
+    try:
+        require_possible(final, getattr(unwrap_partial(factory), "batch_keys", Method.batch_keys))
+    except StylekitError as error:
+        raise StylekitError(f"The run in {run.folder} cannot resume here. {error}" if run else str(error)) from None
     return launch(_train, final, built, progress)
 
 

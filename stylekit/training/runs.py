@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import platform
 import secrets
 import shlex
@@ -15,7 +17,7 @@ from torch import Tensor
 
 import stylekit
 from stylekit import images
-from stylekit._files import explain_os_errors, remove_leftovers, write_atomic
+from stylekit._files import explain_os_errors, remove_leftovers, require_regular, write_atomic
 from stylekit.errors import StylekitError
 from stylekit.training import checkpoint
 from stylekit.training.plugin_files import plugin_files
@@ -40,8 +42,10 @@ class Run:
 
     def exists(self) -> bool:
         """Whether there is a run in the folder."""
-        with explain_os_errors(self.folder, "read"):
-            return self._settings.exists()
+        with explain_os_errors(self.folder, "read"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self._settings.lstat()
+            return True
+        return False
 
     def require_new(self) -> None:
         """Checks that the folder can be used for a new run: it does not exist, or has only hidden files.
@@ -142,9 +146,11 @@ class Run:
 
     def metrics(self) -> list[dict[str, float]]:
         """The lines of ``metrics.jsonl``, without any that a crash left incomplete or that are damaged."""
-        with explain_os_errors(self._metrics, "read"):
-            content = self._metrics.read_text(errors="replace") if self._metrics.exists() else ""
-        parsed = (_metrics_line(line) for line in content.split("\n")[:-1])
+        if not os.path.lexists(self._metrics):
+            return []
+        require_regular(self._metrics)
+        with explain_os_errors(self._metrics, "read"), self._metrics.open(errors="replace", newline="\n") as lines:
+            parsed = [_metrics_line(line) for line in lines if line.endswith("\n")]
         return [line for line in parsed if line is not None]
 
     def rewind(self, step: int) -> None:

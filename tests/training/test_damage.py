@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -64,11 +65,23 @@ def test_a_file_that_is_no_text_or_too_large_is_named(run: Path, name: str, cont
         resume(run)
 
 
-@pytest.mark.parametrize("name", ["run.json", "checkpoints/2/state.json"])
-def test_a_folder_or_a_broken_link_instead_of_a_file_is_one_sentence(run: Path, name: str) -> None:
-    (run / name).unlink()
-    (run / name).mkdir()
-    with raises(StylekitError, run / name, "read"):
+def link(path: Path, target: str) -> None:
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "checkpoints/2/state.json", "checkpoints"])
+@pytest.mark.parametrize(
+    "make",
+    [Path.mkdir, os.mkfifo, lambda path: link(path, path.name), lambda path: link(path, "/dev/zero")],
+    ids=["folder", "pipe", "loop", "endless"],
+)
+def test_what_is_not_a_file_is_one_sentence(run: Path, name: str, make: Callable[[Path], object]) -> None:
+    (shutil.rmtree if (run / name).is_dir() else Path.unlink)(run / name)
+    make(run / name)
+    if name == "checkpoints" and (run / name).is_dir():
+        resume(run)  # as if the run had stopped before its first checkpoint
+        return
+    with raises(StylekitError, run / name):
         resume(run)
 
 
