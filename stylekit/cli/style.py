@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from stylekit.cli.failures import failure
-from stylekit.cli.options import DEFAULT_MODEL
+from stylekit.cli.options import DEFAULT_MODEL, Overwrite
 from stylekit.cli.output import Json, echo, print_json
-from stylekit.cli.targets import keep_inputs
+from stylekit.cli.progress import track
+from stylekit.cli.targets import check_overwrite, keep_inputs
 from stylekit.datasets.files import SUFFIXES, find_images
 from stylekit.errors import StylekitError, warn
 
@@ -40,6 +39,7 @@ def learn(
     folder: Annotated[Path, typer.Argument(help="folder of images in that style")],
     out: Annotated[Path, typer.Option("--out", "-o", help="style file to write (.style)")],
     model: Named = DEFAULT_MODEL,
+    overwrite: Overwrite = False,
     looks: Annotated[
         int, typer.Option(min=1, help="maximum number of looks: clusters of similar images with a style of their own")
     ] = 3,
@@ -66,7 +66,7 @@ def learn(
 
     images = _images(folder)
     check_style_name(out)
-    _check_place(out)
+    _check_place(out, overwrite)
     controls.check_scale(style_scale)
     loaded = load(model, device)
     loaded.require_style_images()
@@ -84,12 +84,13 @@ def learn(
     echo(summary, f"Use it: stylekit stylize PICTURE{model_option} --style {shlex.quote(str(out))} -o OUT")
 
 
-def _check_place(out: Path) -> None:
+def _check_place(out: Path, overwrite: bool) -> None:
     """Checks that a file can be written, before the work for it is done.
 
     Raises:
-        StylekitError: it is a folder, or its parent folder does not exist.
+        StylekitError: it exists and is not to be overwritten, is a folder, or its parent folder does not exist.
     """
+    check_overwrite(out, overwrite)
     if out.is_dir():
         raise StylekitError(f"Cannot write {out}: it is a folder. Give another --out.")
     if not out.parent.is_dir():
@@ -105,9 +106,8 @@ def _images(folder: Path) -> list[Path]:
 
 def _described(model: Model, images: Sequence[Path], scale: float) -> list[Statistics]:
     """The statistics that the model computes for each image that can be read."""
-    console = Console(stderr=True, highlight=False)
     described = []
-    for image in track(images, "describing", console=console, disable=not console.is_terminal):
+    for image in track(images, "images", len(images)):
         try:
             described.append(model.style(image, scale).statistics)
         except Exception as error:  # any error: the other images are still used
@@ -152,6 +152,7 @@ def show(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="image to write: the content stylised with each of the looks")
     ] = None,
+    overwrite: Overwrite = False,
     model: Named = DEFAULT_MODEL,
     content: Annotated[
         Path | None, typer.Option("--content", help="image to show the looks on; a drawn scene by default")
@@ -165,7 +166,7 @@ def show(
 
     if out:
         keep_inputs([out], [file, content] if content else [file])
-        _check_place(out)
+        _check_place(out, overwrite)
     learned, loaded = read_style(file), load(model, device)
     error = None
     try:

@@ -428,6 +428,31 @@ def test_wrong_arguments_of_other_commands(
     assert Path("foreign.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "style learn {a} -o mine.style --model color-pca",
+        "style show {style} -o mine.png --model color-pca",
+        "import {weights} --plugin cyclegan -o mine.safetensors",
+        "sample --model {weights} -o .",
+        "sheet {a}/0.png --style {a} --model color-pca -o mine.png",
+        "stylize {a}/0.png --style {a}/1.png --model color-pca -o mine.png",
+    ],
+)
+def test_no_command_replaces_a_file_unasked(
+    program: Program, place: Path, folders: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    mine = [Path(name) for name in ("mine.style", "mine.png", "mine.safetensors", "00000.png")]
+    for path in mine:
+        path.write_bytes(b"mine")
+    weights = model_file(tmp_path / "weights.safetensors")
+    words = line.format(a=folders / "a", style=place / "red.style", weights=weights).split()
+    assert_mentions(program(*words).error, "exists", "--overwrite")
+    assert [path.read_bytes() for path in mine] == [b"mine"] * 4
+
+
 def test_two_packages_with_one_plugin(program: Program, tiny: Path, install: Install) -> None:
     source = "from stylekit import Method, hookimpl\n@hookimpl\ndef stylekit_methods():\n    return {'mine': Method}\n"
     for package in ("first", "second"):

@@ -203,10 +203,10 @@ def test_a_model_is_fine_tuned_on_the_style(
     done = program(verb, photo, *(word.replace("OUT", "o.png") for word in rest))
     assert done.code == 0, done
     assert (folder / "o.png").is_file()
-    again = program("style", "learn", "in", "-o", "my.style", "--model", descent, "--tune", "photos")
+    again = program("style", "learn", "in", "-o", "my.style", "--model", descent, "--tune", "photos", "--overwrite")
     assert_mentions(again.error, "my.safetensors", "name")
     (folder / "my.safetensors").unlink()
-    again = program("style", "learn", "in", "-o", "my.style", "--model", descent, "--tune", "photos")
+    again = program("style", "learn", "in", "-o", "my.style", "--model", descent, "--tune", "photos", "--overwrite")
     assert_mentions(again.error, "my-tuning", "name")
 
 
