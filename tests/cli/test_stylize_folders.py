@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -209,12 +210,14 @@ def test_ctrl_c_reports_the_number_of_finished_images_and_their_folder(
         return stylize_picture(self, *given, **more)
 
     monkeypatch.setattr(Model, "stylize_picture", interrupted)
-    line = ["--model", "color-pca", "--style", place / "red.png", "-o", place / "out"]
+    line = ["--model", "color-pca", "--style", place / "red.png", "-o", place / "out", "--json"]
     result = program("stylize", place / "in", *line)
+    report = json.loads(result.out)
     written = len(list((place / "out").iterdir()))
     assert 2 <= written <= 5  # images that were being written are finished, and waiting ones are not started
     assert (result.code, result.err.count("\n")) == (130, 1)
     assert_mentions(result.err, "interrupted", f"{written} of 8", place / "out")
+    assert (len(report["written"]), report["interrupted"]) == (written, True)
 
 
 NOISE = """
