@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -52,3 +54,16 @@ def test_freed_memory_is_kept_unless_the_user_chose_otherwise() -> None:
     assert run(GLIBC_TUNABLES="glibc.malloc.arena_max=8") == "1 False PASSIVE False"
     assert run(MALLOC_MMAP_THRESHOLD_="65536") == "1 False PASSIVE False"
     assert run(MALLOC_TRIM_THRESHOLD_="1000000", OMP_WAIT_POLICY="ACTIVE") == "1 False ACTIVE False"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+@pytest.mark.parametrize("seconds", [0.15, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.6])
+def test_ctrl_c_while_the_program_starts_ends_it_without_a_traceback(seconds: float) -> None:
+    line = [sys.executable, "-m", "stylekit", "stylize", "nowhere.png", "--model", "color-pca", "-o", "out.png"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        time.sleep(seconds)
+        started.send_signal(signal.SIGINT)
+        _, error = started.communicate(timeout=60)
+    assert "Traceback" not in error
+    assert started.returncode in (130, -signal.SIGINT, 2), error  # 2: it was faster, and reported the missing image
