@@ -371,3 +371,27 @@ def test_within_the_options_of_a_part_a_string_is_a_path_if_it_looks_like_one_an
 def test_other_values_stay_as_they_are(here: Path) -> None:
     given = {"count": 3, "folder": None, "part": ResNet, "unknown": 0.5, "name": True}
     assert absolute(**given) == given
+
+
+def counted(steps: int = 1, weights: Sequence[float] = (), by: Mapping[str, int] = {}, wanted: bool = False) -> None:
+    """Has numbers in several places."""
+
+
+@pytest.mark.parametrize("given", [{"steps": True}, {"weights": [0.5, False]}, {"by": {"a": True}}], ids=str)
+def test_true_and_false_are_not_numbers(given: dict[str, Any]) -> None:
+    with raises(StylekitError, repr(next(iter(given))), "number", "true"):
+        validate(counted, given, "part")
+
+
+def test_numbers_may_be_true_and_false() -> None:
+    assert validate(counted, {"wanted": 1}, "part") == {"wanted": True}
+
+
+def test_bounds_of_an_annotation_are_checked() -> None:
+    def stacked(layers: Annotated[int, pydantic.Field(ge=1, le=8)] = 2) -> None: ...
+
+    assert validate(stacked, {"layers": 8}, "part") == {"layers": 8}
+    for layers in (0, 9, 10**30):
+        with raises(StylekitError, "'layers'", "part", layers, "equal to"):
+            validate(stacked, {"layers": layers}, "part")
+    assert arguments(stacked)["layers"].accepts(int)

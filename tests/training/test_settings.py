@@ -386,3 +386,11 @@ def test_a_config_file_that_never_ends_is_refused(here: Path) -> None:
     (here / "run.yaml").symlink_to("/dev/zero")
     with raises(StylekitError, here / "run.yaml", "KiB"):
         read_config(here / "run.yaml")
+
+
+@pytest.mark.parametrize("given", [{"steps": True}, {"batch_size": True}, {"log_every": True}], ids=str)
+def test_true_and_false_are_not_numbers(given: dict[str, Any]) -> None:
+    """YAML reads ``yes`` as true, which would train one step."""
+    with raises(StylekitError, repr(next(iter(given))), "number"):
+        validate_settings({"plugin": "cyclegan", **given})
+    assert validate_settings({"plugin": "cyclegan", "compile": 1}).compile is True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import http.server
+import os
 import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlparse
@@ -32,6 +34,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
+        if self.path.startswith("/moved"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/moved/").replace("_", "/"))
+            self.end_headers()
+            return
         if self.path.startswith("/gone"):
             self.send_error(404)
             return
@@ -221,3 +228,44 @@ def test_published_files_have_a_digest_an_address_a_name_and_a_size() -> None:
 def test_torch_is_not_imported() -> None:
     code = "import sys, stylekit.weights.pretrained, stylekit.cli.weights; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_https_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "_SCHEME", "https")
+    with raises(StylekitError, "good.pth", "https"):
+        fetch("good")
+    assert Handler.requests == []
+
+
+@pytest.mark.parametrize("target", ["ftp:__example.org_good.pth", "https:__example.org_good.pth"])
+def test_a_redirect_to_another_scheme_is_not_followed(
+    server: str, cache: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    known = PUBLISHED["good"]
+    monkeypatch.setitem(PUBLISHED, "good", replace(known, url=f"{server}/moved/{target}"))
+    with raises(StylekitError, "example.org", "address"):
+        fetch("good")
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [1000, None])
+def test_a_file_that_is_too_large_is_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch, size: int | None) -> None:
+    """The declared size is the limit, or a general one if it is not known."""
+    monkeypatch.setitem(PUBLISHED, "good", replace(PUBLISHED["good"], size=size))
+    monkeypatch.setattr(pretrained, "_LARGEST", 1000)
+    chunks: list[int] = []
+    with raises(StylekitError, "good.pth", "larger", "1,000 bytes"):
+        fetch("good", progress=chunks.append)
+    assert (chunks, list(cache.iterdir())) == ([], [])
+
+
+def test_parts_of_killed_fetches_are_removed_and_nothing_else(cache: Path) -> None:
+    cache.mkdir()
+    old, fetching = cache / ".good.pth.0123abcd.part", cache / ".good.pth.4567abcd.part"
+    others = [cache / name for name in (".good.pth.part", "good.pth.0123abcd.part", ".mine.pth.0123abcd.part", "notes")]
+    for path in (old, fetching, *others):
+        path.write_bytes(b"part")
+    for path in (old, *others):
+        os.utime(path, (0, 0))
+    fetch("good")
+    assert {each.name for each in cache.iterdir()} == {"good.pth", fetching.name, *(each.name for each in others)}

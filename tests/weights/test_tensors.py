@@ -128,3 +128,19 @@ def test_a_file_truncated_anywhere_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with raises(StylekitError, tmp_path / "nowhere.safetensors"):
         read_tensors(tmp_path / "nowhere.safetensors")
+
+
+def test_equal_contents_are_equal_files(tmp_path: Path) -> None:
+    header = {f"key {number}": f"ä\n\x01{number}" for number in range(50)}
+    tensors = {"b": torch.rand(3), "a": torch.rand(2, 5).half(), "c": torch.arange(3)}
+    write_tensors(tmp_path / "a", tensors, header)
+    write_tensors(tmp_path / "b", dict(reversed(tensors.items())), dict(reversed(header.items())))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    found, texts = read_tensors(tmp_path / "a")
+    assert texts == header
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+
+
+def test_whole_numbers_are_not_loaded_as_weights() -> None:
+    with raises(StylekitError, "some.file", "'0.weight'", "int64", "float32"):
+        fit(net(), {**net().state_dict(), "0.weight": torch.ones(3, 2, dtype=torch.int64)}, Path("some.file"))
