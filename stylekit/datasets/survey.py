@@ -194,13 +194,22 @@ def _class_notes(path: Path, side: Side) -> list[str]:
 
 def _sides(path: Path, layout: Layout | None) -> dict[str, Path]:
     if layout is None:
-        return {"images": path}
+        return _split_sides(path)
     sides = {"content": layout.content, "style": layout.style}
     try:
         test = find_layout(path, "test")
     except StylekitError:  # a data set may have no test split
         return sides
     return sides if test == layout else {**sides, "test content": test.content, "test style": test.style}
+
+
+def _split_sides(path: Path) -> dict[str, Path]:
+    """A folder without a layout, or its splits: training uses one of them only."""
+    sides = {}
+    for name, split in (("images", "train"), ("test images", "test")):
+        with contextlib.suppress(StylekitError):  # a divided folder may have only one split
+            sides[name] = split_of(path, split)
+    return {"images": path} if path in sides.values() else sides
 
 
 def _survey(name: str, folder: Path, files: list[Path]) -> Side:

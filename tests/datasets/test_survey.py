@@ -253,3 +253,11 @@ def test_data_check_of_divided_classes_beside_other_files(tmp_path: Path) -> Non
 def test_data_check_of_a_folder_with_nothing_but_test(tmp_path: Path) -> None:
     picture(tmp_path / "test" / "1.png")
     assert survey.survey(tmp_path).sides
+
+
+def test_the_splits_of_a_divided_folder_are_counted_like_in_training(tmp_path: Path) -> None:
+    for name in ("train/0.png", "train/1.png", "test/0.png"):
+        picture(tmp_path / name, (80, 70))
+    assert {side.name: len(side.files) for side in survey.survey(tmp_path).sides} == {"images": 2, "test images": 1}
+    picture(tmp_path / "boat/0.png", (80, 70))  # now train is the name of a class
+    assert {side.name: len(side.files) for side in survey.survey(tmp_path).sides} == {"images": 4}
