@@ -198,6 +198,8 @@ def test_long_compressed_texts_are_read_and_kept(tmp_path: Path, last: bool) -> 
     assert dict(picture.metadata.text) == {"prompt": long, "note": longer}
     images.write(tmp_path / "y.png", picture)
     assert dict(images.read(tmp_path / "y.png").metadata.text) == {"prompt": long, "note": longer}
+    with Image.open(tmp_path / "y.png") as written:  # other programs read it, too
+        assert written.text == {"prompt": long, "note": longer}
 
 
 def test_a_text_bomb_is_left_out(tmp_path: Path) -> None:

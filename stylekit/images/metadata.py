@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from stylekit.datasets.png_text import PILLOW_LIMIT
 from stylekit.errors import warn
 from stylekit.images.picture import Metadata
 
@@ -130,10 +131,11 @@ def _with_dpi(metadata: Metadata) -> bytes | None:
 def _png_text(metadata: Metadata) -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
     for key, value in metadata.text.items():
+        compressed = 1000 < len(value) < PILLOW_LIMIT // 4  # longer ones would be refused by Pillow
         if isinstance(value, PngImagePlugin.iTXt):
-            info.add_itxt(key, value, value.lang or "", value.tkey or "", zip=len(value) > 1000)
+            info.add_itxt(key, value, value.lang or "", value.tkey or "", zip=compressed)
         else:
-            info.add_text(key, value, zip=len(value) > 1000)
+            info.add_text(key, value, zip=compressed)
     if metadata.xmp:
         info.add_itxt(XMP_KEY, metadata.xmp.decode("utf-8", "replace"))
     return info
