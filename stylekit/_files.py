@@ -162,5 +162,10 @@ def absolute_path(path: str | Path) -> Path:
 
 def real_path(path: str | Path) -> Path:
     """The absolute path without symbolic links, to tell whether two paths are one file. Unlike ``Path.resolve``, which raises
-    a RuntimeError, it leaves a loop of links as it is; opening that raises an OSError."""
-    return Path(os.path.realpath(path))
+    a RuntimeError, it leaves a loop of links as it is; opening that raises an OSError.
+
+    Raises:
+        StylekitError: the name contains a NUL.
+    """
+    with explain_os_errors(Path(path), "used"):
+        return Path(os.path.realpath(path))

@@ -24,6 +24,7 @@ ImageSource = Tensor | Image.Image | NDArray[Any] | Path | str
 ROUNDING = 1 / 255
 """Values may be outside [0, 1] by one level of 8 bits, as computations round. They are clamped."""
 LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+TENSOR_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 FLOATS = {np.dtype(name) for name in ("float16", "float32", "float64")}
 
 
@@ -47,7 +48,7 @@ def check_tensor(image: Any, what: str, channels: int = 3, single: bool = False)
         kind = "nested" if image.is_nested else "meta" if image.is_meta else str(image.layout).replace("torch.", "")
         raise StylekitError(f"{form}, not a {kind} tensor. Convert it to a dense tensor with data first.")
     fits = image.ndim == 4 and image.shape[1] == channels and image.numel() > 0 and (len(image) == 1 or not single)
-    if not fits or not image.is_floating_point():
+    if not fits or image.dtype not in TENSOR_TYPES:
         raise StylekitError(f"{form}, not {image.dtype} {tuple(image.shape)}.{_shape_hint(image, channels)}")
     low, high = (float(value) for value in image.detach().aminmax())
     if not -ROUNDING <= low <= high <= 1 + ROUNDING:  # also true for NaN

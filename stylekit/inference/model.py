@@ -62,6 +62,8 @@ def load(
             missing, unknown or has another shape.
     """
     target = pick_device(device)
+    if not isinstance(run_or_file, str | Path):
+        raise StylekitError(f"A model is named by a path or a name, not by {type(run_or_file).__name__}.")
     # A folder without a model does not hide a name.
     if isinstance(run_or_file, str) and not find_model_file(Path(run_or_file)):
         if lookup.part_owners("model", run_or_file):
@@ -268,6 +270,8 @@ class Model:
             StylekitError: a frame is not such a tensor, another argument is invalid, or the method does not accept it for
                 clips.
         """
+        if not isinstance(contents, Iterable):
+            raise StylekitError(f"The frames must be tensors in a list or a generator, not {type(contents).__name__}.")
         request = self._request(style, strength, keep_color, mask, style_scale, options)
         originals, ready = tee(check_tensor(each, "A frame") for each in contents)
         ready, *copies = tee((each.to(self.device, torch.float32) for each in ready), len(request.regions) + 1)

@@ -48,6 +48,8 @@ def resolve_part(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, A
             f"A {kind} must be a class or a function that builds one, not an instance of {type(spec).__name__}, because a "
             "method may need several of them, each with its own weights."
         )
+    if not callable(spec):
+        raise StylekitError(f"A {kind} is given by its name, a mapping with a name, or a callable, not {spec!r}.")
     return spec, {}, f"{kind} {getattr(spec, '__name__', repr(spec))!r}", None
 
 

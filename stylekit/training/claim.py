@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from stylekit._files import explain_os_errors
+from stylekit._files import explain_os_errors, real_path
 from stylekit.errors import StylekitError, warn
 from stylekit.training.runs import Run
 
@@ -113,7 +113,7 @@ def require_outside(out: Path, data: Any) -> None:
     Raises:
         StylekitError: it is inside.
     """
-    own = {os.path.realpath(folder) for folder in (out, *out.parents)}
+    own = {str(real_path(folder)) for folder in (out, *out.parents)}
     for folder in _folders(data):
         if _reaches(folder, own):
             raise StylekitError(

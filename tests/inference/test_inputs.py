@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import stylekit
 from stylekit import Method, StylekitError
 from stylekit.inference.model import Model
 from stylekit.method import Statistics
@@ -183,6 +186,7 @@ ODD: dict[str, Any] = {
     "bool": good > 0.5,
     "uint8": (good * 255).to(torch.uint8),
     "int64": (good * 255).long(),
+    "float8": good.to(torch.float8_e4m3fn),
     "empty": torch.zeros(1, 3, 0, 5),
     "no batch": good[0],
     "channels last": good.permute(0, 2, 3, 1),
@@ -235,3 +239,44 @@ def test_a_tensor_of_any_layout_and_with_a_gradient_is_accepted(model: Model, ma
     with torch.inference_mode():
         inside = make(torch.rand(1, 3, 8, 8))
     assert model.stylize(inside, inside).shape == inside.shape
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model: next(model.frames(3, WHITE)),
+        lambda model: stylekit.load(None),
+        lambda model: stylekit.make("generator", 3),  # type: ignore[call-overload]
+        lambda model: stylekit.train("a\0.py"),
+        lambda model: stylekit.train("cyclegan", preset="tiny", out="a\0b"),
+        lambda model: model.stylize("a\0b", WHITE),
+        lambda model: model.stylize(WHITE, "x" * 300),
+        lambda model: model.sample("three"),
+    ],
+)
+def test_other_arguments_of_a_wrong_type_are_one_sentence(model: Model, call: Any) -> None:
+    with pytest.raises(StylekitError) as caught:
+        call(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_closed_pil_image_is_refused(model: Model, tmp_path: Path) -> None:
+    Image.new("RGB", (5, 6)).save(tmp_path / "a.png")
+    image = Image.open(tmp_path / "a.png")
+    image.close()
+    with pytest.raises(StylekitError):
+        model.stylize(image, WHITE)
+    with pytest.raises(StylekitError):
+        model.stylize(WHITE, WHITE, mask=image)
+
+
+def test_the_callers_random_numbers_are_the_same_after_threads_have_stylised(model: Model) -> None:
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda seed: model.stylize(good, WHITE, seed=seed), range(40)))
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tolist() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
