@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -276,7 +277,9 @@ def test_nan_stops_the_run_names_the_term_and_keeps_the_checkpoint(tmp_path: Pat
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     class Exploding(Line):
         def players(self) -> dict[str, Player]:
-            return {"learner": Player(self.value, optimizer=torch.optim.SGD, lr=float("inf"))}
+            return {
+                "learner": Player(self.value, optimizer=lambda parameters, **_: torch.optim.SGD(parameters, math.inf))
+            }
 
     with raises(StylekitError, "step 1", "tensor 'value.weight'", "NaN"):
         stylekit.train(Exploding(), out=tmp_path / "run", size=32, steps=2, checkpoint_every=1, workers=0)
