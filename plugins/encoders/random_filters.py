@@ -28,12 +28,12 @@ class RandomFilters(nn.Module):
 
     Args:
         width: number of filters
-        side: side of the filters in pixels; odd and at least 3
+        side: side of the filters in pixels; odd, from 3 to 63
         scales: number of scales; each halves the image of the previous one, starting from full size
         seed: random seed of the filters
 
     Raises:
-        StylekitError: ``width`` or ``scales`` is below 1, or ``side`` is even or below 3.
+        StylekitError: ``width`` or ``scales`` is below 1, or ``side`` is even, below 3 or above 63.
     """
 
     sample_independent = True
@@ -43,8 +43,8 @@ class RandomFilters(nn.Module):
     def __init__(self, width: Width = 64, side: Count = 7, scales: Halvings = 5, seed: int = 0) -> None:
         super().__init__()
         require_options(width=width, scales=scales)
-        if side < 3 or side % 2 == 0:  # a single pixel has no contrast
-            raise StylekitError(f"The option 'side' of the encoder 'random' is {side}, but must be odd and at least 3.")
+        if not 3 <= side <= 63 or side % 2 == 0:  # a single pixel has no contrast
+            raise StylekitError(f"The option 'side' of the encoder 'random' is {side}, but must be odd, from 3 to 63.")
         self.scales, self.margin = scales, side // 2
         generator = torch.Generator().manual_seed(seed)
         # The window reduces high frequencies, and gives the centre of a filter more weight than its border.

@@ -72,8 +72,9 @@ def load(
             return model
         if lookup.part_owners("method", run_or_file):
             return _untrained(run_or_file, target, changes)
-    built, name = read_model(resolve_model_file(Path(run_or_file)), method, changes)
-    return Model(built.to(target), name)
+    file = resolve_model_file(Path(run_or_file))
+    built, name = read_model(file, method, changes)
+    return Model(built.to(target), name, file)
 
 
 def _untrained(name: str, device: torch.device, changes: Mapping[str, Any]) -> Model:
@@ -94,11 +95,13 @@ class Model:
     Args:
         method: the method, with its weights
         name: registered name of the method
+        file: the model file, for messages
     """
 
-    def __init__(self, method: Method, name: str) -> None:
+    def __init__(self, method: Method, name: str, file: Path | None = None) -> None:
         self.method = method.eval()
         self.name = name
+        self._described = f"method {name!r}" + (f" of {file}" if file else "")
         self.device = next((tensor.device for tensor in method.state_dict().values()), torch.device("cpu"))
         self._styles = StyleReader(method, name, self.device)
         self._bytes_per_pixel: dict[str, float] = {}
@@ -317,7 +320,7 @@ class Model:
                 )
             if not bool(image.isfinite().all()):
                 raise StylekitError(
-                    f"The method {self.name!r} drew a sample with NaN or infinity: its model may be damaged."
+                    f"The {self._described} drew a sample with NaN or infinity: its model may be damaged."
                 )
             return image.clamp(0, 1)
 
@@ -389,8 +392,8 @@ class Model:
             )
         if not bool(styled.isfinite().all()):
             raise StylekitError(
-                f"The method {self.name!r} returned an image with NaN or infinity. Try another style: this one or the model "
-                "may be damaged."
+                f"The {self._described} returned an image with NaN or infinity. Try another style: this one or the model may "
+                "be damaged."
             )
         # transfer() uses the strength itself, but its output need not approach the content as the strength decreases.
         full = 1.0 if style is None else 0.0 if self.method.capabilities.zero_strength else BLEND_BELOW
@@ -412,7 +415,7 @@ class Model:
                 yield
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             raise StylekitError(
-                f"The method {self.name!r} computed NaN or infinity: its options are extreme, or the model is damaged."
+                f"The {self._described} computed NaN or infinity: its options are extreme, or the model is damaged."
             ) from error
 
     def _random_numbers(self, *address: int) -> AbstractContextManager[Any]:
