@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import io
@@ -9,17 +10,16 @@ import os
 import socket
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 import stylekit
 from stylekit import images
-from stylekit.datasets import open_image
 from tests.fuzz import encoders
 from tests.fuzz.cases import Case, Kind
 from tests.fuzz.damage import damaged, spliced
@@ -75,7 +75,7 @@ def read(case: Case, path: Path, pixels: Pixels | None) -> None:
 def stylize(case: Case, path: Path) -> None:
     """Stylises the picture in Python. What Pillow cannot open cannot be given."""
     try:
-        with open_image(path) as file:
+        with opened(path) as file:
             file.load()
             picture = file.copy()
     except Exception:
@@ -93,7 +93,7 @@ def command(case: Case, path: Path, kept: Mapping[str, Any]) -> None:
     case.program("stylize", path, "-o", target.parent, *arguments, size=path.stat().st_size)
     if [file.name for file in target.parent.iterdir()] != [target.name]:
         raise Bad(f"written: {[file.name for file in target.parent.iterdir()]}, not {target.name}")
-    with open_image(path) as before, Image.open(target) as after:
+    with opened(path) as before, Image.open(target) as after:
         after.load()
         require_metadata(after, kept)
         if after.size not in upright_sizes(path):
@@ -106,11 +106,23 @@ def command(case: Case, path: Path, kept: Mapping[str, Any]) -> None:
 
 def upright_sizes(path: Path) -> set[tuple[int, int]]:
     """The size of a picture, upright; both ways round if its EXIF metadata is damaged."""
-    with open_image(path) as file:  # Pillow refuses long texts
+    with opened(path) as file:
         try:
             return {ImageOps.exif_transpose(file).size}
         except Exception:  # Pillow raises errors of any type here
             return {file.size, file.size[::-1]}
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """A picture as Pillow opens it, with texts of any length."""
+    before = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**28
+    try:
+        with Image.open(path) as file:
+            yield file
+    finally:
+        PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = before
 
 
 def visible(image: Image.Image) -> Pixels:
