@@ -522,9 +522,7 @@ def another_file(case: Case) -> None:
 def bomb_by_its_header(case: Case) -> None:
     """A few bytes that claim to be gigabytes of pixels."""
     case.expected = CLEAR
-    sides = case.random.choice(
-        ((65535, 65535), (2**31 - 1, 1), (1, 2**31 - 1), (30_000, 30_000), (2**31 - 1,) * 2, (13_000, 13_000))
-    )
+    sides = case.random.choice(((65535, 65535), (30_000, 30_000), (2**31 - 1, 2**31 - 1), (2**31 - 1, 65535)))
     form = case.random.choice(("png", "bmp", "tif", "jpg", "gif", "webp"))
     if form == "png":
         data = png(some_pixels(case), size=sides)
