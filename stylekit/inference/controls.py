@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import torch
@@ -61,6 +62,16 @@ def keep_color(styled: Tensor, content: Tensor, how: KeepColor | None) -> Tensor
     if how == "luminance":
         return keep_luminance(styled, content)
     return match_color(styled, *color_stats(content))
+
+
+def check_seed(seed: int) -> None:
+    """Checks that a seed is an integer.
+
+    Raises:
+        StylekitError: it is something else.
+    """
+    if not isinstance(seed, Integral):
+        raise StylekitError(f"The seed must be an integer, not {seed!r}.")
 
 
 def check_scale(scale: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import tee
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -61,6 +62,8 @@ def load(
         StylekitError: there is no such model, the file is not a model file, its plugin is not installed, or a tensor is
             missing, unknown or has another shape.
     """
+    if not isinstance(run_or_file, str | PathLike):
+        raise StylekitError(f"A model is loaded by its path or its name, not by a {type(run_or_file).__name__}.")
     target = pick_device(device)
     if not isinstance(run_or_file, str | Path):
         raise StylekitError(f"A model is named by a path or a name, not by {type(run_or_file).__name__}.")
@@ -309,6 +312,7 @@ class Model:
             raise StylekitError(f"The method {self.name!r} does not draw samples. It stylises images.")
         if count < 1:
             raise StylekitError(f"The number of samples must be at least 1, not {count}.")
+        controls.check_seed(seed)
         chosen = resolve_options(sample_options(self.method), options, f"method {self.name!r}", self.device)
 
         def one(index: int) -> Tensor:
@@ -418,8 +422,9 @@ class Model:
                 f"The {self._described} computed NaN or infinity: its options are extreme, or the model is damaged."
             ) from error
 
-    def _random_numbers(self, *address: int) -> AbstractContextManager[Any]:
-        return random_numbers(self.method, "stylize", *address)
+    def _random_numbers(self, seed: int, *address: int) -> AbstractContextManager[Any]:
+        controls.check_seed(seed)
+        return random_numbers(self.method, "stylize", seed, *address)
 
     # Memory
 

@@ -15,9 +15,12 @@ _changed = torch.float32
 
 @contextlib.contextmanager
 def torch_defaults(device: torch.device) -> Iterator[None]:
-    """New tensors are float32 and on this device within the block, whatever the defaults are around it."""
-    same = torch.get_default_device() == device
-    with _float32(), contextlib.nullcontext() if same else device:
+    """New tensors are float32, on this device and usable by autograd within the block, whatever the defaults and modes are
+    around it."""
+    same, grad = torch.get_default_device() == device, torch.is_grad_enabled()
+    on_device = contextlib.nullcontext() if same else device
+    # Leaving the inference mode enables gradients.
+    with _float32(), on_device, torch.inference_mode(False), torch.set_grad_enabled(grad):
         yield
 
 

@@ -64,8 +64,8 @@ def written(case: Case, data: bytes, name: str = "received.safetensors") -> Path
 
 
 def use(case: Case, path: Path) -> None:
-    """Stylises a picture with a model file, in Python and with the program."""
-    case.mentions = (path.name, str(path))
+    """Stylises a picture with a model file, in Python and with the program. Errors name the file, or its method."""
+    case.mentions = (path.name, str(path), "The method")
     case.keep(path)
     output = case.folder / "out.png"
     arguments = ("stylize", case.material.photo, "-o", output, "--model", path, "--device", "cpu")

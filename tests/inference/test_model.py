@@ -552,3 +552,24 @@ def test_a_value_that_a_model_file_cannot_store_is_refused_before_training(value
 )
 def test_callables_are_noted_and_given_again(value: Any) -> None:
     assert "callable" in str(json_arguments({"other": value}))
+
+
+@pytest.mark.parametrize("seed", [float("nan"), 1.0, "1", [1], None])
+def test_a_seed_is_an_integer(model: Model, seed: object) -> None:
+    with raises(StylekitError, "seed", "integer", repr(seed)):
+        model.stylize(noise(1, 3, 8, 8), seed=seed)
+
+
+@pytest.mark.parametrize("source", [b"stylekit-small", None, 7])
+def test_a_model_is_loaded_by_a_path_or_a_name(source: object) -> None:
+    with raises(StylekitError, "path", "name", type(source).__name__):
+        load(source)
+
+
+def test_a_method_that_optimises_works_in_inference_mode() -> None:
+    content = noise(1, 3, 16, 16)
+    expected = stylekit.load("gatys", "cpu", steps=2).stylize(content, content)
+    with torch.inference_mode():
+        styled = stylekit.load("gatys", "cpu", steps=2).stylize(content, content)
+    assert torch.equal(styled, expected)
+    assert not styled.is_inference()

@@ -128,3 +128,9 @@ def test_a_part_that_cannot_be_built_is_named_with_its_options() -> None:
 
     with raises(StylekitError, "generator 'build'", "depth=3", "no 3 layers"):
         make("generator", build, depth=3)
+
+
+@pytest.mark.parametrize("spec", [None, 7, b"resnet", ["resnet"]])
+def test_what_is_no_specification_is_refused_in_one_sentence(spec: Any) -> None:
+    with raises(StylekitError, "generator", repr(spec), "name"):
+        make("generator", spec)
