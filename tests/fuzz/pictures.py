@@ -589,7 +589,7 @@ def odd_name(case: Case) -> None:
             "return\rhome.png",
             "\x1b[31mred\x1b[0m.png",
             "\u202egnp.exe.png",
-            "[bold]rich[/bold].png",
+            "[bold]rich.png",
             "-rf.png",
             "--model.png",
             "style.png:0.5.png",
