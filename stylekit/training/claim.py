@@ -36,19 +36,20 @@ def new_folder(out: Path | None, name: str) -> Iterator[Path]:
     """
     if out:
         Run(out).require_new()
-    parent = out.parent if out else Path("runs").absolute()
-    missing = [folder for folder in (parent, *parent.parents) if not os.path.lexists(folder)]
-    with explain_os_errors(out or parent), contextlib.ExitStack() as held:
-        parent.mkdir(parents=True, exist_ok=True)
-        for folder in reversed(missing):
-            held.callback(_remove_if_empty, folder)
-        folder = out or next(_free(parent, name))
-        if out and not out.exists():
-            out.mkdir(exist_ok=True)
-        held.callback(_remove_if_empty, folder)
-        held.enter_context(locked(folder))
-        Run(folder).require_new()  # another process may have trained here before the lock
-        yield folder
+    runs = Path("runs").absolute()
+    wanted = out or runs
+    missing = [folder for folder in (wanted, *wanted.parents) if not os.path.lexists(folder)]
+    with contextlib.ExitStack() as held:
+        with explain_os_errors(wanted):
+            wanted.mkdir(parents=True, exist_ok=True)
+            for folder in reversed(missing):
+                held.callback(_remove_if_empty, folder)
+            if out is None:
+                wanted = next(_free(runs, name))
+                held.callback(_remove_if_empty, wanted)
+        held.enter_context(locked(wanted))
+        Run(wanted).require_new()  # another process may have trained here before the lock
+        yield wanted
 
 
 def _free(parent: Path, name: str) -> Iterator[Path]:

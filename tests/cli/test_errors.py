@@ -238,7 +238,7 @@ def test_a_run_is_not_overwritten(program: Program, tiny: Path, trained: Path) -
 def test_a_folder_that_cannot_be_created(program: Program, tiny: Path) -> None:
     assert_mentions(program("train", "--config", tiny, "--out", tiny).error, tiny, "is a file", "--out")
     inside = program("train", "--config", tiny, "--out", tiny / "run")
-    assert_mentions(inside.error, tiny, os.strerror(errno.EEXIST))
+    assert_mentions(inside.error, tiny, os.strerror(errno.ENOTDIR))
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_run_writes_what_the_documentation_lists(tmp_path: Path) -> None:
     run = train(tmp_path / "run", steps=3, sample_every=2, checkpoint_every=1, keep=2)
     assert run == tmp_path / "run"
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoints", "losses.png", "metrics.jsonl", "model.safetensors", "run.json", "samples",
+        ".lock", "checkpoints", "losses.png", "metrics.jsonl", "model.safetensors", "run.json", "samples",
     ]  # fmt: skip
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["2", "3"]
     assert sorted(path.name for path in (run / "samples").iterdir()) == ["0000001.png", "0000002.png", "0000003.png"]
@@ -76,7 +76,7 @@ def test_a_run_writes_what_the_documentation_lists(tmp_path: Path) -> None:
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert {"translate/cycle_a", "discriminate/a", "discriminate/b"} <= lines[0].keys()
     stored = json.loads((run / "run.json").read_text())
-    assert stored["format"] == 2
+    assert stored["format"] == 3
     assert stored["settings"]["seed"] == 0
     assert stored["settings"]["data"] == {"name": "scenes"}
     assert stored["method"]["name"] == "cyclegan"
@@ -106,7 +106,9 @@ batch_size=2, steps=8, checkpoint_every=2, log=[{stopper(tmp_path, 5, signal.SIG
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as these tests: several threads round sums in another order
     assert subprocess.run([sys.executable, "-c", program], env=one_thread, check=False).returncode == -signal.SIGKILL
     assert checkpoint_steps(killed / "checkpoints") == [2, 4]
-    (killed / "checkpoints" / ".6.abcd.part").mkdir()  # what a kill during the writing of a checkpoint leaves behind
+    (
+        killed / "checkpoints" / ".stylekit-0123456789abcdef.part"
+    ).mkdir()  # what a kill during the writing of a checkpoint leaves behind
     with (killed / "metrics.jsonl").open("a") as file:
         file.write('{"step": 6, "trans')
     stylekit.train(resume=True, out=killed, log=[])
@@ -240,7 +242,7 @@ def test_a_run_of_an_older_format_is_not_resumed_and_its_model_still_loads(tmp_p
     stored = json.loads((run / "run.json").read_text())
     del stored["format"]
     (run / "run.json").write_text(json.dumps(stored))
-    with raises(StylekitError, run, "format 1", "format 2", f"--init {run} --out"):
+    with raises(StylekitError, run, "format 1", "format 3", f"--init {run} --out"):
         stylekit.train(resume=True, out=run, steps=2)
     assert stylekit.load(run, "cpu").name == "cyclegan"
     train(tmp_path / "new", steps=1, init=str(run))  # as the message says

@@ -80,6 +80,12 @@ def test_a_run_that_does_not_begin_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_folder_of_the_user_stays_if_the_run_does_not_begin(tmp_path: Path) -> None:
+    with raises(StylekitError, "size"):
+        train(tmp_path, size=7)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_checkpoints_of_another_run_are_neither_resumed_nor_pruned_nor_replaced(run: Path, tmp_path: Path) -> None:
     other = train(tmp_path / "other", steps=4, checkpoint_every=1, keep=9, seed=1)
     for step in (1, 3, 4):
