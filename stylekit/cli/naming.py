@@ -59,8 +59,12 @@ class Template:
         except ValueError as error:
             raise StylekitError(f"--name {text!r} is not valid: {error}. Write {{{{ for a brace.") from error
         for field, spec, conversion in parsed:
-            if field not in FIELDS or spec or conversion:
+            if field not in FIELDS:
                 raise StylekitError(f"--name {text!r} has an unknown field {field!r}. {suggest(str(field), FIELDS)}")
+            if spec or conversion:
+                raise StylekitError(
+                    f"--name {text!r} has a format after {field!r}. Write {{{field}}}; numbers are padded with zeros already."
+                )
         return {str(field) for field, _, _ in parsed}
 
 

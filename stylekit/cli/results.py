@@ -99,11 +99,12 @@ class Results:
         if not self.quiet or interrupted:
             prefix = "Interrupted: " if interrupted else ""
             skipped = f", skipped {len(self.skipped)} that exist" if self.skipped else ""
+            written = f"wrote {len(self._written)} of {len(self.jobs)} images" if self.jobs else "wrote nothing"
             animations = [(job, facts["frames"]) for job, facts in self._written.items() if facts["frames"] > 1]
             for job, frames in animations:
                 echo(f"{self._shown(job.source)}: all {frames} frames were stylised, as one clip", stderr=True)
             echo(
-                f"{prefix}wrote {len(self._written)} of {len(self.jobs)} images to {self._shown(self.out)}{skipped}",
+                f"{prefix}{written} to {self._shown(self.out)}{skipped}",
                 stderr=True,
             )
         if self.json:

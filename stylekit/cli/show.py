@@ -80,7 +80,7 @@ def _options(known: Mapping[str, Argument]) -> list[dict[str, Any]]:
             "type": _type(argument.type),
             "required": argument.required,
             "default": None if argument.required else _plain(argument.default),
-            "description": argument.help,
+            "description": _plain_text(argument.help),
         }
         for argument in known.values()
     ]
@@ -149,7 +149,12 @@ def _named(name: str) -> list[tuple[str, str, Callable[..., Any]]]:
 def _about(factory: Callable[..., Any]) -> str:
     """The docstring above ``Args:``, with each paragraph as one line for the terminal to wrap."""
     text = (inspect.getdoc(factory) or "").split("\nArgs:")[0].strip()
-    return re.sub(r"(?<!\n)\n(?=\w)", " ", text)
+    return _plain_text(re.sub(r"(?<!\n)\n(?=\w)", " ", text))
+
+
+def _plain_text(text: str) -> str:
+    """A docstring's text without the marks of its markup."""
+    return re.sub(r"``|:\w+:(?=`)", "", text)
 
 
 def _type(kind: Any) -> str:
@@ -165,4 +170,8 @@ def _type(kind: Any) -> str:
         return " | ".join(_type(each) for each in get_args(kind))
     if kind is NoneType:
         return "None"
+    if kind is Ellipsis:
+        return "..."
+    if any(get_origin(each) is Annotated for each in get_args(kind)):
+        return f"{get_origin(kind).__name__}[{', '.join(map(_type, get_args(kind)))}]"
     return kind.__name__ if inspect.isclass(kind) else str(kind).replace("typing.", "")

@@ -98,9 +98,9 @@ def _check_place(out: Path, overwrite: bool) -> None:
 
 
 def _images(folder: Path) -> list[Path]:
-    files = find_images(folder) if folder.is_dir() else []
+    files = find_images(folder)
     if not files:
-        raise StylekitError(f"{folder} is not a folder with images ({', '.join(sorted(SUFFIXES))}).")
+        raise StylekitError(f"There are no images in {folder} ({', '.join(sorted(SUFFIXES))}).")
     return files
 
 

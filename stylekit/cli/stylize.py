@@ -149,7 +149,7 @@ def command(
 
     Several styles are blended by their weights. Each style of a folder is applied to each image.
     With masks, each style is applied where its own mask is white, and one extra style fills the rest,
-    which otherwise stays exactly as it is.
+    which otherwise does not change.
 
     Exit code: 0 if all images were written or skipped, 1 if some failed, 2 if nothing was stylised.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from PIL import Image
 
 from stylekit._files import real_path
 from stylekit.cli.naming import Template, distinct
-from stylekit.datasets.files import SUFFIXES, find_images
+from stylekit.datasets.files import HEIC, INSTALL_HEIC, SUFFIXES, find_images
 from stylekit.errors import StylekitError, suggest
 
 
@@ -71,7 +72,8 @@ def format_suffix(name: str | None) -> str | None:
         return None
     suffix = f".{name.lower().lstrip('.')}"
     if suffix not in SUFFIXES:
-        raise StylekitError(f"Unknown --format {name!r}. {suggest(suffix[1:], (known[1:] for known in SUFFIXES))}")
+        hint = f"Run: {INSTALL_HEIC}" if suffix in HEIC else suggest(suffix[1:], (known[1:] for known in SUFFIXES))
+        raise StylekitError(f"stylekit cannot write --format {name!r}. {hint}")
     return suffix
 
 
@@ -113,7 +115,7 @@ def plan_jobs(
         if suffix and _format(suffix) != _format(out.suffix.lower()):
             raise StylekitError(f"--format {suffix[1:]} is not the format of --out {out}. Leave one of them out.")
         return [Job(source, relative, 0, out) for source, relative in sources.items()]
-    _check_folder(out)
+    check_folder(out)
     if "style" in template.fields and None in styles:
         raise StylekitError(f"--name {template.text!r} has the field 'style', but no style is given. Give --style.")
     jobs = []
@@ -130,18 +132,20 @@ def _crossed(sources: Mapping[Path, Path], styles: int) -> Iterator[tuple[Path, 
     return ((source, relative, style) for source, relative in sources.items() for style in range(styles))
 
 
-def _check_folder(out: Path) -> None:
+def check_folder(out: Path) -> None:
     """Checks that ``--out`` can be a folder.
 
     Raises:
         StylekitError: it is a file, or looks like the name of one.
     """
     suffix = out.suffix.lower()
-    foreign = {".heic", ".heif", ".jxl", ".svg", *Image.registered_extensions()} - {*SUFFIXES}
-    if suffix in foreign and not out.is_dir():
+    foreign = {*HEIC, ".jxl", ".svg", *Image.registered_extensions()} - {*SUFFIXES}
+    mistyped = len(suffix) > 3 and difflib.get_close_matches(suffix, SUFFIXES, n=1, cutoff=0.8)
+    if (suffix in foreign or mistyped) and not out.is_dir():
+        heic = f" To write HEIC: {INSTALL_HEIC}." if suffix in HEIC else ""
         raise StylekitError(
             f"stylekit cannot write images of the format of {out}. Give a folder, or a file that ends in "
-            f"{', '.join(SUFFIXES)}."
+            f"{', '.join(SUFFIXES)}.{heic}"
         )
     if out.exists() and not out.is_dir():
         raise StylekitError(f"{out} is a file, but neither a folder nor an image to overwrite. Give another --out.")

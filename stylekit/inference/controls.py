@@ -108,7 +108,7 @@ def fit_style(image: Tensor, scale: float, what: str = "The style") -> Tensor:
 
 
 def read_mask(mask: Mask) -> Tensor:
-    """Reads a mask as a float tensor ``(1, 1, H, W)`` in [0, 1]. Transparent pixels count as white.
+    """Reads a mask as a float tensor ``(1, 1, H, W)`` in [0, 1]. Transparent pixels count as black.
 
     Raises:
         StylekitError: it cannot be read, or has another shape.

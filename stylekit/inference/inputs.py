@@ -102,7 +102,7 @@ def open_picture(image: Any, what: str) -> tuple[Picture, Callable[[Picture], An
 
 
 def read_image(image: Any, what: str, channels: int = 3) -> Tensor:
-    """Reads one image ``(1, channels, H, W)`` in [0, 1]. Transparent pixels become white.
+    """Reads one image ``(1, channels, H, W)`` in [0, 1]. Transparent pixels become white, but black in a mask.
 
     Args:
         image: an :data:`ImageSource`
@@ -116,8 +116,10 @@ def read_image(image: Any, what: str, channels: int = 3) -> Tensor:
         image = image.astype(np.float32) if isinstance(image, np.ndarray) else image.float()
     if not isinstance(image, Tensor):
         picture, _ = open_picture(image, what)
-        colours = check_tensor(images.over_white(picture.image, picture.alpha), what)
-        return colours if channels == 3 else colours.mean(1, keepdim=True)
+        if channels == 3:
+            return check_tensor(images.over_white(picture.image, picture.alpha), what)
+        grey = picture.image.mean(1, keepdim=True)  # where nothing is painted, a mask applies no style
+        return check_tensor(grey if picture.alpha is None else grey * picture.alpha, what, channels)
     return check_tensor(image, what, channels, single=True)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import tee
-from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -16,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylekit import images
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, suggest
 from stylekit.images import Picture
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
@@ -38,6 +37,8 @@ from stylekit.seeding import seeded
 
 Image_ = TypeVar("Image_", Tensor, Image.Image, NDArray[Any])
 Styles = StyleSource | Sequence[StyleSource | tuple[StyleSource, float]] | None
+CONTROLS = ("keep_color", "mask", "seed", "strength", "style", "style_scale")
+"""The arguments of ``Model.stylize`` that work with any method."""
 BLEND_BELOW = 0.2
 """Below this strength, the content is blended in; the lower the strength, the more."""
 
@@ -62,11 +63,9 @@ def load(
         StylekitError: there is no such model, the file is not a model file, its plugin is not installed, or a tensor is
             missing, unknown or has another shape.
     """
-    if not isinstance(run_or_file, str | PathLike):
+    if not isinstance(run_or_file, str | Path):
         raise StylekitError(f"A model is loaded by its path or its name, not by a {type(run_or_file).__name__}.")
     target = pick_device(device)
-    if not isinstance(run_or_file, str | Path):
-        raise StylekitError(f"A model is named by a path or a name, not by {type(run_or_file).__name__}.")
     # A folder without a model does not hide a name.
     if isinstance(run_or_file, str) and not find_model_file(Path(run_or_file)):
         if lookup.part_owners("model", run_or_file):
@@ -339,6 +338,11 @@ class Model:
     def _request(
         self, style: Any, strength: float, keep_color: KeepColor | None, mask: Any, style_scale: float, options: Any
     ) -> _Request:
+        known = stylize_options(self.method)
+        for name in options:
+            if name not in known:
+                hint = suggest(name, {*known, *CONTROLS})
+                raise StylekitError(f"Stylising with the {self._described} has no option {name!r}. {hint}")
         controls.check_controls(strength, keep_color)
         masks = [controls.read_mask(each) for each in several_or_none(mask)]
         regions = self.resolve_styles(style, style_scale, len(masks))

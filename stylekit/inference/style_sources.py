@@ -106,7 +106,7 @@ class StyleReader:
         pairs = pairs or [(name, 1.0) for name in self.learned()][:1]
         if not pairs and self.method.takes_styles():
             raise StylekitError(
-                f"The method {self.name!r} needs a style. On the command line, give it with --style IMAGE."
+                f"The method {self.name!r} needs a style: --style IMAGE on the command line, or the second argument in Python."
             )
         styles = [(self.read(source, scale), weight) for source, weight in pairs]
         if not masks:

@@ -143,7 +143,7 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
         stored = model_files.json_arguments(method.arguments)  # refused here, before anything is written
         if settings.resume:
             require_same_arguments(run, stored)
-        dataset = open_data(settings, "train")
+        dataset = _open_data(settings)
         facts = data_facts(dataset)
         if settings.resume:
             require_same_data(run, facts, settings.data)
@@ -180,6 +180,17 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
     loader = batches(dataset, settings.batch_size, settings.seed, steps, share, _workers(settings), pinned)
     with recorder, runtime.interruptible() as interrupted:
         _run_steps(method, players, loader, layout, recorder, settings, runtime, interrupted)
+
+
+def _open_data(settings: Settings) -> Any:
+    try:
+        return open_data(settings, "train")
+    except StylekitError as error:
+        if not settings.resume:
+            raise
+        raise StylekitError(
+            f"{error} If the images moved, say where they are now with --content, --style or --data."
+        ) from None
 
 
 def _stem(plugin: str) -> str:

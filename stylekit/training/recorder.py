@@ -262,7 +262,8 @@ class Recorder:
 
     def _print_summary(self, facts: Mapping[str, Any], whole: bool) -> None:
         rate, wait = facts["images_per_second"], facts["share_of_time_waiting_for_data"]
-        self.display.say(f"{self.step} steps, {rate} images/s, {wait:.1%} of the time waiting for data")
+        steps = f"{self.step} step{'s' * (self.step != 1)}"
+        self.display.say(f"{steps}, {rate} images/s, {wait:.1%} of the time waiting for data")
         if whole:
             self.display.say(f"model: {self.run.model}")
         else:

@@ -49,7 +49,7 @@ GOLDEN = {
         "`stylekit import`."
     ),
     "stylize photo.png --model color-pca -o out.png": (
-        "The method 'color-pca' needs a style. On the command line, give it with --style IMAGE."
+        "The method 'color-pca' needs a style: --style IMAGE on the command line, or the second argument in Python."
     ),
     "stylize photo.png --model color-pca --style red.png -o blue.png": (
         "blue.png exists. Add --skip-existing to leave what exists, or --overwrite to replace it."

@@ -39,7 +39,7 @@ def test_every_option_is_shown_with_its_default_and_its_meaning(
     for argument in arguments(lookup.find_part(kind, name)).values():
         (row,) = (row for row in rows if row.startswith(f"{argument.name} "))
         assert argument.help
-        assert row.rstrip().endswith(argument.help)
+        assert row.rstrip().endswith(argument.help.replace("``", ""))
         assert f" {argument.default} " in row
 
 
@@ -50,6 +50,8 @@ def test_types_and_presets_are_readable(program: Program) -> None:
     assert "preset tiny: generator={'name': 'unet', 'downs': 5, 'width': 16, 'upsample': 'resize'}" in output
     assert "Literal" not in program("show", "resnet").out
     assert "str | Path | None" in program("show", "folders").out
+    assert "tuple[int, ...]" in program("show", "descent").out
+    assert not [name for name in ("cyclegan", "descent", "adain") if "``" in program("show", name).out]
 
 
 def tables(output: str) -> dict[str, list[str]]:

@@ -143,7 +143,7 @@ def test_looks_and_images_are_blended(program: Program, paint: Paint, folder: Pa
     ("arguments", "facts"),
     [
         (["in", "-o", "my.png"], ["my.png", ".style"]),
-        (["nowhere", "-o", "my.style"], ["nowhere", ".png"]),
+        (["nowhere", "-o", "my.style"], ["no folder nowhere"]),
         (["empty", "-o", "my.style"], ["empty", ".png"]),
         (["in", "-o", "my.style", "--style-scale", "0"], ["scale", 0.0]),
         (["in", "-o", "my.style", "--model", "nowhere"], ["model nowhere"]),
@@ -216,7 +216,7 @@ def test_wrong_arguments_of_fine_tuning_are_errors(
     monkeypatch.chdir(folder)
     line = ("style", "learn", "in", "-o", "my.style", "--tune")
     assert_mentions(program(*line, "in", *PCA).error, "method 'color-pca'", "--tune")
-    assert_mentions(program(*line, "nowhere", "--model", descent).error, "nowhere", ".bmp")
+    assert_mentions(program(*line, "nowhere", "--model", descent).error, "no folder nowhere")
     (folder / "empty").mkdir()
     assert_mentions(program(*line, "empty", "--model", descent).error, "empty", ".bmp")
     assert program(*line, "in", "--model", descent, "--tune-steps", 0).code == 2

@@ -1,4 +1,4 @@
-"""``stylekit stylize``: what exists is never replaced unasked, and how outputs are named."""
+"""``stylekit stylize``: existing files are not replaced, and how outputs are named."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image
 
 from stylekit import StylekitError, images
 from stylekit.cli.naming import Template, distinct
+from stylekit.cli.targets import check_folder
 from tests.cli.pixels import pixels
 from tests.facts import assert_mentions
 
@@ -45,7 +46,7 @@ def test_outputs_that_exist_are_refused_skipped_or_replaced(
     assert_mentions(result.err, "wrote 1 of 1", "skipped 1 that exist")
     result = program(*line, "--skip-existing")
     assert result.code == 0
-    assert_mentions(result.err, "wrote 0 of 0", "skipped 2 that exist")
+    assert_mentions(result.err, "wrote nothing", "skipped 2 that exist")
     assert_mentions(program(*line, "--skip-existing", "--overwrite").error, "--skip-existing", "--overwrite")
     assert program(*line, "--overwrite").code == 0
     assert (pixels(mine) == 255 - pixels(tmp_path / "in" / "a.png")).all()
@@ -207,3 +208,21 @@ def test_names_with_line_breaks_are_reported_whole(program: Program, line: list[
     *_, first, second = result.err.splitlines()
     assert_mentions(first, "lost-", ".png cannot be read")
     assert_mentions(second, "two\\nlines\\r.png cannot be read")
+
+
+def test_a_format_in_a_field_is_not_called_an_unknown_field() -> None:
+    with pytest.raises(StylekitError, match="format after 'number'.*padded"):
+        Template("{number:03}")
+
+
+@pytest.mark.parametrize("out", ["out.jpgg", "out.jxl", "out.svg"])
+def test_a_file_of_another_format_is_not_taken_for_a_folder(out: str, tmp_path: Path) -> None:
+    with pytest.raises(StylekitError, match="cannot write images of the format of"):
+        check_folder(tmp_path / out)
+    (tmp_path / out).mkdir()
+    check_folder(tmp_path / out)
+
+
+@pytest.mark.parametrize("out", ["v1.0", "2026.11.28", "st.ives", "a.bc"])
+def test_a_folder_may_have_dots_in_its_name(out: str, tmp_path: Path) -> None:
+    check_folder(tmp_path / out)

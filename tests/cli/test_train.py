@@ -38,7 +38,7 @@ def test_a_run_prints_the_paths_of_its_sample_grids_and_its_model(program: Progr
     assert (result.code, result.out) == (0, "")
     sample, rate, model = result.err.splitlines()
     assert sample == f"step 1: {tmp_path}/run/samples/0000001.png"
-    assert re.match(r"1 steps, [\d.]+ images/s, [\d.]+% ", rate)
+    assert re.match(r"1 step, [\d.]+ images/s, [\d.]+% ", rate)
     assert model == f"model: {tmp_path}/run/model.safetensors"
 
 

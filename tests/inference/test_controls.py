@@ -325,6 +325,22 @@ def test_transparent_styles_are_laid_over_white(model: Model) -> None:
     torch.testing.assert_close(model.stylize(CONTENT, picture), plain(1, 0.8, 0.8, 10, 12))
 
 
+def test_a_mask_painted_on_a_transparent_layer_applies_only_where_it_is_painted(model: Model) -> None:
+    layer = Image.new("RGBA", (12, 10), (255, 255, 255, 0))
+    layer.paste((255, 255, 255, 255), (0, 0, 12, 5))
+    flat = Image.new("L", (12, 10))
+    flat.paste(255, (0, 0, 12, 5))
+    assert torch.equal(model.stylize(CONTENT, RED, mask=layer), model.stylize(CONTENT, RED, mask=flat))
+    assert torch.equal(controls.read_mask(Image.new("LA", (1, 1), (255, 51))), torch.full((1, 1, 1, 1), 0.2))
+
+
+def test_a_misspelled_argument_is_compared_with_the_controls_too(model: Model) -> None:
+    with raises(StylekitError, "'strenght'", "Did you mean 'strength'?"):
+        model.stylize(CONTENT, RED, strenght=0.5)
+    with raises(StylekitError, "'masks'", "Did you mean 'mask'?"):
+        model.stylize(CONTENT, RED, masks=[])
+
+
 def test_a_seed_repeats_the_result_and_the_generators_are_restored() -> None:
     noisy = Model(Paint(noise=0.1), "paint")
     styled = [noisy.stylize(CONTENT, plain(0.5, 0.5, 0.5), seed=seed) for seed in (0, 1, 0)]

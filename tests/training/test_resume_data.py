@@ -57,6 +57,8 @@ def test_a_run_resumes_with_data_that_moved_as_if_it_had_not(tmp_path: Path, dat
     run = train(Both(), tmp_path / "run", steps=4, checkpoint_every=2, keep=9, **given(data))
     shutil.rmtree(run / "checkpoints" / "4")
     moved = shutil.move(data, tmp_path / "elsewhere")
+    with raises(StylekitError, "no folder", data, "moved", "--content"):
+        resume(run, steps=4)
     resume(run, steps=4, **given(Path(moved)))
     one, other = (read_tensors(each / "model.safetensors")[0] for each in (whole, run))
     assert all(torch.equal(one[name], other[name]) for name in one)
