@@ -211,7 +211,7 @@ def test_names_with_line_breaks_are_reported_whole(program: Program, line: list[
 
 
 def test_a_format_in_a_field_is_not_called_an_unknown_field() -> None:
-    with pytest.raises(StylekitError, match="format after 'number'.*padded"):
+    with pytest.raises(StylekitError, match=r"format after 'number'.*padded"):
         Template("{number:03}")
 
 
