@@ -17,6 +17,7 @@ from stylekit.errors import StylekitError
 from stylekit.inference.torch_defaults import torch_defaults
 from stylekit.method import Method
 from stylekit.registry.lookup import MissingPart
+from stylekit.seeding import seeded
 from stylekit.weights.restoring import restoring
 
 ROOM = 3 * 2**28
@@ -49,7 +50,7 @@ def build_for(tensors: Mapping[str, Tensor], build: Callable[[], Method], check:
         StylekitError: the method is much larger than the file, or what ``build`` and ``check`` raise.
     """
     size, calls = ROOM + sum(tensor.nbytes for tensor in tensors.values()), CALLS + 100 * len(tensors)
-    with torch_defaults(torch.device("cpu")), restoring():
+    with seeded("load"), torch_defaults(torch.device("cpu")), restoring():  # not with the caller's random numbers
         draft = _draft(build, size, calls)
         if draft is not None:
             check(draft)

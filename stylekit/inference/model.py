@@ -82,7 +82,7 @@ def load(
 def _untrained(name: str, device: torch.device, changes: Mapping[str, Any]) -> Model:
     """Builds a method by its name; it must not need training."""
     chosen = override(arguments(lookup.find_part("method", name)), {}, changes, f"method {name!r}")
-    with torch_defaults(torch.device("cpu")):
+    with seeded("load"), torch_defaults(torch.device("cpu")):
         method: Method = make("method", {**chosen, "name": name})
     if method.players():
         raise StylekitError(

@@ -381,11 +381,10 @@ def within_a_host(case: Case) -> None:
     }
     name = case.random.choice(list(surroundings))
     case.tried = f"{source} within {name}"
+    before = state_of_random_numbers()
     with surroundings[name]():
-        model = stylekit.load(source, "cpu", **options)
-        before = state_of_random_numbers()
-        output = stylize(case, model, image)
-        require_same_state(before)
+        output = stylize(case, stylekit.load(source, "cpu", **options), image)
+    require_same_state(before)
     if not torch.allclose(output.clone(), expected, atol=2e-3) or output.dtype != expected.dtype:
         raise Bad(
             f"within {name}, {source} gives another result: by up to {float((output - expected).abs().max()):.3f}"

@@ -117,8 +117,9 @@ def test_every_attempt_says_what_it_is(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", available_kinds())
-def test_a_share_of_the_cases_runs(name: str, tmp_path: Path) -> None:
+def test_nothing_bad_comes_of_a_share_of_the_cases(name: str, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "tests.fuzz", "--kind", name, "--scale", "0.02", "--workers", "1"]
-    subprocess.run([*line, "--out", str(tmp_path / "counts.json")], cwd=ROOT, check=False)
+    done = subprocess.run([*line, "--out", str(tmp_path / "counts.json")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     [counts] = json.loads((tmp_path / "counts.json").read_text())["kinds"].values()
-    assert counts["cases"] == counts[RIGHT] + counts[CLEAR] + counts[BAD] > 0
+    assert counts["cases"] == counts[RIGHT] + counts[CLEAR] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import multiprocessing
 import os
@@ -18,6 +19,8 @@ from tests.fuzz.cases import Kind, Outcome, peak, run_case
 from tests.fuzz.judge import BAD
 from tests.fuzz.material import Material
 
+PR_SET_PDEATHSIG = 1
+"""From Linux's prctl.h: the signal that a process receives when its parent ends."""
 BUSY = 20.0
 """Seconds of processor time of one case, after which it is taken to be endless."""
 LARGEST = 6000.0
@@ -134,6 +137,7 @@ def children(process: int | str) -> list[int]:
 
 def _work(pipe: Connection, material: Material) -> None:
     os.setsid()  # so that what it starts can be killed together
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # when the main process ends, however it ends
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # libraries in C write to them directly
         os.dup2(quiet, stream)

@@ -573,3 +573,10 @@ def test_a_method_that_optimises_works_in_inference_mode() -> None:
         styled = stylekit.load("gatys", "cpu", steps=2).stylize(content, content)
     assert torch.equal(styled, expected)
     assert not styled.is_inference()
+
+
+@pytest.mark.parametrize("name", ["run", "stylekit-small", "gatys"])
+def test_loading_leaves_the_caller_s_random_numbers_alone(run: Path, name: str) -> None:
+    before = torch.get_rng_state()
+    load(run if name == "run" else name)
+    assert torch.equal(torch.get_rng_state(), before)
