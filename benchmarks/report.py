@@ -218,9 +218,8 @@ def fuzzed() -> str:
     ]
     for name, kind in json.loads(path.read_text())["kinds"].items():
         counts = " | ".join(str(kind[key]) for key in ("cases", "right", "clear error", "bad"))
-        lines.append(
-            f"| {name.replace('_', ' ')} | {counts} | {kind['slowest_seconds']:.1f} | {kind['most_megabytes']:.0f} |"
-        )
+        measured = f"{kind['slowest_seconds']:.1f} | {kind['most_megabytes']:.0f}" if kind["slowest_seconds"] else " | "
+        lines.append(f"| {name.replace('_', ' ')} | {counts} | {measured} |")
     return "\n".join(lines)
 
 
