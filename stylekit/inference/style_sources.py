@@ -146,7 +146,10 @@ class StyleReader:
             raise StylekitError(
                 f"{path}#{look}: the number of a look must follow '#'. `stylekit style show {path}` lists the looks."
             )
-        return style.look(int(look))
+        try:
+            return style.look(int(look))
+        except StylekitError as error:
+            raise StylekitError(f"{path}#{look}: {error}") from None
 
     def _checked(self, style: Style, what: str, scale: float) -> Style:
         if scale != 1:

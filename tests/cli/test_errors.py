@@ -624,3 +624,9 @@ def test_a_link_that_leads_to_itself(program: Program, place: Path, monkeypatch:
     for suffix in (".style", ".png", ".safetensors", ".py"):
         Path(f"loop{suffix}").symlink_to(f"loop{suffix}")
     assert_mentions(program(*line.split()).error, "loop.")
+
+
+def test_a_look_that_a_style_file_lacks(program: Program, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    line = "stylize photo.png --style red.style#9 --model color-pca -o out.png"
+    assert_mentions(program(*line.split()).error, "red.style#9", "look 9", 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rich.style  # noqa: F401  (draws a random number when it is imported)
 import torch
 from PIL import Image
 

@@ -194,6 +194,7 @@ class Case:
             ClearError: it ended with an error that is clear.
         """
         line = [each if isinstance(each, bytes) else str(each) for each in arguments]
+        self.tried = self.tried or f"stylekit {line} in a process"[:300]
         result, usage = call_process([sys.executable, "-m", "stylekit", *line], environment)
         self._judge(
             usage.ru_utime + usage.ru_stime,

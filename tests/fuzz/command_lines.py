@@ -42,7 +42,7 @@ ODD = (
     "*",
 )
 ODD += (
-    "../..",
+    "../nowhere",
     "/dev/null",
     "/dev/full",
     "/proc/self/mem",
@@ -374,7 +374,7 @@ def odd_plugin_file(case: Case) -> None:
             "from stylekit import hookimpl\n@hookimpl\ndef stylekit_methods():\n    return {'\\x1b[31m': 7}",
             "from stylekit import hookimpl\n@hookimpl\ndef stylekit_methods(a, b):\n    return {}",
             "STYLEKIT_API = 'x'",
-            "raise ValueError('\\x1b[31m')",
+            "raise Exception('\\x1b[31m')",
         )
     )
     Path("mine.py").write_text(text)

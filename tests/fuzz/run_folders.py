@@ -230,7 +230,7 @@ def odd_setting(case: Case) -> None:
     def change(content: Any) -> Any:
         key = case.random.choice(list(content["settings"]))
         content["settings"][key], case.tried = value, f"{key}={value!r:.80}"
-        case.mentions = (key, key.replace("_", "-"), "run.json", folder.name)
+        case.mentions = (key, key.replace("_", "-"), "run.json", folder.name, *(["plugin"] if key == "log" else []))
         return content
 
     change_json(folder / "run.json", change)
