@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from stylekit.datasets import open_image
+from stylekit.datasets.png_text import SIGNATURE, chunks, write_chunk
 from stylekit.images.metadata import save_options
 from stylekit.images.picture import Metadata
 from stylekit.images.pixels import Array
@@ -21,7 +22,6 @@ OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L
 CHANNELS = {"RGB", "RGBA", "RGBX", "R", "G", "B", "A"}
 BITS, PLANAR = 258, 284
 """Tags of a TIFF file: bits of each channel, and whether each channel is stored by itself (2)."""
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def samples(path: Path | str, file: ImageFile.ImageFile) -> Array | None:
@@ -90,10 +90,8 @@ def encode_png(values: Array, metadata: Metadata) -> bytes:
         b"IDAT": zlib.compress(filtered.tobytes(), 4),
     }
     small.seek(len(SIGNATURE))
-    file = [SIGNATURE]
-    while head := small.read(8):
-        length, kind = struct.unpack(">I4s", head)
-        content = replaced.get(kind, small.read(length + 4)[:length])
-        file.append(struct.pack(">I4s", len(content), kind) + content)
-        file.append(struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))
-    return b"".join(file)
+    file = io.BytesIO()
+    file.write(SIGNATURE)
+    for kind, length in chunks(small):
+        write_chunk(file, kind, replaced.get(kind) or small.read(length))
+    return file.getvalue()
