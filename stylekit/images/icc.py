@@ -6,7 +6,6 @@ Pillow's ImageCms computes with 8 bits. This is precise enough for any depth.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -142,15 +141,14 @@ def build(matrix: Array, curve_tag: bytes) -> bytes:
         matrix: from linear light to XYZ adapted to D50, ``(3, 3)``
         curve_tag: the curve of all three channels, as a tag's content
     """
-    pad: Callable[[bytes], bytes] = lambda content: content + bytes(-len(content) % 4)  # noqa: E731
     text = b"RGB\0"
     description = b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(78)
     contents = {
-        b"desc": pad(description),
-        b"cprt": pad(b"text" + bytes(4) + b"None\0"),
+        b"desc": _padded(description),
+        b"cprt": _padded(b"text" + bytes(4) + b"None\0"),
         b"wtpt": _xyz(D50),
         **{name: _xyz(column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), matrix.T, strict=True)},
-        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), pad(curve_tag)),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _padded(curve_tag)),
     }
     start = 128 + 4 + 12 * len(contents)
     table, body = struct.pack(">I", len(contents)), b""
@@ -160,6 +158,10 @@ def build(matrix: Array, curve_tag: bytes) -> bytes:
     header = struct.pack(">I4xI", start + len(body), 0x02400000) + b"mntrRGB XYZ " + bytes(12) + b"acsp"
     header = header.ljust(68, b"\0") + _xyz(D50)[8:]
     return header.ljust(128, b"\0") + table + body
+
+
+def _padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % 4)
 
 
 def _xyz(values: Array) -> bytes:
