@@ -24,7 +24,7 @@ from stylekit.registry.schema import arguments as arguments_of
 from stylekit.registry.schema import override
 from stylekit.weights import pretrained
 from stylekit.weights.state_dicts import read_state_dict
-from stylekit.weights.tensors import fit, read_tensors, require_fit, require_sound, write_tensors
+from stylekit.weights.tensors import fit_sound, read_tensors, require_fit, write_tensors
 
 FORMAT = "1"
 SHOWN = 80
@@ -171,9 +171,7 @@ def _restore(method: Method, path: Path, tensors: Mapping[str, Tensor]) -> None:
         StylekitError: a tensor is missing, unknown, damaged, or of another shape; the message names the first.
     """
     used, absent = _used(method, tensors)
-    require_fit(method, used, path, absent)
-    require_sound(method, used, path)
-    fit(method, used, path, absent)
+    fit_sound(method, used, path, absent)
     for name in absent & dict(method.named_children()).keys():
         setattr(method, name, _Absent(name, path))
 
@@ -227,9 +225,7 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
         method = build_for(state, build, check)
     except TooLarge as error:
         raise StylekitError(f"{files[0]} cannot be imported. {error}") from None
-    check(method)
-    require_sound(method, state, files[0])
-    fit(method, state, files[0], absent(method))
+    fit_sound(method, state, files[0], absent(method))
     write_tensors(out, state, model_header(method, name))
     return ", ".join(f"{key}={value}" for key, value in json_arguments(arguments).items())
 

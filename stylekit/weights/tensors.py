@@ -98,6 +98,17 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, absent: Co
     module.load_state_dict(dict(tensors), strict=False)
 
 
+def fit_sound(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, absent: Collection[str] = ()) -> None:
+    """Loads tensors into a newly built module as :func:`fit` does, if their values are sound as well.
+
+    Raises:
+        StylekitError: as in :func:`fit` and :func:`require_sound`.
+    """
+    require_fit(module, tensors, path, absent)
+    require_sound(module, tensors, path)
+    module.load_state_dict(dict(tensors), strict=False)
+
+
 def require_fit(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, absent: Collection[str] = ()) -> None:
     """Checks the names, types and shapes of tensors as :func:`fit` does, without reading them. The module may be on the meta
     device.
