@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from stylekit._files import atomic_folder, explain_os_errors, read_json, remove, write_atomic
 from stylekit.errors import NotFinite, StylekitError
+from stylekit.training.run_json import first_problem
 from stylekit.weights.tensors import fit, read_tensors, write_tensors
 
 FILES = {"method.safetensors", "players.safetensors", "state.json"}
@@ -115,9 +116,7 @@ def _read_state(path: Path) -> _State:
     except StylekitError as error:
         raise StylekitError(f"{error} {_remedy(path)}") from None
     except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        reason = f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}"
-        raise StylekitError(f"{path / 'state.json'} is damaged ({reason}). {_remedy(path)}") from None
+        raise StylekitError(f"{path / 'state.json'} is damaged ({first_problem(error)}). {_remedy(path)}") from None
     if str(state.step) != path.name:
         raise StylekitError(f"{path / 'state.json'} is damaged: it is of step {state.step}. {_remedy(path)}")
     return state

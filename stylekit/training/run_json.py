@@ -76,9 +76,13 @@ def read_run(path: Path) -> RunContent:
     try:
         return RunContent.model_validate(content)
     except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "the whole"
         raise StylekitError(
-            f"{path} is damaged ({place}: {problem['msg']}). Restore it, or start a new run with the weights: "
+            f"{path} is damaged ({first_problem(error)}). Restore it, or start a new run with the weights: "
             f"--init {shlex.quote(str(path.parent))} --out FOLDER."
         ) from None
+
+
+def first_problem(error: pydantic.ValidationError) -> str:
+    """Where JSON does not have the expected content, and why."""
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc'])) or 'the whole file'}: {problem['msg']}"
