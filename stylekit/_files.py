@@ -19,6 +19,8 @@ from stylekit.errors import StylekitError
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFTOVER = re.compile(r"\.stylekit-[0-9a-f]{16}\.part")
 """The names of incomplete files and folders. They do not contain the final name, which may be as long as allowed."""
+SHOWN = 300
+"""Characters of a path that are shown if the system refuses it because it is too long."""
 JSON_LIMIT = 32 * 2**20
 """Bytes of the largest JSON file to read: as Python objects, it may take twenty times the memory."""
 
@@ -96,6 +98,18 @@ def is_file(path: Path) -> bool:
         return path.is_file()
 
 
+def path_exists(path: Path) -> bool:
+    """Whether there is a file or a folder at a path.
+
+    Raises:
+        StylekitError: the operating system refuses the path, because it is too long, for example.
+    """
+    with explain_os_errors(path, "used"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()
+        return True
+    return False
+
+
 def require_regular(path: Path) -> None:
     """Checks that a path that exists is a file: a pipe would never end, nor would a device.
 
@@ -148,7 +162,8 @@ def explain_os_errors(path: Path, action: str = "written") -> Iterator[None]:
     except OSError as error:
         if error.errno in NO_SPACE:
             raise StylekitError(f"There is no space left to write {path}. Existing files are unchanged.") from error
-        raise StylekitError(f"{path} cannot be {action}: {error.strerror or error}.") from error
+        shown = f"{str(path)[:SHOWN]}..." if error.errno == errno.ENAMETOOLONG else path
+        raise StylekitError(f"{shown} cannot be {action}: {error.strerror or error}.") from error
     except ValueError as error:  # Python's own check of paths
         if "\0" not in str(path):
             raise

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, features
 
+from stylekit._files import path_exists
 from stylekit.datasets import png_text
 from stylekit.errors import StylekitError, warn
 
@@ -29,40 +30,12 @@ SUFFIXES = (
 )
 """The suffixes of image files, in upper or lower case."""
 VIDEO = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".avi",
-    ".mkv",
-    ".webm",
-    ".mpg",
-    ".mpeg",
-    ".wmv",
-    ".flv",
-    ".3gp",
-    ".mts",
-    ".m2ts",
-    ".ogv",
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
+    *(".wmv", ".flv", ".3gp", ".mts", ".m2ts", ".ogv"),
 )
 OTHERS = {
-    *(
-        ".avif",
-        *HEIC,
-        ".jxl",
-        ".jxr",
-        ".psd",
-        ".psb",
-        ".xcf",
-        ".kra",
-        ".svg",
-        ".eps",
-        ".ai",
-        ".ico",
-        ".icns",
-        ".exr",
-        ".hdr",
-    ),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".dds", ".qoi", ".pcx", ".jpx", ".jpf", ".j2c"),
+    *(".avif", *HEIC, ".jxl", ".jxr", ".psd", ".psb", ".xcf", ".kra", ".svg", ".eps", ".ai", ".ico", ".icns"),
+    *(".exr", ".hdr", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".dds", ".qoi", ".pcx", ".jpx", ".jpf", ".j2c"),
     *(".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", *VIDEO),
 } - {*SUFFIXES}
 """The suffixes of other images and videos. A folder's files with these are left out, and a warning counts them."""
@@ -149,24 +122,6 @@ def existing_folder(folder: Path | str) -> Path:
     if not folder.is_dir():
         raise StylekitError(f"{folder} is a file, not a folder.")
     return folder
-
-
-def path_exists(path: Path) -> bool:
-    """Whether there is a file or a folder at a path.
-
-    Raises:
-        StylekitError: the operating system refuses the path, because it is too long, for example
-    """
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError) as error:  # ValueError: the path contains a NUL
-        shown = repr(str(path))
-        raise StylekitError(
-            f"The path {shown if len(shown) <= 300 else shown[:300] + '...'} cannot be used: {_reason(path, error)}."
-        ) from None
-    return True
 
 
 def visible(folder: Path) -> list[Path]:

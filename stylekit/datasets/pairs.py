@@ -6,7 +6,8 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stylekit.datasets.files import existing_folder, find_images, open_image, path_exists, upright_size
+from stylekit._files import path_exists
+from stylekit.datasets.files import existing_folder, find_images, open_image, upright_size
 from stylekit.datasets.layouts import begins_layout, find_layout, split_of
 from stylekit.errors import StylekitError, warn
 
