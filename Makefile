@@ -40,7 +40,7 @@ test-reference: setup ## the tests of what uses the kernels, without the kernels
 	STYLEKIT_KERNELS=reference $(BIN)/python -m pytest tests/test_ops.py tests/test_layers.py tests/test_losses.py \
 		tests/training/test_engine.py tests/plugins -m "not slow" $(PARALLEL)
 
-fuzz: setup ## try thousands of odd inputs, as a hostile user would, and record what happens; 25 minutes
+fuzz: setup ## try thousands of damaged, odd and hostile inputs, and record the results; 25 minutes
 	$(BIN)/python -m tests.fuzz --out benchmarks/results/fuzz.json
 	$(BIN)/python benchmarks/report.py
 

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Count = Annotated[int, pydantic.Field(ge=1, le=1000)]
-"""The type of an option that is a number of layers or blocks: from 1 to 1000. A file from someone else cannot ask for more."""
+"""The type of an option that is a number of layers or blocks: from 1 to 1000. A received file cannot ask for more."""
 Width = Annotated[int, pydantic.Field(ge=1, le=10_000)]
 """The type of an option that is a number of channels: from 1 to 10,000."""
 Halvings = Annotated[int, pydantic.Field(ge=1, le=16)]

@@ -144,6 +144,7 @@ def test_json_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 def test_removing_a_missing_folder_is_no_error(tmp_path: Path) -> None:
     remove(tmp_path / "nowhere")
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_log_is_appended_to_after_it_was_closed(tmp_path: Path) -> None:

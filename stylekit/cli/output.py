@@ -1,4 +1,4 @@
-"""Prints for the user: lines, tables and JSON. Nothing that is printed here can control the terminal."""
+"""Prints lines, tables and JSON. Control characters are escaped, so that no text can control the terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def echo(*lines: str, stderr: bool = False) -> None:
 
 
 def cell(text: str, style: str = "") -> Text:
-    """Text for rich, as it is: not parsed as markup, and with control characters escaped.
+    """Text for rich: not parsed as markup, and with control characters escaped.
 
     Args:
         text: the text; each of its lines is a line of the cell

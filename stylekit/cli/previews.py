@@ -31,7 +31,7 @@ def plan_previews(
         jobs: the images to write
         out: the path that the user gave as ``--out``
         folder: the path that the user gave as ``--preview``
-        others: other files that are read
+        others: other input files
         overwrite: whether the steps of an earlier run may be replaced
 
     Raises:
@@ -59,7 +59,7 @@ def create_preview_folder(folder: Path, model: Model, clip: bool) -> None:
     """Creates the folder for intermediate images.
 
     Raises:
-        StylekitError: there are none, or the folder cannot be created.
+        StylekitError: the method has no intermediate images, or the folder cannot be created.
     """
     if clip:
         raise StylekitError("--preview shows the steps of single images, so it cannot be combined with --clip.")

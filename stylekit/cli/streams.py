@@ -35,7 +35,7 @@ class Streams:
             raise StylekitError(self.shown(str(error))) from error
 
     def receive(self, pictures: Iterable[str]) -> list[str]:
-        """The paths, with a file in place of each ``-``, to which standard input is copied.
+        """The paths, with each ``-`` replaced by a file with the content of standard input.
 
         Raises:
             StylekitError: standard input is a terminal, or empty.

@@ -167,7 +167,7 @@ def split_existing(jobs: Sequence[Job], skip: bool, overwrite: bool) -> tuple[li
     """The jobs to do, and those that are skipped because their outputs exist.
 
     Raises:
-        StylekitError: outputs exist, and it is not said whether to skip or to overwrite them, or both.
+        StylekitError: outputs exist, and neither option is given, or both are.
     """
     if skip and overwrite:
         raise StylekitError("--skip-existing and --overwrite contradict each other. Leave out one of them.")
@@ -184,7 +184,7 @@ def split_existing(jobs: Sequence[Job], skip: bool, overwrite: bool) -> tuple[li
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file, or a link to nowhere, that writing would replace."""
+    """Whether there is a file, or a broken link, that writing would replace."""
     return os.path.lexists(path) and not path.is_dir()
 
 

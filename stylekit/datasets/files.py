@@ -103,7 +103,7 @@ class _Search:
     def _report(self, folder: Path) -> None:
         if self.problems:
             more = f" and {len(self.problems) - 10} more" if len(self.problems) > 10 else ""
-            warn(f"{folder}: passed over {', '.join(self.problems[:10])}{more}.")
+            warn(f"{folder}: skipped {', '.join(self.problems[:10])}{more}.")
         if self.others:
             others = [f"{count} {suffix}" for suffix, count in sorted(self.others.items())]
             heic = f" To read HEIC: {INSTALL_HEIC}." if self.others.keys() & set(HEIC) else ""

@@ -56,7 +56,7 @@ def _rewritten(file: BinaryIO) -> tuple[BinaryIO, bytes | None]:
             continue
         expanded = _expanded(kind, file.read(length), budget) if length <= budget else None
         if expanded is None:
-            budget = 0  # so that many such texts take no time
+            budget = 0  # many such texts would take long
             continue
         kind, content, size = expanded
         budget -= size

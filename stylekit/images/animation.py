@@ -71,7 +71,7 @@ def read_frames(path: Path | str) -> Animation:
 
 
 def _numbers(file: ImageFile.ImageFile) -> list[int]:
-    """The numbers of the frames; only the first if the file is damaged behind it.
+    """The numbers of the frames; only the first if the file is damaged after it.
 
     An animated PNG may begin with another image, for programs that show no animations, and a TIFF file may have reduced
     copies of its pages.
@@ -138,7 +138,7 @@ def _timing(animation: Animation, name: str) -> dict[str, Any]:
     options: dict[str, Any] = {"duration": [round(each) for each in animation.durations]}
     if name == "GIF":
         if any(each.alpha is not None for each in animation.frames):
-            # Transparent pixels show what is behind the image, and not the frame before.
+            # Transparent pixels show the background, not the previous frame.
             options |= {"disposal": 2, "transparency": TRANSPARENT, "optimize": False}
         repetitions = animation.loop - (animation.loop > 0)
         return options if animation.loop == 1 else {**options, "loop": repetitions}

@@ -1,4 +1,4 @@
-"""What comes with the pixels of an image file: collected from Pillow, and given to it again."""
+"""The metadata of an image file: read from Pillow, and passed to it when a file is written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def collect(image: Image.Image) -> Metadata:
 def _exif(image: Image.Image) -> bytes | None:
     """The EXIF data without the orientation, layout and previews.
 
-    It is built again, so the second directory, which holds the thumbnail, is left behind.
+    It is a copy, without the second directory, which holds the thumbnail.
     """
     try:
         exif = image.getexif()

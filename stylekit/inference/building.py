@@ -65,7 +65,7 @@ def _draft(build: Callable[[], Method], size: int, calls: int) -> Method | None:
             draft = build()
     except (TooLarge, MissingPart):
         raise
-    except Exception:  # such as a value that is read from a tensor; an error that is not due to the device comes again
+    except Exception:  # such as a value that is read from a tensor; the second build raises other errors again
         return None
     _require(_size(draft) <= size)
     return draft
@@ -134,7 +134,7 @@ class _Limits(TorchDispatchMode):
 
 
 def _fills(function: Any) -> bool:
-    """Whether an operation only gives a tensor other values."""
+    """Whether an operation only changes the values of a tensor."""
     in_place = function._schema.name.endswith("_")
     return in_place and function._schema.is_mutable and torch.Tag.inplace_view not in function.tags
 

@@ -1,4 +1,4 @@
-"""The images that a caller passes, as tensors, arrays, PIL images or paths. All of them are judged here."""
+"""Reads and checks the images that a caller passes: tensors, arrays, PIL images or paths."""
 
 from __future__ import annotations
 

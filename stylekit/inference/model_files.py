@@ -152,7 +152,7 @@ def read_model(
         )
     except _Unusable:
         raise
-    except Exception as error:  # arguments that nobody has checked may raise any type in a constructor
+    except Exception as error:  # unchecked arguments may raise any type in a constructor
         if isinstance(error, MissingPart):
             provenance.require_packages(header.packages, path)
         provenance.warn_versions(header.packages, path)
@@ -231,7 +231,7 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
 
 
 class _Unusable(StylekitError):
-    """A message about a file that is complete."""
+    """An error whose message already names the file and the fix."""
 
 
 @dataclass(frozen=True)

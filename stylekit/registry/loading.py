@@ -107,7 +107,8 @@ def _neighbours(file: Path) -> Iterator[None]:
         if mixed := [name for name in others if name in sys.modules]:
             first, second = others[mixed[0]].__file__, sys.modules[mixed[0]].__file__
             raise StylekitError(
-                f"needs another module {mixed[0]!r} than a plugin before: {second}, not {first}. Rename one."
+                f"imports the module {mixed[0]!r} from {second}, but an earlier plugin has imported {first} by that "
+                "name. Rename one of them."
             )
     finally:
         del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]

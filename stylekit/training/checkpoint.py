@@ -84,14 +84,14 @@ def save_checkpoint(
         run: id of the run
 
     Raises:
-        StylekitError: no space is left, the folder cannot be written, or something that this run did not write is in the
-            way; earlier checkpoints are untouched.
+        StylekitError: no space is left, the folder cannot be written, or something that this run did not write has
+            its name; earlier checkpoints are untouched.
     """
     tensors: dict[str, Tensor] = {}
     path, packed = folder / str(step), pack(players, tensors)
     if path.exists() and not _may_remove(path, run):
         raise StylekitError(
-            f"{path} was not written by this run, and is in the way of its next checkpoint. Move it elsewhere."
+            f"{path} was not written by this run, but its next checkpoint needs that name. Move it elsewhere."
         )
     state = _State(step=step, run=run, digest=_digest(packed), players=packed)
     with atomic_folder(path) as temporary:

@@ -1,4 +1,4 @@
-"""What a resumed run compares: how many files a data set has, and a digest of their names and sizes."""
+"""Tells whether a resumed run has the same data: the number of files, and a digest of their names and sizes."""
 
 from __future__ import annotations
 

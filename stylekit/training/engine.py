@@ -165,8 +165,8 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
     players = player_states(method)
     if not players:
         raise StylekitError(
-            f"The method {name!r} has nothing to train: it has no players. Use it as it is: stylekit stylize IMAGE --model "
-            f"{name} --out FOLDER"
+            f"The method {name!r} has nothing to train: it has no players. Use it without training: stylekit stylize IMAGE "
+            f"--model {name} --out FOLDER"
         )
     done = _restore(run, method, players) if settings.resume else 0
     runtime.from_main([*method.parameters(), *method.buffers()])
@@ -189,7 +189,7 @@ def _open_data(settings: Settings) -> Any:
         if not settings.resume:
             raise
         raise StylekitError(
-            f"{error} If the images moved, say where they are now with --content, --style or --data."
+            f"{error} If the images were moved, give their new place with --content, --style or --data."
         ) from None
 
 

@@ -20,7 +20,7 @@ MESSAGE = (
 
 
 def leave_while_importing() -> None:
-    """Ends this process if it is importing the script of the process that started it, which then shows the message."""
+    """Ends this process if it is importing the script of the process that started it. That process then shows the message."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # set by multiprocessing until it has imported
         sys.stdout.flush()
         os._exit(UNGUARDED)  # not SystemExit, whose code a fork server does not pass on

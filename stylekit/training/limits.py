@@ -1,4 +1,4 @@
-"""Refuses what this machine cannot do, before a process starts."""
+"""Refuses settings that this machine cannot handle, before any process starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of plugins that are files. A run names them, and another user's run may name any."""
+"""Names of plugins that are files. A run from someone else may name any file."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class _Rate(ProgressColumn):
 
 
 class _Console(Console):
-    """Falls silent when nobody reads the output any more: a run does not end because a terminal was closed."""
+    """Prints nothing once the terminal is closed, so that a run does not end because of it."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

@@ -1,4 +1,4 @@
-"""What a resumed run must have in common with the run as it was started."""
+"""Checks that a resumed run has the settings, arguments and data that it was started with."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def require_plugins(run: Run, given: Mapping[str, Any]) -> None:
     names += [] if given.get("log") is not None else plugin_files(stored.log)
     if names:
         raise StylekitError(
-            f"The run in {run.folder} uses the code in {' and '.join(names)}, which is executed only if you name it "
+            f"The run in {run.folder} uses the code in {' and '.join(names)}, which is not run unless you pass it "
             f"again. If you trust it: {run.resume_command()}"
         )
 
@@ -71,7 +71,7 @@ def resumed_settings(run: Run, given: Mapping[str, Any], resolve: Callable[[Sett
 
 
 def require_same_data(run: Run, facts: DataFacts | None, data: Any) -> None:
-    """Checks that the data set is that of the run, wherever it is now.
+    """Checks that the data set is that of the run, even if it was moved.
 
     Args:
         run: the run to resume
@@ -92,8 +92,8 @@ def require_same_data(run: Run, facts: DataFacts | None, data: Any) -> None:
         )
     if not (stored and facts) and before != data:
         raise StylekitError(
-            f"The run in {run.folder} was started with other data: it was {before!r}, now {data!r}, and nothing tells "
-            f"whether that is the same. {advice}"
+            f"The run in {run.folder} was started with other data: it was {before!r}, now {data!r}. It is not "
+            f"known whether that is the same. {advice}"
         )
 
 

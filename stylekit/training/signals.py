@@ -54,8 +54,8 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 class Stop:
     """A request to end, from the process that starts the processes of a run. It can be pickled into them.
 
-    Only that process obeys signals: a terminal and a scheduler send each one to all processes of the run, and each of these
-    would count it in addition to what it is told.
+    Only that process obeys signals: a terminal and a scheduler send each one to all processes of the run, and each
+    of these would count it in addition to the request.
     """
 
     def __init__(self) -> None:

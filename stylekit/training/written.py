@@ -51,7 +51,7 @@ def read_yaml(text: str) -> Any:
 
 
 def _require_bounded(root: yaml.Node) -> None:
-    """Counts every value as often as it is referred to; one that contains itself has no end.
+    """Counts every value once per reference to it, so a value that contains itself has too many.
 
     Raises:
         yaml.YAMLError: there are too many values or levels

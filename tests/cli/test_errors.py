@@ -439,7 +439,7 @@ def test_wrong_arguments_of_other_commands(
         "stylize {a}/0.png --style {a}/1.png --model color-pca -o mine.png",
     ],
 )
-def test_no_command_replaces_a_file_unasked(
+def test_no_command_replaces_an_existing_file_without_overwrite(
     program: Program, place: Path, folders: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
 ) -> None:
     (tmp_path / "here").mkdir()

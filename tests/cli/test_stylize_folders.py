@@ -119,7 +119,7 @@ def test_a_bad_image_does_not_stop_the_others_and_is_reported_at_the_end(
     result = program("stylize", folder, "--model", trained, "-o", tmp_path / "out")
     assert result.code == 1
     warning, first, _, *failures = result.err.splitlines()
-    assert_mentions(warning, "passed over", folder / "gone.png")
+    assert_mentions(warning, "skipped", folder / "gone.png")
     assert_mentions(first, "2 of 4", tmp_path / "out")
     assert [line.split(" ")[0] for line in failures] == [f"{folder}/{name}" for name in ("b.jpg", "long.png")]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]

@@ -278,7 +278,10 @@ def _verdict(case: Case, attempt: Attempt, debug: bool) -> tuple[str, str]:
         try:
             attempt(case)
         except StylekitError as error:
-            verdict, said = CLEAR, printable(str(error))  # as whoever shows it must do; names may have any characters
+            verdict, said = (
+                CLEAR,
+                printable(str(error)),
+            )  # as callers must; names may have any characters
             require_clear(said, case.mentions)
         except ClearError as error:
             verdict, said = CLEAR, str(error)
@@ -287,7 +290,7 @@ def _verdict(case: Case, attempt: Attempt, debug: bool) -> tuple[str, str]:
             raise Bad(f"expected {case.expected}, not {verdict}: {said!r}")
     except Bad as error:
         return BAD, str(error)
-    except Exception as error:  # the whole point
+    except Exception as error:  # any error is what this test looks for
         if debug:
             traceback.print_exc()
         frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""Writes image files by hand, where Pillow cannot write what a hostile user can."""
+"""Writes image files that Pillow cannot write."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ INTERNAL = re.compile(
     r"\b(Key|Type|Attribute|Index|Recursion|Assertion|Runtime|UnicodeEncode|UnicodeDecode|Overflow|Memory|Value|OS|"
     r"NotImplemented|EOF|ZeroDivision|Import|Permission|IsADirectory|Pickling|Unpickling)Error\b|BadZipFile"
 )
-"""What only a programmer understands."""
+"""Words that only a programmer understands."""
 HIDDEN = {*map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F))}
 """Characters that change the direction of text, with which a name can pretend to be another."""
 
@@ -25,7 +25,7 @@ class Bad(Exception):
 
 
 class ClearError(Exception):
-    """The program ended with an error that says what is wrong. It takes the place of a StylekitError."""
+    """The program ended with an error that says what is wrong. It stands for a StylekitError."""
 
 
 @dataclass(frozen=True)

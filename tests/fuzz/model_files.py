@@ -305,7 +305,7 @@ def advertised_packages(case: Case) -> None:
 
 @kind.often(2)
 def path_in_the_header(case: Case) -> None:
-    """A path in the header is not opened, and nothing about it is told."""
+    """A path in the header is not opened, and no message says anything about it."""
     secret = written(case, SECRET.encode(), "secret")
     path = str(case.random.choice((secret, "/etc/passwd", "/dev/zero", f"file://{secret}", "secret")))
     part = case.random.choice(({"name": "vgg19", "weights": path}, {"name": "vgg19-normalised", "weights": path}, path))

@@ -299,7 +299,7 @@ def odd_metrics(case: Case) -> None:
 
 @kind.often(3)
 def odd_checkpoint(case: Case) -> None:
-    """Things in ``checkpoints`` that are no checkpoints: passed over, or named; never removed."""
+    """Other files and folders in ``checkpoints`` are skipped or named, but never removed."""
     folder = stopped(case)
     name = case.random.choice(("²", "-1", "1e3", "03", "10" * 20, "2 ", "9", "thesis", "٣", "0", "2.bak", ".hidden"))
     odd = folder / "checkpoints" / name

@@ -108,6 +108,8 @@ def test_an_installed_module_of_that_name_comes_first(tmp_path: Path) -> None:
 def test_two_files_with_modules_of_different_names_are_independent(tmp_path: Path) -> None:
     one, two = write(tmp_path / "a", "one", next_to="next_to_one"), write(tmp_path / "b", "two", next_to="next_to_two")
     load_hooks(lookup.add_file(one), lookup.add_file(two))
+    for file, name in ((one, "next_to_one"), (two, "next_to_two")):
+        assert sys.modules[name].__file__ == str(file.parent / f"{name}.py")
 
 
 def test_two_files_with_different_modules_of_one_name_are_not_mixed(tmp_path: Path) -> None:

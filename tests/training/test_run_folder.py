@@ -213,7 +213,7 @@ def test_a_received_run_executes_no_code(run: Path, monkeypatch: pytest.MonkeyPa
     stored = json.loads((run / "run.json").read_text())
     stored["settings"][key] = [named.format(file=run / "evil.py")]
     (run / "run.json").write_text(json.dumps(stored))
-    facts = [run / "evil.py", "only if you name it again", f"--{key} {run}/evil.py"]
+    facts = [run / "evil.py", "not run unless you pass it again", f"--{key} {run}/evil.py"]
     with raises(StylekitError, *facts):
         stylekit.train(resume=True, out=run, steps=3)
     assert not (run / "executed").exists()

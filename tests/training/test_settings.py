@@ -243,7 +243,7 @@ def test_a_run_stores_absolute_paths_and_resumes_from_another_folder(
     assert (settings["content"], settings["style"], settings["out"]) == (None, None, str(here / "run"))
     assert run == here / "run"
     monkeypatch.chdir(tmp_path)
-    with raises(StylekitError, here / "line.py", "name it again", f"--plugin {here}/line.py --plugin {here}/list.py"):
+    with raises(StylekitError, here / "line.py", "pass it again", f"--plugin {here}/line.py --plugin {here}/list.py"):
         stylekit.train(resume=True, out=run, steps=2)
     stylekit.train([str(here / "line.py"), str(here / "list.py")], resume=True, out=run, steps=2)
     stylekit.train(["work/line.py", "work/list.py"], resume=True, out=run, steps=3)

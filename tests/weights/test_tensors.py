@@ -101,8 +101,11 @@ def test_lazy_layers_take_the_shapes_of_the_loaded_tensors() -> None:
 
 
 def test_submodules_may_be_declared_optional() -> None:
-    module = net()
-    fit(module, {f"0.{name}": tensor for name, tensor in nn.Linear(2, 3).state_dict().items()}, Path("it"), {"1"})
+    module, first = net(), nn.Linear(2, 3)
+    other = {name: tensor.clone() for name, tensor in module[1].state_dict().items()}
+    fit(module, {f"0.{name}": tensor for name, tensor in first.state_dict().items()}, Path("it"), {"1"})
+    assert torch.equal(module[0].weight, first.weight)
+    assert all(torch.equal(tensor, other[name]) for name, tensor in module[1].state_dict().items())
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff" * 100, bytes(8), b"\x02" + bytes(7) + b"{}"])
