@@ -59,10 +59,10 @@ class Results:
         styles: Sequence[str | None],
         streams: Streams,
         out: Path,
-        quality: int | None = None,
-        depth: int | None = None,
-        quiet: bool = False,
-        json: bool = False,
+        quality: int | None,
+        depth: int | None,
+        quiet: bool,
+        json: bool,
     ) -> None:
         self.jobs, self.skipped, self.styles, self.streams, self.out = jobs, skipped, styles, streams, out
         self.quality, self.depth, self.quiet, self.json = quality, depth, quiet, json
@@ -103,10 +103,7 @@ class Results:
             animations = [(job, facts["frames"]) for job, facts in self._written.items() if facts["frames"] > 1]
             for job, frames in animations:
                 echo(f"{self._shown(job.source)}: all {frames} frames were stylised, as one clip", stderr=True)
-            echo(
-                f"{prefix}{written} to {self._shown(self.out)}{skipped}",
-                stderr=True,
-            )
+            echo(f"{prefix}{written} to {self._shown(self.out)}{skipped}", stderr=True)
         if self.json:
             print_json(self._as_json(interrupted))
             sys.stdout.flush()
@@ -124,11 +121,7 @@ class Results:
         }
 
     def _entry(self, job: Job) -> dict[str, Any]:
-        return {
-            "source": self._path(job.source),
-            "target": self._path(job.target),
-            "style": self.styles[job.style],
-        }
+        return {"source": self._path(job.source), "target": self._path(job.target), "style": self.styles[job.style]}
 
     def _path(self, path: Path) -> str:
         return STREAM if path in self.streams.names else str(path)

@@ -173,11 +173,8 @@ def split_existing(jobs: Sequence[Job], skip: bool, overwrite: bool) -> tuple[li
         raise StylekitError("--skip-existing and --overwrite contradict each other. Leave out one of them.")
     existing = [] if overwrite else [job for job in jobs if exists(job.target)]
     if existing and not skip:
-        which = (
-            f"{existing[0].target} exists"
-            if len(jobs) == 1
-            else (f"{len(existing)} of {len(jobs)} outputs exist, such as {existing[0].target}")
-        )
+        several = f"{len(existing)} of {len(jobs)} outputs exist, such as {existing[0].target}"
+        which = several if len(jobs) > 1 else f"{existing[0].target} exists"
         raise StylekitError(f"{which}. Add --skip-existing to leave what exists, or --overwrite to replace it.")
     skipped = {*existing}
     return [job for job in jobs if job not in skipped], existing

@@ -132,9 +132,8 @@ class StyleReader:
         what = str(source) if isinstance(source, Path | str) else "A style"
         ready = read_image(source, what).to(self.device, torch.float32)
         fitted = controls.fit_style(ready, scale, what)
-        with random_numbers(
-            self.method, "style"
-        ):  # the same for all images, whether the style is described once or again
+        # The same random numbers for all images, whether the style is described once or again.
+        with random_numbers(self.method, "style"):
             statistics = self.method.describe(fitted)
         return Style(statistics, torch.ones(1), self.key, self.name)
 

@@ -171,10 +171,7 @@ class Batches:
         """
         try:
             iterator = iter(self._loader)
-        except (
-            EOFError,
-            ConnectionError,
-        ) as error:  # the server that forks processes ended while it imported the script
+        except (EOFError, ConnectionError) as error:  # the fork server ended while it imported the script
             raise StylekitError(guard.MESSAGE) from error
         while True:
             batch, failure = _next(iterator)

@@ -84,9 +84,8 @@ def contact_sheet(tiles: Sequence[tuple[str, Tensor]]) -> Tensor:
 def _captioned(caption: str, image: Tensor) -> Tensor:
     """The image with a caption centred below it."""
     width = image.shape[-1]
-    font = ImageFont.truetype(
-        Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 12
-    )  # has Greek and Cyrillic
+    file = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")  # has Greek and Cyrillic
+    font = ImageFont.truetype(file, 12)
     shown = caption = printable(caption)
     while shown and font.getlength(shown) > width:
         caption = caption[:-1]
