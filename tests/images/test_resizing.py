@@ -1,0 +1,46 @@
+"""Resizing and padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from stylekit import images
+
+
+def test_resize_agrees_with_pillow() -> None:
+    plane = np.random.default_rng(0).random((60, 90), dtype=np.float32)
+    image = torch.from_numpy(plane)[None, None]
+    for height, width in [(20, 30), (31, 200), (1, 1), (120, 91)]:
+        expected = np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)
+        resized = images.resize(image, (height, width))
+        assert resized.shape == (1, 1, height, width)
+        assert np.abs(resized[0, 0].numpy() - expected).max() < 1e-5
+
+
+def test_pad_mirrors_first_and_then_repeats() -> None:
+    row = torch.tensor([1.0, 2, 3])[None, None, None]
+    assert images.pad_to(row, 1, 8)[0, 0, 0].tolist() == [1, 2, 3, 2, 1, 1, 1, 1]
+    assert images.pad_to(row, 4).shape == (1, 1, 4, 4)
+    assert images.pad_to(row, 4)[0, 0].tolist() == [[1, 2, 3, 2]] * 4
+    assert images.pad_to(torch.ones(1, 3, 1, 1), 16, least=20).shape == (1, 3, 32, 32)
+
+
+def test_pad_agrees_with_reflection_and_crops_back() -> None:
+    image = torch.rand(2, 3, 13, 17)
+    padded = images.pad_to(image, 8)
+    assert torch.equal(padded, functional.pad(image, (0, 7, 0, 3), mode="reflect"))
+    assert torch.equal(padded[..., :13, :17], image)
+
+
+def test_pad_does_not_copy_an_image_of_the_right_size() -> None:
+    image = torch.rand(1, 3, 16, 32)
+    assert images.pad_to(image, 16, least=16) is image
+
+
+def test_pad_passes_gradients() -> None:
+    image = torch.rand(1, 1, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: images.pad_to(x, 4, 8) ** 2, image)
+    assert torch.autograd.gradgradcheck(lambda x: images.pad_to(x, 4, 8) ** 2, image)
