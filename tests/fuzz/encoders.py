@@ -8,16 +8,13 @@ import zlib
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
+
+from tests.image_files import chunk, srgb_profile
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """PNG's number for each number of channels."""
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file."""
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def png(pixels: Pixels, before: bytes = b"", after: bytes = b"", size: tuple[int, int] | None = None) -> bytes:
@@ -26,7 +23,7 @@ def png(pixels: Pixels, before: bytes = b"", after: bytes = b"", size: tuple[int
     Args:
         pixels: ``(H, W, C)``, uint8 or uint16
         before: chunks between the header and the pixels
-        after: chunks behind the pixels
+        after: chunks after the pixels
         size: width and height that the header claims
     """
     height, width, channels = pixels.shape
@@ -103,10 +100,6 @@ def jpeg_of(color: tuple[int, int, int], size: int = 32) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (size, size), color).save(file, "JPEG")
     return file.getvalue()
-
-
-def srgb_profile() -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def swapped_profile() -> bytes:

@@ -23,8 +23,9 @@ from stylekit import images
 from tests.fuzz import encoders
 from tests.fuzz.cases import Case, Kind
 from tests.fuzz.damage import damaged, spliced
-from tests.fuzz.encoders import Pixels, chunk, png, tiff
+from tests.fuzz.encoders import Pixels, png, tiff
 from tests.fuzz.judge import CLEAR, RIGHT, Bad, ClearError
+from tests.image_files import chunk, srgb_profile
 
 kind = Kind("pictures", 1000)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:creator>a-name-to-keep</dc:creator></x:xmpmeta>'
@@ -411,7 +412,7 @@ def colour_profile(case: Case) -> None:
     name = case.random.choice(("PNG", "JPEG", "TIFF", "WEBP"))
     mode, data = case.random.choice(
         (
-            ("RGB", encoders.srgb_profile()),
+            ("RGB", srgb_profile()),
             ("RGB", encoders.swapped_profile()),
             ("L", encoders.profile()),
             ("RGB", encoders.profile()),
@@ -420,10 +421,10 @@ def colour_profile(case: Case) -> None:
             ("RGB", encoders.profile(b"RGB ")),
             ("RGB", case.random.randbytes(3000)),
             ("RGB", encoders.swapped_profile()[: case.random.randrange(1, 600)]),
-            ("RGB", damaged(encoders.srgb_profile(), case.random)),
+            ("RGB", damaged(srgb_profile(), case.random)),
         )
     )
-    whole = data in (encoders.srgb_profile(), encoders.swapped_profile())
+    whole = data in (srgb_profile(), encoders.swapped_profile())
     path = saved(case, some_image(case, mode), name, icc_profile=data)
     three_ways(case, path, None, {"icc": data} if whole and name != "WEBP" else {})
 

@@ -20,6 +20,7 @@ from stylekit.inference.styles import Style, write_style
 from stylekit.method import Capabilities, Statistics
 from stylekit.registry import lookup
 from tests.facts import raises
+from tests.tensors import noise
 
 NAN = float("nan")
 
@@ -49,10 +50,6 @@ def model() -> Model:
 @pytest.fixture(scope="module")
 def pca() -> Model:
     return load("color-pca", "cpu")
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def plain(red: float, green: float, blue: float, height: int = 3, width: int = 4) -> Tensor:

@@ -16,6 +16,7 @@ from stylekit.images import Metadata, Picture
 from stylekit.inference.model import Model
 from stylekit.method import Statistics
 from tests.facts import raises
+from tests.tensors import noise
 
 
 class Paint(Method):
@@ -44,10 +45,6 @@ class Smooth(Paint):
 class Noise(Paint):
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
         return torch.lerp(content, torch.rand_like(content), strength)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def plain(*colour: float) -> Tensor:

@@ -25,6 +25,7 @@ from stylekit.testing.catalogue import examine
 from stylekit.testing.subjects import find_subjects
 from stylekit.weights.tensors import read_tensors
 from tests.facts import assert_mentions, raises
+from tests.tensors import noise
 
 NETWORKS: dict[str, Any] = {
     "generator": {"name": "resnet", "blocks": 1, "width": 4},
@@ -43,10 +44,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(run: Path) -> Model:
     return load(run)
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 47), (64, 64)])

@@ -15,6 +15,7 @@ from stylekit.inference.model import Model
 from stylekit.inference.options import sample_options, stylize_options
 from stylekit.method import Statistics
 from tests.facts import raises
+from tests.tensors import noise
 
 
 class Grade(Method):
@@ -64,10 +65,6 @@ class Depth(Method):
 @pytest.fixture
 def model() -> Model:
     return Model(Grade(), "grade")
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 CONTENT = noise(1, 3, 6, 8)

@@ -17,6 +17,7 @@ from stylekit.inference.memory import MARGIN
 from stylekit.inference.model import Model
 from stylekit.method import Statistics
 from tests.facts import raises
+from tests.tensors import noise
 
 FLOAT = 4
 
@@ -50,10 +51,6 @@ class Repeat(Method):
 @pytest.fixture
 def model() -> Model:
     return Model(Enlarge(), "enlarge")
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 def plain(*colour: float) -> Tensor:

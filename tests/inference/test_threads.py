@@ -20,6 +20,7 @@ from stylekit.inference.model import Model
 from stylekit.method import Capabilities, Statistics
 from stylekit.registry import lookup
 from stylekit.seeding import seeded
+from tests.tensors import noise
 
 ROUNDS = 20
 
@@ -41,10 +42,6 @@ class Noise(Method):
 
     def sample(self, count: int) -> Tensor:
         return self.transfer(torch.zeros(count, 3, 4, 4), {})
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def states() -> tuple[object, ...]:
