@@ -114,12 +114,12 @@ def test_an_unknown_option_or_value_is_refused_by_every_call(
             call()
 
 
-def test_a_method_without_options_says_so() -> None:
+def test_the_controls_are_listed_for_a_method_without_options() -> None:
     class Plain(Method):
         def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
             return content
 
-    with raises(StylekitError, "method 'plain'", "'gain'", "none"):
+    with raises(StylekitError, "method 'plain'", "'gain'", "strength", "keep_color"):
         Model(Plain(), "plain").stylize(CONTENT, gain=1)
 
 
