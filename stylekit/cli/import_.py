@@ -23,7 +23,7 @@ def command(
     """Convert the weights of another program to a model file. Code in the files is never run."""
     keep_inputs([out], files)
     check_overwrite(out, overwrite)
-    from stylekit.inference.model_files import import_model
+    from stylekit.inference.importing import import_model
 
     summary = import_model(files, plugin, out)
     echo(f"{out}: {summary}", stderr=True)

@@ -118,7 +118,8 @@ def _described(model: Model, images: Sequence[Path], scale: float) -> list[Stati
 def _tuned(model: Model, source: str, style: Path, photos: Path, steps: int, out: Path) -> Model:
     """Fine-tunes a model on one style, and writes it next to the style file; so is the run's folder."""
     from stylekit.inference.model import load
-    from stylekit.inference.model_files import json_arguments, save_model
+    from stylekit.inference.model_files import save_model
+    from stylekit.inference.model_headers import json_arguments
     from stylekit.training.engine import train
     from stylekit.training.runs import Run
 

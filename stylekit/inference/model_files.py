@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-import stylekit
-from stylekit._files import is_file, real_path
+from stylekit._files import is_file
 from stylekit.errors import StylekitError, printable
-from stylekit.inference.building import TooLarge, build_for
+from stylekit.inference.building import build_for
+from stylekit.inference.model_headers import SHOWN, Header, model_header, read_header
 from stylekit.method import Method
 from stylekit.registry import lookup, provenance
 from stylekit.registry.lookup import MissingPart
 from stylekit.registry.parts import make
 from stylekit.registry.schema import arguments as arguments_of
 from stylekit.registry.schema import override
-from stylekit.weights import pretrained
-from stylekit.weights.state_dicts import read_state_dict
 from stylekit.weights.tensors import fit_sound, read_tensors, require_fit, write_tensors
 
-FORMAT = "1"
-SHOWN = 80
-"""Maximum length of a name from a header in a message."""
 LONGEST = 1000
 """Maximum length of what a message says about the values in a header."""
-
-
-def model_header(method: Method, name: str) -> dict[str, str]:
-    """The header of a file with the weights of a method."""
-    return {
-        "stylekit": stylekit.__version__,
-        "format": FORMAT,
-        "method": name,
-        "origin": provenance.origin(method),
-        "packages": json.dumps(provenance.packages(method)),
-        "arguments": json.dumps(json_arguments(method.arguments)),
-        "inference_modules": json.dumps(list(method.inference_modules)),
-    }
-
-
-def json_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments as JSON values; a callable cannot be stored, and is replaced by its module and name.
-
-    Raises:
-        StylekitError: another value cannot be stored; the message names the first such argument.
-    """
-    return {name: _json_value(name, value) for name, value in arguments.items()}
-
-
-def _json_value(name: str, value: Any) -> Any:
-    try:
-        return json.loads(json.dumps(value, default=_note))
-    except (TypeError, ValueError) as error:
-        raise StylekitError(f"The option {name!r} has a value that a model file cannot store: {error}.") from None
-
-
-def _note(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Enum) and isinstance(value.value, str | int | float):
-        return value.value
-    if not callable(value):
-        raise TypeError(
-            f"a {type(value).__name__} is not a text, number, list, mapping, path, enum of texts or numbers, or callable"
-        )
-    target = getattr(value, "func", value)
-    return {"callable": f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', repr(target))}"}
 
 
 def save_model(method: Method, name: str, path: Path) -> None:
@@ -142,7 +92,7 @@ def read_model(
             another shape.
     """
     tensors, texts = read_tensors(path)
-    header = _read_header(texts, path, given=factory is not None)
+    header = read_header(texts, path, given=factory is not None)
     reason = "with these arguments" if arguments else "with the installed plugins"
     try:
         method = build_for(
@@ -194,97 +144,11 @@ def _used(method: Method, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tens
     return {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in present}, absent
 
 
-def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
-    """Converts the weights of another program to a model file; returns the arguments of the method as text.
-
-    Raises:
-        StylekitError: the method cannot import the files, or a file cannot be read or written.
-    """
-    if out.suffix != ".safetensors":
-        raise StylekitError(f"The name of a model file must end in .safetensors, but {out} does not.")
-    if real_path(out) in {real_path(file) for file in files}:
-        raise StylekitError(f"{out} is one of the input files and is not overwritten. Give another --out.")
-    for file in files:  # in other folders, a file with a published name may be the user's own
-        if real_path(file).parent == real_path(pretrained.cache_folder()):
-            pretrained.verify(file)
-    name, factory = lookup.find_method([plugin])
-    reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
-    arguments, state = reader.import_weights({str(file): read_state_dict(file) for file in files})
-
-    def absent(method: Method) -> set[str]:
-        return {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
-
-    def check(draft: Method) -> None:
-        require_fit(draft, state, files[0], absent(draft))
-
-    def build() -> Method:
-        method: Method = make("method", name, **arguments)
-        return method
-
-    try:
-        method = build_for(state, build, check)
-    except TooLarge as error:
-        raise StylekitError(f"{files[0]} cannot be imported. {error}") from None
-    fit_sound(method, state, files[0], absent(method))
-    write_tensors(out, state, model_header(method, name))
-    return ", ".join(f"{key}={value}" for key, value in json_arguments(arguments).items())
-
-
 class _Unusable(StylekitError):
     """An error whose message already names the file and the fix."""
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What a model file says about its method. Anyone may have written it."""
-
-    method: str
-    origin: str
-    arguments: dict[str, Any]
-    packages: dict[str, str]
-    inference_modules: tuple[str, ...]
-
-
-def _read_header(texts: Mapping[str, str], path: Path, given: bool) -> _Header:
-    """Reads the texts of a header; ``given``: the user gives the method, so its package need not be installed."""
-    if "method" not in texts:
-        raise StylekitError(
-            f"{path} is not a stylekit model: its header names no method. Convert weights of other programs with "
-            "`stylekit import`."
-        )
-    if texts.get("format") != FORMAT:
-        raise StylekitError(
-            f"{path} has format {texts.get('format', '')[:SHOWN]!r}, but this stylekit reads {FORMAT!r}. Update stylekit."
-        )
-    if any(len(text) > SHOWN or not text.isprintable() for text in (texts["method"], texts.get("origin", ""))):
-        raise StylekitError(f"{path} is damaged: its header has no valid name of a method.")
-    packages = _header_value(texts, "packages", dict, path)
-    provenance.require_valid(packages, path)
-    if given:
-        packages.pop(texts.get("origin", "").rpartition(" ")[0], None)
-    return _Header(
-        texts["method"],
-        texts.get("origin", ""),
-        _header_value(texts, "arguments", dict, path, required=True),
-        packages,
-        tuple(map(str, _header_value(texts, "inference_modules", list, path))),
-    )
-
-
-def _header_value(texts: Mapping[str, str], key: str, kind: type, path: Path, required: bool = False) -> Any:
-    """A value that a header stores as JSON, of this type; an empty one if it is missing."""
-    if key not in texts and not required:
-        return kind()
-    try:
-        value = json.loads(texts[key])
-    except (KeyError, ValueError, RecursionError):
-        value = None
-    if not isinstance(value, kind):
-        raise StylekitError(f"{path} is damaged: its header has no valid {key} of the method.")
-    return value
-
-
-def _build(header: _Header, factory: Callable[..., Method] | None, arguments: Mapping[str, Any], path: Path) -> Method:
+def _build(header: Header, factory: Callable[..., Method] | None, arguments: Mapping[str, Any], path: Path) -> Method:
     for key, value in header.arguments.items():
         if isinstance(value, dict) and "callable" in value and key not in arguments:
             raise _Unusable(
@@ -301,7 +165,7 @@ def _build(header: _Header, factory: Callable[..., Method] | None, arguments: Ma
     return method
 
 
-def _require_method(header: _Header, path: Path) -> None:
+def _require_method(header: Header, path: Path) -> None:
     """Checks that the method is available. Packages of other names are imported only if the file lists an installed one."""
     if lookup.part_owners("method", header.method, everywhere=provenance.any_installed(header.packages)):
         return
@@ -313,7 +177,7 @@ def _require_method(header: _Header, path: Path) -> None:
     )
 
 
-def _require_origin(method: Method, header: _Header, path: Path) -> None:
+def _require_origin(method: Method, header: Header, path: Path) -> None:
     """Checks that the parts came from the packages that the file lists, and warns about other versions."""
     used = provenance.packages(method)
     if others := header.packages.keys() - used.keys():

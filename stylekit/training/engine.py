@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stylekit._files import absolute_path
 from stylekit.errors import NotFinite, ProcessError, StylekitError, explain
-from stylekit.inference import model_files
+from stylekit.inference.model_headers import json_arguments
 from stylekit.method import Batch, Method, Turn
 from stylekit.native.compiling import find_compiler
 from stylekit.native.devices import computes_bf16
@@ -140,7 +140,7 @@ def _claim(settings: Settings, held: contextlib.ExitStack) -> str:
 def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | None, progress: bool) -> None:
     with seeded(settings.seed, "setup"):
         name, method, preparation = _from_object(built, settings) if built else build_method(settings)
-        stored = model_files.json_arguments(method.arguments)  # refused here, before anything is written
+        stored = json_arguments(method.arguments)  # refused here, before anything is written
         if settings.resume:
             require_same_arguments(run, stored)
         dataset = _open_data(settings)

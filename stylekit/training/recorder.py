@@ -16,6 +16,7 @@ from torch.utils.data import default_collate
 
 from stylekit.errors import NotFinite, StylekitError
 from stylekit.inference import model_files
+from stylekit.inference.model_headers import json_arguments, model_header
 from stylekit.method import Batch, Method
 from stylekit.registry import lookup, provenance
 from stylekit.registry.callbacks import Callbacks
@@ -99,7 +100,7 @@ class Recorder:
         else:
             self.run.create(self.settings)
         settings = self.settings.as_json()
-        method = {"name": self.name, "arguments": model_files.json_arguments(self.method.arguments)}
+        method = {"name": self.name, "arguments": json_arguments(self.method.arguments)}
         self.run.describe(settings=settings, method=method, packages=packages, processes=world, data=data)
         self.id = self.run.id
         self.callbacks.call("run_started", run=self.run.folder, settings=settings)
@@ -212,7 +213,7 @@ class Recorder:
 
     def _save(self, step: int) -> None:
         players = {player.name: player.state() for player in self.players}
-        header = model_files.model_header(self.method, self.name)
+        header = model_header(self.method, self.name)
         # The model first, so that it exists whenever the last checkpoint does.
         with self._averaged():
             model_files.save_model(self.method, self.name, self.run.model)

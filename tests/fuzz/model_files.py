@@ -18,7 +18,7 @@ import torch
 
 import stylekit
 from stylekit import images
-from stylekit.inference.model_files import import_model
+from stylekit.inference.importing import import_model
 from tests.fuzz import containers
 from tests.fuzz.cases import Case, Kind
 from tests.fuzz.containers import (

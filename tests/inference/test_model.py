@@ -18,7 +18,8 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import Method, Part, StylekitError, images, make
 from stylekit.inference.model import Model, load
-from stylekit.inference.model_files import json_arguments, save_model
+from stylekit.inference.model_files import save_model
+from stylekit.inference.model_headers import json_arguments
 from stylekit.method import Player, Statistics
 from stylekit.registry import lookup
 from stylekit.testing.catalogue import examine

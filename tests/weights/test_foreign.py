@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stylekit import StylekitError, make
-from stylekit.inference.model_files import import_model
+from stylekit.inference.importing import import_model
 from stylekit.weights.foreign import read_generators, recognise
 from stylekit.weights.state_dicts import clean_state_dict, read_state_dict
 from tests.facts import raises

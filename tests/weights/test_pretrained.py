@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 import pytest
 
 from stylekit import StylekitError
-from stylekit.inference.model_files import import_model
+from stylekit.inference.importing import import_model
 from stylekit.weights import pretrained
 from stylekit.weights.pretrained import PUBLISHED, Published, cache_folder, fetch, pretrained_file, verify
 from tests.facts import raises

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stylekit import StylekitError, make
-from stylekit.inference.model_files import import_model
+from stylekit.inference.importing import import_model
 from stylekit.weights.state_dicts import clean_state_dict, load_weights, read_state_dict
 from stylekit.weights.tensors import read_tensors
 from tests.facts import raises

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import stylekit
 from stylekit import StylekitError
-from stylekit.inference.model_files import import_model
+from stylekit.inference.importing import import_model
 from stylekit.method import linear_decay
 from stylekit.training.distributed import Runtime
 from stylekit.training.engine import step

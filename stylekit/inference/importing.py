@@ -1,0 +1,53 @@
+"""Converts the weights of other programs to model files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stylekit._files import real_path
+from stylekit.errors import StylekitError
+from stylekit.inference.building import TooLarge, build_for
+from stylekit.inference.model_headers import json_arguments, model_header
+from stylekit.method import Method
+from stylekit.registry import lookup
+from stylekit.registry.parts import make
+from stylekit.weights import pretrained
+from stylekit.weights.state_dicts import read_state_dict
+from stylekit.weights.tensors import fit_sound, require_fit, write_tensors
+
+
+def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
+    """Converts the weights of another program to a model file; returns the arguments of the method as text.
+
+    Raises:
+        StylekitError: the method cannot import the files, or a file cannot be read or written.
+    """
+    if out.suffix != ".safetensors":
+        raise StylekitError(f"The name of a model file must end in .safetensors, but {out} does not.")
+    if real_path(out) in {real_path(file) for file in files}:
+        raise StylekitError(f"{out} is one of the input files and is not overwritten. Give another --out.")
+    for file in files:  # in other folders, a file with a published name may be the user's own
+        if real_path(file).parent == real_path(pretrained.cache_folder()):
+            pretrained.verify(file)
+    name, factory = lookup.find_method([plugin])
+    reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
+    arguments, state = reader.import_weights({str(file): read_state_dict(file) for file in files})
+
+    def absent(method: Method) -> set[str]:
+        return {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
+
+    def check(draft: Method) -> None:
+        require_fit(draft, state, files[0], absent(draft))
+
+    def build() -> Method:
+        method: Method = make("method", name, **arguments)
+        return method
+
+    try:
+        method = build_for(state, build, check)
+    except TooLarge as error:
+        raise StylekitError(f"{files[0]} cannot be imported. {error}") from None
+    fit_sound(method, state, files[0], absent(method))
+    write_tensors(out, state, model_header(method, name))
+    return ", ".join(f"{key}={value}" for key, value in json_arguments(arguments).items())
