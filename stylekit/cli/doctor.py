@@ -38,7 +38,7 @@ def command(json: Json = False) -> None:
 
 
 def _facts() -> dict[str, Any]:
-    """What this machine offers. What cannot be found out is None, and ``problems`` says why: it does not hide the rest."""
+    """What this machine offers. An unknown fact is None, and ``problems`` says why; the other facts are still reported."""
     problems: dict[str, str] = {}
 
     def attempt(name: str, find: Callable[[], Any]) -> Any:

@@ -91,7 +91,7 @@ def _preset(name: str, plugin: str | None, values: Mapping[str, Any]) -> dict[st
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it, or else its text."""
+    """The value if JSON can hold it, otherwise its text."""
     try:
         dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
