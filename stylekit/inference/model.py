@@ -41,6 +41,8 @@ CONTROLS = ("keep_color", "mask", "seed", "strength", "style", "style_scale")
 """The arguments of ``Model.stylize`` that work with any method."""
 BLEND_BELOW = 0.2
 """Below this strength, the content is blended in; the lower the strength, the more."""
+LARGE = 2**22
+"""Pixels above which the memory that an image needs is estimated first."""
 
 
 def load(
@@ -221,7 +223,8 @@ class Model:
             options: the method's own options, as listed by ``stylekit show``, such as ``direction="b-to-a"``
 
         Raises:
-            StylekitError: the image is none of these or has values outside [0, 1], or another argument is invalid.
+            StylekitError: the image is none of these, has values outside [0, 1] or does not fit in memory, or another
+                argument is invalid.
         """
         if not isinstance(image, Tensor):
             picture, as_given = open_picture(image, "An image to stylise")
@@ -229,6 +232,7 @@ class Model:
             return as_given(self.stylize_picture(picture, style, seed=seed, **controlled, **options))
         request = self._request(style, strength, keep_color, mask, style_scale, options)
         image = check_tensor(image, "An image to stylise")
+        self._require_fits(image, request)
         content = image.to(self.device, torch.float32)
         maps = self._region_maps(content, request)
         with self._full_precision(), self._random_numbers(seed):
@@ -282,6 +286,7 @@ class Model:
         ready, *copies = tee((each.to(self.device, torch.float32) for each in ready), len(request.regions) + 1)
         clips = [self._clip(copy, region, request) for copy, region in zip(copies, request.regions, strict=True)]
         for number, (original, content) in enumerate(zip(originals, ready, strict=True)):
+            self._require_fits(content, request)
             maps = self._region_maps(content, request)
             with torch.no_grad(), self._full_precision(), self._random_numbers(seed, number):
                 outputs = [frame for clip in clips if (frame := next(clip, None)) is not None]
@@ -460,6 +465,12 @@ class Model:
                 f"{width}x{height} pixels need about {needed / 2**30:.1f} GiB with this model, but only {free / 2**30:.1f} "
                 f"GiB are free on {self.device}. Make the image smaller by a factor of {factor:.1f} per side."
             )
+
+    def _require_fits(self, image: Tensor, request: _Request) -> None:
+        """Checks the memory for large images only: for others, the trial run would take longer than stylising them."""
+        count, _, height, width = image.shape
+        if count * height * width > LARGE and not self._untouched(request):
+            self.require_memory(count * height, width, request.options)
 
     def _measure(self, options: Mapping[str, Any]) -> float:
         required = [name for name, option in stylize_options(self.method).items() if option.required]

@@ -392,6 +392,20 @@ def test_the_device_is_that_of_parameters_or_buffers() -> None:
     assert load("color-pca", "cpu").device == torch.device("cpu")
 
 
+def test_large_images_and_frames_that_do_not_fit_are_refused_before_they_are_stylised(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stylekit.inference.model.LARGE", 64 * 64)
+    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**20)
+    image = torch.full((1, 3, 64, 65), 0.5)
+    with raises(StylekitError, "65x64 pixels", "GiB"):
+        model.stylize(image)
+    with raises(StylekitError, "65x64 pixels", "GiB"):
+        next(model.frames([image]))
+    assert torch.equal(model.stylize(image, strength=0), image)
+    assert model.stylize(image[..., :64]).shape == (1, 3, 64, 64)
+
+
 def test_the_error_for_too_large_an_image_has_both_figures(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**30)
     model.require_memory(64, 64)
