@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import math
 import os
 import stat
 import warnings
@@ -161,6 +162,7 @@ def open_image(path: Path | str) -> Iterator[ImageFile.ImageFile]:
             warnings.filterwarnings("ignore", module="PIL")
             source, profile = png_text.readable(file)
             with Image.open(source, formats=_formats()) as image:
+                _require_plausible(image, os.path.getsize(path))
                 if profile:
                     image.info["icc_profile"] = profile
                 yield image
@@ -168,6 +170,19 @@ def open_image(path: Path | str) -> Iterator[ImageFile.ImageFile]:
         raise
     except Exception as error:  # decoders may raise any type of error on damaged files
         raise StylekitError(f"{path} cannot be read: {_reason(Path(path), error)}.") from error
+
+
+DENSEST = {"PNG": 8 * 1032, "JPEG": 1024}
+"""More pixels than a byte of such a file can stand for: deflate shrinks at most 1032 times, and a block of a JPEG file needs
+at least a bit. Pillow fills the pixels that are missing, so a few bytes could take gigabytes."""
+
+
+def _require_plausible(image: Image.Image, size: int) -> None:
+    """Checks that a file of ``size`` bytes can hold the pixels that its header claims."""
+    if image.width * image.height > DENSEST.get(image.format or "", math.inf) * size:
+        raise ValueError(
+            f"its header claims {image.width}x{image.height} pixels, which its {size:,} bytes cannot hold: it is truncated"
+        )
 
 
 def _require_regular(path: Path | str) -> None:

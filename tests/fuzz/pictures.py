@@ -29,6 +29,8 @@ from tests.image_files import chunk, srgb_profile
 
 kind = Kind("pictures", 1000)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:creator>a-name-to-keep</dc:creator></x:xmpmeta>'
+LARGE = 2**22
+"""Pixels of a picture that is not given in Python, where whoever gives it has decoded it already."""
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
 
 
@@ -77,10 +79,12 @@ def stylize(case: Case, path: Path) -> None:
     """Stylises the picture in Python. What Pillow cannot open cannot be given."""
     try:
         with opened(path) as file:
+            if file.width * file.height > LARGE:
+                raise ValueError
             file.load()
             picture = file.copy()
     except Exception:
-        raise ClearError("Pillow cannot open it") from None
+        raise ClearError("Pillow cannot open it, or only as a large image") from None
     output = case.measured(loaded(case.material.cyclegan).stylize, picture, size=path.stat().st_size)
     if output.size not in (picture.size, picture.size[::-1]):
         raise Bad(f"the output has the size {output.size}, not {picture.size}")
@@ -205,7 +209,7 @@ def eight_bits_of_any_mode(case: Case) -> None:
     case.expected = RIGHT
     name, modes = case.random.choice(
         (
-            ("PNG", ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I")),
+            ("PNG", ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
             ("JPEG", ("L", "RGB", "CMYK")),
             ("WEBP", ("RGB", "RGBA", "L")),
             ("TIFF", ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F", "I")),
@@ -453,12 +457,14 @@ def encoded(case: Case) -> tuple[bytes, str]:
 
 @kind.often(14)
 def damaged_file(case: Case) -> None:
+    case.consistent = False
     data, suffix = encoded(case)
     three_ways(case, written(case, damaged(data, case.random), f"damaged{suffix}"))
 
 
 @kind.often(3)
 def spliced_files(case: Case) -> None:
+    case.consistent = False
     (first, suffix), (second, _) = encoded(case), encoded(case)
     three_ways(case, written(case, spliced(first, second, case.random), f"spliced{suffix}"))
 
@@ -466,6 +472,7 @@ def spliced_files(case: Case) -> None:
 @kind.often(3)
 def damaged_behind_a_valid_checksum(case: Case) -> None:
     """A PNG whose chunks are whole, but whose content is not."""
+    case.consistent = False
     pixels = some_pixels(case, case.random.choice((1, 2, 3, 4)))
     data = bytearray(png(pixels))
     for _ in range(case.random.randint(1, 3)):
@@ -476,6 +483,7 @@ def damaged_behind_a_valid_checksum(case: Case) -> None:
 
 @kind.often(2)
 def damaged_tiff_tags(case: Case) -> None:
+    case.consistent = False
     tag = case.random.choice((256, 257, 258, 259, 262, 273, 277, 278, 279, 338))
     value = case.random.choice((0, 1, 2, 3, 7, 16, 65535, 2**31, 2**32 - 1, case.random.randrange(2**32)))
     data = tiff(some_pixels(case, case.random.choice((1, 3, 4))), case.random.choice("<>"), **{f"t{tag}": value})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +130,27 @@ def test_image_files_of_a_string(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Image.new("RGB", (8, 8)).save(tmp_path / "w/1.png")
     monkeypatch.chdir(tmp_path)
     assert len(images.ImageFiles("w")) == 1
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG"])
+def test_a_header_that_claims_more_pixels_than_the_file_can_hold_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"a.{name.lower()}"
+    Image.new("RGB", (8, 8)).save(path)
+    data = bytearray(path.read_bytes())
+    if name == "PNG":
+        data[16:24] = struct.pack(">II", 10_000, 10_000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        start = data.index(b"\xff\xc0") + 5
+        data[start : start + 4] = struct.pack(">HH", 10_000, 10_000)
+    path.write_bytes(data)
+    with raises(StylekitError, path, "10000x10000", f"{len(data):,} bytes"):
+        images.read(path)
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG"])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_large_flat_images_are_no_bombs(tmp_path: Path, name: str, mode: str) -> None:
+    path = tmp_path / f"a.{name.lower()}"
+    Image.new(mode, (4000, 3000)).save(path, optimize=True, **({"progressive": True} if name == "JPEG" else {}))
+    assert images.size(path) == (3000, 4000)
