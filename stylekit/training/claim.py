@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import socket
+import stat
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -19,6 +21,8 @@ from stylekit.training.runs import Run
 
 LOCK = ".lock"
 """The file that the operating system locks while a run trains. It is unlocked when the process ends, however it ends."""
+HOLDER = re.compile(rb"(process \d+ on [^\n]{,255})?")
+"""The content of that file."""
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 """The errors of file systems without locks."""
 
@@ -71,9 +75,11 @@ def locked(folder: Path) -> Iterator[None]:
     """Locks a run's folder within the block.
 
     Raises:
-        StylekitError: another process, or another thread of this one, trains in the folder; or it cannot be written.
+        StylekitError: another process, or another thread of this one, trains in the folder; it cannot be written; or its
+            ``.lock`` is not one of stylekit's.
     """
     file = folder / LOCK
+    _require_own(file)
     lock, holder = FileLock(file), _holder(file)
     try:
         lock.acquire(timeout=0)
@@ -94,6 +100,23 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
         if not Run(folder).exists():
             file.unlink(missing_ok=True)
+
+
+def _require_own(file: Path) -> None:
+    """Checks that a lock file, if there is one, is stylekit's: it will be overwritten, and removed if no run begins."""
+    with explain_os_errors(file, "read"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        status = file.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise StylekitError(
+                f"{file} cannot be locked: it is a link, a folder, a pipe or a device, or has another name too. Move it "
+                "elsewhere, or give another folder with --out."
+            )
+        with contextlib.suppress(PermissionError), file.open("rb") as content:  # Windows: another process has locked it
+            if not HOLDER.fullmatch(content.read(1000)):
+                raise StylekitError(
+                    f"{file} was not written by stylekit, which locks a file of this name while a run trains. Yours could "
+                    "be lost, so move it elsewhere, or give another folder with --out."
+                )
 
 
 def _holder(file: Path) -> str:

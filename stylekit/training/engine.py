@@ -133,6 +133,7 @@ def _claim(settings: Settings, held: contextlib.ExitStack) -> str:
     if settings.resume:
         assert settings.out is not None
         held.enter_context(locked(settings.out))
+        Run(settings.out).make_folders()
         return str(settings.out)
     return str(held.enter_context(new_folder(settings.out, _stem(settings.plugin[0]))))
 

@@ -35,7 +35,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.checkpoints = folder / "checkpoints"
+        self.checkpoints, self.samples = folder / "checkpoints", folder / "samples"
         self.model = folder / "model.safetensors"
         self._settings, self._metrics = folder / "run.json", folder / "metrics.jsonl"
         self._log: IO[str] | None = None
@@ -73,9 +73,7 @@ class Run:
         Raises:
             StylekitError: the folder cannot be created.
         """
-        with explain_os_errors(self.folder):
-            (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-            self.checkpoints.mkdir(exist_ok=True)
+        self.make_folders()
         content = {
             "format": FORMAT,
             "id": secrets.token_hex(8),
@@ -83,6 +81,21 @@ class Run:
             "versions": _versions(),
         }
         self._write(RunContent.model_validate({**content, "sessions": []}))
+
+    def make_folders(self) -> None:
+        """Creates the folders for sample grids and checkpoints, unless they exist.
+
+        Raises:
+            StylekitError: one is a link, through which files elsewhere would be replaced, or a file; or it cannot be created.
+        """
+        for folder in (self.samples, self.checkpoints):
+            with explain_os_errors(folder):
+                if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                    raise StylekitError(
+                        f"{folder} is a link or a file. Put a folder in its place: a run replaces files there, and through a "
+                        "link, they would be somebody else's."
+                    )
+                folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -99,7 +112,7 @@ class Run:
 
     def clean(self) -> None:
         """Removes incomplete files that a killed process left behind."""
-        for folder in (self.folder, self.checkpoints, self.folder / "samples"):
+        for folder in (self.folder, self.checkpoints, self.samples):
             remove_leftovers(folder)
 
     def settings(self) -> Settings:
@@ -161,7 +174,7 @@ class Run:
     def sample(self, step: int, columns: Mapping[str, Tensor]) -> Path:
         """Writes a sample grid, one row per image, from ``{label: (N, 3, H, W)}``."""
         rows: list[Sequence[Tensor]] = list(zip(*(column.float().cpu() for column in columns.values()), strict=True))
-        path = self.folder / "samples" / f"{step:07d}.png"
+        path = self.samples / f"{step:07d}.png"
         images.write(path, grid(rows, list(columns)))
         return path
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,82 @@ def test_a_run_that_a_link_in_its_own_images_reaches_is_refused(
     with raises(StylekitError, tmp_path / "runs", "inside", tmp_path):
         train(None, data=None, content=Path("."))
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def make_link(path: Path) -> None:
+    mine = path.parent.parent / "mine"
+    mine.touch()
+    path.symlink_to(mine)
+
+
+def make_hard_link(path: Path) -> None:
+    mine = path.parent.parent / "mine"
+    mine.touch()
+    path.hardlink_to(mine)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("make", [make_pipe, make_folder, make_link, make_hard_link])
+def test_a_lock_file_that_is_no_file_of_its_own_is_refused_and_stays(
+    run: Path, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    (run / LOCK).unlink(missing_ok=True)
+    (tmp_path / "new").mkdir()
+    for folder in (run, tmp_path / "new"):
+        make(folder / LOCK)
+        with raises(StylekitError, folder / LOCK, "cannot be locked", "Move it"):
+            stylekit.train(
+                Line(), out=folder, **({"resume": True, "steps": 3} if folder == run else {**TINY, "steps": 1})
+            )
+        assert os.path.lexists(folder / LOCK)
+    assert not (tmp_path / "mine").exists() or (tmp_path / "mine").read_bytes() == b""
+
+
+def test_a_lock_file_of_the_user_is_refused_and_unchanged(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    for folder in (run, tmp_path / "new"):
+        (folder / LOCK).write_text("mine")
+        with raises(StylekitError, folder / LOCK, "not written by stylekit", "--out"):
+            stylekit.train(
+                Line(), out=folder, **({"resume": True, "steps": 3} if folder == run else {**TINY, "steps": 1})
+            )
+        assert (folder / LOCK).read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "process 12 on laptop"])
+def test_a_lock_file_that_a_killed_process_left_in_an_empty_folder_is_used(tmp_path: Path, text: str) -> None:
+    (tmp_path / LOCK).write_text(text)
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
+
+
+@pytest.mark.parametrize("name", ["samples", "checkpoints"])
+def test_a_link_instead_of_a_folder_of_the_run_is_refused_and_what_it_leads_to_is_unchanged(
+    run: Path, tmp_path: Path, name: str
+) -> None:
+    (run / name).rename(tmp_path / "mine")
+    (run / name).symlink_to(tmp_path / "mine", target_is_directory=True)
+    before = content(tmp_path / "mine")
+    with raises(StylekitError, run / name, "is a link or a file"):
+        stylekit.train(Line(), resume=True, out=run, steps=3)
+    assert content(tmp_path / "mine") == before
+
+
+def test_deleted_folders_of_a_run_are_made_again_when_it_resumes(run: Path) -> None:
+    shutil.rmtree(run / "samples")
+    stylekit.train(Line(), resume=True, out=run, steps=3, sample_every=1)
+    assert (run / "samples" / "0000003.png").exists()
+    shutil.rmtree(run / "checkpoints")
+    stylekit.train(Line(), resume=True, out=run, steps=2)
+    assert checkpoint.saved_steps(run / "checkpoints") == [2]
 
 
 EVIL = "from pathlib import Path\nPath(__file__).with_name('executed').touch()\n"
