@@ -165,6 +165,8 @@ def explain_os_errors(path: Path, action: str = "written") -> Iterator[None]:
         shown = f"{str(path)[:SHOWN]}..." if error.errno == errno.ENAMETOOLONG else path
         raise StylekitError(f"{shown} cannot be {action}: {error.strerror or error}.") from error
     except ValueError as error:  # Python's own check of paths
+        if isinstance(error, UnicodeEncodeError):
+            raise StylekitError(f"{str(path)!r} cannot be {action}: the system cannot encode its name.") from error
         if "\0" not in str(path):
             raise
         raise StylekitError(f"{str(path)!r} cannot be {action}: its name contains a NUL.") from error

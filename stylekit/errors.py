@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import sys
@@ -64,6 +65,8 @@ def environment_fault(error: BaseException) -> str | None:
         return (
             f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {error.strerror}."
         )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # of a stream, which has no name
+        return "There is no space left to write the output."
     if isinstance(error, MemoryError) or any(sign in f"{type(error).__name__}: {error}" for sign in _NO_MEMORY):
         return "There is not enough memory. Use smaller images, a smaller batch or a smaller model."
     return None
@@ -122,4 +125,4 @@ class PlainWarnings:
             self._python_shows(message, category, *rest, **more)
         elif str(message) not in self._shown:
             self._shown.add(str(message))
-            print(printable(f"Warning: {message}"), file=sys.stderr)
+            sys.stderr.write(printable(f"Warning: {message}") + "\n")  # one write: other threads may print, too

@@ -215,3 +215,8 @@ def test_a_name_with_a_nul_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with raises(StylekitError, r"a\x00.png", "NUL"):
         write_atomic(tmp_path / "a\0.png", b"")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_the_system_cannot_encode_is_one_sentence(tmp_path: Path) -> None:
+    with raises(StylekitError, r"\ud800", "encode"):
+        write_atomic(tmp_path / "\ud800", "new")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 import warnings
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from stylekit.cli import check, doctor, import_, new, plugins, sample, sheet, sh
 from stylekit.cli.data import data
 from stylekit.cli.external_commands import add_commands
 from stylekit.cli.kernels import kernels
-from stylekit.cli.output import debugging, echo, set_debugging
+from stylekit.cli.output import debugging, echo, echo_traceback, set_debugging
 from stylekit.cli.process import prepare
 from stylekit.cli.style import style
 from stylekit.cli.weights import weights
@@ -92,9 +91,9 @@ def main() -> None:
         program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except Exception as error:
         if isinstance(error, StylekitError) or environment_fault(error):
-            _report(explain(error), everywhere=isinstance(error, ProcessError))
+            _report(error, explain(error), everywhere=isinstance(error, ProcessError))
             sys.exit(2)
-        _report(f"{explain(error)}. Run it again with --debug for the full traceback.")
+        _report(error, f"{explain(error)}. Run it again with --debug for the full traceback.")
         sys.exit(1)
     except KeyboardInterrupt:
         if debugging():
@@ -102,10 +101,10 @@ def main() -> None:
         sys.exit(130)
 
 
-def _report(message: str, everywhere: bool = False) -> None:
+def _report(error: Exception, message: str, everywhere: bool = False) -> None:
     """Prints an error; of several processes that a launcher started, only the main one does, or ``everywhere`` each."""
     if debugging():
-        traceback.print_exc()
+        echo_traceback(error)
     elif everywhere or not _is_helper():
         echo(f"Error: {message}", stderr=True)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stylekit.cli.output import Json, debugging, echo, print_json
+from stylekit.cli.output import Json, debugging, echo, echo_traceback, print_json
 
 if TYPE_CHECKING:
     from stylekit.testing.kit import Finding, Subject
@@ -34,8 +33,8 @@ def command(
         if not json:
             echo(*_lines(checked[-1]))
         for finding in findings:
-            if finding.fault and debugging():
-                traceback.print_exception(finding.raised)
+            if finding.fault and finding.raised and debugging():
+                echo_traceback(finding.raised)
     faults = sum(len(each["faults"]) for each in checked)
     if json:
         print_json({"parts": checked, "faults": faults})

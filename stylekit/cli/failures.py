@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
 from pathlib import Path
 
-from stylekit.cli.output import debugging
+from stylekit.cli.output import debugging, echo_traceback
 from stylekit.errors import StylekitError, explain
 
 WHOLE = (StylekitError, OSError)
@@ -17,7 +16,7 @@ FIRST_LINE = (RuntimeError, MemoryError)
 def failure(source: Path | str, error: Exception) -> str:
     """What went wrong with an image, in one paragraph that names it."""
     if debugging():
-        traceback.print_exception(error)
+        echo_traceback(error)
     if isinstance(error, WHOLE):
         reason = str(error) or type(error).__name__
     elif isinstance(error, FIRST_LINE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Annotated, Any
@@ -24,8 +25,13 @@ _debug: ContextVar[bool] = ContextVar("debug", default=False)
 def echo(*lines: str, stderr: bool = False) -> None:
     """Prints each argument as one line: not wrapped, so that commands can be copied, and with control characters escaped,
     line breaks too, because file names may contain any of them."""
-    for line in lines:
-        print(printable(line), file=sys.stderr if stderr else sys.stdout)
+    # One write, so that the lines of several threads do not mix.
+    (sys.stderr if stderr else sys.stdout).write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def echo_traceback(error: BaseException) -> None:
+    """Prints a traceback on stderr like :func:`echo`."""
+    echo(*"".join(traceback.format_exception(error)).splitlines(), stderr=True)
 
 
 def cell(text: str, style: str = "") -> Text:

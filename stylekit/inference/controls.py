@@ -42,7 +42,7 @@ def check_controls(strength: float, keep_color: str | None) -> None:
     if not 0 <= to_float(strength) <= 1:
         raise StylekitError(f"The strength must be a number from 0 (the unchanged image) to 1, not {strength!r}.")
     modes = get_args(KeepColor)
-    if keep_color is not None and keep_color not in modes:
+    if keep_color is not None and not (isinstance(keep_color, str) and keep_color in modes):
         raise StylekitError(f"Unknown keep_color {keep_color!r}. {suggest(str(keep_color), modes)}")
 
 

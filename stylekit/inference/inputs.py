@@ -124,6 +124,9 @@ def read_image(image: Any, what: str, channels: int = 3) -> Tensor:
 
 
 def _from_array(array: NDArray[Any], what: str) -> Picture:
+    if isinstance(array, np.ma.MaskedArray):
+        raise StylekitError(f"{what} is a masked array, which has no colours where it is masked. Pass array.filled(0).")
+    array = np.asarray(array)  # of np.matrix, too, which would keep two dimensions
     native = array.dtype.newbyteorder("=")
     if native not in LEVELS and native not in FLOATS:
         raise StylekitError(f"{what} must be an array of uint8, uint16 or floats in [0, 1], not {array.dtype}.")

@@ -74,6 +74,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             )
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (RuntimeError, MemoryError):  # the file cannot be mapped
+        raise StylekitError(f"{path} is too large for the memory of this machine.") from None
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise StylekitError(f"{path} is truncated, damaged or not a safetensors file ({error}).") from None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stylekit.cli.output import cell, echo, print_json, print_table
+from stylekit.cli.output import cell, echo, echo_traceback, print_json, print_table
 from stylekit.errors import printable
 
 if TYPE_CHECKING:
@@ -77,3 +77,20 @@ def test_names_that_the_terminal_cannot_show_are_escaped(
     out = done.stdout.decode(encoding)
     assert ("日本" if encoding == "utf-8" else r"\u65e5\u672c") in out
     assert r"\udcff" in out
+
+
+def test_a_traceback_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ValueError("\x1b[31m\x07 and \x9b2J")
+    except ValueError as error:
+        echo_traceback(error)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == r"ValueError: \x1b[31m\x07 and \x9b2J"
+
+
+def test_lines_of_one_call_are_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("sys.stderr.write", written.append)
+    echo("one", "two", stderr=True)
+    assert written == ["one\ntwo\n"]

@@ -280,3 +280,17 @@ def test_the_callers_random_numbers_are_the_same_after_threads_have_stylised(mod
     assert random.getstate() == before[0]
     assert np.random.get_state()[1].tolist() == before[1]
     assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_arrays_of_other_classes_are_read_or_refused(model: Model) -> None:
+    values = np.random.default_rng(0).random((24, 32))
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix(values)
+    assert np.array_equal(model.stylize(matrix, WHITE), model.stylize(values, WHITE))
+    with raises(StylekitError, "masked array", "filled"):
+        model.stylize(np.ma.MaskedArray(np.zeros((8, 8, 3), np.uint8)), WHITE)
+
+
+def test_an_array_as_keep_color_is_refused(model: Model) -> None:
+    with raises(StylekitError, "keep_color"):
+        model.stylize(np.zeros((8, 8, 3)), WHITE, keep_color=np.zeros(2))

@@ -147,3 +147,14 @@ def test_equal_contents_are_equal_files(tmp_path: Path) -> None:
 def test_whole_numbers_are_not_loaded_as_weights() -> None:
     with raises(StylekitError, "some.file", "'0.weight'", "int64", "float32"):
         fit(net(), {**net().state_dict(), "0.weight": torch.ones(3, 2, dtype=torch.int64)}, Path("some.file"))
+
+
+def test_a_file_that_cannot_be_mapped_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tensors(tmp_path / "it.safetensors", {"a": torch.zeros(3)})
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to mmap 214748364800 bytes from file: Cannot allocate memory (12)")
+
+    monkeypatch.setattr("stylekit.weights.tensors.safetensors.safe_open", fail)
+    with raises(StylekitError, tmp_path / "it.safetensors", "memory"):
+        read_tensors(tmp_path / "it.safetensors")
