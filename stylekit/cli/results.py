@@ -76,11 +76,7 @@ class Results:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         frames = output.frames if isinstance(output, images.Animation) else [output]
         if isinstance(output, images.Animation):
-            if self.depth == 16:
-                raise StylekitError(
-                    "Images of several frames are written with 8 bits per channel. Leave out --depth 16."
-                )
-            images.write_frames(job.target, output, quality=self.quality)
+            images.write_frames(job.target, output, depth=self.depth, quality=self.quality)
         else:
             images.write(job.target, output, depth=self.depth, quality=self.quality)
         height, width = frames[0].image.shape[-2:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -60,14 +61,15 @@ class Request:
         return styles
 
     def size(self, job: Job) -> tuple[int, int]:
-        """Height and width at which an image is stylised, from its header.
+        """Height and width at which an image is stylised, or the largest of its frames, from the headers.
 
         Raises:
             StylekitError: the file cannot be read.
             Exception: its style cannot be used.
         """
         self.style(job.style)
-        return self._fitting(*images.size(job.source))
+        sizes = images.frame_sizes(job.source) if holds_frames(job) else [images.size(job.source)]
+        return max((self._fitting(*size) for size in sizes), key=math.prod)
 
     def read(self, job: Job) -> Picture:
         """Reads an image, or the first of its frames, at the size at which it is stylised."""

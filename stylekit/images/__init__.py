@@ -3,7 +3,7 @@
 An image is a float32 tensor ``(N, C, H, W)`` in ``[0, 1]``, in sRGB.
 """
 
-from stylekit.images.animation import Animation, frame_count, read_frames, write_frames
+from stylekit.images.animation import Animation, frame_count, frame_sizes, read_frames, write_frames
 from stylekit.images.crops import SquareCrop, square_crop
 from stylekit.images.files import ImageFiles
 from stylekit.images.picture import Metadata, Picture, over_white
@@ -19,6 +19,7 @@ __all__ = [
     "Picture",
     "SquareCrop",
     "frame_count",
+    "frame_sizes",
     "from_pil",
     "over_white",
     "pad_to",

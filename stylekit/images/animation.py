@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from PIL import ImageFile, TiffImagePlugin
 
 from stylekit._files import write_atomic
 from stylekit.datasets import open_image
-from stylekit.errors import StylekitError
+from stylekit.datasets.files import upright_size
+from stylekit.errors import StylekitError, warn
+from stylekit.images import deep
 from stylekit.images.metadata import save_options
 from stylekit.images.picture import Picture
 from stylekit.images.reading import picture_of, require_memory
-from stylekit.images.writing import TRANSPARENT, to_palette, to_pil, write_format
+from stylekit.images.tiff import PROFILE, encode_tiff
+from stylekit.images.writing import PROFILED, TRANSPARENT, to_channels, to_palette, to_pil, write_format
 
 ANIMATED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
 """Formats whose further frames are an animation or pages, and not other versions of one image."""
@@ -30,7 +34,7 @@ class Animation:
     """The content of an animated image file, or of a TIFF file with several pages.
 
     Attributes:
-        frames: the frames, complete and of one size
+        frames: the frames, complete and of one size; pages of a TIFF file may have different ones
         durations: how long each frame is shown, in milliseconds; 0 if the format does not say
         loop: how often the frames are shown; 0: for ever
         format: GIF, WEBP, PNG, TIFF or AVIF
@@ -52,22 +56,53 @@ def frame_count(path: Path | str) -> int:
         return len(_numbers(file))
 
 
+def frame_sizes(path: Path | str) -> list[tuple[int, int]]:
+    """The height and width of each frame or page of an image file, upright, by the headers: the pixels are not decoded.
+
+    Raises:
+        StylekitError: the file is missing, damaged or not an image
+    """
+    with open_image(path) as file:
+        sizes = [upright_size(each, decode=False) for each in _headers(file, _numbers(file))]
+        return [(height, width) for width, height in sizes]
+
+
 def read_frames(path: Path | str) -> Animation:
-    """Reads all frames of an image file as complete pictures.
+    """Reads all frames of an image file as complete pictures. Pages of a TIFF file keep 16 bits, frames of a PNG file 8.
 
     Raises:
         StylekitError: the file is missing, damaged, too large or not an image
     """
     with open_image(path) as file:
+        deep_frames = file.format == "PNG" and deep.has_16_bits(file)
         numbers = _numbers(file)
-        require_memory(path, file, len(numbers))
+        require_memory(path, _headers(file, numbers))
         frames, durations = [], []
         for number in numbers:
             file.seek(number)
+            _forget_other_pages(file)
+            samples = deep.samples(path, file) if file.format == "TIFF" or numbers == [0] else None
             file.load()
-            frames.append(picture_of(file))
+            picture = picture_of(file, samples)
+            frames.append(replace(picture, depth=16) if deep_frames else picture)
             durations.append(float(file.info.get("duration", 0)))
         return Animation(frames, durations, _loop(file), file.format or "")
+
+
+def _headers(file: ImageFile.ImageFile, numbers: Sequence[int]) -> Iterator[ImageFile.ImageFile]:
+    """The file at each frame. Only pages differ in size; in other formats, going to a frame would decode those before."""
+    for number in numbers:
+        if isinstance(file, TiffImagePlugin.TiffImageFile):
+            file.seek(number)
+        yield file
+
+
+def _forget_other_pages(file: ImageFile.ImageFile) -> None:
+    """Removes the profile and resolution that Pillow keeps of another page of a TIFF file."""
+    if isinstance(file, TiffImagePlugin.TiffImageFile):
+        file.info.pop("dpi", None)  # the page's own tags have it, too
+        if PROFILE not in file.tag_v2:
+            file.info.pop("icc_profile", None)
 
 
 def _numbers(file: ImageFile.ImageFile) -> list[int]:
@@ -100,41 +135,64 @@ def _loop(file: ImageFile.ImageFile) -> int:
     return loop + 1 if file.format == "GIF" and loop and "loop" in file.info else loop
 
 
-def write_frames(path: Path | str, animation: Animation, *, quality: int | None = None) -> None:
+def write_frames(
+    path: Path | str, animation: Animation, *, depth: int | None = None, quality: int | None = None
+) -> None:
     """Writes an animated image file atomically; the suffix determines the format.
+
+    Every page of a TIFF file has its own profile and metadata. The frames of other formats get those of the first.
 
     Args:
         path: the file, with the suffix of a format for animations; an existing one is replaced
         animation: the frames; a GIF file rounds durations to hundredths of a second
+        depth: bits per channel, 8, or 16 for TIFF; by default those of each page for TIFF, and 8 for other formats
         quality: quality of a lossy format, from 1 to 100
 
     Raises:
-        StylekitError: the suffix is not that of a format for animations, the folder does not exist, or no space is left
+        StylekitError: the suffix is not that of a format for animations, the folder does not exist, no space is left, or
+            the format does not support the depth
     """
     path = Path(path)
     name, options = write_format(path, quality)
     if name not in ANIMATED:
         raise StylekitError(f"{name} files hold one image, and {path} is to hold {len(animation.frames)} frames.")
-    first, *others = (to_palette(to_pil(each)) if name == "GIF" else to_pil(each) for each in animation.frames)
-    file = io.BytesIO()
-    try:
-        first.save(
-            file,
-            name,
-            save_all=True,
-            append_images=others,
-            **options,
-            **_timing(animation, name),
-            **save_options(animation.frames[0].metadata, name),
+    if depth not in (None, 8, 16) or (depth == 16 and name != "TIFF"):
+        raise StylekitError(
+            f"The frames of {path} cannot be written with {depth} bits per channel. Use 8, or 16 for TIFF."
         )
-    except (OSError, ValueError) as error:
+    if name == "PNG" and depth is None and any(each.depth == 16 for each in animation.frames):
+        warn(f"The frames of {path} are written with 8 bits per channel.")
+    try:
+        if name == "TIFF":
+            content = encode_tiff(
+                [(to_channels(each, depth or each.depth), each.metadata) for each in animation.frames]
+            )
+        else:
+            content = _encode(animation, name, options)
+    except (OSError, ValueError, struct.error) as error:
         raise StylekitError(f"{path} cannot be written as {name}: {error}.") from error
-    write_atomic(path, file.getvalue())
+    write_atomic(path, content)
+
+
+def _encode(animation: Animation, name: str, options: dict[str, Any]) -> bytes:
+    metadata = animation.frames[0].metadata
+    metadata = metadata if name in PROFILED else replace(metadata, icc_profile=None)
+    images = (to_pil(_with_profile(each, metadata.icc_profile)) for each in animation.frames)
+    first, *others = map(to_palette, images) if name == "GIF" else images
+    file = io.BytesIO()
+    timing = _timing(animation, name)
+    first.save(file, name, save_all=True, append_images=others, **options, **timing, **save_options(metadata, name))
+    return file.getvalue()
+
+
+def _with_profile(picture: Picture, profile: bytes | None) -> Picture:
+    """The picture, to be written with a profile that may be another one than its own."""
+    if picture.metadata.icc_profile == profile:
+        return picture
+    return replace(picture, metadata=replace(picture.metadata, icc_profile=profile), stored=None)
 
 
 def _timing(animation: Animation, name: str) -> dict[str, Any]:
-    if name == "TIFF":
-        return {}
     options: dict[str, Any] = {"duration": [round(each) for each in animation.durations]}
     if name == "GIF":
         if any(each.alpha is not None for each in animation.frames):

@@ -24,6 +24,11 @@ BITS, PLANAR = 258, 284
 """Tags of a TIFF file: bits of each channel, and whether each channel is stored by itself (2)."""
 
 
+def has_16_bits(file: ImageFile.ImageFile) -> bool:
+    """Whether an open image, not loaded yet, has 16 bits per channel."""
+    return any(";16" in str(tile[3]) for tile in file.tile)
+
+
 def samples(path: Path | str, file: ImageFile.ImageFile) -> Array | None:
     """The 16-bit colours, and perhaps alpha, ``(H, W, 3 or 4)``, of an open file that was not loaded yet; None if it has 8
     bits, stores each channel by itself and compressed, or is grey, whose 16 bits Pillow keeps.
@@ -39,6 +44,7 @@ def samples(path: Path | str, file: ImageFile.ImageFile) -> Array | None:
     grey = str(_raw_mode(file.tile[0])).startswith("LA")
     file.load()
     with open_image(path) as again:
+        again.seek(file.tell())
         again.tile = tiles
         again.load()
         low = np.asarray(again).astype(np.uint16)

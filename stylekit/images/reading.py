@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +27,7 @@ SMALL = 2**26
 
 
 def size(path: Path | str) -> tuple[int, int]:
-    """The height and width of the image in a file, upright, by its header: the pixels are not decoded.
+    """The height and width of the image in a file, or of its first frame, upright, by its header: the pixels are not decoded.
 
     Raises:
         StylekitError: the file is missing, damaged, too large or not an image
@@ -35,16 +37,27 @@ def size(path: Path | str) -> tuple[int, int]:
         return height, width
 
 
-def require_memory(path: Path | str, file: ImageFile.ImageFile, frames: int = 1) -> None:
-    """Checks by the header that the memory for all frames of a file is free.
+def require_memory(path: Path | str, frames: Iterable[ImageFile.ImageFile]) -> None:
+    """Checks by the headers that the memory for all frames of a file is free.
+
+    Args:
+        path: the file
+        frames: the open file, at each of its frames
 
     Raises:
         StylekitError: it is not; the message contains both numbers
     """
-    sixteen_bits = any(";16" in str(tile[3]) for tile in file.tile)
-    needed = file.width * file.height * frames * (DEEP_BYTES_PER_PIXEL if sixteen_bits else BYTES_PER_PIXEL)
+    needed, sizes = 0, []
+    for frame in frames:
+        needed += frame.width * frame.height * (DEEP_BYTES_PER_PIXEL if deep.has_16_bits(frame) else BYTES_PER_PIXEL)
+        sizes.append(frame.size)
     if needed > SMALL and needed > (free := free_memory(torch.device("cpu"))):
-        pixels = f"{file.width}x{file.height} pixels" + f" in {frames} frames" * (frames > 1)
+        width, height = max(sizes, key=math.prod)
+        pixels = (
+            "up to " * (len(set(sizes)) > 1)
+            + f"{width}x{height} pixels"
+            + f" in {len(sizes)} frames" * (len(sizes) > 1)
+        )
         raise StylekitError(
             f"{path} has {pixels}. Reading it needs about {needed / 2**30:.1f} GiB, but only {free / 2**30:.1f} GiB are free."
         )
@@ -81,7 +94,7 @@ def read(path: Path | str, least: int | None = None) -> Picture:
     with open_image(path) as file:
         if least is not None:
             file.draft(None, (least, least))
-        require_memory(path, file)
+        require_memory(path, [file])
         samples = deep.samples(path, file)
         file.load()
         return picture_of(file, samples)

@@ -1,9 +1,13 @@
-"""Writing TIFF files of 8 or 16 bits, compressed without loss. Pillow writes only 8 bits, and no EXIF with compression."""
+"""Writing TIFF files of one or several pages of 8 or 16 bits, compressed without loss.
+
+Pillow writes only 8 bits, and no EXIF with compression.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -19,16 +23,30 @@ LARGEST = 2**32 - 2**20
 XMP, PROFILE = 700, 34675
 
 
-def encode_tiff(values: Array, metadata: Metadata) -> bytes:
-    """A TIFF file with the values ``(H, W, 3 or 4)``, uint8 or uint16.
+def encode_tiff(pages: Sequence[tuple[Array, Metadata]]) -> bytes:
+    """A TIFF file whose pages have the values ``(H, W, 3 or 4)``, uint8 or uint16, and each its own metadata.
 
     Raises:
         ValueError: it would be too large
     """
+    parts, start = [HEADER], len(HEADER)
+    for number, (values, metadata) in enumerate(pages, 1):
+        pixels = _compressed(values)
+        if start + len(pixels) > LARGEST:
+            raise ValueError("it has more than 4 GiB")
+        directory = _directory(values, len(pixels), metadata)
+        content = bytearray(directory.tobytes(start))
+        padding = bytes(len(pixels) % 2)  # directories begin at even offsets
+        start += len(content) + len(pixels) + len(padding)
+        if number < len(pages):
+            struct.pack_into("<I", content, 2 + 12 * len(directory), start)  # the next directory, behind the entries
+        parts += [bytes(content), pixels, padding]
+    return b"".join(parts)
+
+
+def _directory(values: Array, length: int, metadata: Metadata) -> ImageFileDirectory_v2:
+    """The directory of a page whose compressed pixels follow it."""
     height, width, channels = values.shape
-    pixels = _compressed(values)
-    if len(pixels) > LARGEST:
-        raise ValueError("it has more than 4 GiB")
     directory = ImageFileDirectory_v2(HEADER)
     _add_metadata(directory, metadata)
     for tag, value in {
@@ -40,14 +58,13 @@ def encode_tiff(values: Array, metadata: Metadata) -> bytes:
         273: 0,  # where the pixels are: after the directory
         277: channels,
         278: height,
-        279: len(pixels),
+        279: length,
         284: 1,
         317: 2,  # differences from the pixel to the left
         **({338: 2} if channels == 4 else {}),  # alpha that colours are not multiplied by
     }.items():
         directory[tag] = value
-    content = HEADER + directory.tobytes(len(HEADER))
-    return content + pixels
+    return directory
 
 
 def _compressed(values: Array) -> bytes:

@@ -160,17 +160,17 @@ def _encode(picture: Picture, name: str, options: dict[str, Any], depth: int) ->
     if picture.alpha is not None and name in OPAQUE:
         picture = replace(picture, image=over_white(picture.image, picture.alpha), alpha=None)
     if name == "TIFF":
-        return encode_tiff(_values(picture, depth), picture.metadata)
+        return encode_tiff([(to_channels(picture, depth), picture.metadata)])
     if depth == 16:
-        return encode_png(_values(picture, depth), picture.metadata)
+        return encode_png(to_channels(picture, depth), picture.metadata)
     image = to_palette(to_pil(picture)) if name == "GIF" else to_pil(picture)
     file = io.BytesIO()
     image.save(file, name, **options, **save_options(picture.metadata, name))
     return file.getvalue()
 
 
-def _values(picture: Picture, depth: int) -> Array:
-    """All channels ``(H, W, 3 or 4)``."""
+def to_channels(picture: Picture, depth: int) -> Array:
+    """The colours as :func:`to_stored` returns them, and alpha: ``(H, W, 3 or 4)``."""
     colors = to_stored(picture, depth)
     if picture.alpha is None:
         return colors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from stylekit import images
+from stylekit.cli.stylizing import Request
+from stylekit.cli.targets import Job
 from tests.cli.test_clips import TRAIL
 from tests.facts import assert_mentions
 
@@ -70,3 +73,22 @@ def test_an_animation_is_not_a_frame_of_a_clip(program: Program, line: list[obje
     result = program(*line, tmp_path / "out.png", "--clip")
     assert result.code == 1
     assert_mentions(result.err, tmp_path / "a.png", "3 frames", "--clip")
+
+
+def test_pages_keep_their_bits_or_get_those_of_the_option(program: Program, line: list[object], tmp_path: Path) -> None:
+    page = images.Picture(images.read(tmp_path / "a.png").image, depth=16)
+    images.write_frames(tmp_path / "a.tif", images.Animation([page, replace(page, depth=8)], [0, 0], 0, "TIFF"))
+    line = [tmp_path / "a.tif" if each == tmp_path / "a.png" else each for each in line]
+    for depth, expected in ((None, [16, 8]), (8, [8, 8]), (16, [16, 16])):
+        target = tmp_path / f"{depth}.tif"
+        assert program(*line, target, *([] if depth is None else ["--depth", depth])).code == 0
+        assert [each.depth for each in images.read_frames(target).frames] == expected
+
+
+def test_the_size_of_pages_is_that_of_the_largest(tmp_path: Path) -> None:
+    small, large = Image.new("L", (16, 16)), Image.new("L", (40, 30))
+    small.save(tmp_path / "a.tif", save_all=True, append_images=[large, small])
+    for name, size in (("b.tif", (30, 40)), ("b.png", (16, 16))):
+        job = Job(tmp_path / "a.tif", Path("a.tif"), 0, tmp_path / name)
+        request = Request(None, [[]], (), {}, 0, None)
+        assert request.size(job) == size

@@ -73,7 +73,7 @@ def test_strength_0_and_a_black_mask_keep_every_value(tmp_path: Path, profile: s
     style = torch.rand(1, 3, 8, 8)
     values = generator.integers(0, 2**depth, (12, 10, 4)).astype(f"u{depth // 8}")
     values[:3, :, 3] = 0
-    data = encode_tiff(values, images.Metadata(PROFILES[profile] if profile else None))
+    data = encode_tiff([(values, images.Metadata(PROFILES[profile] if profile else None))])
     (tmp_path / "in.tiff").write_bytes(data)
     picture = images.read(tmp_path / "in.tiff")
     half = torch.zeros(1, 1, 12, 10)
