@@ -12,9 +12,13 @@ import pytest
 import torch
 
 from stylekit.registry import entrypoints, lookup
+from tests.background import obey_signals
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+obey_signals()
 
 
 def _folder(name: str) -> Path:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.background import obey_signals
 from tests.fuzz.cases import Outcome, run_case
 from tests.fuzz.judge import BAD, CLEAR, RIGHT
 from tests.fuzz.material import make_material
@@ -23,6 +24,7 @@ VERDICTS = (RIGHT, CLEAR, BAD)
 
 
 def main() -> None:
+    obey_signals()
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--kind", action="append", choices=available_kinds(), help="what to try (default: everything)")
     parser.add_argument("--count", type=int, help="number of cases of each kind (default: as many as the kind has)")
