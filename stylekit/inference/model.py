@@ -446,6 +446,7 @@ class Model:
         plain = {name: value for name, value in options.items() if not isinstance(value, Tensor)}
         key = repr(sorted(plain.items()))
         if key not in self._bytes_per_pixel:
+            self._bytes_per_pixel[key] = 0.0  # known later: the trial run stylises an image, too
             self._bytes_per_pixel[key] = self._measure(plain)
         return int(self._bytes_per_pixel[key] * height * width)
 

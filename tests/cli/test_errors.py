@@ -38,7 +38,7 @@ GOLDEN = {
         "data, device, devices, init, keep, log, log_every, out, plugin, precision, preset, resume, sample_every, seed, "
         "set, size, steps, style, workers."
     ),
-    "train --plugin cyclegan --content nowhere --style .": "There is no folder {folder}/nowhere.",
+    "train --plugin cyclegan --content nowhere --style nowhere": "There is no folder {folder}/nowhere.",
     "train --resume": "--resume needs --out, the folder of the run to resume.",
     "stylize photo.png --model nowhere -o out.png": (
         "There is no model nowhere. Give a run's folder, such as runs/NAME, a .safetensors file, or the name of a method "
