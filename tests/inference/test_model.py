@@ -396,7 +396,7 @@ def test_large_images_and_frames_that_do_not_fit_are_refused_before_they_are_sty
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stylekit.inference.model.LARGE", 64 * 64)
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**20)
+    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**10)
     image = torch.full((1, 3, 64, 65), 0.5)
     with raises(StylekitError, "65x64 pixels", "GiB"):
         model.stylize(image)
