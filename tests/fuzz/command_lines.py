@@ -380,7 +380,7 @@ def odd_plugin_file(case: Case) -> None:
     Path("mine.py").write_text(text)
     case.mentions = ("mine.py", "mine")
     name = case.random.choice(("mine.py",) * 4 + ("mine.py:x", "nowhere.py", "photos.py", "mine.txt"))
-    case.mentions = (name.partition(":")[0], "mine")
+    case.mentions = (name.partition(":")[0], "mine", "no model x")
     line = case.random.choice(
         (
             ["train", "--plugin", name, "--steps", "1"],
