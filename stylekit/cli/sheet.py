@@ -110,8 +110,7 @@ def _read(path: Path, side: int) -> Tensor:
     picture = images.read(path)
     image = images.over_white(picture.image, picture.alpha)
     height, width = image.shape[-2:]
-    factor = side / max(height, width)
-    return images.resize(image, (max(1, round(height * factor)), max(1, round(width * factor))))
+    return images.resize(image, images.scaled((height, width), side / max(height, width)))
 
 
 def _learned(model: Model) -> list[StyleMix]:

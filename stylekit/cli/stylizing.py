@@ -69,7 +69,7 @@ class Request:
         """
         self.style(job.style)
         sizes = images.frame_sizes(job.source) if holds_frames(job) else [images.size(job.source)]
-        return max((self._fitting(*size) for size in sizes), key=math.prod)
+        return max(map(self._fitting, sizes), key=math.prod)
 
     def read(self, job: Job) -> Picture:
         """Reads an image, or the first of its frames, at the size at which it is stylised."""
@@ -100,16 +100,20 @@ class Request:
             return replace(picture, frames=[*self.model.clip(picture.frames, self.style(job.style), **options)])
         return self.model.stylize_picture(picture, self.style(job.style), **options)
 
-    def _fitting(self, height: int, width: int) -> tuple[int, int]:
-        factor = min(1.0, (self.longest or max(height, width)) / max(height, width))
-        return max(1, round(height * factor)), max(1, round(width * factor))
+    def _fitting(self, size: tuple[int, int]) -> tuple[int, int]:
+        return images.scaled(size, min(1.0, (self.longest or max(size)) / max(size)))
 
     def _reduced(self, picture: Picture) -> Picture:
-        size = self._fitting(*picture.image.shape[-2:])
-        if size == picture.image.shape[-2:]:
+        size = self._fitting(_size(picture))
+        if size == _size(picture):
             return picture
         alpha = None if picture.alpha is None else images.resize(picture.alpha, size)
         return replace(picture, image=images.resize(picture.image, size), alpha=alpha, stored=None)
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    height, width = picture.image.shape[-2:]
+    return height, width
 
 
 def holds_frames(job: Job) -> bool:
@@ -154,7 +158,8 @@ def stylize_images(
     def make(job: Job, picture: Picture | Animation) -> tuple[Picture | Animation, float]:
         steps.begin(previews.get(job), len(request.style(job.style)) if len(request.masks) else 1)
         if not concurrency.together(picture):
-            request.model.require_memory(*request.size(job), options)
+            frames = picture.frames if isinstance(picture, Animation) else [picture]
+            request.model.require_memory(*max(map(_size, frames), key=math.prod), options)
         start = time.perf_counter()
         return request.stylize(job, picture), time.perf_counter() - start
 
@@ -182,14 +187,14 @@ def stylize_images(
 def stylize_clips(request: Request, jobs: Sequence[Job], options: Mapping[str, Any], results: Results) -> None:
     """Stylises the images of each folder as the frames of one clip, shows the progress, and reports."""
 
-    def read(job: Job, first: Job) -> Picture:
+    def read(job: Job, first: tuple[int, int]) -> Picture:
         if (count := images.frame_count(job.source)) > 1:
             raise StylekitError(
                 f"{job.source} has {count} frames of its own. Leave out --clip, or give images of one frame."
             )
         size = request.size(job)
-        if size != request.size(first):
-            sides = [f"{width}x{height}" for height, width in (size, request.size(first))]
+        if size != first:
+            sides = [f"{width}x{height}" for height, width in (size, first)]
             raise StylekitError(f"{job.source} has {sides[0]} pixels, but the first frame of the clip has {sides[1]}.")
         request.model.require_memory(*size, options)
         return request.read(job)
@@ -199,8 +204,9 @@ def stylize_clips(request: Request, jobs: Sequence[Job], options: Mapping[str, A
         with Progress(results.quiet) as progress:
             for (folder, style), frames in _clips(jobs).items():
                 try:
+                    first = request.size(frames[0])
                     outputs = request.model.clip(
-                        (read(job, frames[0]) for job in frames),
+                        (read(job, first) for job in frames),
                         request.style(style),
                         mask=request.masks.of(folder),
                         seed=request.seed,

@@ -8,7 +8,7 @@ from stylekit.images.crops import SquareCrop, square_crop
 from stylekit.images.files import ImageFiles
 from stylekit.images.picture import Metadata, Picture, over_white
 from stylekit.images.reading import from_pil, read, size, to_tensor
-from stylekit.images.resizing import pad_to, resize
+from stylekit.images.resizing import pad_to, resize, scaled
 from stylekit.images.writing import FORMATS, to_pil, write
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "read",
     "read_frames",
     "resize",
+    "scaled",
     "size",
     "square_crop",
     "to_pil",

@@ -7,6 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 
 
+def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """The height and width of an image whose sides are multiplied by a factor, at least 1 pixel each."""
+    height, width = size
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resizes the image ``(N, C, H, W)`` to ``size = (height, width)``: bicubic, antialiased, clamped to ``[0, 1]``."""
     return functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)

@@ -103,7 +103,7 @@ def fit_style(image: Tensor, scale: float, what: str = "The style") -> Tensor:
             f"{what} has {width}x{height} pixels; with the style scale {scale}, it would have more than {STYLE_PIXELS:,}. "
             "Choose a smaller scale, or crop the image."
         )
-    size = max(1, round(height * factor)), max(1, round(width * factor))
+    size = images.scaled((height, width), factor)
     return image if size == (height, width) else images.resize(image, size)
 
 
