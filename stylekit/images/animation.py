@@ -17,7 +17,7 @@ from stylekit.datasets.files import upright_size
 from stylekit.errors import StylekitError, warn
 from stylekit.images import deep
 from stylekit.images.metadata import save_options
-from stylekit.images.picture import Picture
+from stylekit.images.picture import Picture, with_profile
 from stylekit.images.reading import picture_of, require_memory
 from stylekit.images.tiff import PROFILE, encode_tiff
 from stylekit.images.writing import PROFILED, TRANSPARENT, to_channels, to_palette, to_pil, write_format
@@ -177,19 +177,12 @@ def write_frames(
 def _encode(animation: Animation, name: str, options: dict[str, Any]) -> bytes:
     metadata = animation.frames[0].metadata
     metadata = metadata if name in PROFILED else replace(metadata, icc_profile=None)
-    images = (to_pil(_with_profile(each, metadata.icc_profile)) for each in animation.frames)
+    images = (to_pil(with_profile(each, metadata.icc_profile)) for each in animation.frames)
     first, *others = map(to_palette, images) if name == "GIF" else images
     file = io.BytesIO()
     timing = _timing(animation, name)
     first.save(file, name, save_all=True, append_images=others, **options, **timing, **save_options(metadata, name))
     return file.getvalue()
-
-
-def _with_profile(picture: Picture, profile: bytes | None) -> Picture:
-    """The picture, to be written with a profile that may be another one than its own."""
-    if picture.metadata.icc_profile == profile:
-        return picture
-    return replace(picture, metadata=replace(picture.metadata, icc_profile=profile), stored=None)
 
 
 def _timing(animation: Animation, name: str) -> dict[str, Any]:

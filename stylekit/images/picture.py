@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,3 +52,10 @@ class Picture:
 def over_white(image: Tensor, alpha: Tensor | None) -> Tensor:
     """Composites the image ``(N, 3, H, W)`` over white with its alpha ``(N, 1, H, W)``; without alpha, returns it unchanged."""
     return image if alpha is None else image * alpha + (1 - alpha)
+
+
+def with_profile(picture: Picture, profile: bytes | None) -> Picture:
+    """The picture, to be written with a profile that may be another one than its own."""
+    if picture.metadata.icc_profile == profile:
+        return picture
+    return replace(picture, metadata=replace(picture.metadata, icc_profile=profile), stored=None)

@@ -18,7 +18,7 @@ from stylekit.errors import StylekitError
 from stylekit.images import pixels, profiles
 from stylekit.images.deep import encode_png
 from stylekit.images.metadata import save_options
-from stylekit.images.picture import Picture, over_white
+from stylekit.images.picture import Picture, over_white, with_profile
 from stylekit.images.pixels import Array
 from stylekit.images.tiff import encode_tiff
 
@@ -156,7 +156,7 @@ def write_format(path: Path, quality: int | None = None) -> tuple[str, dict[str,
 
 def _encode(picture: Picture, name: str, options: dict[str, Any], depth: int) -> bytes:
     if name not in PROFILED:
-        picture = replace(picture, metadata=replace(picture.metadata, icc_profile=None))
+        picture = with_profile(picture, None)
     if picture.alpha is not None and name in OPAQUE:
         picture = replace(picture, image=over_white(picture.image, picture.alpha), alpha=None)
     if name == "TIFF":
