@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stylekit.errors import StylekitError
+from stylekit.errors import NO_SPACE, StylekitError
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFTOVER = re.compile(r"\.stylekit-[0-9a-f]{16}\.part")
 """The names of incomplete files and folders. They do not contain the final name, which may be as long as allowed."""
 SHOWN = 300

@@ -44,6 +44,9 @@ def warn(message: str) -> None:
     warnings.warn(message, StylekitWarning, stacklevel=3)
 
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system reports if there is no space left to write."""
+
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line breaks, marks that reorder text, and parts of names that are not valid text."""
 
@@ -65,7 +68,7 @@ def environment_fault(error: BaseException) -> str | None:
         return (
             f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {error.strerror}."
         )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # of a stream, which has no name
+    if isinstance(error, OSError) and error.errno in NO_SPACE:  # of a stream, which has no name
         return "There is no space left to write the output."
     if isinstance(error, MemoryError) or any(sign in f"{type(error).__name__}: {error}" for sign in _NO_MEMORY):
         return "There is not enough memory. Use smaller images, a smaller batch or a smaller model."
