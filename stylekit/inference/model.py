@@ -343,7 +343,7 @@ class Model:
     def _request(
         self, style: Any, strength: float, keep_color: KeepColor | None, mask: Any, style_scale: float, options: Any
     ) -> _Request:
-        known = stylize_options(self.method)
+        known = stylize_options(self.method) if options else {}
         for name in options:
             if name not in known:
                 hint = suggest(name, {*known, *CONTROLS})

@@ -91,9 +91,9 @@ class Recorder:
                 self.display.say(
                     f"total steps changed from {before} to {self.settings.steps}; learning-rate schedules are rescaled"
                 )
-            if self.run.processes() not in (None, world):
+            if (processes := self.run.processes()) not in (None, world):
                 self.display.say(
-                    f"{self.run.processes()} processes before, {world} now: the results differ from those of an unbroken run "
+                    f"{processes} processes before, {world} now: the results differ from those of an unbroken run "
                     "by rounding errors"
                 )
             self.run.rewind(self.done)
@@ -185,9 +185,7 @@ class Recorder:
 
     @torch.no_grad()
     def _sample(self, step: int) -> str:
-        modes = [
-            (module, module.training) for module in self.method.modules()
-        ]  # a frozen module is not in training mode
+        modes = [(module, module.training) for module in self.method.modules()]  # a frozen one is not in training mode
         self.method.eval()
         try:
             with (
