@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 
 def truncated(data: bytes, draw: random.Random) -> bytes:
@@ -89,3 +91,16 @@ def damaged(data: bytes, draw: random.Random) -> bytes:
 def spliced(first: bytes, second: bytes, draw: random.Random) -> bytes:
     """The beginning of one file and the end of another."""
     return first[: draw.randrange(len(first))] + second[draw.randrange(len(second)) :]
+
+
+def place(path: Path, form: str, contents: Mapping[str, bytes]) -> None:
+    """Puts at a path a ``pipe``, a ``loop`` of links, a ``folder``, an endless file (``zero``), nothing (``missing``), or a
+    file with the content of that name."""
+    if form == "pipe":
+        os.mkfifo(path)
+    elif form == "folder":
+        path.mkdir()
+    elif form in ("loop", "zero"):
+        path.symlink_to(path.name if form == "loop" else "/dev/zero")
+    elif form != "missing":
+        path.write_bytes(contents[form])

@@ -30,7 +30,7 @@ from tests.fuzz.containers import (
     with_metadata,
     with_values,
 )
-from tests.fuzz.damage import damaged, spliced
+from tests.fuzz.damage import damaged, place, spliced
 from tests.fuzz.judge import CLEAR, RIGHT, Bad
 from tests.fuzz.pictures import require_image
 
@@ -357,24 +357,15 @@ def not_a_model(case: Case) -> None:
     form = case.random.choice(
         ("empty", "picture", "pickle", "zip", "pipe", "loop", "folder", "zero", "text", "missing", "bare")
     )
-    if form == "pipe":
-        os.mkfifo(path)
-    elif form == "loop":
-        path.symlink_to(path.name)
-    elif form == "folder":
-        path.mkdir()
-    elif form == "zero":
-        path.symlink_to("/dev/zero")
-    elif form != "missing":
-        content = {
-            "empty": b"",
-            "picture": case.material.photo.read_bytes(),
-            "pickle": pickle.dumps(Evil(str(case.marker))),
-            "zip": zipped({"a/data.pkl": pickle.dumps({})}),
-            "text": b"stylekit",
-            "bare": containers.join({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)),
-        }
-        path.write_bytes(content[form])
+    contents = {
+        "empty": b"",
+        "picture": case.material.photo.read_bytes(),
+        "pickle": pickle.dumps(Evil(str(case.marker))),
+        "zip": zipped({"a/data.pkl": pickle.dumps({})}),
+        "text": b"stylekit",
+        "bare": containers.join({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)),
+    }
+    place(path, form, contents)
     use(case, path)
 
 

@@ -18,7 +18,7 @@ import stylekit
 from stylekit import images
 from tests.fuzz.cases import ENDS, Case, Kind
 from tests.fuzz.containers import CONTROL, deep
-from tests.fuzz.damage import damaged
+from tests.fuzz.damage import damaged, place
 from tests.fuzz.judge import CLEAR, RIGHT, Bad, ClearError, Result, require_clear_result
 from tests.fuzz.material import NETWORKS, STEPS
 from tests.fuzz.pictures import require_image, some_image
@@ -203,14 +203,7 @@ def odd_kind_of_file(case: Case) -> None:
     path = folder / case.random.choice(names)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     form = case.random.choice(("pipe", "loop", "folder", "zero", "empty"))
-    if form == "pipe":
-        os.mkfifo(path)
-    elif form == "folder":
-        path.mkdir()
-    elif form == "empty":
-        path.touch()
-    else:
-        path.symlink_to(path.name if form == "loop" else "/dev/zero")
+    place(path, form, {"empty": b""})
     resume(case, folder)
 
 

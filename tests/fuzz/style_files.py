@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pickle
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from tests.fuzz.containers import (
     with_metadata,
     with_values,
 )
-from tests.fuzz.damage import damaged, spliced
+from tests.fuzz.damage import damaged, place, spliced
 from tests.fuzz.judge import CLEAR, RIGHT, Bad, ClearError
 from tests.fuzz.model_files import Evil, written
 from tests.fuzz.pictures import loaded, require_image
@@ -174,23 +173,14 @@ def not_a_style(case: Case) -> None:
     form = case.random.choice(
         ("empty", "picture", "model", "pickle", "text", "pipe", "loop", "folder", "zero", "missing")
     )
-    if form == "pipe":
-        os.mkfifo(path)
-    elif form == "loop":
-        path.symlink_to(path.name)
-    elif form == "folder":
-        path.mkdir()
-    elif form == "zero":
-        path.symlink_to("/dev/zero")
-    elif form != "missing":
-        content = {
-            "empty": b"",
-            "picture": case.material.photo.read_bytes(),
-            "model": case.material.adain.read_bytes(),
-            "pickle": pickle.dumps(Evil(str(case.marker))),
-            "text": b"stylekit",
-        }
-        path.write_bytes(content[form])
+    contents = {
+        "empty": b"",
+        "picture": case.material.photo.read_bytes(),
+        "model": case.material.adain.read_bytes(),
+        "pickle": pickle.dumps(Evil(str(case.marker))),
+        "text": b"stylekit",
+    }
+    place(path, form, contents)
     use(case, path)
 
 
