@@ -21,6 +21,7 @@ from stylekit import StylekitError, StylekitWarning, hookspecs, make
 from stylekit.cli.plugins import _taken
 from stylekit.inference.model_files import save_model
 from stylekit.registry import loading, lookup
+from stylekit.registry.provenance import origin
 from stylekit.registry.status import plugin_status
 from stylekit.testing.imports import private_names
 from stylekit.training.settings import validate_settings
@@ -85,7 +86,7 @@ def test_listing_imports_no_plugin(install: Install) -> None:
 def test_a_part_with_its_plugins_name_is_found_without_importing_others(install: Install) -> None:
     install("tulips", "garden", offering("garden"))
     install("weeds", "weed", "raise RuntimeError('imported')")
-    make("generator", "garden")
+    assert origin(make("generator", "garden")) == "tulips 1.0"
 
 
 def test_a_plugin_of_two_packages_is_refused_and_both_are_named(install: Install) -> None:
@@ -308,7 +309,7 @@ def test_loading_a_broken_plugin_by_name_raises_the_reason(install: Install) -> 
 
 def test_a_plugin_may_declare_the_contracts_version(install: Install) -> None:
     install("tulips", "tulip", f"STYLEKIT_API = {hookspecs.API}\n{offering('flower')}")
-    make("generator", "flower")
+    assert origin(make("generator", "flower")) == "tulips 1.0"
 
 
 def test_every_hook_of_the_contract_may_be_implemented(install: Install) -> None:
