@@ -250,7 +250,7 @@ def test_a_run_stores_absolute_paths_and_resumes_from_another_folder(
     monkeypatch.chdir(here)
     plugins = ["line.py", "list.py"]
     stylekit.train(plugins, resume=True, out="run", steps=4, data=given["data"])  # given again, the paths are the same
-    with raises(StylekitError, "other data", "names.txt", "other.txt", "--init"):
+    with raises(StylekitError, "data was", "names.txt", "other.txt"):
         stylekit.train(plugins, resume=True, out="run", steps=5, data={**given["data"], "names": "other.txt"})
 
 
