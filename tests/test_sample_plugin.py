@@ -104,7 +104,7 @@ def test_a_package_can_be_used_while_it_is_installed(
     assert falls(run, "plant/palette")
 
     source = photo(tmp_path / "photo.png")
-    stylize = ("stylize", source, "--model", run, "-o", tmp_path / "out.png")
+    stylize = ("stylize", "--overwrite", source, "--model", run, "-o", tmp_path / "out.png")
     output(stylekit(*stylize))
     assert stylised(source, tmp_path / "out.png")
     output(stylekit(*stylize[:-1], tmp_path / "winter.png", "--with", "season=winter"))

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import StylekitError
 from stylekit.errors import MissingWeights
-from stylekit.inference.model_files import import_model, save_model
+from stylekit.inference.importing import import_model
+from stylekit.inference.model_files import save_model
 from stylekit.method import Player
 from stylekit_plugins.datasets.textures import Textures
 from stylekit_plugins.methods.adain import AdaIN, decay
