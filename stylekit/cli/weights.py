@@ -1,7 +1,8 @@
-"""``stylekit weights``: lists and downloads published pretrained weights."""
+"""``stylekit weights``: lists pretrained weights, and downloads published ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,45 +12,66 @@ from rich.progress import Progress
 
 from stylekit.cli.output import Json, echo, print_json
 from stylekit.errors import StylekitError, explain
-from stylekit.weights import pretrained
+from stylekit.weights import packaged, pretrained
 
-weights = typer.Typer(help="List and download published pretrained weights.", no_args_is_help=True)
+weights = typer.Typer(help="List and download pretrained weights.", no_args_is_help=True)
 
 
 @weights.command("list")
 def list_(json: Json = False) -> None:
-    """List the known published weights: whether they are downloaded (and verified), their size, licence and URL."""
-    known = pretrained.PUBLISHED.values()
-    facts: dict[str, Any] = {"folder": str(pretrained.cache_folder()), "weights": [_facts(each) for each in known]}
+    """List the known pretrained weights: whether they are there (and verified), their size, licence and URL.
+
+    An encoder uses weights that were fetched, or else those of an installed package.
+    """
+    known = [_published(each) for each in pretrained.PUBLISHED.values()]
+    known += [_packaged(each) for each in packaged.PACKAGED.values()]
     if json:
-        print_json(facts)
+        print_json({"folder": str(pretrained.cache_folder()), "weights": known})
         return
-    for each in facts["weights"]:
-        state = "fetched, but cannot be used" if each["state"] == "unusable" else each["state"]
+    for each in known:
+        missing = each["state"].startswith("not ")
+        state = f"{each['state']}: {each['get']}" if missing else each["state"]
+        state = "there, but cannot be used" if state == "unusable" else state
         size = f"{each['bytes'] / 1e6:.0f} MB" if each["bytes"] else "size unknown"
-        lines = (f"{state}, {size}; {each['licence']}", each["url"], each["error"])
+        lines = (state, f"{size}; {each['licence']}", each["url"], each["error"])
         echo(f"{each['name']}: {each['description']}", *(f"  {line}" for line in lines if line))
-    echo(f"Weights are kept in {facts['folder']}.")
+    echo(f"Fetched weights are kept in {pretrained.cache_folder()}.")
 
 
-def _facts(known: pretrained.Published) -> dict[str, Any]:
-    path, state, error = pretrained.cache_folder() / known.file, "not fetched", None
+def _published(known: pretrained.Published) -> dict[str, Any]:
+    path = pretrained.cache_folder() / known.file
+
+    def find() -> Path | None:
+        if not path.is_file():
+            return None
+        pretrained.verify(path)
+        return path
+
+    command = f"stylekit weights fetch {known.name}"
+    return {"name": known.name, **_state(find, "fetched"), **_terms(known), "file": str(path), "get": command}
+
+
+def _packaged(known: packaged.Packaged) -> dict[str, Any]:
+    path: Path | None = None
+
+    def find() -> Path | None:
+        nonlocal path
+        path = packaged.packaged_file(known)
+        return path
+
+    state = _state(find, "installed")
+    return {"name": known.package, **state, **_terms(known), "file": path and str(path), "get": known.install}
+
+
+def _state(find: Callable[[], Path | None], there: str) -> dict[str, Any]:
     try:
-        if path.is_file():
-            pretrained.verify(path)
-            state = "fetched"
+        return {"state": there if find() else f"not {there}", "error": None}
     except (StylekitError, OSError) as unusable:
-        state, error = "unusable", explain(unusable)
-    return {
-        "name": known.name,
-        "description": known.what,
-        "state": state,
-        "error": error,
-        "bytes": known.size,
-        "licence": known.licence,
-        "url": known.url,
-        "file": str(path),
-    }
+        return {"state": "unusable", "error": explain(unusable)}
+
+
+def _terms(known: pretrained.Published | packaged.Packaged) -> dict[str, Any]:
+    return {"description": known.what, "bytes": known.size, "licence": known.licence, "url": known.url}
 
 
 @weights.command()

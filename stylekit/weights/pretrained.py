@@ -154,10 +154,19 @@ def verify(path: Path) -> None:
     """
     for known in PUBLISHED.values():
         if path.name == known.file:
-            digest = hashlib.sha256()
-            for chunk in _read(path):
-                digest.update(chunk)
-            _require_same(known, digest.hexdigest(), path.stat().st_size, str(path))
+            _require_same(known, sha256_of(path), path.stat().st_size, str(path))
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        StylekitError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for chunk in _read(path):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def fetch_hint(name: str) -> str:

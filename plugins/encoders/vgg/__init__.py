@@ -1,7 +1,8 @@
 """The convolutional layers of VGG as encoders: their features are the usual measure of content and style.
 
 Source: Simonyan and Zisserman 2015, configurations D (VGG-16) and E (VGG-19). The layer ``relu{block}_{number}`` is the
-output of that convolution after its ReLU.
+output of that convolution after its ReLU. Weights are those of a file that the user has or has fetched, or for VGG-19 those
+of an installed package (see ``stylekit weights list``).
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.errors import MissingWeights, suggest
 from stylekit.images import pad_to
-from stylekit.weights import fetch_hint, load_weights, pretrained_file
+from stylekit.weights import fetch_hint, load_weights, packaged, pretrained_file
+from stylekit_plugins.encoders.vgg.codebook import MEAN, read_codebook
 
 __all__ = ["VGG16", "VGG19", "VGG19Normalised"]
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the five blocks, whose sides are 1, 1/2, 1/4, 1/8 and 1/16 of the image's."""
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+ACTIVATIONS = Path(__file__).parent / "mean_activations.safetensors"
+"""The mean activation of each filter of the packaged VGG-19 on photographs; written by ``examples/vgg/mean_activations.py``."""
 
 
 class VGG(nn.Module):
@@ -32,8 +38,11 @@ class VGG(nn.Module):
     counts: tuple[int, ...]
     """Number of convolutions of each block."""
     published: str
-    """The name of the encoder, and of its weights."""
+    """The name of the encoder, and of its published weights."""
+    package: packaged.Packaged | None = None
+    """The package that contains weights of this network, too."""
     mean: Tensor
+    """The colour that is subtracted from images; part of the weights, as zero padding adds pixels of this colour."""
     std: Tensor
 
     def __init__(self, layers: tuple[str, ...] = LAYERS, weights: str | Path | None = None) -> None:
@@ -41,7 +50,8 @@ class VGG(nn.Module):
 
         Args:
             layers: layers to return; the network ends with the deepest of them
-            weights: file of weights (.pth or .safetensors), or "random"; by default the fetched file
+            weights: file of weights (.pth or .safetensors), or "random"; by default the fetched file, or else the installed
+                package
 
         Raises:
             StylekitError: there is no such layer, or the file is damaged or belongs to another network.
@@ -84,7 +94,7 @@ class VGG(nn.Module):
     def _register(self, chain: list[nn.Module]) -> None:
         """Registers the layers as submodules, with the names of the published file."""
         self.features = nn.Sequential(*chain)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
 
     def _layers(self) -> Iterator[nn.Module]:
@@ -97,20 +107,52 @@ class VGG(nn.Module):
     def _normalise(self, image: Tensor) -> Tensor:
         return (image - self.mean) / self.std
 
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Loads a state. Published ones do not contain the mean."""
+        if "mean" in self._buffers:
+            state.setdefault(f"{prefix}mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
+        super()._load_from_state_dict(state, prefix, *rest)
+
+    def _file_module(self) -> nn.Module:
+        """The module whose tensors have the names in the published file."""
+        module = nn.Module()
+        module.features = self.features
+        return module
+
+    def _use_package(self, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Sets the weights to those of the package."""
+        raise NotImplementedError
+
     @torch.no_grad()
     def _load(self, weights: str | Path | None) -> None:
         path = pretrained_file(self.published, weights)
-        reason = "" if path is None else f"There is no file {path}. "
-        self.missing = f"The encoder {self.published!r} has no weights. {reason}{fetch_hint(self.published)}"
+        self.missing = ""
         if weights == "random":
             generator = torch.Generator().manual_seed(0)
             for convolution in _convolutions(self):
                 std = (2 / convolution.weight[0].numel()) ** 0.5  # preserves the scale of features (He et al. 2015)
                 convolution.weight.normal_(0, std, generator=generator)
-            self.missing = ""
         elif path is not None and path.is_file():
-            load_weights(self, path)
-        # A missing file is not an error yet: the weights may be loaded from a model file later.
+            load_weights(self._file_module(), path)
+        else:
+            # Not an error yet: the weights may be loaded from a model file later.
+            advice = self._load_package() if path is None else f"There is no file {path}. {fetch_hint(self.published)}"
+            self.missing = advice and f"The encoder {self.published!r} has no weights. {advice}"
+
+    def _load_package(self) -> str:
+        """Loads the weights of the package. If it is impossible, returns what the user can do."""
+        fetch = fetch_hint(self.published)
+        if self.package is None:
+            return fetch
+        otherwise = f"Or {fetch[0].lower()}{fetch[1:]}"
+        try:
+            path = packaged.packaged_file(self.package)
+        except StylekitError as error:
+            return f"{error} {otherwise}"
+        if path is None:
+            return f"Install them with `{self.package.install}` ({self.package.size / 1e6:.0f} MB). {otherwise}"
+        self._use_package(read_codebook(path, len(self.names)))
+        return ""
 
     def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Computes features ``(N, channels, h, w)`` by layer.
@@ -153,10 +195,19 @@ def _check_for_weights(encoder: VGG, _: Any) -> None:
 
 
 class VGG19(VGG):
-    """VGG-19 with torchvision's weights, with zero padding. It normalises images by ImageNet's mean and std itself."""
+    """VGG-19 with zero padding, with torchvision's weights or those of Simonyan and Zisserman from a package. It normalises
+    images by the mean and std of its weights itself."""
 
     counts = (2, 2, 4, 4, 4)
     published = "vgg19"
+    package = packaged.VGG19
+
+    def _use_package(self, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
+        self.mean.copy_(torch.tensor(MEAN)[:, None, None] / 255)
+        for convolution, (weight, bias) in zip(_convolutions(self), layers, strict=True):
+            convolution.weight.copy_(weight)
+            convolution.bias.copy_(bias)  # type: ignore[union-attr]
+        _convolutions(self)[0].weight.mul_(255 * self.std)  # images are divided by the std, not multiplied by 255
 
 
 class VGG16(VGG):
@@ -172,6 +223,7 @@ class VGG19Normalised(VGG):
 
     counts = (2, 2, 4, 4, 4)
     published = "vgg19-normalised"
+    package = packaged.VGG19
 
     def _chain(self, depth: int) -> list[nn.Module]:
         return [_empty(3, 3, 1), *super()._chain(depth)]
@@ -194,6 +246,22 @@ class VGG19Normalised(VGG):
 
     def _normalise(self, image: Tensor) -> Tensor:
         return image  # the first layer normalises
+
+    def _file_module(self) -> nn.Module:
+        return self
+
+    def _use_package(self, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
+        first, *rest = _convolutions(self)
+        first.weight.copy_(255 * torch.eye(3)[..., None, None])
+        first.bias.copy_(-torch.tensor(MEAN))  # type: ignore[union-attr]
+        # A ReLU and a maximum scale with their inputs, so each filter is divided by its mean activation, and the next
+        # layer's inputs are multiplied by it again (Gatys et al. 2015).
+        activations, before = load_file(ACTIVATIONS), torch.ones(3)
+        for convolution, layer, (weight, bias) in zip(rest, self.names.values(), layers, strict=True):
+            mean = activations[layer]
+            convolution.weight.copy_(weight * before[:, None, None] / mean[:, None, None, None])
+            convolution.bias.copy_(bias / mean)  # type: ignore[union-attr]
+            before = mean
 
 
 @hookimpl
