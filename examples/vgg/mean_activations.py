@@ -32,7 +32,8 @@ LAYERS = [f"relu{block}_{n + 1}" for block, size in enumerate(BLOCKS, 1) for n i
 @torch.inference_mode()
 def activations(image: Tensor, weights: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     """The mean activation of each filter on an image ``(1, 3, H, W)`` in [0, 1]."""
-    x, found = 255 * image - torch.tensor(MEAN)[:, None, None], {}
+    x = 255 * image - torch.tensor(MEAN)[:, None, None]
+    found: dict[str, Tensor] = {}
     for layer, (weight, bias) in zip(LAYERS, weights, strict=True):
         if layer.endswith("_1") and found:
             x = F.max_pool2d(x, 2, ceil_mode=True)
@@ -48,7 +49,9 @@ def main(folder: Path, target: Path) -> None:
     weights = read_codebook(path, len(LAYERS))
     files = find_images(folder)
     chosen = [files[index * len(files) // COUNT] for index in range(COUNT)]
-    total = {layer: torch.zeros(len(bias), dtype=torch.float64) for layer, (_, bias) in zip(LAYERS, weights, strict=True)}
+    total = {
+        layer: torch.zeros(len(bias), dtype=torch.float64) for layer, (_, bias) in zip(LAYERS, weights, strict=True)
+    }
     for file in chosen:
         image = images.read(file).image
         factor = SIDE / min(image.shape[2:])
