@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stylekit import StylekitError, datasets, hookimpl
-from stylekit.images import ImageFiles, SquareCrop
+from stylekit.images import Crop, ImageFiles, SquareCrop
 
 
 class Folders(Dataset[dict[str, Tensor]]):
@@ -28,8 +29,10 @@ class Folders(Dataset[dict[str, Tensor]]):
         seed: not used, because the engine seeds all random numbers
         split: train or test
         crop: side of the resized images relative to ``size``, before they are cropped in training (1.12: from 286 to 256
-            pixels, as in the paper)
+            pixels, as in the paper); or a range, from which one is drawn for each image
         flip: mirror half of the images in training
+        by_folder: in training, draw a subfolder first and then one of its images, so that subfolders of few images (such as
+            those of artists) count as much as those of many
 
     Raises:
         StylekitError: a folder is missing or has no readable image, or the arguments contradict each other
@@ -46,13 +49,15 @@ class Folders(Dataset[dict[str, Tensor]]):
         size: int = 256,
         seed: int = 0,
         split: str = "train",
-        crop: float = 1.12,
+        crop: Crop = 1.12,
         flip: bool = True,
+        by_folder: bool = False,
     ) -> None:
         self.crop = SquareCrop(size, split, crop, flip)
         self.folders = _sides(content, style, data, split)
         self.content, *rest = map(ImageFiles, self.folders)
         self.style = rest[0] if rest else None
+        self.groups = [_subfolders(side.files) for side in (self.content, *rest)] if by_folder else []
         self.item_keys = self.item_keys if rest else ("content",)
 
     def __len__(self) -> int:
@@ -71,13 +76,28 @@ class Folders(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        if self.style is None:
-            return {"content": self._image(self.content, index)}
-        other = int(torch.randint(len(self.style), ())) if self.crop.training else index
-        return {"content": self._image(self.content, index), "style": self._image(self.style, other)}
+        if self.groups and self.crop.training:
+            index, *others = map(_draw, self.groups)
+        else:
+            others = [int(torch.randint(len(self.style), ())) if self.crop.training else index] if self.style else []
+        item = {"content": self._image(self.content, index)}
+        return {**item, "style": self._image(self.style, others[0])} if self.style else item
 
     def _image(self, files: ImageFiles, index: int) -> Tensor:
         return self.crop(files.read(index, self.crop.resized))
+
+
+def _subfolders(files: Sequence[Path]) -> list[list[int]]:
+    """The indices of the files of each folder."""
+    groups: dict[Path, list[int]] = {}
+    for index, file in enumerate(files):
+        groups.setdefault(file.parent, []).append(index)
+    return list(groups.values())
+
+
+def _draw(groups: Sequence[Sequence[int]]) -> int:
+    group = groups[int(torch.randint(len(groups), ()))]
+    return group[int(torch.randint(len(group), ()))]
 
 
 def _sides(

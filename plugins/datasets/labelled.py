@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from stylekit import StylekitError, datasets, hookimpl
 from stylekit.errors import suggest
-from stylekit.images import ImageFiles, SquareCrop
+from stylekit.images import Crop, ImageFiles, SquareCrop
 
 
 class Labelled(Dataset[dict[str, Tensor]]):
@@ -27,7 +27,7 @@ class Labelled(Dataset[dict[str, Tensor]]):
         size: side of the square images
         seed: not used, because the engine seeds all random numbers
         split: train or test
-        crop: side of the resized images relative to ``size``, before they are cropped in training
+        crop: side of the resized images relative to ``size``, before they are cropped in training, or a range of it
         flip: mirror half of the images in training
 
     Raises:
@@ -44,7 +44,7 @@ class Labelled(Dataset[dict[str, Tensor]]):
         size: int = 256,
         seed: int = 0,
         split: str = "train",
-        crop: float = 1.12,
+        crop: Crop = 1.12,
         flip: bool = True,
     ) -> None:
         if data is None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stylekit import StylekitError, datasets, hookimpl, images
-from stylekit.images import SquareCrop
+from stylekit.images import Crop, SquareCrop
 
 
 class Pairs(Dataset[dict[str, Tensor]]):
@@ -29,7 +29,7 @@ class Pairs(Dataset[dict[str, Tensor]]):
         size: side of the square images
         seed: not used, because the engine seeds all random numbers
         split: train or test
-        crop: side of the resized images relative to ``size``, before they are cropped in training
+        crop: side of the resized images relative to ``size``, before they are cropped in training, or a range of it
         flip: mirror half of the pairs in training
 
     Raises:
@@ -49,7 +49,7 @@ class Pairs(Dataset[dict[str, Tensor]]):
         size: int = 256,
         seed: int = 0,
         split: str = "train",
-        crop: float = 1.12,
+        crop: Crop = 1.12,
         flip: bool = True,
     ) -> None:
         self.crop, self.reverse = SquareCrop(size, split, crop, flip), reverse

@@ -4,7 +4,7 @@ An image is a float32 tensor ``(N, C, H, W)`` in ``[0, 1]``, in sRGB.
 """
 
 from stylekit.images.animation import Animation, frame_count, frame_sizes, read_frames, write_frames
-from stylekit.images.crops import SquareCrop, square_crop
+from stylekit.images.crops import Crop, SquareCrop, square_crop
 from stylekit.images.files import ImageFiles
 from stylekit.images.picture import Metadata, Picture, over_white
 from stylekit.images.reading import from_pil, read, size, to_tensor
@@ -17,6 +17,7 @@ __all__ = [
     "ImageFiles",
     "Metadata",
     "Picture",
+    "Crop",
     "SquareCrop",
     "frame_count",
     "frame_sizes",

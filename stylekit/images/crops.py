@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from stylekit.datasets import SPLITS
 from stylekit.errors import StylekitError
 from stylekit.images.resizing import resize
+
+Crop = float | tuple[float, float]
+"""The side of resized images relative to that of their crops, or a range of it."""
 
 LONGEST = 4
 """An image longer than this many times its shorter side is cropped before it is resized, which may need gigabytes otherwise."""
@@ -40,29 +45,36 @@ class SquareCrop:
     Args:
         size: side of the square
         split: train or test
-        crop: in training, side of the resized image relative to ``size``
+        crop: in training, side of the resized image relative to ``size``; or the smallest and the largest, of which one is
+            drawn for each image, uniformly in its logarithm, so that the content has many sizes
         flip: in training, mirror half of the images
 
     Raises:
-        StylekitError: there is no such split, or ``size`` or ``crop`` is below 1.
+        StylekitError: there is no such split, ``size`` or ``crop`` is below 1, or the largest ``crop`` below the smallest.
 
     Attributes:
-        resized: side of the resized image in pixels, which is all that a file needs to be decoded to
+        resized: largest side of the resized image in pixels, which is all that a file needs to be decoded to
         training: whether the crops are random
     """
 
-    def __init__(self, size: int, split: str, crop: float = 1.12, flip: bool = True) -> None:
+    def __init__(self, size: int, split: str, crop: Crop = 1.12, flip: bool = True) -> None:
         if split not in SPLITS:
             raise StylekitError(f"There is no split {split!r}. Use {' or '.join(map(repr, SPLITS))}.")
-        if size < 1 or crop < 1:
+        least, most = (crop, crop) if isinstance(crop, int | float) else crop
+        if size < 1 or least < 1:
             raise StylekitError(f"Images are cropped with size >= 1 and crop >= 1, not {size} and {crop}.")
+        if not least <= most < math.inf:
+            raise StylekitError(f"A range of crop goes from the smallest to the largest, unlike {crop}.")
         self.training = split == "train"
         self.size, self.flip = size, flip and self.training
-        self.resized = round(size * crop) if self.training else size
+        self.crops = (least, most) if self.training else (1.0, 1.0)
+        self.resized = round(size * self.crops[1])
 
     def __call__(self, image: Tensor) -> Tensor:
         """Crops a square ``(C, size, size)`` from the image ``(1, C, H, W)``."""
-        return square_crop(image, self.size, self.resized, self.training, self.flip)
+        least, most = self.crops
+        drawn = least if least == most else least * (most / least) ** float(torch.rand(()))
+        return square_crop(image, self.size, round(self.size * drawn), self.training, self.flip)
 
 
 def _window(image: Tensor, side: int, random: bool) -> Tensor:

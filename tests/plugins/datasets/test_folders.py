@@ -265,3 +265,45 @@ def test_real_images() -> None:
         assert batch[key].std() > 0.1
     domains = REAL / "domains"
     assert len(Folders(domains / "photo", domains / "sketch", size=64, split="test")) == 60
+
+
+def test_a_range_of_crops_shows_content_in_many_sizes(tmp_path: Path) -> None:
+    """Stripes tell by their distance how much an image was enlarged."""
+    bright = np.zeros((64, 64), np.uint8)
+    bright[:, ::8] = 255
+    (tmp_path / "stripes").mkdir()
+    Image.fromarray(bright).save(tmp_path / "stripes/a.png")
+    folders = Folders(tmp_path / "stripes", size=32, crop=(1.0, 4.0))
+    assert folders.crop.resized == 128
+    torch.manual_seed(0)
+    widths = []
+    for _ in range(60):
+        row = folders[0]["content"][0, 16]
+        spectrum = torch.fft.rfft(row - row.mean(), n=512).abs()
+        widths.append(512 / int(spectrum[8:].argmax() + 8))  # period of the stripes in pixels: 8 * resized / 64
+    logs = torch.tensor(widths).log2()
+    assert 3.6 < min(widths) < 5.5
+    assert 12 < max(widths) < 17
+    assert 2.6 < logs.mean() < 3.4  # uniform in the logarithm: from 2 to 4
+    test = Folders(tmp_path / "stripes", size=32, crop=(1.0, 4.0), split="test")
+    assert torch.equal(test[0]["content"], Folders(tmp_path / "stripes", size=32, split="test")[0]["content"])
+
+
+@pytest.mark.parametrize("crop", [(0.9, 2.0), (2.0, 1.0), (1.0, float("inf"))])
+def test_a_wrong_range_is_refused(crop: tuple[float, float], content: Path) -> None:
+    with raises(StylekitError, "crop", *map(str, crop)):
+        Folders(content, crop=crop)
+
+
+def test_by_folder_draws_small_subfolders_as_often_as_large_ones(tmp_path: Path) -> None:
+    content = tmp_path / "photos"
+    shaded(content / "few", [10])
+    shaded(content / "many", list(range(100, 140)))
+    folders = Folders(content, content, size=16, by_folder=True)
+    torch.manual_seed(0)
+    items = [folders[0] for _ in range(80)]
+    for key in ("content", "style"):
+        few = sum(shade(item[key]) == 10 for item in items)
+        assert 25 < few < 55, key
+    test = Folders(content, content, size=16, by_folder=True, split="test")
+    assert [shade(test[index]["content"]) for index in range(3)] == [10, 100, 101]
