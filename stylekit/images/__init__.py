@@ -14,10 +14,10 @@ from stylekit.images.writing import FORMATS, to_pil, write
 __all__ = [
     "FORMATS",
     "Animation",
+    "Crop",
     "ImageFiles",
     "Metadata",
     "Picture",
-    "Crop",
     "SquareCrop",
     "frame_count",
     "frame_sizes",
