@@ -2,19 +2,23 @@
 
     python benchmarks/judge.py --content DIR --style DIR --model color-pca --model "gatys steps=60" -o grid.png
 
-Every content is combined with every style, and each figure is the median over the pairs. Distances are computed with a VGG-19
-with random weights, which no method was trained with. Random networks measure style well enough to generate images with (He
-et al. 2016, "A powerful generative model using random weights for the deep image representation").
+Every content is combined with every style, and each figure is the mean over the pairs. Distances are computed with two
+networks: a VGG-19 trained on ImageNet, with which some methods were trained too, and a VGG-19 of random weights, with which
+none was. Random networks measure style well enough to generate images with (He et al. 2016, "A powerful generative model
+using random weights for the deep image representation").
 
-content   the squared error of the features at relu3_1 and relu4_1 after an instance norm, relative to the content's, for grey
-          images with normalised mean and contrast; 0 for an unchanged image, about 2 for unrelated images
-style     the squared error of the Gram matrices at relu1_1 to relu4_1, relative to the style's
-texture   the same for covariances, because Gram matrices of random filters depend mainly on the mean colour
-clipped   the share of pixels with a channel at its minimum or maximum
-blotches  fine noise that was added in flat areas of the content, in 8-bit levels
+content         the mean squared difference at relu4_1 of the trained VGG-19, after an instance norm; 0 for an unchanged image
+style           the squared error of the Gram matrices at relu1_1 to relu5_1 of the trained VGG-19, relative to the style's
+content_random  the squared error of the features at relu3_1 and relu4_1 of the random VGG-19 after an instance norm, relative
+                to the content's, for grey images with normalised mean and contrast; about 2 for unrelated images
+style_random    the squared error of the Gram matrices at relu1_1 to relu4_1 of the random VGG-19, relative to the style's
+texture         the same for covariances, because Gram matrices of random filters depend mainly on the mean colour
+clipped         the share of pixels with a channel at its minimum or maximum
+blotches        fine noise that was added in flat areas of the content, in 8-bit levels
 
-Random filters do not recognise objects or measure beauty, so the figures only compare methods on the same images. The two
-rows "content, untouched" and "style itself" show the ends of each scale. Look at the grid as well.
+No network measures beauty, so the figures only compare methods on the same images. The two rows "content, untouched" and
+"style itself" show the ends of each scale. Look at the grid as well. ``--rival`` adds programs that are installed: see
+``benchmarks/rivals.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -36,13 +40,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
+from benchmarks.rivals import RIVALS, Pictures, Stylise
 from stylekit import images, make
 from stylekit.datasets.files import find_images
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, suggest
 from stylekit.inference.model_files import resolve_model_file as find_model
 from stylekit.ops import gram_matrix, instance_norm
 from stylekit.training.sample_grid import grid
@@ -50,8 +56,10 @@ from stylekit.training.settings import read_assignments
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import KINDS, draw
 
-ENCODER = {"name": "vgg19", "weights": "random"}
-CONTENT_LAYERS = ("relu3_1", "relu4_1")
+TRAINED = {"name": "vgg19", "layers": ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]}
+CONTENT_LAYER = "relu4_1"
+RANDOM = {"name": "vgg19", "weights": "random"}
+RANDOM_CONTENT_LAYERS = ("relu3_1", "relu4_1")
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 FLAT = 0.2
 """The share of the content's pixels, the flattest ones, in which blotches are measured."""
@@ -65,7 +73,9 @@ class Marks:
     Attributes:
         content: distance from the content, regardless of colours
         style: distance from the style, by Gram matrices
-        texture: distance from the style, by covariances
+        content_random: distance from the content in the random network
+        style_random: distance from the style in the random network, by Gram matrices
+        texture: distance from the style in the random network, by covariances
         clipped: share of pixels with a channel at its minimum or maximum
         blotches: noise in flat areas of the content, in 8-bit levels
         seconds: time of stylising
@@ -73,6 +83,8 @@ class Marks:
 
     content: float
     style: float
+    content_random: float
+    style_random: float
     texture: float
     clipped: float
     blotches: float
@@ -83,23 +95,31 @@ class Marks:
 class Seen:
     """The features and statistics of one image that the distances need."""
 
-    content: list[Tensor]
+    content: Tensor
     grams: list[Tensor]
-    covariances: list[Tensor]
+    random_content: list[Tensor]
+    random_grams: list[Tensor]
+    random_covariances: list[Tensor]
 
 
 class Judge:
-    """Computes features of images ``(1, 3, H, W)`` in [0, 1] with the encoder."""
+    """Computes features of images ``(1, 3, H, W)`` in [0, 1] with both encoders."""
 
     def __init__(self) -> None:
-        self.encoder = make("encoder", ENCODER)
+        self.trained, self.random = make("encoder", TRAINED), make("encoder", RANDOM)
 
     @torch.no_grad()
     def look(self, image: Tensor) -> Seen:
-        """Processes an image once, for many comparisons."""
-        features, shapes = self.encoder(image), self.encoder(lightness(image))
+        """Processes an image once, for many comparisons.
+
+        Raises:
+            MissingWeights: there are no weights of the trained encoder.
+        """
+        trained, features, shapes = self.trained(image), self.random(image), self.random(lightness(image))
         return Seen(
-            [instance_norm(shapes[layer]) for layer in CONTENT_LAYERS],
+            instance_norm(trained[CONTENT_LAYER]),
+            [gram_matrix(each) for each in trained.values()],
+            [instance_norm(shapes[layer]) for layer in RANDOM_CONTENT_LAYERS],
             [gram_matrix(each) for each in features.values()],
             [gram_matrix(each - each.mean((2, 3), keepdim=True)) for each in features.values()],
         )
@@ -108,9 +128,11 @@ class Judge:
 def marks(output: Tensor, content: Tensor, of_output: Seen, of_content: Seen, of_style: Seen, seconds: float) -> Marks:
     """Compares an output with its content and its style, given the image, the content and the features of all three."""
     return Marks(
-        content=distance(of_output.content, of_content.content),
+        content=float((of_output.content - of_content.content).square().mean()),
         style=distance(of_output.grams, of_style.grams),
-        texture=distance(of_output.covariances, of_style.covariances),
+        content_random=distance(of_output.random_content, of_content.random_content),
+        style_random=distance(of_output.random_grams, of_style.random_grams),
+        texture=distance(of_output.random_covariances, of_style.random_covariances),
         clipped=clipped(output),
         blotches=blotches(output, content),
         seconds=seconds,
@@ -157,9 +179,8 @@ def _fine_noise(image: Tensor) -> Tensor:
     return (image - blurred).square().mean(1, keepdim=True)
 
 
-Pictures = Mapping[str, Tensor]
-Stylise = Callable[[Tensor, str], Tensor]
-"""A function that stylises a content image with a style, given by its name."""
+def mean(rows: Sequence[Marks]) -> Marks:
+    return Marks(*(statistics.mean(column) for column in zip(*map(astuple, rows), strict=True)))
 
 
 def median(rows: Sequence[Marks]) -> Marks:
@@ -213,6 +234,18 @@ def with_model(name: str, styles: Pictures) -> Stylise:
     return lambda content, style: model.stylize(content, known[style])
 
 
+def with_rival(name: str, styles: Pictures) -> Stylise:
+    """Prepares another program, by its name and its options.
+
+    Raises:
+        StylekitError: there is no such rival, or it is not installed.
+    """
+    source, *arguments = shlex.split(name)
+    if source not in RIVALS:
+        raise StylekitError(f"There is no rival {source!r}. {suggest(source, RIVALS)}")
+    return RIVALS[source](styles, **read_assignments(arguments))
+
+
 def weights(model: str) -> str | None:
     """A digest of a model's file; None for a method without training."""
     path = Path(shlex.split(model)[0])
@@ -220,7 +253,7 @@ def weights(model: str) -> str | None:
 
 
 def read_folder(folder: Path, size: int, count: int) -> Pictures:
-    """Reads ``count`` images, spread evenly over a folder, by name; each is cropped to the central square and resized.
+    """Reads ``count`` images, spread evenly over a folder, by name; those with a side above ``size`` are reduced.
 
     Raises:
         StylekitError: the folder has no images.
@@ -229,15 +262,14 @@ def read_folder(folder: Path, size: int, count: int) -> Pictures:
     if not files:
         raise StylekitError(f"There are no images in {folder}.")
     chosen = [files[index * len(files) // count] for index in range(min(count, len(files)))] if count else files
-    return {file.relative_to(folder).as_posix(): square(images.read(file, least=size), size) for file in chosen}
+    return {file.relative_to(folder).as_posix(): reduced(images.read(file), size) for file in chosen}
 
 
-def square(picture: images.Picture, size: int) -> Tensor:
+def reduced(picture: images.Picture, size: int) -> Tensor:
     image = images.over_white(picture.image, picture.alpha)
-    height, width = image.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return images.resize(image[..., top : top + side, left : left + side], (size, size))
+    factor = size / max(image.shape[-2:])
+    height, width = (max(1, round(side * factor)) for side in image.shape[-2:])
+    return images.resize(image, (height, width)) if factor < 1 else image
 
 
 def drawn(size: int, count: int) -> tuple[Pictures, Pictures]:
@@ -256,7 +288,7 @@ def report(
     """The results, and everything that is needed to reproduce them."""
     return {
         "models": {model: weights(model) for model in results},
-        "encoder": ENCODER,
+        "encoders": [TRAINED, RANDOM],
         "size": options.size,
         "count": options.count,
         "seed": 0,
@@ -268,6 +300,7 @@ def report(
             "python": platform.python_version(),
         },
         "threads": torch.get_num_threads(),
+        "means": {model: asdict(mean(flat(rows))) for model, rows in results.items()},
         "medians": {model: asdict(median(flat(rows))) for model, rows in results.items()},
         "pairs": {
             model: {c: {s: asdict(each) for s, each in row.items()} for c, row in rows.items()}
@@ -281,13 +314,15 @@ def flat(rows: Mapping[str, Mapping[str, Marks]]) -> list[Marks]:
 
 
 def table(results: Mapping[str, Mapping[str, Mapping[str, Marks]]]) -> Table:
-    """The medians, one row per model."""
-    medians = Table("", *(field.name for field in fields(Marks)))
+    """The means, one row per model."""
+    means = Table(Column("", no_wrap=True), *(field.name.replace("_", "\n") for field in fields(Marks)))
     for model, rows in results.items():
-        row = median(flat(rows))
-        distances = [f"{row.content:.3f}", f"{row.style:.3f}", f"{row.texture:.3f}"]
-        medians.add_row(model, *distances, f"{row.clipped:.1%}", f"{row.blotches:.1f}", f"{row.seconds:.2f}")
-    return medians
+        row = mean(flat(rows))
+        *distances, clipped, blotches, seconds = astuple(row)
+        means.add_row(
+            model, *(f"{each:.3f}" for each in distances), f"{clipped:.1%}", f"{blotches:.1f}", f"{seconds:.2f}"
+        )
+    return means
 
 
 def sheet(contents: Pictures, styles: Pictures, outputs: Mapping[str, Mapping[tuple[str, str], Tensor]]) -> Tensor:
@@ -315,7 +350,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="a model file, the folder of a run or checkpoint, or a method without training, optionally followed by "
         "arguments, as in 'gatys steps=60' (default: color-pca)",
     )
-    parser.add_argument("--size", type=int, default=256, help="side of the images in pixels")
+    parser.add_argument(
+        "--rival",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"another program, if it is installed: {', '.join(RIVALS)}; options as for a model, as in 'pastiche steps=100'",
+    )
+    parser.add_argument("--size", type=int, default=256, help="largest side of the images in pixels")
     parser.add_argument("--count", type=int, default=8, help="number of images to use from each folder; 0: all")
     parser.add_argument("-o", "--out", type=Path, help="file for a sheet of the images")
     parser.add_argument("--json", type=Path, help="file for all figures and the settings")
@@ -327,6 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.style:
         styles = read_folder(options.style, options.size, options.count)
     chosen = {name: with_model(name, styles) for name in options.model or ["color-pca"]}
+    chosen |= {name: with_rival(name, styles) for name in options.rival}
     results, outputs = compare(Judge(), contents, styles, {**references(styles), **chosen})
 
     Console(highlight=False).print(table(results))

@@ -156,22 +156,19 @@ def judged() -> str:
     if not path.exists():
         return "Not yet recorded."
     results = json.loads(path.read_text())
+    names = ("content", "style", "content_random", "style_random", "texture")
     lines = [
-        f"{len(results['contents'])} photographs, each in the style of {len(results['styles'])} paintings, "
-        f"{results['size']} x {results['size']} pixels; medians over the pairs, torch {results['versions']['torch']}, "
+        f"{len(results['contents'])} photographs, each in the style of {len(results['styles'])} paintings, at most "
+        f"{results['size']} pixels; means over the pairs, torch {results['versions']['torch']}, "
         f"{results['threads']} threads:\n",
-        "| | content | style | texture | clipped | blotches | seconds |",
-        "|---|---|---|---|---|---|---|",
+        f"| | {' | '.join(name.replace('_', ', ') for name in names)} | clipped | blotches | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, row in results["medians"].items():
-        marks = [f"{row[mark]:.3f}" for mark in ("content", "style", "texture")]
+    for name, row in results["means"].items():
+        marks = [f"{row[mark]:.3f}" for mark in names]
         lines.append(
             f"| {name} | {' | '.join(marks)} | {row['clipped']:.1%} | {row['blotches']:.1f} | {row['seconds']:.2f} |"
         )
-    mine, real = (results["medians"].get(name) for name in ("stylekit-small", "runs/trained-on-real-pictures"))
-    if mine and real:
-        shares = (f"{mark} {mine[mark] / real[mark]:.2f}" for mark in ("content", "style", "texture"))
-        lines.append(f"\n`stylekit-small` relative to the same network trained on real images: {', '.join(shares)}.")
     return "\n".join(lines)
 
 
