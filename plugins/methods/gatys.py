@@ -23,6 +23,7 @@ from stylekit.images import pad_to, resize
 from stylekit.layers import Halvings, Steps, require_options
 from stylekit.losses import ContentLoss, StyleLoss, color_moments, gram_loss, total_variation
 from stylekit.method import Capabilities, Statistics
+from stylekit.native.devices import computes_bf16
 
 __all__ = ["Gatys"]
 
@@ -163,7 +164,12 @@ class Gatys(Method):
         )
 
     def _features(self, image: Tensor) -> Maps:
-        features: Maps = self.encoder(pad_to(image, 1, getattr(self.encoder, "min_size", 1)))
+        half = getattr(self.encoder, "half_precision", False) and computes_bf16(image.device)
+        padded = pad_to(image, 1, getattr(self.encoder, "min_size", 1))
+        if half:
+            padded = padded.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
+            features: Maps = self.encoder(padded)
         require_layers((*self.content_layers, *self.style_layers), features)
         return features
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ def pick_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
+@functools.cache
 def computes_bf16(device: torch.device) -> bool:
     """Whether the device is a CPU with instructions for bfloat16 (AVX512-BF16 or AMX). False if not on Linux."""
     cpuinfo = Path("/proc/cpuinfo")
