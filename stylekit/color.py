@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylekit.ops import gram_matrix, reference
 
-__all__ = ["color_stats", "keep_luminance", "match_color"]
+__all__ = ["color_stats", "color_table", "keep_luminance", "match_color"]
 
 FAINTEST = 1 / 255**2
 """The variance of one 8-bit step. A smaller variance is rounding error, which must not be amplified to visible colours."""
@@ -56,12 +56,38 @@ def match_color(image: Tensor, mean: Tensor, root: Tensor, strength: float = 1.0
         Images of the same shape and type, clamped to [0, 1]; apart from the clamping, their statistics are exact.
     """
     with reference.without_autocast(image):
-        own_mean, own_covariance = _moments(image)
-        own, inverse = (_power(own_covariance, exponent, FAINTEST) for exponent in (0.5, -0.5))
-        both = own @ root
-        change = inverse @ _power(both @ both.mT, 0.5) @ inverse
+        own_mean, change = _matching(image, root)
         matched = change @ (image.flatten(2) - own_mean[..., None]) + mean[..., None]
     return torch.lerp(image, matched.view_as(image).to(image.dtype), strength).clamp(0, 1)
+
+
+def color_table(image: Tensor, mean: Tensor, root: Tensor, strength: float = 1.0, size: int = 33) -> Tensor:
+    """What :func:`match_color` does to an image, as a table of colours, which video editors can apply (.cube files).
+
+    Args:
+        image: ``(1, 3, H, W)`` in [0, 1]
+        mean: the target mean, ``(1, 3)``
+        root: the root of the target covariance, ``(1, 3, 3)``
+        strength: as for :func:`match_color`
+        size: values of red, green and blue in the table, evenly spaced from 0 to 1
+
+    Returns:
+        The new colours ``(size, size, size, 3)`` in [0, 1], by blue, green and red.
+    """
+    values = torch.linspace(0, 1, size, dtype=image.dtype, device=image.device)
+    blue, green, red = torch.meshgrid(values, values, values, indexing="ij")
+    colors = torch.stack([red, green, blue], -1)
+    own_mean, change = _matching(image, root)
+    matched = (colors - own_mean[0]) @ change[0] + mean[0]  # the map is symmetric
+    return torch.lerp(colors, matched, strength).clamp(0, 1)
+
+
+def _matching(image: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean colour ``(N, 3)`` of images, and the map ``(N, 3, 3)`` that gives the differences from it the given root."""
+    own_mean, own_covariance = _moments(image)
+    own, inverse = (_power(own_covariance, exponent, FAINTEST) for exponent in (0.5, -0.5))
+    both = own @ root
+    return own_mean, inverse @ _power(both @ both.mT, 0.5) @ inverse
 
 
 def keep_luminance(stylized: Tensor, content: Tensor) -> Tensor:
