@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 GOLDEN = {
     "train --plugin cyclgan": (
-        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, color-pca, cyclegan, descent, gatys, "
-        "perceptual, wct."
+        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, any-style, color-pca, cyclegan, descent, "
+        "gatys, perceptual, wct."
     ),
     "train --plugin cyclegan --set cycel=3": (
         "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? Available: adversarial, cycle, "

@@ -1,0 +1,128 @@
+"""any-style: its algebra against eigendecompositions in float64, its losses by hand, and training."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylekit import StylekitError, testing
+from stylekit_plugins.datasets.scenes import render
+from stylekit_plugins.datasets.textures import draw
+from stylekit_plugins.methods.any_style import AnyStyle, cosine
+from stylekit_plugins.methods.any_style.network import STEP, Painter, StyleEncoder, match, mean_and_root, roots
+from tests.facts import raises
+
+TINY: dict[str, Any] = dict(AnyStyle.presets["tiny"])
+
+
+def covariances(condition: float, channels: int = 8, count: int = 3) -> Tensor:
+    """Symmetric matrices with eigenvalues from 1 to 1 / condition."""
+    generator = torch.Generator().manual_seed(0)
+    axes, _ = torch.linalg.qr(torch.randn(count, channels, channels, generator=generator, dtype=torch.float64))
+    values = torch.logspace(0, -torch.tensor(condition).log10().item(), channels, dtype=torch.float64)
+    return (axes * values) @ axes.mT
+
+
+@pytest.mark.parametrize("condition", [1.0, 100.0, 10_000.0])
+def test_roots_are_those_of_an_eigendecomposition(condition: float) -> None:
+    matrix = covariances(condition)
+    values, axes = torch.linalg.eigh(matrix)
+    root, inverse = roots(matrix)
+    torch.testing.assert_close(root, (axes * values.sqrt()[:, None]) @ axes.mT, rtol=1e-4, atol=1e-5)
+    wanted = (axes * values.rsqrt()[:, None]) @ axes.mT
+    assert (inverse - wanted).abs().max() < 1e-3 * wanted.abs().max()
+
+
+def test_roots_have_a_gradient_for_equal_eigenvalues() -> None:
+    matrix = torch.eye(4, dtype=torch.float64)[None].requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda m: roots((m + m.mT) / 2), matrix)
+
+
+def test_a_match_has_the_mean_and_the_covariance_of_the_style() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x, y = (torch.randn(2, 6, 20, 30, generator=generator, dtype=torch.float64) for _ in range(2))
+    y = torch.einsum("ij,njhw->nihw", torch.randn(6, 6, generator=generator, dtype=torch.float64), y) + 3
+    matched = match(x, *mean_and_root(y, 0.0), 0.0)
+    for one, other in zip(mean_and_root(matched, 0.0), mean_and_root(y, 0.0), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    itself = match(x, *mean_and_root(x, 0.0), 0.0)
+    torch.testing.assert_close(itself, x, rtol=1e-6, atol=1e-6)
+
+
+def test_painted_images_have_the_colours_of_the_style() -> None:
+    torch.manual_seed(0)
+    method = AnyStyle(**TINY).eval()
+    content, style = render(2, size=64)[None], draw("leaves", 64, 3)[None]
+    with torch.inference_mode():
+        painted = method.painter(content, method.describe(style))
+    for one, other in zip(mean_and_root(painted, STEP), mean_and_root(style, STEP), strict=True):
+        assert (one - other).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
+def test_flat_and_grey_images_are_finite(value: float) -> None:
+    torch.manual_seed(0)
+    method = AnyStyle(**TINY).eval()
+    flat, scene = torch.full((1, 3, 40, 33), value), render(1, size=48)[None]
+    grey = scene.mean(1, keepdim=True).expand_as(scene)
+    for content, style in ((flat, scene), (scene, flat), (grey, scene), (scene, grey), (flat, flat)):
+        for strength in (0.0, 0.5, 1.0):
+            with torch.inference_mode():
+                image = method.transfer(content, method.describe(style), strength)
+            assert image.shape == content.shape
+            assert image.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (17, 31)])
+def test_any_size_keeps_its_shape(size: tuple[int, int]) -> None:
+    method = AnyStyle(**TINY).eval()
+    image = torch.rand(1, 3, *size)
+    with torch.inference_mode():
+        assert method.transfer(image, method.describe(image)).shape == image.shape
+
+
+def test_strength_mixes_the_descriptions_of_content_and_style() -> None:
+    torch.manual_seed(0)
+    method = AnyStyle(**TINY).eval()
+    content, style = render(2, size=32)[None], draw("cells", 32, 3)[None]
+    with torch.inference_mode():
+        own, other = method.describe(content), method.describe(style)
+        half = {name: (own[name] + other[name]) / 2 for name in own}
+        torch.testing.assert_close(method.transfer(content, other, 0.5), method.transfer(content, half))
+        torch.testing.assert_close(method.transfer(content, other, 0.0), method.transfer(content, own))
+
+
+def test_the_default_networks_have_at_most_a_million_and_a_half_parameters() -> None:
+    count = sum(p.numel() for network in (Painter(64, 8, 128), StyleEncoder(128)) for p in network.parameters())
+    assert 1_000_000 < count <= 1_500_000
+
+
+def test_the_style_error_is_relative_to_the_style() -> None:
+    """For one layer of one channel, all statistics by hand: Gram 5 and 8; means 2 and 2; standard deviations 1 and 2."""
+    method = AnyStyle(**TINY, moments=0.5)
+    mine = {"a": torch.tensor([1.0, 3.0]).view(1, 1, 1, 2)}
+    theirs = {"a": torch.tensor([0.0, 4.0]).view(1, 1, 1, 2)}
+    error = float(method._style_error(mine, theirs))
+    assert error == pytest.approx((3 / 8) ** 2 + 0.5 * (0 + (1 / 2) ** 2), rel=1e-4)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    assert cosine(0.0) == pytest.approx(0.01)
+    assert cosine(0.01) == pytest.approx(1.0, rel=0.01)
+    assert cosine(0.5) == pytest.approx(0.525)
+    assert cosine(1.0) == pytest.approx(0.05)
+
+
+def test_conformance() -> None:
+    testing.check("method", partial(AnyStyle, **TINY))
+
+
+def test_a_missing_layer_is_named() -> None:
+    method = AnyStyle(**{**TINY, "content_layers": {"relu9_1": 1.0}})
+    method.prepare()
+    with raises(StylekitError, "'relu9_1'", "scale1"):
+        method.paint({}, method.forward({"content": torch.rand(1, 3, 32, 32), "style": torch.rand(1, 3, 32, 32)}))
