@@ -5,17 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stylekit.errors import StylekitError, suggest
 from stylekit.layers import NarrowConv2d
+from stylekit.native.devices import computes_bf16
 
-__all__ = ["layer_shapes", "mirror_decoder", "require_layers"]
+__all__ = ["encode", "layer_shapes", "mirror_decoder", "require_layers"]
 
 _SIDE = 256
 """Side of the probe image: a power of two, at least as large as any stride."""
 _SAME_WIDTH = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
 """The number of convolutions in VGG-19 that keep the number of channels, by stride; its mirrored decoder has as many."""
+
+
+def encode(encoder: nn.Module, image: Tensor) -> dict[str, Tensor]:
+    """Features of a frozen encoder for a loss, in bfloat16 if the encoder allows it and the processor has instructions for it.
+
+    An encoder allows it by an attribute ``half_precision = True``, as VGG does: there, the gradient of a loss hardly changes
+    its direction (a cosine of 0.997), and both passes take less than half the time. On other devices, and for images that are
+    not float32, nothing is converted.
+
+    Args:
+        encoder: a network ``forward(image) -> {layer: features}``
+        image: images ``(N, 3, H, W)`` in [0, 1]
+    """
+    half = getattr(encoder, "half_precision", False) and image.dtype == torch.float32 and computes_bf16(image.device)
+    if half:
+        image = image.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
+        features: dict[str, Tensor] = encoder(image)
+    return features
 
 
 def layer_shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:

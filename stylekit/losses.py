@@ -22,6 +22,7 @@ from torch import Tensor
 
 from stylekit.errors import StylekitError
 from stylekit.ops import channel_stats, gram_matrix, instance_norm
+from stylekit.ops.reference import wide
 
 __all__ = [
     "ContentLoss",
@@ -168,6 +169,7 @@ class ContentLoss:
         return _total([w * feature_loss(self._normalized(features[name]), target[name]) for name, w in weights.items()])
 
     def _normalized(self, features: Tensor) -> Tensor:
+        features = wide(features)  # a mean of squares in half precision would have three digits
         return instance_norm(features, eps=self.eps) if self.normalize else features
 
 

@@ -11,8 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import StylekitError, make
-from stylekit.encoders import layer_shapes, mirror_decoder, require_layers
+from stylekit.encoders import encode, layer_shapes, mirror_decoder, require_layers
 from stylekit.layers import NarrowConv2d
+from stylekit.losses import ContentLoss, StyleLoss
+from stylekit.weights.packaged import VGG19, packaged_file
+from stylekit_plugins.datasets.scenes import render
+from stylekit_plugins.datasets.textures import draw
 from tests.facts import raises
 
 Maps = dict[str, Tensor]
@@ -157,3 +161,55 @@ def test_the_mirror_of_any_layers_produces_images(layers: list[tuple[int, int]],
     decoder, (width, stride) = mirror_decoder(layers), layers[-1]
     assert [(each.in_channels, each.out_channels) for each in decoder if isinstance(each, nn.Conv2d)] == widths
     assert decoder(torch.rand(2, width, 2, 3)).shape == (2, 3, 2 * stride, 3 * stride)
+
+
+class Halved(nn.Module):
+    """An encoder of one convolution, which allows half precision."""
+
+    half_precision = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"a": self.conv(image)}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "available", "dtype", "wanted"),
+    [
+        (True, True, torch.float32, torch.bfloat16),
+        (False, True, torch.float32, torch.float32),
+        (True, False, torch.float32, torch.float32),
+        (True, True, torch.float64, torch.float64),
+    ],
+)
+def test_half_precision_needs_an_encoder_and_a_processor_for_it(
+    allowed: bool, available: bool, dtype: torch.dtype, wanted: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = Halved().to(dtype)
+    monkeypatch.setattr(Halved, "half_precision", allowed)
+    monkeypatch.setattr("stylekit.encoders.computes_bf16", lambda device: available)
+    image = torch.rand(2, 3, 9, 9, dtype=dtype)
+    (features,) = encode(encoder, image).values()
+    assert features.dtype == wanted
+    torch.testing.assert_close(features.to(dtype), encoder.conv(image), rtol=0.02, atol=0.02)
+
+
+def test_half_precision_hardly_turns_the_gradient_of_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    if packaged_file(VGG19) is None:
+        pytest.skip(f"the package is not installed: {VGG19.install}")
+    encoder, photo, style = make("encoder", "vgg19"), render(2, size=64)[None], draw("leaves", 64, 1)[None]
+    content, strokes = ContentLoss(("relu4_1",), normalize=True), StyleLoss()
+
+    def gradient(half: bool) -> Tensor:
+        monkeypatch.setattr("stylekit.encoders.computes_bf16", lambda device: half)
+        image = (0.7 * photo + 0.3 * style).requires_grad_(True)
+        features = encode(encoder, image)
+        loss = content(features, content.target(encoder(photo))) + 10 * strokes(
+            features, strokes.target(encoder(style))
+        )
+        return torch.autograd.grad(loss.sum(), image)[0].flatten()
+
+    assert F.cosine_similarity(gradient(True), gradient(False), dim=0) > 0.98

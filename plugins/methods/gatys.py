@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 
 from stylekit import Method, Part, StylekitError, hookimpl, make
-from stylekit.encoders import require_layers
+from stylekit.encoders import encode, require_layers
 from stylekit.errors import NotFinite
 from stylekit.images import pad_to, resize
 from stylekit.layers import Halvings, Steps, require_options
 from stylekit.losses import ContentLoss, StyleLoss, color_moments, gram_loss, total_variation
 from stylekit.method import Capabilities, Statistics
-from stylekit.native.devices import computes_bf16
 
 __all__ = ["Gatys"]
 
@@ -164,12 +163,7 @@ class Gatys(Method):
         )
 
     def _features(self, image: Tensor) -> Maps:
-        half = getattr(self.encoder, "half_precision", False) and computes_bf16(image.device)
-        padded = pad_to(image, 1, getattr(self.encoder, "min_size", 1))
-        if half:
-            padded = padded.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
-            features: Maps = self.encoder(padded)
+        features: Maps = encode(self.encoder, pad_to(image, 1, getattr(self.encoder, "min_size", 1)))
         require_layers((*self.content_layers, *self.style_layers), features)
         return features
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, StylekitError, datasets, hookimpl, images, make, turn
-from stylekit.encoders import require_layers
+from stylekit.encoders import encode, require_layers
 from stylekit.layers import NarrowConv2d, Width, require_options
 from stylekit.losses import ContentLoss, StyleLoss, moment_loss, moments, total_variation
 from stylekit.method import Batch, Capabilities, Statistics, Terms
@@ -28,8 +28,8 @@ from stylekit.ops import Activation, instance_norm
 
 BLOCKS = 5
 """Number of residual blocks of the network."""
-VGG: Mapping[str, Any] = {"name": "vgg16", "layers": ["relu1_2", "relu2_2", "relu3_3", "relu4_3"]}
-"""The encoder of Johnson et al., with the layers of their style loss."""
+LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+"""The layers of the style loss of Johnson et al."""
 
 
 class Layer(nn.Module):
@@ -130,17 +130,18 @@ class Perceptual(Method):
     capabilities = Capabilities(thread_safe=True)
     style_modules = ("network",)  # scales and shifts can only be used with their own network
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"encoder": {"name": "vgg16", "layers": LAYERS}},
         "tiny": {  # minutes on a CPU, without weights to fetch
             "encoder": {"name": "random", "width": 32},
             "content_layers": ["scale2", "scale3", "scale4"],
             "width": 16,
-        }
+        },
     }
 
     def __init__(
         self,
         styles: Sequence[Path | str] = (),
-        encoder: Part = VGG,
+        encoder: Part = {"name": "vgg19", "layers": LAYERS},  # noqa: B006
         content_layers: Sequence[str] = ("relu3_3",),
         width: Width = 32,
         content_weight: float = 1.0,
@@ -193,7 +194,7 @@ class Perceptual(Method):
     def _describe(self, image: Tensor) -> dict[str, Tensor]:
         """The statistics of a style: the Gram matrix of each layer, and the mean and standard deviation of the colours."""
         mean, std = moments(image)
-        return {**self.style_loss.target(self.encoder(image)), "color.mean": mean, "color.std": std}
+        return {**self.style_loss.target(encode(self.encoder, image)), "color.mean": mean, "color.std": std}
 
     def _style(self, name: str, like: Tensor) -> Tensor:
         """A style image ``(1, 3, h, w)``, whose shorter side is resized to that of the images ``like``."""
@@ -214,10 +215,10 @@ class Perceptual(Method):
     @turn("network")
     def paint(self, batch: Batch, made: dict[str, Any]) -> Terms:
         painted, content = made["painted"], batch["content"]
-        features = self.encoder(painted)
+        features = encode(self.encoder, painted)
         require_layers(self.content_layers, features)
         with torch.no_grad():
-            content_target = self.content_loss.target(self.encoder(content))
+            content_target = self.content_loss.target(encode(self.encoder, content))
         targets = made["targets"]
         colors = targets["color.mean"], targets["color.std"]
         return {

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, hookimpl, make, turn
-from stylekit.encoders import require_layers
+from stylekit.encoders import encode, require_layers
 from stylekit.images import pad_to
 from stylekit.layers import Count, Width, require_options
 from stylekit.losses import ContentLoss, gram_loss, moments
@@ -96,10 +96,8 @@ class AnyStyle(Method):
         self.lr, self.ema = lr, ema
 
     def prepare(self) -> None:
-        # Half precision and channels last: 2.6 times as fast on a CPU, and the gradient's direction hardly changes.
         encoder: nn.Module = make("encoder", self.encoder_part)
-        encoder.to(torch.bfloat16).requires_grad_(False)
-        self.encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.encoder = encoder.requires_grad_(False)
 
     def players(self) -> dict[str, Player]:
         networks = (self.painter, self.style_encoder)
@@ -158,9 +156,7 @@ class AnyStyle(Method):
         return min(1.0, 0.1 + 3 * self.progress)
 
     def _features(self, image: Tensor) -> dict[str, Tensor]:
-        image = image.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(image.device.type, enabled=False):
-            features = self.encoder(image)
+        features = encode(self.encoder, image)
         require_layers((*self.content_loss.layers, *self.style_layers), features)
         return {layer: each.float() for layer, each in features.items()}
 
