@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -19,23 +20,34 @@ _SAME_WIDTH = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
 """The number of convolutions in VGG-19 that keep the number of channels, by stride; its mirrored decoder has as many."""
 
 
-def encode(encoder: nn.Module, image: Tensor) -> dict[str, Tensor]:
-    """Features of a frozen encoder for a loss, in bfloat16 if the encoder allows it and the processor has instructions for it.
+def encode(
+    encoder: nn.Module, image: Tensor, layers: Sequence[str] | None = None, half: bool = True
+) -> dict[str, Tensor]:
+    """Features of a frozen encoder, by default for a loss: in bfloat16 if the encoder and the processor allow it.
 
     An encoder allows it by an attribute ``half_precision = True``, as VGG does: there, the gradient of a loss hardly changes
-    its direction (a cosine of 0.997), and both passes take less than half the time. On other devices, and for images that are
-    not float32, nothing is converted.
+    its direction (a cosine of 0.997), and both passes take less than half the time on a processor with instructions for
+    bfloat16. On other devices, and for images that are not float32, nothing is converted.
 
     Args:
         encoder: a network ``forward(image) -> {layer: features}``
         image: images ``(N, 3, H, W)`` in [0, 1]
+        layers: the layers to return; others are not computed if the encoder's ``forward`` has this argument, too
+        half: whether half precision is good enough
+
+    Raises:
+        StylekitError: the encoder lacks a layer.
     """
-    half = getattr(encoder, "half_precision", False) and image.dtype == torch.float32 and computes_bf16(image.device)
+    half &= getattr(encoder, "half_precision", False) and image.dtype == torch.float32 and computes_bf16(image.device)
     if half:
         image = image.contiguous(memory_format=torch.channels_last)
+    selects = layers is not None and "layers" in inspect.signature(encoder.forward).parameters
     with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
-        features: dict[str, Tensor] = encoder(image)
-    return features
+        features: dict[str, Tensor] = encoder(image, layers=layers) if selects else encoder(image)
+    if layers is None:
+        return features
+    require_layers(layers, features)
+    return {layer: features[layer] for layer in layers}
 
 
 def layer_shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:

@@ -7,7 +7,6 @@ to turn them into an image. Equation numbers refer to the paper.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
-from stylekit.encoders import layer_shapes, mirror_decoder, require_layers
+from stylekit.encoders import encode, layer_shapes, mirror_decoder, require_layers
 from stylekit.images import pad_to
 from stylekit.losses import StyleLoss, feature_loss, moments, total_variation
 from stylekit.method import Batch, Statistics, Terms
@@ -110,9 +109,7 @@ class AdaIN(Method):
 
     def _deepest(self, image: Tensor) -> Tensor:
         """The features to transform. If the encoder supports it, the larger, shallow features are not kept in memory."""
-        options = {"layers": self.layers[-1:]} if "layers" in inspect.signature(self.encoder.forward).parameters else {}
-        features: Tensor = self.encoder(image, **options)[self.layers[-1]]
-        return features
+        return encode(self.encoder, image, self.layers[-1:], half=False)[self.layers[-1]]
 
     def _adapted(self, content: Tensor, mean: Tensor, std: Tensor, strength: float = 1.0) -> Tensor:
         """The deepest features of the content with the statistics of the style (equation 8)."""

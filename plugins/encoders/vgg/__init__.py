@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
+from stylekit.encoders import require_layers
 from stylekit.errors import MissingWeights, suggest
 from stylekit.images import pad_to
 from stylekit.weights import fetch_hint, load_weights, packaged, pretrained_file
@@ -160,17 +161,22 @@ class VGG(nn.Module):
 
         Args:
             image: images ``(N, 3, H, W)`` in [0, 1]
-            layers: return only these of the encoder's layers; the features of the others are not kept in memory
+            layers: return only these of the encoder's layers; deeper ones are not computed, and others not kept in memory
 
         Raises:
+            StylekitError: the encoder has no such layer.
             MissingWeights: no weights were passed, fetched or loaded. An image on the meta device needs no weights, because
                 only shapes are computed.
         """
         if self.missing and not image.is_meta:
             raise MissingWeights(self.missing)
-        features, wanted = {}, self.layers if layers is None else layers
+        features: dict[str, Tensor] = {}
+        wanted = self.layers if layers is None else layers
+        require_layers(wanted, self.names.values())
         x = self._normalise(pad_to(image, 1, self._min_size()))
         for index, layer in enumerate(self._layers()):
+            if len(features) == len(set(wanted)):
+                break
             x = layer(x)
             if self.names.get(index) in wanted:
                 features[self.names[index]] = x

