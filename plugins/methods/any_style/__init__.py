@@ -1,12 +1,12 @@
-"""Any style in one pass: a small network whose instance norms and whose features' covariances are set by the style.
+"""Any style in one pass: a small network in which the style's features give the content's their correlations.
 
-It combines what made earlier networks good. A style encoder predicts the scales and shifts of all instance norms (Ghiasi et
-al. 2017, "Exploring the structure of a real-time, arbitrary neural artistic stylization network"). Features at a quarter of
-the size get the style's covariance, as in Li et al. 2017 ("Universal style transfer via feature transforms"), but in a
-network that is trained with this step. And the colours of the input and of the output get exactly the style's mean and
-covariance, so the network only has to learn what colours do not explain.
+The style goes through the same network as the content. At each of its blocks, the correlations of the style's features are
+recorded, and those of the content's features are replaced by them, as in Li et al. 2017 ("Universal style transfer via
+feature transforms"); but here the network is trained with these steps, and there are many of them. So nothing about a style
+has to be predicted, as in networks that are conditioned on a style code (Ghiasi et al. 2017). The colours of the input and of
+the output get the style's mean and covariance in the same way.
 
-It is trained by comparing VGG features: those of the content after an instance norm, and the Gram matrices, means and
+It is trained by comparing features of VGG-19: those of the content after an instance norm, and the Gram matrices, means and
 standard deviations of those of the style, each relative to the style's own.
 """
 
@@ -21,12 +21,11 @@ from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, hookimpl, make, turn
 from stylekit.encoders import encode
-from stylekit.images import pad_to
 from stylekit.layers import Count, Width, require_options
 from stylekit.losses import ContentLoss, gram_loss, moments
 from stylekit.method import Batch, Capabilities, Statistics, Terms
 from stylekit.ops import gram_matrix
-from stylekit_plugins.methods.any_style.network import STEP, Painter, StyleEncoder, mean_and_root
+from stylekit_plugins.methods.any_style.network import Painter
 
 __all__ = ["AnyStyle"]
 
@@ -41,12 +40,12 @@ def cosine(progress: float) -> float:
 
 
 class AnyStyle(Method):
-    """A painter network and a style encoder, trained together.
+    """Gives the features of the content the correlations of the style's, at every block of a network.
 
     Args:
-        width: channels of the painter at a quarter of the image's size
-        blocks: residual blocks of the painter
-        code: length of the style code
+        width: channels at a quarter of the image's size, and in the branches of all blocks
+        deep: residual blocks at an eighth of the size
+        blocks: residual blocks at a quarter of the size
         encoder: network whose features are compared in training
         content_layers: layers of the encoder for the content loss, and their weights
         style_layers: layers for the style loss; by default all
@@ -63,33 +62,34 @@ class AnyStyle(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {  # minutes on a CPU, without pretrained weights
             "width": 16,
-            "blocks": 2,
-            "code": 16,
+            "deep": 1,
+            "blocks": 1,
             "encoder": {"name": "random", "width": 32, "scales": 3},
             "content_layers": {"scale2": 1.0},
         }
     }
-    inference_modules = ("painter", "style_encoder")
-    style_modules = ("painter", "style_encoder")
+    inference_modules = ("painter",)
+    style_modules = ("painter",)
     capabilities = Capabilities(thread_safe=True)
+    fine_tuning: ClassVar[Mapping[str, Any]] = {"lr": 3e-4}
 
     def __init__(
         self,
         width: Width = 64,
-        blocks: Count = 8,
-        code: Width = 128,
+        deep: Count = 3,
+        blocks: Count = 5,
         encoder: Part = VGG,
         content_layers: Mapping[str, float] = {"relu4_1": 1.0, "relu3_1": 0.5},
         style_layers: tuple[str, ...] = (),
-        style: float = 40.0,
+        style: float = 15.0,
         moments: float = 0.25,
         identity: float = 0.125,
         lr: float = 1e-3,
         ema: float | None = 0.999,
     ) -> None:
         super().__init__()
-        require_options(width=width, blocks=blocks, code=code)
-        self.painter, self.style_encoder = Painter(width, blocks, code), StyleEncoder(code)
+        require_options(width=width, deep=deep, blocks=blocks)
+        self.painter = Painter(width, deep, blocks)
         self.encoder_part, self.style_layers = encoder, style_layers
         self.content_loss = ContentLoss(dict(content_layers), normalize=True, eps=1e-5)
         self.style, self.moments, self.identity = style, moments, identity
@@ -100,22 +100,16 @@ class AnyStyle(Method):
         self.encoder = encoder.requires_grad_(False)
 
     def players(self) -> dict[str, Player]:
-        networks = (self.painter, self.style_encoder)
         adam = torch.optim.Adam
-        return {"painter": Player(networks, self.lr, lambda p, lr: adam(p, lr, (0.9, 0.99)), cosine, 20.0, self.ema)}
+        return {
+            "painter": Player(self.painter, self.lr, lambda p, lr: adam(p, lr, (0.9, 0.99)), cosine, 20.0, self.ema)
+        }
 
     def describe(self, style: Tensor) -> Statistics:
-        """Describes styles by ``code`` (N, code), and by the mean and the root of the covariance of their colours, ``(N, 3)``
-        and ``(N, 3, 3)``, and of their features, ``(N, width)`` and ``(N, width, width)``."""
-        image = pad_to(style, self.style_encoder.stride, 2 * self.style_encoder.stride)
-        color, feature = mean_and_root(style, STEP), self.painter.describe(style)
-        return {
-            "code": self.style_encoder(image),
-            "color.mean": color[0],
-            "color.root": color[1],
-            "feature.mean": feature[0],
-            "feature.root": feature[1],
-        }
+        """Describes styles by the mean ``(N, 3)`` and the root ``(N, 3, 3)`` of the covariance of their colours, and by the
+        roots ``(N, C, C)`` of the correlations of their features at each block."""
+        described: dict[str, Tensor] = self.painter.describe(style)
+        return described
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
         if strength < 1:  # between the content's own description and the style's

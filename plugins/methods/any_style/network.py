@@ -1,9 +1,8 @@
-"""The networks of ``any-style``: one describes a style by a few numbers, the other paints an image with them."""
+"""The network of ``any-style``: it describes a style by correlations of its own features, and paints an image with them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -11,18 +10,16 @@ from torch import Tensor, nn
 
 from stylekit.images import pad_to
 from stylekit.layers import NarrowConv2d
-from stylekit.ops import Activation, channel_stats, gram_matrix, instance_norm
+from stylekit.ops import Activation, gram_matrix, instance_norm
 
-__all__ = ["Painter", "StyleEncoder", "match", "mean_and_root", "roots"]
+__all__ = ["Painter", "match", "mean_and_root", "roots"]
 
-STAGES = (32, 64, 96, 128)
-"""Channels of the style encoder at a half, a quarter, an eighth and a sixteenth of the image's size."""
-RANK = 24
-"""Channels of the projections whose covariances describe a style."""
 STEP = 1 / 255**2
 """The variance of one 8-bit step, added to the variances of colours, so that rounding errors are not amplified."""
-RIDGE = 1e-3
-"""Added to the variances of normalised features, which are about 1."""
+RIDGE = 0.01
+"""Added to the variances of normalised features, which are 1: no direction is amplified more than tenfold."""
+At = Callable[[str, Tensor], Tensor]
+"""What happens to normalised features at a named place: they are described, or get the correlations of a style."""
 
 
 def conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -33,8 +30,8 @@ def roots(matrix: Tensor, iterations: int = 16) -> tuple[Tensor, Tensor]:
     """The symmetric roots ``M^(1/2)`` and ``M^(-1/2)`` of positive definite matrices ``(N, C, C)``.
 
     Coupled Newton-Schulz iterations (Higham 2008, "Functions of Matrices", equation 6.35): only products, so the gradient is
-    also defined for equal eigenvalues, unlike that of an eigendecomposition. Each iteration multiplies the square of a small
-    eigenvalue's root by 2.25, so 16 iterations suffice for a condition number of 10,000.
+    also defined for equal eigenvalues, unlike that of an eigendecomposition. Each iteration multiplies a small eigenvalue,
+    relative to the trace, by 2.25 until it is near 1, so 16 iterations suffice for one of 1/10,000.
     """
     trace = matrix.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
     identity = torch.eye(matrix.shape[1], device=matrix.device, dtype=matrix.dtype)
@@ -45,130 +42,127 @@ def roots(matrix: Tensor, iterations: int = 16) -> tuple[Tensor, Tensor]:
     return root * trace.sqrt(), inverse / trace.sqrt()
 
 
-def _centred(x: Tensor, ridge: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The differences of ``(N, C, H, W)`` from the means, the means ``(N, C)``, and the covariances ``(N, C, C)``."""
-    mean = x.mean((2, 3))
-    centred = x - mean[..., None, None]
+def covariance(x: Tensor, mean: Tensor, ridge: float) -> Tensor:
+    """The covariances ``(N, C, C)`` of the channels of ``(N, C, H, W)`` with the given means ``(N, C)``, plus a ridge."""
     ridges = ridge * torch.eye(x.shape[1], device=x.device, dtype=x.dtype)
-    return centred, mean, gram_matrix(centred) * x.shape[1] + ridges
+    return gram_matrix(x - mean[..., None, None]) * x.shape[1] + ridges
 
 
 def mean_and_root(x: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """The mean ``(N, C)`` of the channels of ``(N, C, H, W)``, and the root ``(N, C, C)`` of their covariance."""
-    _, mean, covariance = _centred(x, ridge)
-    return mean, roots(covariance)[0]
+    mean = x.mean((2, 3))
+    return mean, roots(covariance(x, mean, ridge))[0]
 
 
 def match(x: Tensor, mean: Tensor, root: Tensor, ridge: float) -> Tensor:
     """Gives ``(N, C, H, W)`` the mean and the covariance of a style by a linear map of the channels (Li et al. 2017,
     equations 2 and 3); ``mean`` and ``root`` have N rows or one."""
-    centred, _, covariance = _centred(x, ridge)
-    matched = (root @ roots(covariance)[1]) @ centred.flatten(2) + mean[..., None]
+    own = x.mean((2, 3))
+    change = root @ roots(covariance(x, own, ridge))[1]
+    matched = change @ (x.flatten(2) - own[..., None]) + mean[..., None]
     return matched.view_as(x)
 
 
-class StyleEncoder(nn.Module):
-    """Describes a style image by a code: a linear map of the means, standard deviations and covariances of features.
+class Norm(nn.Module):
+    """An instance norm with a scale and a shift of each channel, fused with what follows it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, activation: Activation = "relu", residual: Tensor | None = None) -> Tensor:
+        return instance_norm(x, self.scale, self.shift, activation=activation, residual=residual)
+
+
+class Block(nn.Module):
+    """A residual block, whose branch gets the correlations of a style.
 
     Args:
-        size: length of the code
+        name: name of the place
+        width: channels of the block
+        rank: channels of the branch
     """
 
-    stride = 16
-
-    def __init__(self, size: int) -> None:
+    def __init__(self, name: str, width: int, rank: int) -> None:
         super().__init__()
-        before = (12, *STAGES[:-1])
-        strides = (1, 2, 2, 2)
-        self.stages = nn.ModuleList(conv(*each) for each in zip(before, STAGES, strides, strict=True))
-        self.projections = nn.ModuleList(nn.Conv2d(width, RANK, 1) for width in STAGES[1:])
-        pairs = RANK * (RANK + 1) // 2
-        self.code = nn.Linear(2 * sum(STAGES) + len(self.projections) * pairs, size)
+        self.name = name
+        self.first, self.norm, self.second = conv(width, width), Norm(width), conv(width, rank)
+        self.back = nn.Conv2d(rank, width, 1)
 
-    def forward(self, style: Tensor) -> Tensor:
-        """Returns the codes ``(N, size)`` of images ``(N, 3, H, W)`` in [0, 1], whose sides are multiples of 16."""
-        x = F.pixel_unshuffle(style - 0.5, 2)
-        statistics: list[Tensor] = []
-        upper = torch.triu_indices(RANK, RANK, device=style.device)
-        for stage, projection in zip(self.stages, (None, *self.projections), strict=True):
-            x = F.relu(stage(x))
-            statistics += channel_stats(x)
-            if projection is not None:
-                covariance = _centred(projection(x), 0.0)[2]
-                statistics.append(covariance[:, upper[0], upper[1]])
-        code: Tensor = self.code(torch.cat(statistics, 1))
-        return code
-
-
-class Norms(NamedTuple):
-    """The scales and shifts of the conditional instance norms, one tensor ``(N, C)`` for each norm."""
-
-    scales: tuple[Tensor, ...]
-    shifts: tuple[Tensor, ...]
+    def forward(self, x: Tensor, at: At) -> Tensor:
+        branch: Tensor = self.second(self.norm(self.first(x)))
+        changed: Tensor = x + self.back(at(self.name, instance_norm(branch)))
+        return changed
 
 
 class Painter(nn.Module):
-    """Paints images in the style of given statistics, at a quarter of their size except at both ends.
+    """Paints an image with the correlations of a style, at an eighth, a quarter and a half of its size.
 
     Args:
-        width: channels at a quarter of the size; half and a quarter of them at larger sizes
-        blocks: number of residual blocks
-        code: length of the style code
+        width: channels at a quarter of the size; half of them at half the size, and twice as many at an eighth
+        deep: number of residual blocks at an eighth of the size
+        blocks: number of residual blocks at a quarter of the size
     """
 
-    stride = 4
+    stride = 8
 
-    def __init__(self, width: int, blocks: int, code: int) -> None:
+    def __init__(self, width: int, deep: int, blocks: int) -> None:
         super().__init__()
-        half, full = width // 2, max(4, width // 4)
-        self.stem, self.down = conv(24, half), conv(half, width, 2)
-        self.back = nn.Conv2d(width, width, 1)
-        self.blocks = nn.ModuleList(conv(width, width) for _ in range(2 * blocks))
-        self.up = nn.ModuleList([conv(width, width), conv(width, full)])
+        half, full = max(4, width // 2), max(4, width // 4)
+        self.stem, self.stem_norm = conv(24, half), Norm(half)
+        self.down, self.down_back = conv(half, width, 2), nn.Conv2d(width, width, 1)
+        self.deeper, self.deeper_norm = conv(width, 2 * width, 2), Norm(2 * width)
+        self.deep = nn.ModuleList(Block(f"deep{k}", 2 * width, width) for k in range(deep))
+        self.lift, self.lift_norm = conv(2 * width, width), Norm(width)
+        self.blocks = nn.ModuleList(Block(f"block{k}", width, width) for k in range(blocks))
+        self.up, self.up_back = conv(width, half), nn.Conv2d(half, half, 1)
+        self.last, self.last_norm = conv(half, full), Norm(full)
         self.end = nn.Sequential(nn.ReflectionPad2d(1), NarrowConv2d(full + 3, 3, 3))
-        self.widths = [width] * (2 * blocks + 1) + [full]
-        self.norms = nn.Linear(code, 2 * sum(self.widths))
-        nn.init.normal_(self.norms.weight, std=0.02)
-        nn.init.zeros_(self.norms.bias)
 
-    def features(self, image: Tensor, recoloured: Tensor) -> Tensor:
-        """Normalised features ``(N, width, H/4, W/4)`` of an image and of the same image in the style's colours."""
+    def _features(self, image: Tensor, recoloured: Tensor, at: At) -> Tensor:
+        """Features ``(N, width / 2, H / 2, W / 2)`` of an image, which is also given in the style's colours."""
         pair = torch.cat([image, recoloured], 1) - 0.5
-        x = instance_norm(self.stem(F.pixel_unshuffle(pair, 2)), activation="relu")
-        return instance_norm(self.down(x))
+        x = self.stem_norm(self.stem(F.pixel_unshuffle(pair, 2)))
+        quarter = F.relu(self.down_back(at("down", instance_norm(self.down(x)))))
+        x = self.deeper_norm(self.deeper(quarter))
+        for block in self.deep:
+            x = block(x, at)
+        x = self.lift(F.interpolate(F.relu(x), scale_factor=2.0))
+        x = self.lift_norm(x, residual=quarter)
+        for block in self.blocks:
+            x = block(x, at)
+        x = self.up(F.interpolate(F.relu(x), scale_factor=2.0))
+        return F.relu(self.up_back(at("up", instance_norm(x))))
 
-    def describe(self, style: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean and the root of the covariance of a style's features."""
+    def describe(self, style: Tensor) -> dict[str, Tensor]:
+        """The mean and the root of the covariance of a style's colours, and the roots of the correlations of its features:
+        ``color.mean`` (N, 3), ``color.root`` (N, 3, 3), and ``(N, C, C)`` for each place."""
+        mean, root = mean_and_root(style, STEP)
+        found = {"color.mean": mean, "color.root": root}
+
+        def record(name: str, x: Tensor) -> Tensor:
+            found[name] = mean_and_root(x, RIDGE)[1]
+            return x
+
         image = pad_to(style, self.stride, 2 * self.stride)
-        return mean_and_root(self.features(image, image), RIDGE)
+        self._features(image, image, record)
+        return found
 
     def forward(self, content: Tensor, style: Mapping[str, Tensor]) -> Tensor:
         """Returns images of the shape of the content ``(N, 3, H, W)``; values may be slightly outside [0, 1].
 
         Args:
             content: images ``(N, 3, H, W)`` in [0, 1]
-            style: ``code`` (N, code), and mean and root of the ``color`` and of the ``feature`` of a style
+            style: what :meth:`describe` returned, with N rows or one
         """
+
+        def apply(name: str, x: Tensor) -> Tensor:
+            return match(x, x.new_zeros(1, x.shape[1]), style[name], RIDGE)
+
         height, width = content.shape[2:]
         image = pad_to(content, self.stride, 2 * self.stride)
         recoloured = match(image, style["color.mean"], style["color.root"], STEP).clamp(-0.25, 1.25)
-        x = self.features(image, recoloured)
-        x = F.relu(x + self.back(match(x, style["feature.mean"], style["feature.root"], RIDGE)))
-        norms = iter(self._norms(style["code"].expand(len(content), -1)))
-
-        def norm(x: Tensor, activation: Activation = "relu", residual: Tensor | None = None) -> Tensor:
-            scale, shift = next(norms)
-            return instance_norm(x, scale, shift, activation=activation, residual=residual)
-
-        for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
-            x = norm(second(norm(first(x))), "none", residual=x)
-        x = norm(self.up[0](F.interpolate(x, scale_factor=2.0)))
-        x = norm(self.up[1](x))
+        x = self.last_norm(self.last(self._features(image, recoloured, apply)))
         x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
         painted = 0.5 + 0.5 * self.end(torch.cat([x, recoloured - 0.5], 1))
         return match(painted, style["color.mean"], style["color.root"], STEP)[..., :height, :width]
-
-    def _norms(self, code: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Scale and shift of each norm, ``(N, C)`` each."""
-        both = self.norms(code).split([width for width in self.widths for _ in range(2)], 1)
-        return [(1 + scale, shift) for scale, shift in zip(both[::2], both[1::2], strict=True)]

@@ -13,7 +13,7 @@ from stylekit import StylekitError, testing
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import draw
 from stylekit_plugins.methods.any_style import AnyStyle, cosine
-from stylekit_plugins.methods.any_style.network import STEP, Painter, StyleEncoder, match, mean_and_root, roots
+from stylekit_plugins.methods.any_style.network import STEP, Painter, match, mean_and_root, roots
 from tests.facts import raises
 
 TINY: dict[str, Any] = dict(AnyStyle.presets["tiny"])
@@ -96,8 +96,29 @@ def test_strength_mixes_the_descriptions_of_content_and_style() -> None:
         torch.testing.assert_close(method.transfer(content, other, 0.0), method.transfer(content, own))
 
 
+def test_a_style_that_is_its_own_content_is_described_and_painted_alike() -> None:
+    """Matching features with their own correlations leaves them unchanged, so both passes see the same features."""
+    torch.manual_seed(0)
+    painter, image, seen = Painter(16, 2, 2).eval(), render(3, size=64)[None], {}
+
+    def record(name: str, x: Tensor) -> Tensor:
+        seen[name] = x
+        return x
+
+    def compare(name: str, x: Tensor) -> Tensor:
+        matched = match(x, x.new_zeros(1, x.shape[1]), described[name], 0.01)
+        torch.testing.assert_close(matched, seen[name], rtol=1e-3, atol=2e-3)
+        return matched
+
+    with torch.inference_mode():
+        described = painter.describe(image)
+        painter._features(image, image, record)
+        painter._features(image, image, compare)
+    assert list(seen) == ["down", "deep0", "deep1", "block0", "block1", "up"]
+
+
 def test_the_default_networks_have_at_most_a_million_and_a_half_parameters() -> None:
-    count = sum(p.numel() for network in (Painter(64, 8, 128), StyleEncoder(128)) for p in network.parameters())
+    count = sum(p.numel() for p in AnyStyle().painter.parameters())
     assert 1_000_000 < count <= 1_500_000
 
 
