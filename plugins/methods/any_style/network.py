@@ -26,6 +26,11 @@ def conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3, stride))
 
 
+def enlarged(x: Tensor) -> Tensor:
+    """Twice the size, without the steps that nearest neighbours would leave as a grid."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear")
+
+
 def roots(matrix: Tensor, iterations: int = 16) -> tuple[Tensor, Tensor]:
     """The symmetric roots ``M^(1/2)`` and ``M^(-1/2)`` of positive definite matrices ``(N, C, C)``.
 
@@ -127,11 +132,11 @@ class Painter(nn.Module):
         x = self.deeper_norm(self.deeper(quarter))
         for block in self.deep:
             x = block(x, at)
-        x = self.lift(F.interpolate(F.relu(x), scale_factor=2.0))
+        x = self.lift(enlarged(F.relu(x)))
         x = self.lift_norm(x, residual=quarter)
         for block in self.blocks:
             x = block(x, at)
-        x = self.up(F.interpolate(F.relu(x), scale_factor=2.0))
+        x = self.up(enlarged(F.relu(x)))
         return F.relu(self.up_back(at("up", instance_norm(x))))
 
     def describe(self, style: Tensor) -> dict[str, Tensor]:
@@ -163,6 +168,6 @@ class Painter(nn.Module):
         image = pad_to(content, self.stride, 2 * self.stride)
         recoloured = match(image, style["color.mean"], style["color.root"], STEP).clamp(-0.25, 1.25)
         x = self.last_norm(self.last(self._features(image, recoloured, apply)))
-        x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+        x = enlarged(x)
         painted = 0.5 + 0.5 * self.end(torch.cat([x, recoloured - 0.5], 1))
         return match(painted, style["color.mean"], style["color.root"], STEP)[..., :height, :width]
