@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,8 @@ from stylekit.training.settings import read_assignments
 if TYPE_CHECKING:
     from stylekit.training.loader import SeededItems
 
+FEW = 32
+"""Images that are drawn in the time that a process takes to start."""
 LISTED = 10
 """Maximum number of files or groups to list; the rest are only counted."""
 
@@ -166,9 +169,13 @@ def draw(
 
 
 def _drawn(write: Callable[[int], None], count: int) -> Iterator[None]:
-    """Writes the images in worker processes. Only a few are submitted ahead, so that Ctrl-C waits for only a few."""
-    processes = min(count, os.cpu_count() or 1, 8)
-    with ProcessPoolExecutor(processes, initializer=_alone) as pool:
+    """Writes the images, many of them in worker processes. Only a few are submitted ahead, so that Ctrl-C waits for only a
+    few. The processes are spawned, because a copy of a process in which torch has started threads may crash."""
+    processes = min(count // FEW, os.cpu_count() or 1, 8)
+    if processes < 2:
+        yield from map(write, range(count))
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn"), _alone) as pool:
         ahead: deque[Future[None]] = deque()
         for number in range(count):
             ahead.append(pool.submit(write, number))

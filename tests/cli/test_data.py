@@ -147,7 +147,7 @@ def test_few_images_are_requested_ahead(monkeypatch: pytest.MonkeyPatch) -> None
     requested: list[int] = []
 
     class Pool(ThreadPoolExecutor):
-        def __init__(self, processes: int, initializer: object) -> None:
+        def __init__(self, processes: int, context: object, initializer: object) -> None:
             super().__init__(processes)
 
         def submit(self, write: Callable[[int], None], number: int) -> Future[None]:  # type: ignore[override]
@@ -157,6 +157,13 @@ def test_few_images_are_requested_ahead(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sys.modules["stylekit.cli.data"], "ProcessPoolExecutor", Pool)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     written: list[int] = []
-    for taken, _ in enumerate(_drawn(written.append, 20)):
+    for taken, _ in enumerate(_drawn(written.append, 80)):
         assert len(requested) <= taken + 5  # two per process, and the current one
-    assert requested == sorted(written) == list(range(20))
+    assert requested == sorted(written) == list(range(80))
+
+
+def test_a_few_images_are_drawn_without_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["stylekit.cli.data"], "ProcessPoolExecutor", None)
+    written: list[int] = []
+    assert len(list(_drawn(written.append, 10))) == 10
+    assert written == list(range(10))
