@@ -219,7 +219,12 @@ def shown(contents: Pictures, styles: Pictures) -> list[tuple[str, str]]:
 
 def references(styles: Pictures) -> dict[str, Stylise]:
     """The rows that need no method: the unchanged content, and the style itself."""
-    return {"content, untouched": lambda content, style: content, "style itself": lambda content, style: styles[style]}
+
+    def itself(content: Tensor, style: str) -> Tensor:
+        image, (height, width) = styles[style], content.shape[2:]
+        return image if image.shape == content.shape else images.resize(image, (height, width))
+
+    return {"content, untouched": lambda content, style: content, "style itself": itself}
 
 
 def with_model(name: str, styles: Pictures) -> Stylise:
@@ -372,7 +377,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen |= {name: with_rival(name, styles) for name in options.rival}
     results, outputs = compare(Judge(), contents, styles, {**references(styles), **chosen})
 
-    Console(highlight=False).print(table(results))
+    Console(highlight=False, width=max(120, Console().width)).print(table(results))
     if options.out:
         images.write(options.out, sheet(contents, styles, {name: outputs[name] for name in chosen}))
     if options.json:

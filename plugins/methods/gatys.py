@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from stylekit import Method, Part, StylekitError, hookimpl, make
+from stylekit import Method, Part, StylekitError, hookimpl, make, warn
 from stylekit.encoders import encode, require_layers
-from stylekit.errors import NotFinite, warn
+from stylekit.errors import NotFinite
 from stylekit.images import pad_to, resize
 from stylekit.layers import Halvings, Steps, require_options
 from stylekit.losses import ContentLoss, StyleLoss, color_moments, gram_loss, total_variation

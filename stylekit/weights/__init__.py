@@ -2,7 +2,7 @@
 
 from stylekit.weights.foreign import read_generators, recognise
 from stylekit.weights.pretrained import fetch, fetch_hint, pretrained_file, verify
-from stylekit.weights.state_dicts import clean_state_dict, load_weights
+from stylekit.weights.state_dicts import clean_state_dict, load_weights, read_state_dict
 
 __all__ = [
     "clean_state_dict",
@@ -11,6 +11,7 @@ __all__ = [
     "load_weights",
     "pretrained_file",
     "read_generators",
+    "read_state_dict",
     "recognise",
     "verify",
 ]

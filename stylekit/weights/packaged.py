@@ -11,6 +11,8 @@ from stylekit.errors import StylekitError
 from stylekit.weights.pretrained import sha256_of
 from stylekit.weights.restoring import is_restoring
 
+__all__ = ["PACKAGED", "VGG19", "Packaged", "packaged_file"]
+
 
 @dataclass(frozen=True)
 class Packaged:

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.encoders import require_layers
 from stylekit.errors import MissingWeights, suggest
 from stylekit.images import pad_to
-from stylekit.weights import fetch_hint, load_weights, packaged, pretrained_file
+from stylekit.weights import fetch_hint, load_weights, packaged, pretrained_file, read_state_dict
 from stylekit_plugins.encoders.vgg.codebook import MEAN, read_codebook
 
 __all__ = ["VGG16", "VGG19", "VGG19Normalised"]
@@ -263,7 +262,7 @@ class VGG19Normalised(VGG):
         first.bias.copy_(-torch.tensor(MEAN))  # type: ignore[union-attr]
         # A ReLU and a maximum scale with their inputs, so each filter is divided by its mean activation, and the next
         # layer's inputs are multiplied by it again (Gatys et al. 2015).
-        activations, before = load_file(ACTIVATIONS), torch.ones(3)
+        activations, before = read_state_dict(ACTIVATIONS), torch.ones(3)
         for convolution, layer, (weight, bias) in zip(rest, self.names.values(), layers, strict=True):
             mean = activations[layer]
             convolution.weight.copy_(weight * before[:, None, None] / mean[:, None, None, None])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stylekit.weights.state_dicts import read_state_dict
+from stylekit.weights import read_state_dict
 
 __all__ = ["MEAN", "read_codebook"]
 
