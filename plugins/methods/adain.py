@@ -115,13 +115,7 @@ class AdaIN(Method):
         """The deepest features of the content with the statistics of the style (equation 8)."""
         # At least two strides per side, because of the decoder's reflection padding.
         features = self._deepest(pad_to(content, self.stride, 2 * self.stride))
-        factor = self._factor(features)
-        return adain_with(features, mean, std / factor**0.5, EPS / factor, strength)
-
-    def _factor(self, features: Tensor) -> float:
-        """The factor on a biased variance. ``EPS`` must not be multiplied by it, so it is divided by it first."""
-        pixels = features.shape[2] * features.shape[3]
-        return pixels / max(pixels - 1, 1) if self.unbiased else 1.0
+        return adain_with(features, mean, std, EPS, strength, self.unbiased)
 
     @classmethod
     def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:

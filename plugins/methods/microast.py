@@ -90,17 +90,11 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor, style: Statistics, strength: float) -> Tensor:
         for block, name in ((self.dec1, "2"), (self.dec2, "1")):
-            features = adapted(features, style[f"mean{name}"], style[f"std{name}"], strength)
+            mean, std = style[f"mean{name}"], style[f"std{name}"]
+            features = adain_with(features, mean, std, EPS, strength, unbiased=True)  # as in the authors' code
             features = block(features, style[f"weight{name}"], style[f"bias{name}"])
         image: Tensor = self.dec3(features)
         return image
-
-
-def adapted(features: Tensor, mean: Tensor, std: Tensor, strength: float) -> Tensor:
-    """AdaIN with variances that are divided by the number of pixels minus one, as in the authors' code."""
-    pixels = features.shape[2] * features.shape[3]
-    factor = pixels / max(pixels - 1, 1)
-    return adain_with(features, mean, std / factor**0.5, EPS / factor, strength)
 
 
 class MicroAST(Method):

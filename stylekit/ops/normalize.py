@@ -45,7 +45,9 @@ def adain(content: Tensor, style: Tensor, eps: float = 1e-5, alpha: float = 1.0)
     return reference.adain(content, style, eps, alpha)
 
 
-def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, alpha: float = 1.0) -> Tensor:
+def adain_with(
+    content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, alpha: float = 1.0, unbiased: bool = False
+) -> Tensor:
     """AdaIN with given statistics, for example of a style file, or of a whole image for one of its tiles.
 
     Args:
@@ -54,6 +56,7 @@ def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, al
         std: their standard deviation, as :func:`channel_stats` returns it, with mean's shape
         eps: added to the content's variance
         alpha: from 0, which keeps the content's statistics, to 1 for the style's
+        unbiased: divide the content's variance by the number of pixels minus one, as that of ``std`` was
 
     Returns:
         Feature maps of the content's shape, type and layout.
@@ -67,6 +70,10 @@ def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, al
     shapes = ((samples, channels), (1, channels), (channels,))
     checks.per_channel("mean", mean, "content", content, shapes)
     checks.per_channel("std", std, "content", content, (tuple(mean.shape),))
+    if unbiased:  # eps itself must not be multiplied by the factor on the variance, so it is divided by it first
+        pixels = content.shape[2] * content.shape[3]
+        factor = pixels / max(pixels - 1, 1)
+        std, eps = std / factor**0.5, eps / factor
     return _normalize(content, std, mean, None, eps, alpha, 1.0)
 
 
