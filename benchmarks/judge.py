@@ -273,8 +273,8 @@ def read_folder(folder: Path, size: int, count: int) -> Pictures:
 def reduced(picture: images.Picture, size: int) -> Tensor:
     image = images.over_white(picture.image, picture.alpha)
     factor = size / max(image.shape[-2:])
-    height, width = (max(1, round(side * factor)) for side in image.shape[-2:])
-    return images.resize(image, (height, width)) if factor < 1 else image
+    height, width = image.shape[-2:]
+    return images.resize(image, images.scaled((height, width), factor)) if factor < 1 else image
 
 
 def drawn(size: int, count: int) -> tuple[Pictures, Pictures]:

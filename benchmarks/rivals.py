@@ -6,6 +6,7 @@ pastiche            Gatys et al. 2016 with the author's settings; the option ``s
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,8 +51,6 @@ def pastiche(styles: Pictures, steps: int | str = 100) -> Stylise:
 
 
 def _require(module: str, package: str) -> Any:
-    import importlib
-
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -7,7 +7,7 @@ of an installed package (see ``stylekit weights list``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,8 @@ class VGG(nn.Module):
         module.features = self.features
         return module
 
-    def _use_package(self, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Sets the weights to those of the package."""
+    def _use_package(self, layers: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """Sets the weights to those of the package, which are given by layer."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -152,7 +152,7 @@ class VGG(nn.Module):
             return f"{error} {otherwise}"
         if path is None:
             return f"Install them with `{self.package.install}` ({self.package.size / 1e6:.0f} MB). {otherwise}"
-        self._use_package(read_codebook(path, len(self.names)))
+        self._use_package(read_codebook(path, self.names.values()))
         return ""
 
     def forward(self, image: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -208,9 +208,9 @@ class VGG19(VGG):
     published = "vgg19"
     package = packaged.VGG19
 
-    def _use_package(self, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def _use_package(self, layers: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         self.mean.copy_(torch.tensor(MEAN)[:, None, None] / 255)
-        for convolution, (weight, bias) in zip(_convolutions(self), layers, strict=True):
+        for convolution, (weight, bias) in zip(_convolutions(self), layers.values(), strict=True):
             convolution.weight.copy_(weight)
             convolution.bias.copy_(bias)  # type: ignore[union-attr]
         _convolutions(self)[0].weight.mul_(255 * self.std)  # images are divided by the std, not multiplied by 255
@@ -256,14 +256,14 @@ class VGG19Normalised(VGG):
     def _file_module(self) -> nn.Module:
         return self
 
-    def _use_package(self, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def _use_package(self, layers: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         first, *rest = _convolutions(self)
         first.weight.copy_(255 * torch.eye(3)[..., None, None])
         first.bias.copy_(-torch.tensor(MEAN))  # type: ignore[union-attr]
         # A ReLU and a maximum scale with their inputs, so each filter is divided by its mean activation, and the next
         # layer's inputs are multiplied by it again (Gatys et al. 2015).
         activations, before = read_state_dict(ACTIVATIONS), torch.ones(3)
-        for convolution, layer, (weight, bias) in zip(rest, self.names.values(), layers, strict=True):
+        for convolution, (layer, (weight, bias)) in zip(rest, layers.items(), strict=True):
             mean = activations[layer]
             convolution.weight.copy_(weight * before[:, None, None] / mean[:, None, None, None])
             convolution.bias.copy_(bias / mean)  # type: ignore[union-attr]

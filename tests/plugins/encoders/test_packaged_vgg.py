@@ -68,7 +68,7 @@ def test_normalised_features_are_those_of_mirrored_margins_divided_by_the_mean_a
     image, means = render(5, size=64)[None].double(), load_file(ACTIVATIONS)
     features = make("encoder", "vgg19-normalised", layers=("relu1_1", "relu1_2", "relu2_1")).double()(image)
     x = 255 * image - torch.tensor(MEAN, dtype=torch.float64)[:, None, None]
-    for layer, (weight, bias) in zip(("relu1_1", "relu1_2", "relu2_1"), read_codebook(file, 3), strict=True):
+    for layer, (weight, bias) in read_codebook(file, ("relu1_1", "relu1_2", "relu2_1")).items():
         x = F.max_pool2d(x, 2) if layer == "relu2_1" else x
         x = F.relu(F.conv2d(F.pad(x, [1] * 4, mode="reflect"), weight.double(), bias.double()))
         wanted = x / means[layer].double()[:, None, None]
