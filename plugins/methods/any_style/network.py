@@ -47,25 +47,29 @@ def roots(matrix: Tensor, iterations: int = 16) -> tuple[Tensor, Tensor]:
     return root * trace.sqrt(), inverse / trace.sqrt()
 
 
-def covariance(x: Tensor, mean: Tensor, ridge: float) -> Tensor:
-    """The covariances ``(N, C, C)`` of the channels of ``(N, C, H, W)`` with the given means ``(N, C)``, plus a ridge."""
-    ridges = ridge * torch.eye(x.shape[1], device=x.device, dtype=x.dtype)
-    return gram_matrix(x - mean[..., None, None]) * x.shape[1] + ridges
+def covariance(centred: Tensor, ridge: float) -> Tensor:
+    """The covariances ``(N, C, C)`` of the channels of ``(N, C, H, W)``, whose means are 0, plus a ridge."""
+    ridges = ridge * torch.eye(centred.shape[1], device=centred.device, dtype=centred.dtype)
+    return gram_matrix(centred) * centred.shape[1] + ridges
 
 
 def mean_and_root(x: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """The mean ``(N, C)`` of the channels of ``(N, C, H, W)``, and the root ``(N, C, C)`` of their covariance."""
     mean = x.mean((2, 3))
-    return mean, roots(covariance(x, mean, ridge))[0]
+    return mean, roots(covariance(x - mean[..., None, None], ridge))[0]
 
 
 def match(x: Tensor, mean: Tensor, root: Tensor, ridge: float) -> Tensor:
-    """Gives ``(N, C, H, W)`` the mean and the covariance of a style by a linear map of the channels (Li et al. 2017,
-    equations 2 and 3); ``mean`` and ``root`` have N rows or one."""
-    own = x.mean((2, 3))
-    change = root @ roots(covariance(x, own, ridge))[1]
-    matched = change @ (x.flatten(2) - own[..., None]) + mean[..., None]
-    return matched.view_as(x)
+    """Gives ``(N, C, H, W)`` the mean and the covariance of a style; ``mean`` and ``root`` have N rows or one."""
+    centred = x - x.mean((2, 3), keepdim=True)
+    return match_centred(centred, root, ridge) + mean[..., None, None]
+
+
+def match_centred(centred: Tensor, root: Tensor, ridge: float) -> Tensor:
+    """Gives ``(N, C, H, W)``, whose means are 0, the covariance of a style by a linear map of the channels (Li et al. 2017,
+    equations 2 and 3); ``root`` has N rows or one."""
+    change = root @ roots(covariance(centred, ridge))[1]
+    return (change @ centred.flatten(2)).view_as(centred)
 
 
 class Norm(nn.Module):
@@ -146,7 +150,7 @@ class Painter(nn.Module):
         found = {"color.mean": mean, "color.root": root}
 
         def record(name: str, x: Tensor) -> Tensor:
-            found[name] = mean_and_root(x, RIDGE)[1]
+            found[name] = roots(covariance(x, RIDGE))[0]
             return x
 
         image = pad_to(style, self.stride, 2 * self.stride)
@@ -162,12 +166,11 @@ class Painter(nn.Module):
         """
 
         def apply(name: str, x: Tensor) -> Tensor:
-            return match(x, x.new_zeros(1, x.shape[1]), style[name], RIDGE)
+            return match_centred(x, style[name], RIDGE)
 
         height, width = content.shape[2:]
         image = pad_to(content, self.stride, 2 * self.stride)
         recoloured = match(image, style["color.mean"], style["color.root"], STEP).clamp(-0.25, 1.25)
         x = self.last_norm(self.last(self._features(image, recoloured, apply)))
-        x = enlarged(x)
-        painted = 0.5 + 0.5 * self.end(torch.cat([x, recoloured - 0.5], 1))
+        painted = 0.5 + 0.5 * self.end(torch.cat([enlarged(x), recoloured - 0.5], 1))
         return match(painted, style["color.mean"], style["color.root"], STEP)[..., :height, :width]
