@@ -124,7 +124,11 @@ class ImageLoss(Protocol):
 
 
 class Encoder(Protocol):
-    """A frozen network that computes features."""
+    """A frozen network that computes features.
+
+    It may have an argument ``layers``, the names of the layers to return, so that others are not computed or kept; and an
+    attribute ``half_precision``, if losses may compute its features in bfloat16: see :func:`stylekit.encoders.encode`.
+    """
 
     def __call__(self, image: Tensor) -> Mapping[str, Tensor]:
         """The features ``{layer: (N, ...)}`` of images ``(N, 3, H, W)`` in [0, 1]."""

@@ -1,4 +1,4 @@
-"""Links the pictures that the bundled model is trained on into folders by artist and by scene.
+"""Links the pictures that train.sh trains on into folders by artist and by scene.
 
     python examples/any/prepare.py PICTURES FOLDER
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains the bundled model, stylekit-any, on freely licensed pictures and on textures that stylekit draws.
+# Trains a model of any-style on freely licensed pictures and on textures that stylekit draws.
 #
-#     examples/any/train.sh PICTURES FOLDER        links pictures into FOLDER/pictures, trains in FOLDER/small and FOLDER/large
+#     examples/any/train.sh PICTURES FOLDER        links pictures into FOLDER/pictures, trains in FOLDER/small
 #
 # PICTURES has a manifest: see prepare.py. Needs the extra vgg. If it is stopped, run it again to resume.
 set -euo pipefail

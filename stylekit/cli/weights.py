@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,27 +48,21 @@ def _published(known: pretrained.Published) -> dict[str, Any]:
         pretrained.verify(path)
         return path
 
-    command = f"stylekit weights fetch {known.name}"
-    return {"name": known.name, **_state(find, "fetched"), **_terms(known), "file": str(path), "get": command}
+    found, command = _found(find, "fetched"), f"stylekit weights fetch {known.name}"
+    return {"name": known.name, **found, **_terms(known), "file": str(path), "get": command}
 
 
 def _packaged(known: packaged.Packaged) -> dict[str, Any]:
-    path: Path | None = None
-
-    def find() -> Path | None:
-        nonlocal path
-        path = packaged.packaged_file(known)
-        return path
-
-    state = _state(find, "installed")
-    return {"name": known.package, **state, **_terms(known), "file": path and str(path), "get": known.install}
+    found = _found(partial(packaged.packaged_file, known), "installed")
+    return {"name": known.package, **found, **_terms(known), "get": known.install}
 
 
-def _state(find: Callable[[], Path | None], there: str) -> dict[str, Any]:
+def _found(find: Callable[[], Path | None], there: str) -> dict[str, Any]:
     try:
-        return {"state": there if find() else f"not {there}", "error": None}
+        path = find()
+        return {"state": there if path else f"not {there}", "error": None, "file": path and str(path)}
     except (StylekitError, OSError) as unusable:
-        return {"state": "unusable", "error": explain(unusable)}
+        return {"state": "unusable", "error": explain(unusable), "file": None}
 
 
 def _terms(known: pretrained.Published | packaged.Packaged) -> dict[str, Any]:
