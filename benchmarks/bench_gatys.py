@@ -1,13 +1,15 @@
-"""One evaluation of the loss of ``gatys`` and its gradient, compared with the usual implementation in the same run.
+"""One evaluation of the loss of ``gatys`` and its gradient, compared with the usual implementation in the same run; and the
+memory of the whole method, compared with another program.
 
-Both use the same VGG-19 with random weights, which are as fast as trained weights. The usual implementation has a ``bmm`` per
-Gram matrix, torch's instance norm, and autograd for everything. The two are measured alternately, and the ratio is the
-median over the pairs.
+Both implementations use the same VGG-19 with random weights, which are as fast as trained weights. The usual one has a
+``bmm`` per Gram matrix, torch's instance norm, and autograd for everything. The two are measured alternately, and the ratio
+is the median over the pairs.
 """
 
 from __future__ import annotations
 
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import stylekit
+from benchmarks.rivals import pastiche
+from stylekit.errors import StylekitError
 from stylekit.inference.memory import PeakBytes
 from stylekit.losses import ContentLoss
 from stylekit_plugins.datasets.textures import draw
@@ -28,6 +33,10 @@ from stylekit_plugins.methods.gatys import Gatys
 PAIRS = {256: 5, 512: 3}
 """The number of measurements per size."""
 STEPS = 40
+PROCESSES = (("gatys", 512), ("pastiche", 512), ("gatys", 1024), ("gatys", 2048))
+"""Programs, and the longer side of their pictures, whose memory is measured in a process of their own."""
+MEMORY_STEPS = 12
+"""Evaluations that L-BFGS needs to fill its history and use it."""
 GROUPS = {
     "convolutions": ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_convolution"),
     "gram": ("stylekit::gram", "aten::bmm"),
@@ -149,3 +158,34 @@ def test_optimizer(benchmark: Any, record: Any) -> None:
     benchmark.extra_info.update(figures)
     record("gatys_optimiser_256", figures)
     assert figures["share_of_a_step"] < 0.1
+
+
+@pytest.mark.parametrize(("program", "size"), PROCESSES)
+def test_memory(benchmark: Any, record: Any, program: str, size: int) -> None:
+    command = [sys.executable, __file__, program, str(size)]
+    result = benchmark.pedantic(lambda: subprocess.run(command, capture_output=True, text=True), rounds=1)
+    if result.returncode:
+        pytest.skip(result.stderr.strip().splitlines()[-1])
+    megabytes = float(result.stdout)
+    record(f"memory_{program}_{size}", {"peak_process_mb": round(megabytes)})
+    assert megabytes < 6 * 1024
+
+
+def main(program: str, size: str) -> None:
+    """Stylises a picture of 4 to 3 in this process with the trained VGG-19, and prints the peak memory in megabytes."""
+    width = int(size)
+    content, style = draw("leaves", width, 0)[None, :, : width * 3 // 4], draw("strokes", min(width, 512), 1)[None]
+    if program == "gatys":
+        model = stylekit.load("gatys", device="cpu", encoder="vgg19", steps=MEMORY_STEPS, levels=1)
+        model.stylize(content, style)
+    else:
+        pastiche({"strokes": style}, MEMORY_STEPS)(content, "strokes")
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(int(lines["VmHWM"].split()[0]) / 1024)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except StylekitError as error:
+        sys.exit(str(error))

@@ -2,7 +2,8 @@
 
     python benchmarks/judge.py --content DIR --style DIR --model color-pca --model "gatys steps=60" -o grid.png
 
-Every content is combined with every style, and each figure is the mean over the pairs. Distances are computed with two
+Every content is combined with every style (with ``--one-to-one``, the first content with the first style, and so on), and each
+figure is the mean over the pairs. Distances are computed with two
 networks: a VGG-19 trained on ImageNet, with which some methods were trained too, and a VGG-19 of random weights, with which
 none was. Random networks measure style well enough to generate images with (He et al. 2016, "A powerful generative model
 using random weights for the deep image representation").
@@ -188,9 +189,15 @@ def median(rows: Sequence[Marks]) -> Marks:
 
 
 def compare(
-    judge: Judge, contents: Pictures, styles: Pictures, models: Mapping[str, Stylise]
+    judge: Judge,
+    contents: Pictures,
+    styles: Pictures,
+    models: Mapping[str, Stylise],
+    pairs: Sequence[tuple[str, str]] | None = None,
 ) -> tuple[dict[str, dict[str, dict[str, Marks]]], dict[str, dict[tuple[str, str], Tensor]]]:
-    """Stylises every content with every style.
+    """Stylises every content with every style, or only some pairs of them.
+
+    The models take turns, so that a busy machine slows all of them.
 
     Returns:
         The marks by model, content and style; and by model the outputs of the pairs on the sheet.
@@ -199,7 +206,7 @@ def compare(
     rows = shown(contents, styles)
     results: dict[str, dict[str, dict[str, Marks]]] = {model: {content: {} for content in contents} for model in models}
     outputs: dict[str, dict[tuple[str, str], Tensor]] = {model: {} for model in models}
-    for model, content, style in itertools.product(models, contents, styles):
+    for (content, style), model in itertools.product(pairs or list(itertools.product(contents, styles)), models):
         image = contents[content]
         start = time.perf_counter()
         output = models[model](image, style)
@@ -296,6 +303,7 @@ def report(
         "encoders": [TRAINED, RANDOM],
         "size": options.size,
         "count": options.count,
+        "one_to_one": options.one_to_one,
         "seed": 0,
         "contents": {name: digest(image) for name, image in contents.items()},
         "styles": {name: digest(image) for name, image in styles.items()},
@@ -364,6 +372,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--size", type=int, default=256, help="largest side of the images in pixels")
     parser.add_argument("--count", type=int, default=8, help="number of images to use from each folder; 0: all")
+    parser.add_argument("--one-to-one", action="store_true", help="use each content with one style only")
     parser.add_argument("-o", "--out", type=Path, help="file for a sheet of the images")
     parser.add_argument("--json", type=Path, help="file for all figures and the settings")
     options = parser.parse_args(arguments)
@@ -375,7 +384,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         styles = read_folder(options.style, options.size, options.count)
     chosen = {name: with_model(name, styles) for name in options.model or ["color-pca"]}
     chosen |= {name: with_rival(name, styles) for name in options.rival}
-    results, outputs = compare(Judge(), contents, styles, {**references(styles), **chosen})
+    results, outputs = compare(
+        Judge(),
+        contents,
+        styles,
+        {**references(styles), **chosen},
+        shown(contents, styles) if options.one_to_one else None,
+    )
 
     Console(highlight=False, width=max(120, Console().width)).print(table(results))
     if options.out:

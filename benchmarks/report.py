@@ -150,6 +150,36 @@ def optimising() -> str:
     return "\n".join(lines)
 
 
+def beside_pastiche() -> str:
+    """``gatys`` beside the program ``pastiche`` on the same pictures, and the memory of both."""
+    results = json.loads((RESULTS / "gatys.json").read_text())
+    rival = next(name for name in results["pairs"] if name.startswith("pastiche"))
+    theirs = flat(results["pairs"][rival])
+    lines = [
+        f"{len(theirs)} photographs, each in the style of a painting, at most {results['size']} pixels, {results['threads']} "
+        "threads; means over the pairs:\n",
+        "| | content | style | seconds | seconds per evaluation | closer to both than `pastiche` |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in results["means"].items():
+        if not (steps := re.search(r"steps=(\d+)", name)):
+            continue
+        ours = flat(results["pairs"][name])
+        wins = sum(a["content"] < b["content"] and a["style"] < b["style"] for a, b in zip(ours, theirs, strict=True))
+        lines.append(
+            f"| `{name}` | {row['content']:.3f} | {row['style']:.3f} | {row['seconds']:.1f} "
+            f"| {row['seconds'] / int(steps[1]):.3f} | {'' if name == rival else f'{wins} of {len(ours)}'} |"
+        )
+    figures = json.loads((RESULTS / "cpu.json").read_text())["figures"]
+    known = [(*key.split("_")[1:], row["peak_process_mb"]) for key, row in figures.items() if key.startswith("memory_")]
+    sizes = [f"`{program}` {megabytes} MB at {side} x {int(side) * 3 // 4}" for program, side, megabytes in known]
+    return "\n".join([*lines, *([f"\nPeak memory of the process: {', '.join(sizes)}."] if sizes else [])])
+
+
+def flat(rows: dict[str, dict[str, dict[str, float]]]) -> list[dict[str, float]]:
+    return [marks for row in rows.values() for marks in row.values()]
+
+
 def judged() -> str:
     """The evaluation of the bundled model and of others by ``judge.py``."""
     path = RESULTS / "judge.json"
@@ -301,6 +331,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "stylizing": (stylizing, ROOT / "docs" / "speed.md"),
     "program": (program, ROOT / "docs" / "speed.md"),
     "optimising": (optimising, ROOT / "docs" / "speed.md"),
+    "beside-pastiche": (beside_pastiche, ROOT / "docs" / "methods.md"),
     "judged": (judged, ROOT / "docs" / "weights.md"),
     "small": (small, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),

@@ -136,6 +136,12 @@ def test_the_program_compares_models_on_drawn_images_and_writes_the_results(
     assert images.read(sheet).image.shape[-1] > 3 * 48
 
 
+def test_one_to_one_uses_each_content_with_one_style(tmp_path: Path) -> None:
+    judge.main(["--size", "32", "--count", "3", "--one-to-one", "--json", str(tmp_path / "results.json")])
+    pairs = json.loads((tmp_path / "results.json").read_text())["pairs"]["color-pca"]
+    assert [list(row) for row in pairs.values()] == [["clouds"], ["stripes"], ["cells"]]
+
+
 def test_images_are_sampled_evenly_from_a_folder_and_reduced(tmp_path: Path) -> None:
     for index in range(6):
         images.write(tmp_path / f"{index}.png", torch.full((3, 40, 60), index / 10))

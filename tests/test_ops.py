@@ -159,6 +159,12 @@ class TestNumbers:
                 device,
             )
 
+    def test_the_gradient_of_gram_in_half_precision_is_computed_in_bands(
+        self, path: str, dtype: Any, layout: Any, device: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stylekit.ops.gram.PIXELS", 70)  # two rows of the image; the last band has one
+        compare(ops.gram_matrix, gram_by_hand, [draw((2, 5, 7, 33), dtype, layout)], device)
+
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["contiguous", "channels_last"])

@@ -27,8 +27,8 @@ from stylekit.method import Capabilities, Statistics
 __all__ = ["Gatys"]
 
 VGG: Mapping[str, Any] = {"name": "vgg19", "layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")}
-LEAST = 32
-"""Minimum side of an image at a coarser level; smaller images show too little."""
+COARSEST = 128
+"""Minimum side of an image at a coarser level: in smaller ones, the style's large shapes would replace the content's."""
 START = 0.98
 """Part of the range of values that an image starts in, because at black and white the gradient of the sine is 0."""
 
@@ -58,7 +58,7 @@ class Gatys(Method):
 
     Args:
         encoder: network whose features are compared; by default VGG-19 if there are weights of it, otherwise random filters
-        content_layers: layers for the content loss; if empty, all except the first and the last
+        content_layers: layers for the content loss; if empty, the last but one, which is relu4_1 by default
         style_layers: layers for the style loss; if empty, all
         content_weight: weight of the mean squared error of the features; 0 generates textures without content
         style_weight: weight of the error of the Gram matrices
@@ -67,8 +67,8 @@ class Gatys(Method):
         optimizer: lbfgs, or adam, which needs several times as many steps, but less memory
         steps: total number of evaluations of the loss, over all levels
         init: the initial image
-        levels: number of sizes at which the image is optimised: ..., a quarter, a half and finally the full size; 1 in the
-            paper
+        levels: maximum number of sizes at which the image is optimised: ..., a quarter, a half and finally the full size, as
+            long as the shorter side has 128 pixels; 1 in the paper
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -94,13 +94,13 @@ class Gatys(Method):
         content_layers: Sequence[str] = (),
         style_layers: Sequence[str] = (),
         content_weight: float = 1.0,
-        style_weight: float = 30.0,
+        style_weight: float = 8.0,
         color_weight: float = 10.0,
         total_variation: float = 3.0,
         optimizer: Literal["lbfgs", "adam"] = "lbfgs",
         steps: Steps = 300,
         init: Literal["content", "noise"] = "content",
-        levels: Halvings = 3,
+        levels: Halvings = 4,
     ) -> None:
         super().__init__()
         require_options(steps=steps, levels=levels)
@@ -140,7 +140,7 @@ class Gatys(Method):
             StylekitError: the encoder has no such layer, or the style was described with other layers or levels.
         """
         height, width = content.shape[2:]
-        levels = [level for level in range(self.levels) if not level or min(height, width) >> level >= LEAST]
+        levels = [level for level in range(self.levels) if not level or min(height, width) >> level >= COARSEST]
         image, done = None, 0
         # stylekit calls this in inference mode, whose tensors cannot be used by autograd.
         with torch.inference_mode(False), torch.enable_grad():
@@ -181,9 +181,9 @@ class Gatys(Method):
         return features
 
     def _content_loss(self, features: Maps) -> ContentLoss:
-        """Compares the features regardless of colours and contrasts; by default not in the first and the last layer."""
+        """Compares the features regardless of colours and contrasts."""
         names = tuple(features)
-        return ContentLoss(self.content_layers or names[1:-1] or names, normalize=True)
+        return ContentLoss(self.content_layers or names[-2:-1] or names, normalize=True)
 
     def _grams(self, image: Tensor, features: Maps) -> dict[str, Tensor]:
         return {**self.style_loss.target(features), "colors": color_moments(image)}
@@ -221,7 +221,7 @@ class Gatys(Method):
             [angle],
             max_iter=steps,
             max_eval=steps,
-            history_size=20,
+            history_size=8,
             tolerance_grad=0.0,
             tolerance_change=0.0,
             line_search_fn="strong_wolfe",

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from stylekit.ops import checks, kernel, reference
 
+PIXELS = 1 << 16
+"""The number of pixels whose gradient is computed at once for features in half precision: all in float32 would take much
+memory."""
+
 
 def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
     """The products of all pairs of channels, averaged over the pixels: ``F F^T / (C H W)``, with F as ``(C, H W)``.
@@ -71,12 +75,19 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
     (x,) = ctx.saved_tensors
     symmetric = (grad + grad.transpose(1, 2)) * reference.gram_scale(x, ctx.normalize)
     with reference.without_autocast(x):
-        if x.is_contiguous():
-            grad_x = torch.bmm(symmetric, reference.wide(x).flatten(2)).view(x.shape)
-        else:  # as pixels x channels, so that the gradient is channels-last as well
-            pixels = reference.wide(x).permute(0, 2, 3, 1)
-            grad_x = torch.bmm(pixels.flatten(1, 2), symmetric).view(pixels.shape).permute(0, 3, 1, 2)
-    return grad_x.to(x.dtype), None
+        if x.dtype == symmetric.dtype:
+            return _gradient(x, symmetric), None
+        grad_x, rows = torch.empty_like(x), max(1, PIXELS // x.shape[3])
+        for some, grad_some in zip(x.split(rows, 2), grad_x.split(rows, 2), strict=True):
+            grad_some.copy_(_gradient(reference.wide(some), symmetric))
+    return grad_x, None
+
+
+def _gradient(x: Tensor, symmetric: Tensor) -> Tensor:
+    if x.is_contiguous():
+        return torch.bmm(symmetric, x.flatten(2)).view(x.shape)
+    pixels = x.permute(0, 2, 3, 1)  # as pixels x channels, so that the gradient is channels-last as well
+    return torch.bmm(pixels.flatten(1, 2), symmetric).view(pixels.shape).permute(0, 3, 1, 2)
 
 
 kernel.register("gram", _fake, _setup, _backward)

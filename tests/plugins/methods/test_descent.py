@@ -224,7 +224,7 @@ def test_the_objective_matches_gatys_where_both_are_defined() -> None:
     divide by the number of differences and Gatys by that of values; Gatys has no range term."""
     size = (6, 10)
     ours = small(widths=(8,), plan=(0,), total_variation=0.0).double()
-    theirs = Gatys(FEW, content_weight=0.0, total_variation=0.0, levels=1).double()
+    theirs = Gatys(FEW, content_weight=0.0, style_weight=30.0, total_variation=0.0, levels=1).double()
     content, style, image = drawn(2, 3, *size), drawn(1, 3, 6, 10).sqrt(), drawn(2, 3, *size).flip(2)
     goal = ours._goal([content], ours.describe(style), 1.0)
     grams = {name.removeprefix("level0."): value for name, value in theirs.describe(style).items()}
