@@ -28,4 +28,4 @@ train() {
         --checkpoint-every 250 --sample-every 250 "${@:5}" "${resume[@]}"
 }
 
-train small 160 2.8 "${STEPS:-16000}"
+train small 160 2.8 "${STEPS:-6000}"

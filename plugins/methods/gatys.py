@@ -221,7 +221,7 @@ class Gatys(Method):
             [angle],
             max_iter=steps,
             max_eval=steps,
-            history_size=8,
+            history_size=5,
             tolerance_grad=0.0,
             tolerance_change=0.0,
             line_search_fn="strong_wolfe",

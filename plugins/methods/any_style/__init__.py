@@ -1,10 +1,10 @@
-"""Any style in one pass: a small network in which the style's features give the content's their correlations.
+"""Any style in one pass: a small network in which the style's features give the content's their means and covariances.
 
-The style goes through the same network as the content. At each of its blocks, the correlations of the style's features are
-recorded, and those of the content's features are replaced by them, as in Li et al. 2017 ("Universal style transfer via
-feature transforms"); but here the network is trained with these steps, and there are many of them. So nothing about a style
-has to be predicted, as in networks that are conditioned on a style code (Ghiasi et al. 2017). The colours of the input and of
-the output get the style's mean and covariance in the same way.
+The style goes through the same network as the content. At each of its blocks, the means and the covariances of the style's
+features are recorded, and those of the content's features are replaced by them, as in Li et al. 2017 ("Universal style
+transfer via feature transforms"); but here the network is trained with these steps, and there are many of them. So nothing
+about a style has to be predicted, as in networks that are conditioned on a style code (Ghiasi et al. 2017). The colours of
+the input and of the output get the style's mean and covariance in the same way.
 
 It is trained by comparing features of VGG-19: those of the content after an instance norm, and the Gram matrices, means and
 standard deviations of those of the style, each relative to the style's own.
@@ -40,7 +40,7 @@ def cosine(progress: float) -> float:
 
 
 class AnyStyle(Method):
-    """Gives the features of the content the correlations of the style's, at every block of a network.
+    """Gives the features of the content the means and covariances of the style's, at every block of a network.
 
     Args:
         width: channels at a quarter of the image's size, and in the branches of all blocks
@@ -77,14 +77,14 @@ class AnyStyle(Method):
         self,
         width: Width = 64,
         deep: Count = 3,
-        blocks: Count = 5,
+        blocks: Count = 4,
         encoder: Part = VGG,
         content_layers: Mapping[str, float] = {"relu4_1": 1.0, "relu3_1": 0.5},
         style_layers: tuple[str, ...] = (),
         style: float = 15.0,
         moments: float = 0.25,
         identity: float = 0.125,
-        lr: float = 1e-3,
+        lr: float = 2e-3,
         ema: float | None = 0.999,
     ) -> None:
         super().__init__()
@@ -107,7 +107,8 @@ class AnyStyle(Method):
 
     def describe(self, style: Tensor) -> Statistics:
         """Describes styles by the mean ``(N, 3)`` and the root ``(N, 3, 3)`` of the covariance of their colours, and by the
-        roots ``(N, C, C)`` of the correlations of their features at each block."""
+        means and standard deviations ``(N, C)`` and the roots ``(N, C, C)`` of the correlations of their features at each
+        block."""
         described: dict[str, Tensor] = self.painter.describe(style)
         return described
 

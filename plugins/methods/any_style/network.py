@@ -1,4 +1,4 @@
-"""The network of ``any-style``: it describes a style by correlations of its own features, and paints an image with them."""
+"""The network of ``any-style``: it describes a style by statistics of its own features, and paints an image with them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from torch import Tensor, nn
 
 from stylekit.images import pad_to
 from stylekit.layers import NarrowConv2d
-from stylekit.ops import Activation, gram_matrix, instance_norm
+from stylekit.ops import Activation, channel_stats, gram_matrix, instance_norm
 
 __all__ = ["Painter", "match", "mean_and_root", "roots"]
 
 STEP = 1 / 255**2
 """The variance of one 8-bit step, added to the variances of colours, so that rounding errors are not amplified."""
+EPS = 1e-5
+"""Added to the variances of features."""
 RIDGE = 0.01
 """Added to the variances of normalised features, which are 1: no direction is amplified more than tenfold."""
 At = Callable[[str, Tensor], Tensor]
-"""What happens to normalised features at a named place: they are described, or get the correlations of a style."""
+"""What happens to features at a named place: they are described, or get the statistics of a style."""
 
 
 def conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(before, after, 3, stride))
 
 
-def enlarged(x: Tensor) -> Tensor:
-    """Twice the size, without the steps that nearest neighbours would leave as a grid."""
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear")
+def matched_conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    """A convolution whose output gets the statistics of a style; at first, its variance is about that of its input."""
+    convolution = nn.Conv2d(before, after, 3, stride)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    return nn.Sequential(nn.ReflectionPad2d(1), convolution)
 
 
 def roots(matrix: Tensor, iterations: int = 16) -> tuple[Tensor, Tensor]:
@@ -84,7 +88,7 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block, whose branch gets the correlations of a style.
+    """A residual block, whose branch gets the statistics of a style.
 
     Args:
         name: name of the place
@@ -95,17 +99,17 @@ class Block(nn.Module):
     def __init__(self, name: str, width: int, rank: int) -> None:
         super().__init__()
         self.name = name
-        self.first, self.norm, self.second = conv(width, width), Norm(width), conv(width, rank)
+        self.first, self.norm, self.second = conv(width, width), Norm(width), matched_conv(width, rank)
         self.back = nn.Conv2d(rank, width, 1)
 
     def forward(self, x: Tensor, at: At) -> Tensor:
         branch: Tensor = self.second(self.norm(self.first(x)))
-        changed: Tensor = x + self.back(at(self.name, instance_norm(branch)))
+        changed: Tensor = x + self.back(at(self.name, branch))
         return changed
 
 
 class Painter(nn.Module):
-    """Paints an image with the correlations of a style, at an eighth, a quarter and a half of its size.
+    """Paints an image with the statistics of a style, at an eighth, a quarter and a half of its size.
 
     Args:
         width: channels at a quarter of the size; half of them at half the size, and twice as many at an eighth
@@ -119,38 +123,45 @@ class Painter(nn.Module):
         super().__init__()
         half, full = max(4, width // 2), max(4, width // 4)
         self.stem, self.stem_norm = conv(24, half), Norm(half)
-        self.down, self.down_back = conv(half, width, 2), nn.Conv2d(width, width, 1)
+        self.down, self.down_back = matched_conv(half, width, 2), nn.Conv2d(width, width, 1)
         self.deeper, self.deeper_norm = conv(width, 2 * width, 2), Norm(2 * width)
         self.deep = nn.ModuleList(Block(f"deep{k}", 2 * width, width) for k in range(deep))
         self.lift, self.lift_norm = conv(2 * width, width), Norm(width)
         self.blocks = nn.ModuleList(Block(f"block{k}", width, width) for k in range(blocks))
-        self.up, self.up_back = conv(width, half), nn.Conv2d(half, half, 1)
-        self.last, self.last_norm = conv(half, full), Norm(full)
+        self.up, self.up_back = matched_conv(width, half), nn.Conv2d(half, half, 1)
+        self.last, self.last_norm = conv(half, 4 * full), Norm(4 * full)
         self.end = nn.Sequential(nn.ReflectionPad2d(1), NarrowConv2d(full + 3, 3, 3))
 
     def _features(self, image: Tensor, recoloured: Tensor, at: At) -> Tensor:
         """Features ``(N, width / 2, H / 2, W / 2)`` of an image, which is also given in the style's colours."""
         pair = torch.cat([image, recoloured], 1) - 0.5
         x = self.stem_norm(self.stem(F.pixel_unshuffle(pair, 2)))
-        quarter = F.relu(self.down_back(at("down", instance_norm(self.down(x)))))
+        quarter = F.relu(self.down_back(at("down", self.down(x))))
         x = self.deeper_norm(self.deeper(quarter))
         for block in self.deep:
             x = block(x, at)
-        x = self.lift(enlarged(F.relu(x)))
+        # Coarse features are enlarged smoothly, because steps of 8 pixels would be seen as a grid; fine ones need sharp edges.
+        x = self.lift(F.interpolate(F.relu(x), scale_factor=2.0, mode="bilinear"))
         x = self.lift_norm(x, residual=quarter)
         for block in self.blocks:
             x = block(x, at)
-        x = self.up(enlarged(F.relu(x)))
-        return F.relu(self.up_back(at("up", instance_norm(x))))
+        x = self.up(F.interpolate(F.relu(x), scale_factor=2.0))
+        return F.relu(self.up_back(at("up", x)))
 
     def describe(self, style: Tensor) -> dict[str, Tensor]:
-        """The mean and the root of the covariance of a style's colours, and the roots of the correlations of its features:
-        ``color.mean`` (N, 3), ``color.root`` (N, 3, 3), and ``(N, C, C)`` for each place."""
+        """The mean and the root of the covariance of a style's colours, and statistics of its features.
+
+        Returns:
+            ``color.mean`` (N, 3), ``color.root`` (N, 3, 3), and for each place ``{place}.mean`` and ``{place}.std`` (N, C), and
+            the root of the correlations ``{place}`` (N, C, C)
+        """
         mean, root = mean_and_root(style, STEP)
         found = {"color.mean": mean, "color.root": root}
 
         def record(name: str, x: Tensor) -> Tensor:
-            found[name] = roots(covariance(x, RIDGE))[0]
+            mean, std = channel_stats(x, EPS)
+            found.update({f"{name}.mean": mean, f"{name}.std": std})
+            found[name] = roots(covariance((x - mean[..., None, None]) / std[..., None, None], RIDGE))[0]
             return x
 
         image = pad_to(style, self.stride, 2 * self.stride)
@@ -166,11 +177,12 @@ class Painter(nn.Module):
         """
 
         def apply(name: str, x: Tensor) -> Tensor:
-            return match_centred(x, style[name], RIDGE)
+            matched = match_centred(instance_norm(x, eps=EPS), style[name], RIDGE)
+            return matched * style[f"{name}.std"][..., None, None] + style[f"{name}.mean"][..., None, None]
 
         height, width = content.shape[2:]
         image = pad_to(content, self.stride, 2 * self.stride)
         recoloured = match(image, style["color.mean"], style["color.root"], STEP).clamp(-0.25, 1.25)
         x = self.last_norm(self.last(self._features(image, recoloured, apply)))
-        painted = 0.5 + 0.5 * self.end(torch.cat([enlarged(x), recoloured - 0.5], 1))
+        painted = 0.5 + 0.5 * self.end(torch.cat([F.pixel_shuffle(x, 2), recoloured - 0.5], 1))
         return match(painted, style["color.mean"], style["color.root"], STEP)[..., :height, :width]
