@@ -35,7 +35,7 @@ PAIRS = {256: 5, 512: 3}
 STEPS = 40
 PROCESSES = (("gatys", 512), ("pastiche", 512), ("gatys", 1024), ("gatys", 2048))
 """Programs, and the longer side of their pictures, whose memory is measured in a process of their own."""
-MEMORY_STEPS = 12
+MEMORY_STEPS = 8
 """Evaluations that L-BFGS needs to fill its history and use it."""
 GROUPS = {
     "convolutions": ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_convolution"),

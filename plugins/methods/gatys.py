@@ -146,10 +146,7 @@ class Gatys(Method):
         with torch.inference_mode(False), torch.enable_grad():
             for remaining, level in reversed(list(enumerate(levels, 1))):
                 smaller = shrunk(content.clone(), level)
-                with torch.no_grad():
-                    features = self._features(smaller)
-                    shown = self._content_loss(features).target(features)
-                    grams = _interpolated(self._grams(smaller, features), style, level, strength)
+                shown, grams = self._targets(smaller, style, level, strength)
                 if image is None:
                     image = torch.rand_like(smaller) if self.init == "noise" else smaller
                 steps = (self.steps - done) // remaining
@@ -174,6 +171,13 @@ class Gatys(Method):
             + self.color_weight * gram_loss(color_moments(image), grams["colors"])
             + self.total_variation * total_variation(image)
         )
+
+    @torch.no_grad()
+    def _targets(self, content: Tensor, style: Statistics, level: int, strength: float) -> tuple[Maps, Maps]:
+        """The ``shown`` and the ``grams`` of :meth:`loss`."""
+        features = self._features(content)
+        grams = _interpolated(self._grams(content, features), style, level, strength)
+        return self._content_loss(features).target(features), grams
 
     def _features(self, image: Tensor) -> Maps:
         features: Maps = encode(self.encoder, pad_to(image, 1, getattr(self.encoder, "min_size", 1)))
