@@ -23,6 +23,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
+from benchmarks.process import resident
 from benchmarks.rivals import pastiche
 from stylekit.errors import StylekitError
 from stylekit.inference.memory import PeakBytes
@@ -180,8 +181,7 @@ def main(program: str, size: str) -> None:
         model.stylize(content, style)
     else:
         pastiche({"strokes": style}, MEMORY_STEPS)(content, "strokes")
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    print(int(lines["VmHWM"].split()[0]) / 1024)
+    print(resident("VmHWM"))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.process import resident
 from stylekit import images
 from stylekit.inference.memory import PeakBytes
 from stylekit.inference.model import Model
@@ -111,12 +112,6 @@ def peak_process(variant: str, size: int) -> float:
     """Megabytes by which stylising raises the memory of a fresh process, including the allocator and libraries."""
     result = subprocess.run([sys.executable, __file__, variant, str(size)], capture_output=True, text=True, check=True)
     return float(result.stdout)
-
-
-def resident(key: str) -> float:
-    """Megabytes of this process: ``VmRSS`` is the current size, ``VmHWM`` the peak (getrusage would include the parent)."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[key].split()[0]) / 1024
 
 
 def variants(model: Model, content: Tensor, style: Tensor) -> dict[str, Callable[[], Tensor]]:
