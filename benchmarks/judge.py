@@ -2,11 +2,11 @@
 
     python benchmarks/judge.py --content DIR --style DIR --model color-pca --model "gatys steps=60" -o grid.png
 
-Every content is combined with every style (with ``--one-to-one``, the first content with the first style, and so on), and each
-figure is the mean over the pairs. Distances are computed with two
-networks: a VGG-19 trained on ImageNet, with which some methods were trained too, and a VGG-19 of random weights, with which
-none was. Random networks measure style well enough to generate images with (He et al. 2016, "A powerful generative model
-using random weights for the deep image representation").
+Every content is combined with every style (with ``--one-to-one``, the first content with the first style, and so on), and
+each figure is the mean over the pairs. Distances are computed with two networks: a VGG-19 trained on ImageNet, with which
+some methods were trained too, and a VGG-19 of random weights, with which none was. Random networks measure style well enough
+to generate images with (He et al. 2016, "A powerful generative model using random weights for the deep image
+representation").
 
 content         the mean squared difference at relu4_1 of the trained VGG-19, after an instance norm; 0 for an unchanged image
 style           the squared error of the Gram matrices at relu1_1 to relu5_1 of the trained VGG-19, relative to the style's
@@ -33,7 +33,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -193,9 +193,9 @@ def compare(
     contents: Pictures,
     styles: Pictures,
     models: Mapping[str, Stylise],
-    pairs: Sequence[tuple[str, str]] | None = None,
+    pairs: Iterable[tuple[str, str]],
 ) -> tuple[dict[str, dict[str, dict[str, Marks]]], dict[str, dict[tuple[str, str], Tensor]]]:
-    """Stylises every content with every style, or only some pairs of them.
+    """Stylises pairs of a content and a style, given by their names, with every model.
 
     The models take turns, so that a busy machine slows all of them.
 
@@ -206,7 +206,7 @@ def compare(
     rows = shown(contents, styles)
     results: dict[str, dict[str, dict[str, Marks]]] = {model: {content: {} for content in contents} for model in models}
     outputs: dict[str, dict[tuple[str, str], Tensor]] = {model: {} for model in models}
-    for (content, style), model in itertools.product(pairs or list(itertools.product(contents, styles)), models):
+    for (content, style), model in itertools.product(pairs, models):
         image = contents[content]
         start = time.perf_counter()
         output = models[model](image, style)
@@ -384,13 +384,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         styles = read_folder(options.style, options.size, options.count)
     chosen = {name: with_model(name, styles) for name in options.model or ["color-pca"]}
     chosen |= {name: with_rival(name, styles) for name in options.rival}
-    results, outputs = compare(
-        Judge(),
-        contents,
-        styles,
-        {**references(styles), **chosen},
-        shown(contents, styles) if options.one_to_one else None,
-    )
+    pairs = shown(contents, styles) if options.one_to_one else itertools.product(contents, styles)
+    results, outputs = compare(Judge(), contents, styles, {**references(styles), **chosen}, pairs)
 
     Console(highlight=False, width=max(120, Console().width)).print(table(results))
     if options.out:
