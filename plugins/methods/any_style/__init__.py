@@ -107,8 +107,7 @@ class AnyStyle(Method):
 
     def describe(self, style: Tensor) -> Statistics:
         """Describes styles by the mean ``(N, 3)`` and the root ``(N, 3, 3)`` of the covariance of their colours, and by the
-        means and standard deviations ``(N, C)`` and the roots ``(N, C, C)`` of the correlations of their features at each
-        block."""
+        means ``(N, C)`` and the roots ``(N, C, C)`` of their features at each block: see :meth:`Painter.describe`."""
         described: dict[str, Tensor] = self.painter.describe(style)
         return described
 
