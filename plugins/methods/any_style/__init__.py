@@ -39,6 +39,14 @@ def cosine(progress: float) -> float:
     return min(1.0, 100 * progress + 0.01) * (0.05 + 0.475 * (1 + math.cos(math.pi * progress)))
 
 
+def dithered(image: Tensor) -> Tensor:
+    """The image before it was rounded to 8 bits, perhaps: a crop of a single colour has no other features to match.
+
+    Without it, every match amplifies the rounding errors of the one before, and gradients overflow.
+    """
+    return image + (torch.rand_like(image) - 0.5) / 255
+
+
 class AnyStyle(Method):
     """Gives the features of the content the means and covariances of the style's, at every block of a network.
 
@@ -122,7 +130,7 @@ class AnyStyle(Method):
         content = batch["content"]
         same = bool(torch.rand(()) < self.identity)
         style = content if same else batch["style"]
-        painted = self.painter(content, self.describe(style))
+        painted = self.painter(dithered(content), self.describe(style))
         with torch.no_grad():
             shown = self._features(content, tuple(self.content_loss.layers))
             wanted = {} if same else self._features(style, self.style_layers)

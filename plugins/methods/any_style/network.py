@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit.images import pad_to
-from stylekit.layers import NarrowConv2d
+from stylekit.layers import NarrowConv2d, narrow_conv2d
 from stylekit.ops import Activation, channel_stats, gram_matrix, instance_norm
 
 __all__ = ["Painter", "match", "mean_and_root", "roots"]
@@ -21,6 +21,10 @@ EPS = 1e-5
 """Added to the variances of features."""
 RIDGE = 0.01
 """Added to the variances of normalised features, which are 1: no direction is amplified more than tenfold."""
+LITTLE = 0.005
+"""The share of the first features that a match must change for half of the network's change to be made."""
+FIRST = "down"
+"""The first place where features are matched."""
 At = Callable[[str, Tensor], Tensor]
 """What happens to features at a named place: they are described, or get the statistics of a style."""
 
@@ -77,6 +81,18 @@ def match_centred(centred: Tensor, mean: Tensor, root: Tensor, ridge: float) -> 
     return torch.baddbmm(mean[..., None], change, centred.flatten(2)).view_as(centred)
 
 
+def contrast(image: Tensor) -> Tensor:
+    """About 1 ``(N,)`` for images, and 0 for those of a single colour, whose features are rounding errors."""
+    variance = image.var((2, 3), unbiased=False).mean(1)
+    return variance / (variance + STEP)
+
+
+def changed(matched: Tensor, x: Tensor) -> Tensor:
+    """0 ``(N,)`` where a match changes no feature, because the image has the style's statistics already; otherwise near 1."""
+    share = (matched - x).square().mean((1, 2, 3)) / matched.square().mean((1, 2, 3)).clamp(min=EPS)
+    return share.square() / (share.square() + LITTLE**2)
+
+
 class Norm(nn.Module):
     """An instance norm with a scale and a shift of each channel, fused with what follows it."""
 
@@ -86,6 +102,26 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor, activation: Activation = "relu", residual: Tensor | None = None) -> Tensor:
         return instance_norm(x, self.scale, self.shift, activation=activation, residual=residual)
+
+
+def even(kernels: Tensor) -> Tensor:
+    """Changes kernels ``(..., 3, 3)`` so that each of the four interleaved grids of pixels gets the same total weight.
+
+    They then make constants of patterns that repeat every two pixels, such as those that pixel_shuffle makes of constants.
+    """
+    lines = kernels.new_tensor([[1, 0, 1], [0, 1, 0]])
+    grids = (lines[:, None, :, None] * lines[None, :, None, :]).flatten(0, 1)
+    totals = torch.einsum("...hw,ghw->...g", kernels, grids)
+    missing = (totals.mean(-1, keepdim=True) - totals) / grids.sum((1, 2))
+    return kernels + torch.einsum("...g,ghw->...hw", missing, grids)
+
+
+class Last(NarrowConv2d):
+    """The last convolution, of enlarged features and, as its last three channels, of an image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        features, image = self.weight[:, :-3], self.weight[:, -3:]
+        return narrow_conv2d(x, torch.cat([even(features), image], 1), self.bias)
 
 
 class Block(nn.Module):
@@ -131,7 +167,7 @@ class Painter(nn.Module):
         self.blocks = nn.ModuleList(Block(f"block{k}", width, width) for k in range(blocks))
         self.up, self.up_back = matched_conv(width, half), nn.Conv2d(half, half, 1)
         self.last, self.last_norm = conv(half, 4 * full), Norm(4 * full)
-        self.end = nn.Sequential(nn.ReflectionPad2d(1), NarrowConv2d(full + 3, 3, 3))
+        self.end = nn.Sequential(nn.ReflectionPad2d(1), Last(full + 3, 3, 3))
 
     def _features(self, image: Tensor, recoloured: Tensor, at: At) -> Tensor:
         """Features ``(N, width / 2, H / 2, W / 2)`` of an image, which is also given in the style's colours."""
@@ -177,12 +213,20 @@ class Painter(nn.Module):
             style: what :meth:`describe` returned, with N rows or one
         """
 
+        shares = [contrast(content)]
+
         def apply(name: str, x: Tensor) -> Tensor:
-            return match_centred(instance_norm(x, eps=EPS), style[f"{name}.mean"], style[f"{name}.root"], RIDGE)
+            matched = match_centred(instance_norm(x, eps=EPS), style[f"{name}.mean"], style[f"{name}.root"], RIDGE)
+            if name == FIRST:
+                shares.append(changed(matched, x))
+            return matched
 
         height, width = content.shape[2:]
-        image = pad_to(content, self.stride, 2 * self.stride)
-        recoloured = match(image, style["color.mean"], style["color.root"], STEP).clamp(-0.25, 1.25)
-        x = self.last_norm(self.last(self._features(image, recoloured, apply)))
-        painted = 0.5 + 0.5 * self.end(torch.cat([F.pixel_shuffle(x, 2), recoloured - 0.5], 1))
-        return match(painted, style["color.mean"], style["color.root"], STEP)[..., :height, :width]
+        mean, root = style["color.mean"], style["color.root"]
+        recoloured = match(content, mean, root, STEP).clamp(-0.25, 1.25)
+        image, tinted = (pad_to(each, self.stride, 2 * self.stride) for each in (content, recoloured))
+        x = self.last_norm(self.last(self._features(image, tinted, apply)))
+        painted = 0.5 + 0.5 * self.end(torch.cat([F.pixel_shuffle(x, 2), tinted - 0.5], 1))[..., :height, :width]
+        if not self.training:  # where the network would learn to change little
+            painted = torch.lerp(recoloured, painted, torch.stack(shares).prod(0)[:, None, None, None])
+        return match(painted, mean, root, STEP)

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from stylekit import StylekitError, testing
+from stylekit import StylekitError, images, testing
 from stylekit.ops import instance_norm
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import draw
 from stylekit_plugins.methods.any_style import AnyStyle, cosine
-from stylekit_plugins.methods.any_style.network import STEP, Painter, match, match_centred, mean_and_root, roots
+from stylekit_plugins.methods.any_style.network import STEP, Painter, even, match, match_centred, mean_and_root, roots
 from tests.facts import raises
 
 TINY: dict[str, Any] = dict(AnyStyle.presets["tiny"])
@@ -119,6 +120,33 @@ def test_a_style_that_is_its_own_content_is_described_and_painted_alike() -> Non
     assert list(seen) == ["down", "deep0", "deep1", "block0", "block1", "up"]
 
 
+@pytest.mark.parametrize("size", [(64, 64), (45, 70)])
+def test_an_image_in_its_own_style_stays_as_it_is(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    method, image = AnyStyle(**TINY).eval(), images.resize(render(3, size=80)[None], size)
+    with torch.inference_mode():
+        assert (method.transfer(image, method.describe(image)) - image).abs().max() < 0.5 / 255
+
+
+def test_a_pattern_of_two_pixels_becomes_a_constant() -> None:
+    """Kernels of 2 x 2 pixels after a mean of 2 x 2 have this property already, so they stay as they are."""
+    torch.manual_seed(0)
+    kernels, pattern = torch.randn(5, 4, 3, 3), torch.randn(1, 4, 2, 2).tile(1, 1, 4, 4)
+    out = F.conv2d(pattern, even(kernels))
+    torch.testing.assert_close(out, out[..., :1, :1].expand_as(out))
+    assert F.conv2d(pattern, kernels).std((2, 3)).min() > 0.1
+    smooth = F.conv2d(torch.randn(3, 1, 2, 2), torch.ones(1, 1, 2, 2), padding=1)
+    torch.testing.assert_close(even(smooth), smooth)
+
+
+def test_an_image_of_one_colour_gets_the_mean_colour_of_the_style() -> None:
+    torch.manual_seed(0)
+    method, style = AnyStyle(**TINY).eval(), draw("cells", 64, 3)[None]
+    with torch.inference_mode():
+        painted = method.transfer(torch.full((1, 3, 70, 61), 0.4), method.describe(style))
+    assert (painted - style.mean((2, 3), keepdim=True)).abs().max() < 0.5 / 255
+
+
 def test_the_default_networks_have_at_most_a_million_and_a_half_parameters() -> None:
     count = sum(p.numel() for p in AnyStyle().painter.parameters())
     assert 1_000_000 < count <= 1_500_000
@@ -131,6 +159,17 @@ def test_the_style_error_is_relative_to_the_style() -> None:
     theirs = {"a": torch.tensor([0.0, 4.0]).view(1, 1, 1, 2)}
     error = float(method._style_error(mine, theirs))
     assert error == pytest.approx((3 / 8) ** 2 + 0.5 * (0 + (1 / 2) ** 2), rel=1e-4)
+
+
+def test_crops_of_a_single_colour_have_finite_gradients() -> None:
+    torch.manual_seed(0)
+    method = AnyStyle(**{**TINY, "width": 32, "deep": 3, "blocks": 4}, identity=0.0)
+    method.prepare()
+    batch = {"content": torch.zeros(2, 3, 64, 64), "style": torch.stack([draw("cells", 64, 3), draw("leaves", 64, 1)])}
+    batch["content"][1] = 0.7
+    torch.stack(list(method.paint(batch, method(batch)).values())).sum().backward()
+    largest = max(float(p.grad.abs().max()) for p in method.painter.parameters() if p.grad is not None)
+    assert largest < 1e3
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
