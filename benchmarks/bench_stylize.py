@@ -28,10 +28,8 @@ from stylekit.inference.model import Model
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import draw
 from stylekit_plugins.methods.adain import AdaIN
-from stylekit_plugins.methods.descent import Descent
+from stylekit_plugins.methods.any_style import AnyStyle
 
-SECONDS = {512: 1.0, 1024: 4.0}
-"""The time limit of ``descent`` for an image with that side, on two cores."""
 STYLE = 512
 """Side of the style image."""
 ROUNDS = 7
@@ -123,9 +121,9 @@ def variants(model: Model, content: Tensor, style: Tensor) -> dict[str, Callable
     }
 
 
-@pytest.mark.parametrize("size", SECONDS)
-def test_descent(benchmark: Any, record: Any, size: int) -> None:
-    model = build(Descent, "descent")
+@pytest.mark.parametrize("size", [512, 1024])
+def test_any_style(benchmark: Any, record: Any, size: int) -> None:
+    model = build(AnyStyle, "any-style")
     functions = variants(model, *pictures(size))
     times = rounds(dict(functions))
     benchmark.pedantic(functions["style_known"], rounds=1)
@@ -138,8 +136,7 @@ def test_descent(benchmark: Any, record: Any, size: int) -> None:
         ),
     }
     benchmark.extra_info.update(figures)
-    record(f"stylize_descent_{size}", figures)
-    assert figures["with_style_ms"] <= 1e3 * SECONDS[size]
+    record(f"stylize_any-style_{size}", figures)
 
 
 def test_adain(benchmark: Any, record: Any) -> None:
@@ -177,7 +174,7 @@ def test_program(benchmark: Any, record: Any, tmp_path: Path, name: str, size: i
         height = size if count == 1 else size * (3 + index % 3) // 4  # different sizes, as in real folders
         images.write(tmp_path / "in" / f"{index}.jpg", images.resize(render(index, size=size)[None], (height, size)))
     images.write(tmp_path / "style.png", draw("strokes", STYLE, 1)[None])
-    command = (sys.executable, "-m", "stylekit", "stylize", "in", "--style", "style.png", "-o", "out")
+    command = (sys.executable, "-m", "stylekit", "stylize", "in", "--style", "style.png", "-o", "out", "--overwrite")
     runs = [
         benchmark.pedantic(run, (command, tmp_path), rounds=1) if number == 0 else run(command, tmp_path)
         for number in range(3 if count == 1 else 1)

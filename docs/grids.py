@@ -22,7 +22,7 @@ SIDE, SHOWN = 448, 224
 """Side of the stylised images, and of the images in the grids, in pixels."""
 SCENES = (6, 14, 15)
 STYLES = (("strokes", 0), ("strokes", 6), ("stripes", 4), ("leaves", 2), ("cells", 1))
-RIVALS: dict[str, dict[str, Any]] = {"color-pca": {}, "stylekit-small": {}, "gatys": {"steps": 150}}
+RIVALS: dict[str, dict[str, Any]] = {"color-pca": {}, "stylekit-any": {}, "gatys": {"steps": 150}}
 
 
 def drawn(name: str, key: str, number: int, **options: object) -> Tensor:
@@ -36,10 +36,10 @@ def main() -> None:
     contents = [drawn("scenes", "content", number) for number in SCENES]
     styles = [drawn("textures", "style", number, kinds=[kind]) for kind, number in STYLES]
     models = {name: stylekit.load(name, **options) for name, options in RIVALS.items()}
-    small = models["stylekit-small"]
-    described = [small.style(style) for style in styles]
+    shipped = models["stylekit-any"]
+    described = [shipped.style(style) for style in styles]
     rows = [[torch.ones_like(contents[0]), *styles]]
-    rows += [[content, *(small.stylize(content, style) for style in described)] for content in contents]
+    rows += [[content, *(shipped.stylize(content, style) for style in described)] for content in contents]
     write("any_style.jpg", rows, ())
     pairs = [(contents[0], styles[0]), (contents[1], styles[2]), (contents[2], styles[3])]
     rows = [[content, style, *(model.stylize(content, style) for model in models.values())] for content, style in pairs]
@@ -47,8 +47,8 @@ def main() -> None:
 
 
 def write(name: str, rows: list[list[Tensor]], labels: tuple[str, ...]) -> None:
-    small = [[images.resize(image, (SHOWN, SHOWN))[0] for image in row] for row in rows]
-    images.write(HERE / name, grid(small, labels))
+    reduced = [[images.resize(image, (SHOWN, SHOWN))[0] for image in row] for row in rows]
+    images.write(HERE / name, grid(reduced, labels))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Trains a CycleGAN on generated scenes, and scores it on held-out scenes against the ground truth: ``make demo``.
 
+At the end, the model that ships paints scenes in the styles of textures.
+
 The training images of the two domains show different scenes. The test scenes are rendered in both domains, so that the
 translation, although learned without pairs, can be compared with the ground truth.
 """
@@ -22,6 +24,9 @@ from stylekit.training.sample_grid import grid
 from stylekit_plugins.datasets.scenes import Scenes
 
 SIZE, HELD_OUT, SHOWN = 64, 50, 8
+LARGE = 256
+"""Side of the images for the model that ships."""
+STYLES = ("strokes", "cells", "leaves", "stripes")
 
 
 def scores(image: Tensor, truth: Tensor) -> tuple[float, float]:
@@ -30,6 +35,18 @@ def scores(image: Tensor, truth: Tensor) -> tuple[float, float]:
     ssim = structural_similarity_index_measure(image, truth, data_range=1.0)
     assert isinstance(ssim, Tensor)
     return float(psnr), float(ssim)
+
+
+def any_style(path: Path) -> None:
+    """Writes a sheet of scenes, left, in the styles of textures, above, by the model that ships."""
+    model, scenes = stylekit.load("stylekit-any"), Scenes(size=LARGE, split="test")
+    textures = [stylekit.make("dataset", "textures", size=LARGE, kinds=[kind])[0]["style"] for kind in STYLES]
+    styles = [model.style(texture[None]) for texture in textures]
+    rows = [[torch.ones(3, LARGE, LARGE), *textures]]
+    for index in range(3):
+        scene = scenes[index]["content"]
+        rows.append([scene, *(model.stylize(scene[None], style)[0] for style in styles)])
+    images.write(path, grid(rows, []))
 
 
 def main() -> None:
@@ -77,6 +94,7 @@ def main() -> None:
     }
     (run / "scores.json").write_text(json.dumps(report, indent=2) + "\n")
 
+    any_style(run / "any_style.png")
     sheet = run / "held_out.png"
     columns = (photos, to_painting, paintings, to_photo)
     rows = [[column[index] for column in columns] for index in range(SHOWN)]
@@ -95,6 +113,7 @@ def main() -> None:
     for name, path in (
         ("pictures", pictures),
         ("sheet", sheet),
+        ("any style, by the model that ships", run / "any_style.png"),
         ("samples", run / "samples"),
         ("model", run / "model.safetensors"),
     ):

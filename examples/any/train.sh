@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains a model of any-style on freely licensed pictures and on textures that stylekit draws.
 #
-#     examples/any/train.sh PICTURES FOLDER        links pictures into FOLDER/pictures, trains in FOLDER/small
+#     examples/any/train.sh PICTURES FOLDER        links pictures into FOLDER/pictures, trains in FOLDER/small and FOLDER/large
 #
 # PICTURES has a manifest: see prepare.py. Needs the extra vgg. If it is stopped, run it again to resume.
 set -euo pipefail
@@ -17,15 +17,16 @@ if [ ! -d "$folder/pictures" ]; then
     mv "$folder/preparing" "$folder/pictures"
 fi
 
-# train NAME SIZE LARGEST_CROP STEPS OPTIONS...
+# train NAME SIZE LARGEST_CROP BATCH STEPS OPTIONS...
 train() {
     local run="$folder/$1" data
     data="{name: folders, content: $folder/pictures/content, style: $folder/pictures/style, crop: [1.0, $3], by_folder: true}"
-    [ -f "$run/model.safetensors" ] && return
     local resume=()
+    grep -qs '"ended": "complete"' "$run/run.json" && return
     [ -d "$run/checkpoints" ] && resume=(--resume)
-    stylekit train --plugin any-style --data "$data" --out "$run" --size "$2" --batch-size 4 --steps "$4" --seed 1 \
-        --checkpoint-every 250 --sample-every 250 "${@:5}" "${resume[@]}"
+    stylekit train --plugin any-style --data "$data" --out "$run" --size "$2" --batch-size "$4" --steps "$5" --seed 1 \
+        --checkpoint-every 250 --sample-every 250 "${@:6}" "${resume[@]}"
 }
 
-train small 160 2.8 "${STEPS:-6000}"
+train small 160 2.8 4 6000
+train large 256 1.75 3 1500 --init "$folder/small" --set lr=6e-4

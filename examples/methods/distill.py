@@ -34,7 +34,7 @@ class Distill(Method):
         self.student = nn.Sequential(*layers, nn.Conv2d(width, 3, 1))
         self.teacher: Model | None = None  # not a submodule, so neither trained nor saved
 
-    def prepare(self, teacher: str = "stylekit-small", style: Path | None = None) -> None:
+    def prepare(self, teacher: str = "stylekit-any", style: Path | None = None) -> None:
         """Loads the teacher, and processes the style once.
 
         Args:

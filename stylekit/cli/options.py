@@ -10,7 +10,7 @@ import typer
 from stylekit.errors import StylekitError
 from stylekit.training.settings import read_assignments
 
-DEFAULT_MODEL = "stylekit-small"
+DEFAULT_MODEL = "stylekit-any"
 """The model that is used by default."""
 LOAD_OPTIONS = {"device": "--device", "method": "--model", "run_or_file": "--model"}
 """Arguments of ``load`` that are not options of the method, with the command-line options for them."""

@@ -55,7 +55,7 @@ def load(
 
     Args:
         run_or_file: a run's folder, a checkpoint's folder, a ``.safetensors`` file, or the name of a model that a
-            package ships, such as ``stylekit-small``, or of a method that needs no training, such as ``gatys``
+            package ships, such as ``stylekit-any``, or of a method that needs no training, such as ``gatys``
         device: auto, cpu, cuda, mps, one of several such as cuda:1, or a ``torch.device``
         method: the method's class, if no plugin registers it
         changes: constructor arguments that replace those in the file, such as parts passed as callables, which a file

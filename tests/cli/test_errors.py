@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 GOLDEN = {
     "train --plugin cyclgan": (
-        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, any-style, color-pca, cyclegan, descent, "
-        "gatys, microast, perceptual, wct."
+        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, any-style, color-pca, cyclegan, gatys, "
+        "microast, perceptual, wct."
     ),
     "train --plugin cyclegan --set cycel=3": (
         "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? Available: adversarial, cycle, "
@@ -42,7 +42,7 @@ GOLDEN = {
     "train --resume": "--resume needs --out, the folder of the run to resume.",
     "stylize photo.png --model nowhere -o out.png": (
         "There is no model nowhere. Give a run's folder, such as runs/NAME, a .safetensors file, or the name of a method "
-        "that needs no training, such as gatys, or of a shipped model (stylekit-small)."
+        "that needs no training, such as gatys, or of a shipped model (stylekit-any)."
     ),
     "stylize photo.png --model weights.safetensors -o out.png": (
         "weights.safetensors is not a stylekit model: its header names no method. Convert weights of other programs with "

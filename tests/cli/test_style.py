@@ -25,12 +25,12 @@ PCA = ("--model", "color-pca")
 
 
 @pytest.fixture(scope="module")
-def descent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model of a tiny descent. No test writes there."""
-    path = tmp_path_factory.mktemp("descent") / "tiny.safetensors"
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model. No test writes there."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
     torch.manual_seed(0)
-    tiny = {"plan": (1, 0), "widths": (8, 8), "encoder": {"name": "random", "scales": 1, "width": 8}}
-    save_model(make("method", {"name": "descent", **tiny}), "descent", path)
+    options = {"width": 4, "deep": 1, "blocks": 1, "encoder": {"name": "random", "width": 8, "scales": 1}}
+    save_model(make("method", {"name": "any-style", **options, "content_layers": {"scale1": 1.0}}), "any-style", path)
     return path
 
 
@@ -175,49 +175,46 @@ def test_a_method_that_does_not_accept_styles_and_a_folder_without_a_readable_im
 
 @pytest.mark.slow
 def test_a_model_is_fine_tuned_on_the_style(
-    program: Program, paint: Paint, folder: Path, descent: Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, paint: Paint, folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paint(folder / "photos" / "one.png")
     photo = paint(folder / "photos" / "two.png", seed=3)
     monkeypatch.chdir(folder)
-    result = program(
-        "style", "learn", "in", "-o", "my.style", "--model", descent, "--tune", "photos", "--tune-steps", 2
-    )
+    result = program("style", "learn", "in", "-o", "my.style", "--model", tiny, "--tune", "photos", "--tune-steps", 2)
     assert result.code == 0, result
     first, second = result.out.splitlines()
     assert_mentions(first, "my.style", 6)
     command = second[second.index("stylekit stylize ") :]
     assert_mentions(command, "--model my.safetensors --style my.style -o OUT")
     settings = json.loads((folder / "my-tuning" / "run.json").read_text())["settings"]
-    assert (settings["steps"], settings["init"], settings["set"]["lr"]) == (2, str(descent), 5e-4)
-    assert settings["set"]["plan"] == [1, 0]
+    assert (settings["steps"], settings["init"], settings["set"]["lr"]) == (2, str(tiny), 3e-4)
+    assert settings["set"]["width"] == 4
     assert settings["data"]["content"] == str(folder / "photos")
     assert settings["data"]["style"] == str(folder / "in")
-    before, after = (load(path, "cpu").method for path in (descent, folder / "my.safetensors"))
+    before, after = (load(path, "cpu").method for path in (tiny, folder / "my.safetensors"))
     old, new = before.state_dict(), after.state_dict()
     moved = {name: float((new[name] - old[name]).abs().max()) for name in old}
     assert 0 < max(moved.values()) < 2e-3  # steps about as long as the learning rate
-    assert moved["encoder.filters"] == moved["encoder.bias"] == 0  # they describe styles
-    assert (after.arguments["lr"], after.arguments["plan"]) == (5e-4, (1, 0))
+    assert (after.arguments["lr"], after.arguments["width"]) == (3e-4, 4)
     _, verb, _, *rest = command.split()
     done = program(verb, photo, *(word.replace("OUT", "o.png") for word in rest))
     assert done.code == 0, done
     assert (folder / "o.png").is_file()
-    again = program("style", "learn", "in", "-o", "my.style", "--model", descent, "--tune", "photos", "--overwrite")
+    again = program("style", "learn", "in", "-o", "my.style", "--model", tiny, "--tune", "photos", "--overwrite")
     assert_mentions(again.error, "my.safetensors", "name")
     (folder / "my.safetensors").unlink()
-    again = program("style", "learn", "in", "-o", "my.style", "--model", descent, "--tune", "photos", "--overwrite")
+    again = program("style", "learn", "in", "-o", "my.style", "--model", tiny, "--tune", "photos", "--overwrite")
     assert_mentions(again.error, "my-tuning", "name")
 
 
 def test_wrong_arguments_of_fine_tuning_are_errors(
-    program: Program, folder: Path, descent: Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     line = ("style", "learn", "in", "-o", "my.style", "--tune")
     assert_mentions(program(*line, "in", *PCA).error, "method 'color-pca'", "--tune")
-    assert_mentions(program(*line, "nowhere", "--model", descent).error, "no folder nowhere")
+    assert_mentions(program(*line, "nowhere", "--model", tiny).error, "no folder nowhere")
     (folder / "empty").mkdir()
-    assert_mentions(program(*line, "empty", "--model", descent).error, "empty", ".bmp")
-    assert program(*line, "in", "--model", descent, "--tune-steps", 0).code == 2
+    assert_mentions(program(*line, "empty", "--model", tiny).error, "empty", ".bmp")
+    assert program(*line, "in", "--model", tiny, "--tune-steps", 0).code == 2
     assert sorted(path.name for path in folder.iterdir()) == ["empty", "in"]

@@ -22,7 +22,7 @@ from stylekit import make
 from stylekit.cli import concurrency
 from stylekit.inference.model import load
 from stylekit.inference.model_files import save_model
-from stylekit_plugins.methods.descent import Descent
+from stylekit_plugins.methods.any_style import AnyStyle
 from tests.cli.pixels import pixels
 from tests.facts import assert_mentions
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model of a thread-safe method."""
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("descent") / "descent.safetensors"
-    save_model(make("method", "descent", **Descent.presets["tiny"]), "descent", path)
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    save_model(make("method", "any-style", **AnyStyle.presets["tiny"]), "any-style", path)
     return path
 
 
@@ -54,13 +54,13 @@ def photos(paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def threads(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, ...], str]:
     """The thread that stylised an image, by the image's sides."""
     seen: dict[tuple[int, ...], str] = {}
-    transfer: Callable[..., Tensor] = Descent.transfer
+    transfer: Callable[..., Tensor] = AnyStyle.transfer
 
-    def recorded(self: Descent, content: Tensor, *rest: Any, **options: Any) -> Tensor:
+    def recorded(self: AnyStyle, content: Tensor, *rest: Any, **options: Any) -> Tensor:
         seen[tuple(content.shape[2:])] = threading.current_thread().name
         return transfer(self, content, *rest, **options)
 
-    monkeypatch.setattr(Descent, "transfer", recorded)
+    monkeypatch.setattr(AnyStyle, "transfer", recorded)
     return seen
 
 
@@ -84,7 +84,7 @@ def test_a_method_that_is_not_thread_safe_is_called_by_one_thread(
     program: Program, photos: Path, place: Path, model: Path, tmp_path: Path, threads: dict[tuple[int, ...], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(Descent, "capabilities", replace(Descent.capabilities, thread_safe=False))
+    monkeypatch.setattr(AnyStyle, "capabilities", replace(AnyStyle.capabilities, thread_safe=False))
     assert program("stylize", photos, "--model", model, "--style", place / "red.png", "-o", tmp_path / "out").code == 0
     assert set(threads.values()) == {"MainThread"}
 

@@ -237,7 +237,7 @@ def wrong_call_of_load(case: Case) -> None:
             (("gatys",), {"encoder": 3}),
             (("cyclegan",), {}),
             ((Path("/"),), {}),
-            (("stylekit-small",), {"x": 1}),
+            (("stylekit-any",), {"x": 1}),
         )
     )
     case.tried = f"load(*{arguments}, **{options})"
@@ -247,7 +247,7 @@ def wrong_call_of_load(case: Case) -> None:
 @kind
 def device_of_any_type(case: Case) -> None:
     case.expected = RIGHT
-    name = case.random.choice((case.material.cyclegan, "color-pca", "stylekit-small"))
+    name = case.random.choice((case.material.cyclegan, "color-pca", "stylekit-any"))
     stylekit.load(name, case.random.choice((torch.device("cpu"), "cpu", "auto")))
 
 
@@ -364,7 +364,7 @@ def default(setter: Any, value: Any, before: Any) -> Iterator[None]:
 def within_a_host(case: Case) -> None:
     """Autocast, other defaults and modes of the host program change nothing."""
     case.expected = RIGHT
-    source = case.random.choice((case.material.cyclegan, case.material.adain, "stylekit-small", "color-pca", "gatys"))
+    source = case.random.choice((case.material.cyclegan, case.material.adain, "stylekit-any", "color-pca", "gatys"))
     options = {"steps": 2, "encoder": "random"} if source == "gatys" else {}
     image = plain(case)
     expected = stylize(case, stylekit.load(source, "cpu", **options), image)
@@ -416,7 +416,7 @@ def require_same_state(before: tuple[Any, ...]) -> None:
 def threads(case: Case) -> None:
     """Threads that stylise at once get what each gets alone, and the caller's random numbers are as before."""
     case.expected = RIGHT
-    source = case.random.choice((case.material.cyclegan, case.material.adain, "color-pca", "gatys", "stylekit-small"))
+    source = case.random.choice((case.material.cyclegan, case.material.adain, "color-pca", "gatys", "stylekit-any"))
     model = stylekit.load(
         source, "cpu", **({"steps": 2, "init": "noise", "encoder": "random"} if source == "gatys" else {})
     )

@@ -69,7 +69,7 @@ def lines(case: Case) -> list[list[str]]:
         ["--help"],
         ["plugins"],
         ["show", "cyclegan"],
-        ["show", "stylekit-small"],
+        ["show", "stylekit-any"],
         ["weights", "list"],
         ["stylize", "photo.png", "-o", "out.png", *model],
         ["stylize", "photos", "-o", "out", *model, "--strength", "0.5"],

@@ -559,7 +559,7 @@ def bomb_of_pixels(case: Case) -> None:
     path = written(case, encoders.flat_png(13_000, 13_000), "large.png")
     case.mentions = (path.name,)
     case.keep(path)
-    arguments = ("--model", "stylekit-small", "--style", case.material.painting, "--device", "cpu")
+    arguments = ("--model", "stylekit-any", "--style", case.material.painting, "--device", "cpu")
     case.program("stylize", path, "-o", case.folder / "out", *arguments, size=path.stat().st_size)
 
 

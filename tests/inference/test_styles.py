@@ -117,7 +117,6 @@ def test_the_key_depends_on_options_that_change_what_is_described() -> None:
 
 RANDOM = {"name": "random", "width": 8}
 TINY = {"name": "adain", "encoder": {**RANDOM, "scales": 2}}
-DESCENT = {"name": "descent", "plan": (0,), "encoder": {**RANDOM, "scales": 1}}
 GATYS = {"name": "gatys", "encoder": {**RANDOM, "scales": 2}}
 
 
@@ -129,8 +128,6 @@ GATYS = {"name": "gatys", "encoder": {**RANDOM, "scales": 2}}
         (TINY, {**TINY, "layers": ["scale1"]}, False),  # of the same shape
         (TINY, {**TINY, "unbiased": True}, False),
         (TINY, {**TINY, "encoder": {**RANDOM, "scales": 2, "seed": 1}}, False),
-        ({**DESCENT, "widths": (4, 4, 4)}, {**DESCENT, "widths": (8, 4, 4), "lr": 1.0}, True),
-        ({**DESCENT, "widths": (4, 4, 4)}, {**DESCENT, "widths": (4, 4, 4, 4)}, False),
         (GATYS, {**GATYS, "steps": 2, "style_weight": 1.0, "optimizer": "adam"}, True),
         (GATYS, {**GATYS, "levels": 2}, False),
         (GATYS, {**GATYS, "style_layers": ["scale1"]}, False),

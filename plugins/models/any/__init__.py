@@ -1,7 +1,6 @@
-"""stylekit-small: the bundled model, for any style.
+"""stylekit-any: the model that ships, for any style.
 
-It is a model of the method ``descent``, trained only on generated images by ``examples/small/train.sh``. Its model card is
-``docs/weights.md``.
+It is a model of the method ``any-style``, trained by ``examples/any/train.sh``. Its model card is ``docs/weights.md``.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from pathlib import Path
 from stylekit import hookimpl, load
 from stylekit.inference import Model
 
-FILE = Path(__file__).parent / "stylekit-small.safetensors"
+FILE = Path(__file__).parent / "stylekit-any.safetensors"
 
 
 @hookimpl
 def stylekit_models() -> dict[str, Callable[..., Model]]:
-    return {"stylekit-small": partial(load, FILE)}
+    return {"stylekit-any": partial(load, FILE)}
