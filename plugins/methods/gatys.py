@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from stylekit import Method, Part, StylekitError, hookimpl, make, warn
+from stylekit import Method, Part, StylekitError, hookimpl, load, make, warn
 from stylekit.encoders import encode, require_layers
 from stylekit.errors import NotFinite
 from stylekit.images import pad_to, resize
@@ -29,6 +29,7 @@ __all__ = ["Gatys"]
 VGG: Mapping[str, Any] = {"name": "vgg19", "layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")}
 COARSEST = 128
 """Minimum side of an image at a coarser level: in smaller ones, the style's large shapes would replace the content's."""
+STARTER = "stylekit-any"
 START = 0.98
 """Part of the range of values that an image starts in, because at black and white the gradient of the sine is 0."""
 
@@ -66,7 +67,7 @@ class Gatys(Method):
         total_variation: weight of the mean squared difference of neighbouring pixels, which reduces noise; 0 in the paper
         optimizer: lbfgs, or adam, which needs several times as many steps, but less memory
         steps: total number of evaluations of the loss, over all levels
-        init: the initial image
+        init: the initial image; ``model`` is what the model that ships makes of the content and the style
         levels: maximum number of sizes at which the image is optimised: ..., a quarter, a half and finally the full size, as
             long as the shorter side has 128 pixels; 1 in the paper
     """
@@ -99,7 +100,7 @@ class Gatys(Method):
         total_variation: float = 3.0,
         optimizer: Literal["lbfgs", "adam"] = "lbfgs",
         steps: Steps = 300,
-        init: Literal["content", "noise"] = "content",
+        init: Literal["content", "noise", "model"] = "content",
         levels: Halvings = 4,
     ) -> None:
         super().__init__()
@@ -113,11 +114,13 @@ class Gatys(Method):
         self.content_weight, self.style_weight = content_weight, style_weight
         self.color_weight, self.total_variation = color_weight, total_variation
         self.optimizer, self.steps, self.init, self.levels = optimizer, steps, init, levels
+        self.starter = load(STARTER, "cpu").method if init == "model" else None
 
     def describe(self, style: Tensor) -> Statistics:
         """Computes the Gram matrices ``(N, C, C)`` of every layer at every level, named ``level{0, 1, ...}.{layer}``.
 
-        ``level{...}.colors`` are those of red, green, blue and 1: the first and second moments of the colours.
+        ``level{...}.colors`` are those of red, green, blue and 1: the first and second moments of the colours. If the image
+        starts from the model that ships, ``model.{...}`` are what that needs.
 
         Raises:
             StylekitError: the encoder has no such layer.
@@ -127,6 +130,8 @@ class Gatys(Method):
             image = shrunk(style, level)
             grams = self._grams(image, self._features(image))
             statistics |= {f"level{level}.{name}": gram for name, gram in grams.items()}
+        if self.starter is not None:
+            statistics |= {f"model.{name}": value for name, value in self.starter.describe(style).items()}
         return statistics
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
@@ -148,13 +153,21 @@ class Gatys(Method):
                 smaller = shrunk(content.clone(), level)
                 shown, grams = self._targets(smaller, style, level, strength)
                 if image is None:
-                    image = torch.rand_like(smaller) if self.init == "noise" else smaller
+                    image = self._start(smaller, style, strength)
                 steps = (self.steps - done) // remaining
                 start = resize(image, (smaller.shape[2], smaller.shape[3]))
                 image = self._optimised(start, partial(self.loss, shown=shown, grams=grams), steps, done)
                 done += steps
         assert image is not None
         return image
+
+    @torch.no_grad()
+    def _start(self, content: Tensor, style: Statistics, strength: float) -> Tensor:
+        """The initial image for a content at the coarsest level."""
+        if self.starter is None:
+            return torch.rand_like(content) if self.init == "noise" else content
+        described = {name.removeprefix("model."): value for name, value in style.items() if name.startswith("model.")}
+        return self.starter.transfer(content, described, strength)
 
     def loss(self, image: Tensor, shown: Maps, grams: Maps) -> Tensor:
         """The loss to minimise, one value per image, ``(N,)``.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit import StylekitError, images
+from stylekit import StylekitError, images, load
 from stylekit.errors import MissingWeights, NotFinite, StylekitWarning
 from stylekit.weights import packaged
 from stylekit_plugins.datasets.textures import draw
@@ -222,6 +222,16 @@ def test_black_and_white_images_can_be_stylised() -> None:
     for content, style in ((torch.zeros, torch.ones), (torch.ones, torch.zeros)):
         out = Gatys(**SMALL, steps=60, levels=1).stylize(content(1, 3, 32, 32), style(1, 3, 32, 32))
         torch.testing.assert_close(out, style(1, 3, 32, 32), atol=0.02, rtol=0)
+
+
+def test_an_optimisation_can_start_from_the_model_that_ships() -> None:
+    method, seen = Gatys(**SMALL, init="model", steps=1, levels=1).eval(), list[Tensor]()
+    content, style = picture("leaves"), picture("strokes", 1)
+    method.on_step = lambda done, total, image: seen.append(image)
+    with torch.no_grad():
+        method.transfer(content, method.describe(style))
+    painted = load("stylekit-any", "cpu").stylize(content, style)
+    torch.testing.assert_close(seen[0], painted, rtol=0, atol=0.011)  # an image starts in 98 % of the range of values
 
 
 def test_without_a_content_loss_the_result_is_a_texture() -> None:
