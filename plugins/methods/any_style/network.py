@@ -173,7 +173,7 @@ class Painter(nn.Module):
         """Features ``(N, width / 2, H / 2, W / 2)`` of an image, which is also given in the style's colours."""
         pair = torch.cat([image, recoloured], 1) - 0.5
         x = self.stem_norm(self.stem(F.pixel_unshuffle(pair, 2)))
-        quarter = F.relu(self.down_back(at("down", self.down(x))))
+        quarter = F.relu(self.down_back(at(FIRST, self.down(x))))
         x = self.deeper_norm(self.deeper(quarter))
         for block in self.deep:
             x = block(x, at)
@@ -213,12 +213,12 @@ class Painter(nn.Module):
             style: what :meth:`describe` returned, with N rows or one
         """
 
-        shares = [contrast(content)]
+        shares = []
 
         def apply(name: str, x: Tensor) -> Tensor:
             matched = match_centred(instance_norm(x, eps=EPS), style[f"{name}.mean"], style[f"{name}.root"], RIDGE)
-            if name == FIRST:
-                shares.append(changed(matched, x))
+            if name == FIRST and not self.training:
+                shares.append(changed(matched, x) * contrast(content))
             return matched
 
         height, width = content.shape[2:]
@@ -227,6 +227,6 @@ class Painter(nn.Module):
         image, tinted = (pad_to(each, self.stride, 2 * self.stride) for each in (content, recoloured))
         x = self.last_norm(self.last(self._features(image, tinted, apply)))
         painted = 0.5 + 0.5 * self.end(torch.cat([F.pixel_shuffle(x, 2), tinted - 0.5], 1))[..., :height, :width]
-        if not self.training:  # where the network would learn to change little
-            painted = torch.lerp(recoloured, painted, torch.stack(shares).prod(0)[:, None, None, None])
+        for share in shares:  # none in training, where the network would learn to change little
+            painted = torch.lerp(recoloured, painted, share[:, None, None, None])
         return match(painted, mean, root, STEP)
