@@ -2,7 +2,7 @@
 
 python examples/any/pack.py FOLDER FILE [FIGURES.json]
 
-FOLDER is that of train.sh. The model is that of its last run.
+FOLDER is that of train.sh. The model is that of its last complete run.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def pack(run: Path, out: Path) -> None:
     out.write_bytes(safetensors.torch.save(halved, metadata))
 
 
+def complete(run: Path) -> bool:
+    """Whether a run has ended; one that was interrupted has a model, too."""
+    return Run(run).exists() and Run(run).result()["ended"] == "complete"
+
+
 def figures(folder: Path, runs: list[Path], out: Path) -> dict[str, Any]:
     """Statistics of the model file, its pictures and its training runs."""
     files = (path.relative_to(folder / "pictures") for path in sorted((folder / "pictures").rglob("*.*")))
@@ -69,7 +74,7 @@ def of_run(run: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     folder, out, *rest = map(Path, sys.argv[1:])
-    runs = [folder / name for name in RUNS if (folder / name / "model.safetensors").exists()]
+    runs = [folder / name for name in RUNS if complete(folder / name)]
     pack(runs[-1], out)
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
     for path in rest:
