@@ -64,7 +64,7 @@ class InstanceNorm(nn.Module):
         return self.activation
 
 
-def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
+def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A convolution with few output channels, such as those of an image, and stride 1; about twice as fast on a CPU.
 
     A k x k convolution to C channels is computed as a 1 x k convolution to C k channels, C for each row of the kernel. The
@@ -75,16 +75,15 @@ def narrow_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding
         x: ``(N, C', H, W)``
         weight: ``(C, C', k, k)``
         bias: ``(C,)``
-        padding: zeros around ``x``
 
     Returns:
-        ``(N, C, H + 2 padding - k + 1, W + 2 padding - k + 1)``, as ``torch.nn.functional.conv2d`` does.
+        ``(N, C, H - k + 1, W - k + 1)``, as ``torch.nn.functional.conv2d`` does.
     """
     if x.device.type != "cpu":
-        return F.conv2d(x, weight, bias, padding=padding)
+        return F.conv2d(x, weight, bias)
     channels, _, rows, _ = weight.shape
     each_row = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
-    parts = F.conv2d(x, each_row, padding=padding).unflatten(1, (rows, channels))
+    parts = F.conv2d(x, each_row).unflatten(1, (rows, channels))
     height = parts.shape[3] - rows + 1
     # Summed in float32, because half precision would round after every row.
     out: Tensor = parts[:, 0, :, :height].to(torch.promote_types(parts.dtype, torch.float32), copy=True)
