@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,9 @@ def encode(
     if half:
         image = image.contiguous(memory_format=torch.channels_last)
     selects = layers is not None and "layers" in inspect.signature(encoder.forward).parameters
-    with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
+    with (
+        torch.autocast(image.device.type, torch.bfloat16) if half else nullcontext()
+    ):  # keeps an autocast of the caller
         features: dict[str, Tensor] = encoder(image, layers=layers) if selects else encoder(image)
     if layers is None:
         return features

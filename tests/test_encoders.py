@@ -197,6 +197,13 @@ def test_half_precision_needs_an_encoder_and_a_processor_for_it(
     torch.testing.assert_close(features.to(dtype), encoder.conv(image), rtol=0.02, atol=0.02)
 
 
+def test_the_callers_autocast_stays_in_force() -> None:
+    encoder, image = Halved(), torch.rand(1, 3, 9, 9, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        (features,) = encode(encoder, image, half=False).values()
+    assert features.dtype == torch.bfloat16
+
+
 def test_half_precision_hardly_turns_the_gradient_of_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     if packaged_file(VGG19) is None:
         pytest.skip(f"the package is not installed: {VGG19.install}")
