@@ -82,7 +82,7 @@ class AdaIN(Method):
             deepest = self.layers[-1]
             target = self._adapted(batch["content"], style[f"{deepest}.mean"], style[f"{deepest}.std"])
         image = self.decoder(target)
-        return {"target": target, "style": style, "image": image, "features": self.encoder(image)}
+        return {"target": target, "style": style, "image": image, "features": encode(self.encoder, image)}
 
     @turn("decoder")
     def decode(self, batch: Batch, made: dict[str, Any]) -> Terms:

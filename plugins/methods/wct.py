@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, hookimpl, make, turn
-from stylekit.encoders import layer_shapes, mirror_decoder, require_layers
+from stylekit.encoders import encode, layer_shapes, mirror_decoder, require_layers
 from stylekit.images import pad_to
 from stylekit.method import Batch, Statistics, Terms, linear_decay
 from stylekit.ops import gram_matrix
@@ -120,7 +120,7 @@ class WCT(Method):
         terms = {}
         for name, image in made["reconstructions"].items():  # equation 1
             terms[f"{name}_pixels"] = F.mse_loss(image, made["image"])
-            terms[f"{name}_features"] = self.feature * F.mse_loss(self.encoder(image)[name], made["features"][name])
+            terms[f"{name}_features"] = self.feature * F.mse_loss(self._features(image, name), made["features"][name])
         return terms
 
     def describe(self, style: Tensor) -> Statistics:
@@ -134,7 +134,7 @@ class WCT(Method):
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
         image = self._padded(content)
         for name in reversed(list(self.decoders)):
-            features = self.encoder(image)[name]
+            features = self._features(image, name, half=False)
             colored = color(whiten(features), style[f"{name}.mean"], style[f"{name}.root"])
             blended = torch.lerp(features, colored.to(features.dtype), strength)  # equation 4
             image = self.decoders[name](blended).clamp(0, 1)
@@ -151,6 +151,10 @@ class WCT(Method):
         if "style" in batch:
             columns |= {"style": batch["style"], "stylised": self.stylize(content, batch["style"])}
         return columns
+
+    def _features(self, image: Tensor, layer: str, half: bool = True) -> Tensor:
+        """The features of one layer; deeper ones are not computed, if the encoder supports it."""
+        return encode(self.encoder, image, (layer,), half)[layer]
 
     def _padded(self, image: Tensor) -> Tensor:
         # The deepest features need at least two pixels per side, because of the decoders' reflection padding.
