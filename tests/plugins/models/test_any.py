@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import stylekit
+from benchmarks.halo import RADIUS, blurred_styles, disc, halo, radius, rings
 from stylekit import images
 from stylekit.inference import Model
 from stylekit_plugins.datasets.scenes import render
@@ -73,17 +74,19 @@ def test_flat_areas_have_no_grid(model: Model, kind: str) -> None:
         assert max(waves[:, at, 0].max(), waves[:, 0, at].max()) < 2 * LEVEL, period
 
 
+def test_the_halo_of_a_ring_is_its_difference_from_the_background() -> None:
+    """Rings of two pixels: outside 20 levels lighter than the white, inside 12 levels darker than the black."""
+    distance, image = radius(), 0.2 + 0.6 * disc()
+    outside, inside = ((distance >= start) & (distance < start + 2) for start in (RADIUS + 5, RADIUS - 5))
+    assert halo(image) == pytest.approx(0, abs=0.01)
+    assert halo(image + 20 * LEVEL * outside) == pytest.approx(20, abs=0.01)
+    assert halo(image - 12 * LEVEL * inside) == pytest.approx(12, abs=0.01)
+
+
 @pytest.mark.parametrize("kind", sorted({*STYLES} - {"blocks"}))  # see docs/weights.md for that one
 def test_a_style_without_edges_leaves_no_halo(model: Model, kind: str) -> None:
-    """Around a black disc on white, in a blurred style, no ring is lighter than the far background by eight levels, nor
-    darker than the middle. (Styles with edges are painted with contours, which is what they are for.)"""
-    rows, columns = torch.meshgrid(torch.arange(256) - 127.5, torch.arange(256) - 127.5, indexing="ij")
-    radius = (rows.square() + columns.square()).sqrt()
-    disc = (radius - 60).clamp(0, 1).expand(1, 3, 256, 256)
-    blurred = images.resize(images.resize(style(kind), (8, 8)), (256, 256)).clamp(0, 1)
-    grey = model.stylize(disc, blurred).mean(1)[0]
-    rings = torch.stack([grey[(radius >= inner) & (radius < inner + 1)].mean() for inner in range(120)])
-    middle, far = rings[:40].mean(), rings[85:].mean()
-    assert far - middle > 2 * LEVEL  # the disc is seen
-    assert rings[61:80].max() - far < 8 * LEVEL
-    assert middle - rings[40:60].min() < 8 * LEVEL
+    """(Styles with edges are painted with contours, which is what they are for.)"""
+    out = model.stylize(disc(), blurred_styles()[kind])
+    mean = rings(out)
+    assert mean[RADIUS + 25 :].mean() - mean[: RADIUS - 20].mean() > 2 * LEVEL  # the disc is seen
+    assert halo(out) < 8
