@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Adversary": "stylekit.training.adversary",
     "ImagePool": "stylekit.training.pool",
     "Method": "stylekit.method",
     "Part": "stylekit.registry.parts",
@@ -26,6 +27,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Adversary",
     "ImagePool",
     "Method",
     "Part",
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from stylekit.inference.model import load
     from stylekit.method import Method, Player, turn
     from stylekit.registry.parts import Part, make
+    from stylekit.training.adversary import Adversary
     from stylekit.training.engine import train
     from stylekit.training.pool import ImagePool
 

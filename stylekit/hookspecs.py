@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
     Scores = Tensor | Sequence[Tensor]
 
-__all__ = ["API", "AdversarialLoss", "Discriminator", "Encoder", "Generator", "ImageLoss"]
+__all__ = [
+    "API",
+    "AdversarialLoss",
+    "Augmentation",
+    "Discriminator",
+    "Encoder",
+    "Generator",
+    "ImageLoss",
+    "Regularizer",
+]
 
 API = 1
 """The contract's version. A plugin may state the version that it was written for as ``STYLEKIT_API = 1``."""
@@ -115,6 +124,29 @@ class AdversarialLoss(Protocol):
         ...
 
 
+class Regularizer(Protocol):
+    """A penalty on a discriminator, which is added to its loss."""
+
+    interval: int
+    """The penalty is computed at every n-th update of the discriminator, and then counts n times (lazy regularisation)."""
+
+    def __call__(self, discriminator: Callable[[Tensor], Scores], real: Tensor, fake: Tensor) -> Tensor:
+        """The penalty, a scalar, for a discriminator (already given its condition) at images ``(N, C, H, W)``."""
+        ...
+
+
+class Augmentation(Protocol):
+    """A random change of what a discriminator sees, of real and of generated images; it has a gradient for the image.
+
+    It may have a method ``observe(scores)``, which gets the raw scores of the real images after each pass, and an attribute
+    ``progress``, which the engine sets to the progress of training, from 0 to 1.
+    """
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Changes images ``(N, C, H, W)`` in [0, 1], each differently; the size stays the same."""
+        ...
+
+
 class ImageLoss(Protocol):
     """A loss that compares two images."""
 
@@ -153,6 +185,16 @@ def stylekit_discriminators() -> Mapping[str, Callable[..., Discriminator]]:
 @part_hook("adversarial", "adversarial")
 def stylekit_adversarial_losses() -> Mapping[str, Callable[..., AdversarialLoss]]:
     """Modules that implement :class:`AdversarialLoss`."""
+
+
+@part_hook("regularizer", "regularizers")
+def stylekit_regularizers() -> Mapping[str, Callable[..., Regularizer]]:
+    """Modules that implement :class:`Regularizer`."""
+
+
+@part_hook("augmentation", "augmentations")
+def stylekit_augmentations() -> Mapping[str, Callable[..., Augmentation]]:
+    """Modules that implement :class:`Augmentation`."""
 
 
 @part_hook("loss", "losses")

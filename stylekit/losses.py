@@ -31,6 +31,7 @@ __all__ = [
     "feature_loss",
     "feature_matching",
     "gram_loss",
+    "image_scores",
     "moment_loss",
     "moments",
     "total_variation",
@@ -141,6 +142,16 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """
     pairs = zip(fake, real, strict=True)
     return torch.stack([(one - other.detach()).abs().flatten(1).mean(1) for one, other in pairs]).mean(0)
+
+
+def image_scores(scores: Tensor | Sequence[Tensor]) -> Tensor:
+    """One score ``(N,)`` for each image: the mean over positions, then over scales.
+
+    Args:
+        scores: raw scores ``(N, ...)`` of a discriminator, or a list of them, one per scale
+    """
+    scales = [scores] if isinstance(scores, Tensor) else scores
+    return torch.stack([scale.flatten(1).mean(1) if scale.ndim > 1 else scale for scale in scales]).mean(0)
 
 
 @dataclass(frozen=True)

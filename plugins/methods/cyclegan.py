@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit import ImagePool, Method, Part, Player, hookimpl, make, turn
+from stylekit import Adversary, Method, Part, Player, hookimpl, make, turn
 from stylekit.method import Batch, Terms, linear_decay
 from stylekit.weights import read_generators
 
@@ -23,14 +23,11 @@ def l1(image: Tensor, target: Tensor) -> Tensor:
     return 2 * F.l1_loss(image, target)
 
 
-def together(network: nn.Module, *images: Tensor) -> list[Any]:
+def together(network: nn.Module, *images: Tensor) -> list[Tensor]:
     """Runs a network on several images: as one batch, which is faster, if the outputs of a batch are independent."""
     if not getattr(network, "sample_independent", False) or len({image.shape[1:] for image in images}) > 1:
         return [network(image) for image in images]
-    out, sizes = network(torch.cat(images)), [len(image) for image in images]
-    if isinstance(out, Tensor):
-        return list(out.split(sizes))
-    return list(zip(*(scale.split(sizes) for scale in out), strict=True))
+    return list(network(torch.cat(images)).split([len(image) for image in images]))
 
 
 class CycleGAN(Method):
@@ -40,6 +37,8 @@ class CycleGAN(Method):
         generator: network that translates images
         discriminator: network that scores images
         adversarial: adversarial loss
+        regularizers: penalties on the discriminators
+        augment: augmentations of what the discriminators see
         cycle: weight of the cycle-consistency loss
         identity: weight of the identity loss, relative to ``cycle``; it preserves colours; 0 disables it
         pool: number of earlier generated images that are kept for each discriminator and mixed with new ones
@@ -63,6 +62,8 @@ class CycleGAN(Method):
         generator: Part = "resnet",
         discriminator: Part = "patch",
         adversarial: Part = "lsgan",
+        regularizers: tuple[Part, ...] = (),
+        augment: tuple[Part, ...] = (),
         cycle: float = 10.0,
         identity: float = 0.5,
         pool: int = 50,
@@ -72,18 +73,15 @@ class CycleGAN(Method):
         super().__init__()
         self.generator_ab = make("generator", generator)
         self.generator_ba = make("generator", generator)
-        self.discriminator_a = make("discriminator", discriminator)
-        self.discriminator_b = make("discriminator", discriminator)
-        self.adversarial = make("adversarial", adversarial)
-        self.pool_a, self.pool_b = ImagePool(pool), ImagePool(pool)
+        self.adversary_a = Adversary(discriminator, adversarial, regularizers, augment, pool)
+        self.adversary_b = Adversary(discriminator, adversarial, regularizers, augment, pool)
         self.cycle, self.identity, self.lr, self.ema = cycle, identity, lr, ema
 
     def players(self) -> dict[str, Player]:
         generators = [self.generator_ab, self.generator_ba]
-        discriminators = [self.discriminator_a, self.discriminator_b]
         return {
             "generator": Player(generators, lr=self.lr, schedule=linear_decay, ema=self.ema),
-            "discriminator": Player(discriminators, lr=self.lr, schedule=linear_decay),
+            "discriminator": Player([self.adversary_a, self.adversary_b], lr=self.lr, schedule=linear_decay),
         }
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -107,8 +105,8 @@ class CycleGAN(Method):
     def translate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
         a, b = batch["content"], batch["style"]
         terms = {
-            "adversarial_b": self._adversarial_term(self.discriminator_b, made["fake_b"], b),
-            "adversarial_a": self._adversarial_term(self.discriminator_a, made["fake_a"], a),
+            "adversarial_b": self.adversary_b.generate(made["fake_b"], b),
+            "adversarial_a": self.adversary_a.generate(made["fake_a"], a),
             "cycle_a": self.cycle * l1(made["back_a"], a),
             "cycle_b": self.cycle * l1(made["back_b"], b),
         }
@@ -117,17 +115,13 @@ class CycleGAN(Method):
             terms["identity_b"] = self.identity * self.cycle * l1(made["same_b"], b)
         return terms
 
-    def _adversarial_term(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
-        real_scores = discriminator(real) if self.adversarial.relativistic else None
-        return self.adversarial.generator(discriminator(fake), real_scores)
-
     @turn("discriminator")
     def discriminate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
-        real_a, real_b = batch["content"], batch["style"]
-        b = together(self.discriminator_b, real_b, self.pool_b(made["fake_b"]))
-        a = together(self.discriminator_a, real_a, self.pool_a(made["fake_a"]))
+        b = self.adversary_b.discriminate(batch["style"], made["fake_b"])
+        a = self.adversary_a.discriminate(batch["content"], made["fake_a"])
         # Halved, to slow the discriminator down relative to the generator (appendix 7.1).
-        return {"b": 0.5 * self.adversarial.discriminator(*b), "a": 0.5 * self.adversarial.discriminator(*a)}
+        halved = {"b": 0.5 * b.pop("adversarial"), "a": 0.5 * a.pop("adversarial")}
+        return {**halved, **{f"{name}_b": term for name, term in b.items()}, **{f"{name}_a": term for name, term in a.items()}}
 
     def stylize(
         self, content: Tensor, style: Tensor | None = None, *, direction: Literal["a-to-b", "b-to-a"] = "a-to-b"

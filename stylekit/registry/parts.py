@@ -14,13 +14,17 @@ from stylekit.registry.schema import validate
 if TYPE_CHECKING:
     from torch import nn
 
-    from stylekit.hookspecs import AdversarialLoss, Discriminator, Encoder, Generator, ImageLoss
+    from stylekit.hookspecs import AdversarialLoss, Augmentation, Discriminator, Encoder, Generator, ImageLoss, Regularizer
 
     class GeneratorModule(Generator, nn.Module): ...
 
     class DiscriminatorModule(Discriminator, nn.Module): ...
 
     class AdversarialLossModule(AdversarialLoss, nn.Module): ...
+
+    class RegularizerModule(Regularizer, nn.Module): ...
+
+    class AugmentationModule(Augmentation, nn.Module): ...
 
     class ImageLossModule(ImageLoss, nn.Module): ...
 
@@ -60,6 +64,10 @@ def make(kind: Literal["discriminator"], spec: Part, /, **options: Any) -> Discr
 @overload
 def make(kind: Literal["adversarial"], spec: Part, /, **options: Any) -> AdversarialLossModule: ...
 @overload
+def make(kind: Literal["regularizer"], spec: Part, /, **options: Any) -> RegularizerModule: ...
+@overload
+def make(kind: Literal["augmentation"], spec: Part, /, **options: Any) -> AugmentationModule: ...
+@overload
 def make(kind: Literal["loss"], spec: Part, /, **options: Any) -> ImageLossModule: ...
 @overload
 def make(kind: Literal["encoder"], spec: Part, /, **options: Any) -> EncoderModule: ...
@@ -69,7 +77,7 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
     """Builds a part.
 
     Args:
-        kind: kind of the part: method, generator, discriminator, adversarial, loss, dataset or encoder
+        kind: kind of the part: method, generator, discriminator, adversarial, regularizer, augmentation, loss, dataset or encoder
         spec: its name, a mapping with ``name`` and options, or its factory
         options: more constructor arguments; those in ``spec`` take precedence
 

@@ -52,7 +52,9 @@ def step(
     method: Method, players: Sequence[PlayerState], batch: Batch, index: int, total: int, runtime: Runtime
 ) -> dict[str, Tensor]:
     """Trains one step and returns its loss terms by ``turn/term``, on the device, without waiting for them."""
-    method.progress = index / total
+    for part in method.modules():
+        if hasattr(part, "progress"):
+            part.progress = index / total
     with runtime.autocast():
         made = method(batch)
     due = [(player, turns) for player in players if (turns := player.due(index))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -217,10 +217,10 @@ def _check_classes(method: Method, dataset: Any) -> None:
     labels = set(method.batch_keys).difference(getattr(dataset, "item_keys", ()))
     if not labels or not isinstance(names, Sequence):
         return
-    for path, part in [("", method), *method.named_children()]:
+    for name, part in [("", method), *_parts(method, "classes")]:
         classes = getattr(part, "classes", 0)
         if isinstance(classes, int) and 0 < classes < len(names):
-            option = f"{path}.classes" if path else "classes"
+            option = f"{name}.classes" if name else "classes"
             known = option.split(".")[0] in method.arguments
             advice = f"Add --set {option}={len(names)}" if known else f"Build it for {len(names)}"
             raise StylekitError(
@@ -229,14 +229,23 @@ def _check_classes(method: Method, dataset: Any) -> None:
             )
 
 
+def _parts(module: nn.Module, attribute: str) -> Iterator[tuple[str, Any]]:
+    """The outermost submodules that have an attribute, with the last component of their names."""
+    for name, part in module.named_children():
+        if hasattr(part, attribute):
+            yield name, part
+        else:
+            yield from _parts(part, attribute)
+
+
 def check_sizes(method: Method, size: int) -> None:
     """Checks that the training images are large enough for the networks.
 
     Raises:
         StylekitError: they are too small.
     """
-    for name, part in method.named_children():
-        minimum = getattr(part, "min_size", 1)
+    for name, part in _parts(method, "min_size"):
+        minimum = part.min_size
         if size < minimum:
             raise StylekitError(
                 f"--size {size} is too small for {name} ({type(part).__name__}), which needs images of at least {minimum} "

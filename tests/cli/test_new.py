@@ -120,7 +120,7 @@ def bound(kind: str) -> set[str]:
 @pytest.mark.parametrize("kind", WRITABLE)
 def test_no_class_shadows_a_name_that_its_module_uses(kind: str) -> None:
     names = {"-".join(re.findall("[A-Z][a-z]*", name)).lower() for name in bound(kind)} - {""}
-    assert {"tensor"} < names
+    assert {"tensor"} <= names
     for name in sorted({*names, "none", "true"}):
         module = files(name, kind)[f"src/{name.replace('-', '_')}.py"]
         (made,) = (node for node in ast.parse(module).body if isinstance(node, ast.ClassDef))

@@ -319,6 +319,40 @@ def stylekit_losses():
 """
 )
 
+REGULARIZER = (
+    HEAD
+    + """
+class Penalty(nn.Module):
+    interval = 4
+
+    def forward(self, discriminator, real, fake):
+        return mean(discriminator(real)).square()
+
+def mean(scores):
+    return torch.stack([s.mean() for s in ([scores] if torch.is_tensor(scores) else scores)]).mean()
+
+@hookimpl
+def stylekit_regularizers():
+    return {"mine": Penalty}
+"""
+)
+
+AUGMENTATION = (
+    HEAD
+    + """
+class Mirrored(nn.Module):
+    def forward(self, image):
+        return torch.where(torch.rand(len(image), 1, 1, 1, device=image.device) < 0.5, image.flip(3), image)
+
+    def observe(self, scores):
+        pass
+
+@hookimpl
+def stylekit_augmentations():
+    return {"mine": Mirrored}
+"""
+)
+
 WEIGHTED = '''
 from torch import nn
 from stylekit import hookimpl

@@ -17,6 +17,7 @@ from stylekit.testing.subjects import find_subjects
 from tests.facts import assert_mentions, raises, warns
 from tests.testing.samples import (
     ADVERSARIAL,
+    AUGMENTATION,
     DATASET,
     DISCRIMINATOR,
     ENCODER,
@@ -26,6 +27,7 @@ from tests.testing.samples import (
     LEARNED,
     METHOD,
     NET,
+    REGULARIZER,
     SAMPLER,
     SIMULTANEOUS,
     STYLED,
@@ -53,6 +55,8 @@ SAMPLES = {
     "discriminator": (DISCRIMINATOR, "98 parameters", "scores (2,)", "2 feature maps", "saves and loads", "exports"),
     "encoder": (ENCODER, "112 parameters", "layers first", "saves and loads", "exports"),
     "adversarial": (ADVERSARIAL, "several scales"),
+    "regularizer": (REGULARIZER, "every 4 updates"),
+    "augmentation": (AUGMENTATION, "observes scores"),
     "loss": (IMAGE_LOSS,),
     "dataset": (DATASET, "4 items with content"),
 }

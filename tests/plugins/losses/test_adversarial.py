@@ -12,15 +12,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylekit import make, testing
+from stylekit import StylekitError, make, testing
 from stylekit_plugins.losses import adversarial
-from stylekit_plugins.losses.adversarial import LSGAN, Hinge, NonSaturating, stylekit_adversarial_losses
+from stylekit_plugins.losses.adversarial import (
+    LSGAN,
+    Hinge,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+    stylekit_adversarial_losses,
+)
+from tests.facts import raises
 
 SCORES = torch.tensor([[0.5, -2.0], [3.0, 1.0]], dtype=torch.float64)
 FAR = 1e6
 """A score so far on the right side that its part of the logistic and the hinge loss is zero."""
-Loss: TypeAlias = LSGAN | NonSaturating | Hinge
-LOSSES: list[Loss] = [LSGAN(), NonSaturating(), Hinge()]
+Loss: TypeAlias = Minimax | LSGAN | NonSaturating | Hinge | Wasserstein
+LOSSES: list[Loss] = [Minimax(), LSGAN(), NonSaturating(), NonSaturating(smoothing=0.1), Hinge(), Wasserstein()]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 every_side = pytest.mark.parametrize("side", ["real", "fake", "generator"])
 
@@ -34,6 +43,8 @@ def play(loss: Loss, side: str) -> Callable[[Tensor | list[Tensor] | tuple[Tenso
     if side == "generator":
         return loss.generator
     ideal_real, ideal_fake = (1.0, 0.0) if isinstance(loss, LSGAN) else (FAR, -FAR)
+    if isinstance(loss, Wasserstein) or getattr(loss, "smoothing", 0):
+        ideal_real = ideal_fake = 0.0
     if side == "real":
         return lambda scores: loss.discriminator(scores, torch.tensor([ideal_fake]).double())
     return lambda scores: loss.discriminator(torch.tensor([ideal_real]).double(), scores)
@@ -48,6 +59,10 @@ def play(loss: Loss, side: str) -> Callable[[Tensor | list[Tensor] | tuple[Tenso
         (NonSaturating(), "real", (softplus(-0.5) + softplus(2) + softplus(-3) + softplus(-1)) / 4),
         (NonSaturating(), "fake", (softplus(0.5) + softplus(-2) + softplus(3) + softplus(1)) / 4),
         (NonSaturating(), "generator", (softplus(-0.5) + softplus(2) + softplus(-3) + softplus(-1)) / 4),
+        (Minimax(), "generator", -(softplus(0.5) + softplus(-2) + softplus(3) + softplus(1)) / 4),
+        (Wasserstein(), "real", -(0.5 - 2 + 3 + 1) / 4),
+        (Wasserstein(), "fake", (0.5 - 2 + 3 + 1) / 4),
+        (Wasserstein(), "generator", -(0.5 - 2 + 3 + 1) / 4),
         (Hinge(), "real", (0.5 + 3 + 0 + 0) / 4),
         (Hinge(), "fake", (1.5 + 0 + 4 + 2) / 4),
         (Hinge(), "generator", -(0.5 - 2 + 3 + 1) / 4),
@@ -64,6 +79,8 @@ def test_each_side_by_hand(loss: Loss, side: str, value: float) -> None:
         (LSGAN(), (0.25 + 9) / 2 + (0.0625 + 16 + 1) / 3),
         (NonSaturating(), (softplus(-0.5) + softplus(2)) / 2 + (softplus(0.25) + softplus(-4) + softplus(1)) / 3),
         (Hinge(), (0.5 + 3) / 2 + (1.25 + 0 + 2) / 3),
+        (Minimax(), (softplus(-0.5) + softplus(2)) / 2 + (softplus(0.25) + softplus(-4) + softplus(1)) / 3),
+        (Wasserstein(), (0.25 - 4 + 1) / 3 - (0.5 - 2) / 2),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else "",
 )
@@ -80,6 +97,27 @@ def test_logistic_loss_is_cross_entropy_with_labels_one_and_zero() -> None:
     expected = cross_entropy(real, ones) + cross_entropy(fake, zeros)
     torch.testing.assert_close(NonSaturating().discriminator(real, fake), expected, rtol=1e-12, atol=0)
     torch.testing.assert_close(NonSaturating().generator(fake), cross_entropy(fake, ones), rtol=1e-12, atol=0)
+
+
+def test_smoothed_labels_are_those_of_the_cross_entropy() -> None:
+    real, fake = torch.randn(2, 3, 1, 5, 5, dtype=torch.float64)
+    cross_entropy = F.binary_cross_entropy_with_logits
+    expected = cross_entropy(real, torch.full_like(real, 0.8)) + cross_entropy(fake, torch.zeros_like(fake))
+    torch.testing.assert_close(NonSaturating(smoothing=0.2).discriminator(real, fake), expected, rtol=1e-12, atol=0)
+    with raises(StylekitError, "'smoothing'", 1.0):
+        NonSaturating(smoothing=1.0)
+
+
+def test_a_relativistic_loss_compares_the_mean_scores_of_pairs_of_images() -> None:
+    real = [torch.tensor([[1.0, 3.0], [0.0, 0.0]]).double(), torch.tensor([[6.0], [1.0]]).double()]
+    fake = [torch.tensor([[0.0, 0.0], [2.0, 4.0]]).double(), torch.tensor([[1.0], [0.0]]).double()]
+    differences = ((2 + 6) / 2 - 0.5, 0.5 - 3 / 2)  # of the first pair, and of the second
+    loss = Relativistic()
+    assert loss.relativistic
+    found = loss.discriminator(real, fake).item(), loss.generator(fake, real).item()
+    assert found == pytest.approx([sum(softplus(sign * each) for each in differences) / 2 for sign in (-1, 1)], rel=1e-12)
+    with raises(StylekitError, "'relativistic'", "real"):
+        loss.generator(fake)
 
 
 @every_loss
@@ -160,11 +198,18 @@ def test_losses_have_no_weights(loss: Loss) -> None:
 
 
 def test_losses_are_offered_by_name_as_adversarial_losses_only() -> None:
-    assert stylekit_adversarial_losses() == {"lsgan": LSGAN, "nonsaturating": NonSaturating, "hinge": Hinge}
+    assert stylekit_adversarial_losses() == {
+        "minimax": Minimax,
+        "lsgan": LSGAN,
+        "nonsaturating": NonSaturating,
+        "hinge": Hinge,
+        "wasserstein": Wasserstein,
+        "relativistic": Relativistic,
+    }
     assert isinstance(make("adversarial", "hinge"), Hinge)
     assert not hasattr(adversarial, "stylekit_losses")
 
 
-@pytest.mark.parametrize("kind", [LSGAN, NonSaturating, Hinge])
+@pytest.mark.parametrize("kind", stylekit_adversarial_losses().values())
 def test_conformance(kind: type[Loss]) -> None:
     testing.check("adversarial", kind)

@@ -39,7 +39,7 @@ SMALL: dict[str, Any] = {
     "generator": {"name": "resnet", "blocks": 1, "width": 4},
     "discriminator": {"name": "patch", "layers": 1, "width": 4},
 }
-ROLES = {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "discriminator_b", "D_B": "discriminator_a"}
+ROLES = {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "adversary_b.discriminator", "D_B": "adversary_a.discriminator"}
 
 
 def batch(side: int = 16, count: int = 1) -> dict[str, Tensor]:
@@ -67,7 +67,7 @@ def method(states: dict[str, Weights]) -> CycleGAN:
         generator={"name": "resnet", "blocks": 6, "width": 4}, discriminator={"name": "patch", "width": 4}, pool=0
     )
     for role, name in ROLES.items():
-        getattr(method, name).load_state_dict(states[role])
+        method.get_submodule(name).load_state_dict(states[role])
     return method
 
 
@@ -87,7 +87,7 @@ def test_images_are_those_of_the_papers_code(
 
 
 def test_scores_are_those_of_the_papers_code(method: CycleGAN, reference: Weights) -> None:
-    scores = method.discriminator_b((reference["fake_B"] + 1) / 2)
+    scores = method.adversary_b.discriminator((reference["fake_B"] + 1) / 2)
     assert (scores - reference["D_A_of_fake_B"]).abs().max() < 1e-5
 
 
@@ -199,7 +199,7 @@ def test_three_steps_lead_to_the_weights_of_a_plain_loop(method: CycleGAN, state
     plain_training(nets, batches)
     play(method.double(), batches, total=6)
     for role, name in ROLES.items():
-        ours = getattr(method, name).state_dict()
+        ours = method.get_submodule(name).state_dict()
         for key, theirs in nets[role].items():
             assert (ours[key] - theirs).abs().max() < 1e-9, f"{role} {key}"
             if key.endswith("weight"):
@@ -213,7 +213,7 @@ def test_three_float32_steps_lead_to_the_weights_of_a_plain_loop(method: CycleGA
     plain_training(nets, batches)
     play(method, batches, total=6)
     for role, name in ROLES.items():
-        ours = getattr(method, name).state_dict()
+        ours = method.get_submodule(name).state_dict()
         off = torch.cat(
             [(ours[key] - t).detach().abs().flatten() for key, t in nets[role].items() if key.endswith("weight")]
         )
@@ -247,7 +247,7 @@ def test_a_discriminators_loss_is_half_the_sum_of_its_real_and_its_fake_loss() -
     made = method(images)
     terms = method.discriminate(images, made)
     for domain, key in (("a", "content"), ("b", "style")):
-        discriminator = getattr(method, f"discriminator_{domain}")
+        discriminator = getattr(method, f"adversary_{domain}").discriminator
         real, fake = discriminator(images[key]), discriminator(made[f"fake_{domain}"])
         expected = ((real - 1).square().mean() + fake.square().mean()) / 2
         torch.testing.assert_close(terms[domain], expected, rtol=1e-10, atol=0)
@@ -259,7 +259,7 @@ def test_generators_get_no_gradient_from_the_discriminators_turn() -> None:
     total(method.discriminate(images, made)).backward()
     assert all(p.grad is None for g in (method.generator_ab, method.generator_ba) for p in g.parameters())
     learning = [p for player in method.players().values() for p in player.parameters]
-    weights = {p for d in (method.discriminator_a, method.discriminator_b) for p in d.parameters()} & set(learning)
+    weights = {p for d in (method.adversary_a.discriminator, method.adversary_b.discriminator) for p in d.parameters()} & set(learning)
     assert weights
     assert all(p.grad is not None for p in weights)
 
@@ -269,7 +269,7 @@ def test_pools_give_the_discriminators_earlier_fakes_and_leave_the_generators_th
     method = CycleGAN(**SMALL, pool=1)
     images = [batch() for _ in range(8)]
     seen: list[Tensor] = []
-    method.discriminator_b.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][-1:]))
+    method.adversary_b.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][-1:]))
     fakes: list[Tensor] = []
     with torch.no_grad():
         for each in images:
@@ -282,7 +282,7 @@ def test_pools_give_the_discriminators_earlier_fakes_and_leave_the_generators_th
         assert any(earlier)
         assert not all(earlier)
         assert all(any(torch.equal(shown, fake) for fake in fakes[: n + 1]) for n, shown in enumerate(seen))
-    assert method.pool_a.seen == method.pool_b.seen == 8
+    assert method.adversary_a.pool.seen == method.adversary_b.pool.seen == 8
 
 
 class Relativistic(nn.Module):
@@ -308,10 +308,10 @@ def test_a_relativistic_loss_is_given_the_scores_of_real_images_and_trains_a_ste
     method, images = CycleGAN(**SMALL, adversarial=Relativistic, pool=0), batch(16, 2)
     made = method(images)
     terms = method.translate(images, made)
-    for domain, key, seen in (("b", "style", 0), ("a", "content", 1)):
-        discriminator = getattr(method, f"discriminator_{domain}")
+    for domain, key in (("b", "style"), ("a", "content")):
+        discriminator = getattr(method, f"adversary_{domain}").discriminator
         real, fake = discriminator(images[key]), discriminator(made[f"fake_{domain}"])
-        torch.testing.assert_close(method.adversarial.real[seen], real)
+        torch.testing.assert_close(getattr(method, f"adversary_{domain}").adversarial.real[0], real)
         torch.testing.assert_close(terms[f"adversarial_{domain}"], F.softplus(real - fake).mean())
         scored = method.discriminate(images, made)[domain]
         torch.testing.assert_close(scored, F.softplus(fake - real).mean() / 2)
@@ -340,7 +340,7 @@ def test_without_a_relativistic_loss_real_images_are_not_scored_for_the_generato
     method, images = CycleGAN(**SMALL), batch()
     made = method(images)
     seen: list[Tensor] = []
-    for discriminator in (method.discriminator_a, method.discriminator_b):
+    for discriminator in (method.adversary_a.discriminator, method.adversary_b.discriminator):
         discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     method.translate(images, made)
     assert len(seen) == 2

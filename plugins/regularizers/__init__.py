@@ -1,0 +1,1 @@
+"""Built-in penalties on discriminators, one idea a file."""

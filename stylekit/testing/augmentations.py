@@ -1,0 +1,85 @@
+"""Checks of augmentations: images of the same size, changed at random, with a gradient for the originals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylekit.seeding import seeded
+from stylekit.testing.devices import TENSORS, require_float64, require_moves
+from stylekit.testing.kit import Check, Subject, require
+from stylekit.testing.options import OPTIONS
+from stylekit.testing.pictures import BATCHES, ODD, SIDE, drawn, equal, pictures
+
+
+def _builds(subject: Subject) -> str:
+    augmentation = subject.build()
+    require(
+        isinstance(augmentation, nn.Module),
+        f"An augmentation must be an nn.Module, and this is a {type(augmentation).__name__}.",
+    )
+    return "observes scores" if hasattr(augmentation, "observe") else ""
+
+
+def _images(subject: Subject) -> str:
+    augmentation = subject.build()
+    for count in BATCHES:
+        for size in ((SIDE, SIDE), ODD):
+            image = pictures(count, *size)
+            before = image.clone()
+            with seeded("forward"):
+                out: Any = augmentation(image)
+            require(torch.equal(image, before), "forward changes its input: work on a copy, as in image.clone().")
+            require(
+                isinstance(out, Tensor) and out.shape == image.shape and bool(out.isfinite().all()),
+                f"forward(image) must return finite images of the shape {tuple(image.shape)}.",
+            )
+    return ""
+
+
+def _seed(subject: Subject) -> str:
+    augmentation, image = subject.build(), pictures(2, SIDE, SIDE)
+    require(
+        equal(drawn(augmentation, (image,)), drawn(augmentation, (image,))),
+        "forward must return the same images for the same seed: draw random numbers with torch's functions, whose generator "
+        "is seeded.",
+    )
+    return ""
+
+
+def _gradient(subject: Subject) -> str:
+    image = pictures(2, SIDE, SIDE).requires_grad_()
+    with seeded("forward"):
+        out = subject.build()(image)
+    (gradient,) = torch.autograd.grad(out.sum(), image, allow_unused=True) if out.requires_grad else (None,)
+    require(
+        gradient is not None and bool(gradient.any()),
+        "The output must have a gradient with respect to the image, because the generator learns through it: do not use "
+        "no_grad or detach in forward.",
+    )
+    return ""
+
+
+def _float64(subject: Subject) -> str:
+    augmentation = subject.build()
+    require_float64(augmentation, augmentation, (pictures(2, SIDE, SIDE),), "forward")
+    return ""
+
+
+def _device(subject: Subject) -> str:
+    require_moves(subject.build(), (pictures(2, SIDE, SIDE),), "forward")
+    return ""
+
+
+CHECKS = (
+    Check("builds", _builds),
+    OPTIONS,
+    TENSORS,
+    Check("images", _images),
+    Check("seed", _seed),
+    Check("gradient of the image", _gradient, after=("images",)),
+    Check("float64", _float64, after=("tensors",)),
+    Check("devices", _device, after=("tensors",)),
+)
