@@ -9,12 +9,14 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from stylekit.errors import StylekitError, suggest
+from stylekit.errors import StylekitError, suggest, warn
 from stylekit.layers import NarrowConv2d
 from stylekit.native.devices import computes_bf16
+from stylekit.registry.parts import Part, make
 
-__all__ = ["encode", "layer_shapes", "mirror_decoder", "require_layers"]
+__all__ = ["default_encoder", "encode", "layer_shapes", "mirror_decoder", "require_layers"]
 
+_VGG = {"name": "vgg19", "layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")}
 _SIDE = 256
 """Side of the probe image: a power of two, at least as large as any stride."""
 _SAME_WIDTH = {1: 1, 2: 1, 4: 3, 8: 3, 16: 3}
@@ -51,6 +53,19 @@ def encode(
         return features
     require_layers(layers, features)
     return {layer: features[layer] for layer in layers}
+
+
+def default_encoder() -> tuple[Part, nn.Module]:
+    """VGG-19 if there are weights of it; otherwise random filters, with a warning that says how to get the weights.
+
+    Returns:
+        The specification of the encoder, and the encoder, whose layers are those of Gatys et al.'s style loss.
+    """
+    encoder = make("encoder", _VGG)
+    if missing := getattr(encoder, "missing", ""):
+        warn(f"Random filters are used, though VGG-19 makes better pictures. {missing}")
+        return "random", make("encoder", "random")
+    return _VGG, encoder
 
 
 def layer_shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:

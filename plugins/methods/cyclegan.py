@@ -121,7 +121,11 @@ class CycleGAN(Method):
         a = self.adversary_a.discriminate(batch["content"], made["fake_a"])
         # Halved, to slow the discriminator down relative to the generator (appendix 7.1).
         halved = {"b": 0.5 * b.pop("adversarial"), "a": 0.5 * a.pop("adversarial")}
-        return {**halved, **{f"{name}_b": term for name, term in b.items()}, **{f"{name}_a": term for name, term in a.items()}}
+        return {
+            **halved,
+            **{f"{name}_b": term for name, term in b.items()},
+            **{f"{name}_a": term for name, term in a.items()},
+        }
 
     def stylize(
         self, content: Tensor, style: Tensor | None = None, *, direction: Literal["a-to-b", "b-to-a"] = "a-to-b"

@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from stylekit import Method, Part, StylekitError, hookimpl, load, make, warn
-from stylekit.encoders import encode, require_layers
+from stylekit import Method, Part, StylekitError, hookimpl, load, make
+from stylekit.encoders import default_encoder, encode, require_layers
 from stylekit.errors import NotFinite
 from stylekit.images import pad_to, resize
 from stylekit.layers import Halvings, Steps, require_options
@@ -26,7 +26,6 @@ from stylekit.method import Capabilities, Statistics
 
 __all__ = ["Gatys"]
 
-VGG: Mapping[str, Any] = {"name": "vgg19", "layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")}
 COARSEST = 128
 """Minimum side of an image at a coarser level: in smaller ones, the style's large shapes would replace the content's."""
 STARTER = "stylekit-any"
@@ -34,15 +33,6 @@ START = 0.98
 """Part of the range of values that an image starts in, because at black and white the gradient of the sine is 0."""
 
 Maps = Mapping[str, Tensor]
-
-
-def default_encoder() -> tuple[Part, nn.Module]:
-    """VGG-19 if there are weights of it; otherwise random filters, with a warning that says how to get the weights."""
-    encoder = make("encoder", VGG)
-    if missing := getattr(encoder, "missing", ""):
-        warn(f"Random filters are used, though VGG-19 makes better pictures. {missing}")
-        return "random", make("encoder", "random")
-    return VGG, encoder
 
 
 def shrunk(image: Tensor, level: int) -> Tensor:

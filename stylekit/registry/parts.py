@@ -14,7 +14,15 @@ from stylekit.registry.schema import validate
 if TYPE_CHECKING:
     from torch import nn
 
-    from stylekit.hookspecs import AdversarialLoss, Augmentation, Discriminator, Encoder, Generator, ImageLoss, Regularizer
+    from stylekit.hookspecs import (
+        AdversarialLoss,
+        Augmentation,
+        Discriminator,
+        Encoder,
+        Generator,
+        ImageLoss,
+        Regularizer,
+    )
 
     class GeneratorModule(Generator, nn.Module): ...
 

@@ -82,7 +82,9 @@ def _gradients(subject: Subject) -> str:
 
 def _float64(subject: Subject) -> str:
     penalty, discriminator = subject.build(), _Discriminator()
-    require_float64(Called(discriminator, penalty), lambda *images: penalty(discriminator, *images).detach(), _images(), WHAT)
+    require_float64(
+        Called(discriminator, penalty), lambda *images: penalty(discriminator, *images).detach(), _images(), WHAT
+    )
     return ""
 
 

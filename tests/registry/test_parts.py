@@ -118,7 +118,9 @@ def test_adversarial_losses_are_a_kind_of_their_own() -> None:
     assert isinstance(make("adversarial", "hinge"), Hinge)
     with raises(StylekitError, "loss 'hinge'"):
         make("loss", "hinge")
-    with raises(StylekitError, "'discriminators'", "did you mean 'discriminator'", "adversarial, augmentation, dataset, "):
+    with raises(
+        StylekitError, "'discriminators'", "did you mean 'discriminator'", "adversarial, augmentation, dataset, "
+    ):
         make("discriminators", "patch")
 
 

@@ -26,7 +26,11 @@ def test_translation_moves_each_image_by_up_to_an_eighth_and_fills_with_grey() -
     shifts = set()
     for each in moved:
         down, right = (
-            next(offset for offset in range(-4, 5) if float(each[channel, 8, 12]) == float(image[0, channel, 8, 12]) + offset)
+            next(
+                offset
+                for offset in range(-4, 5)
+                if float(each[channel, 8, 12]) == float(image[0, channel, 8, 12]) + offset
+            )
             for channel in (0, 1)
         )
         shifts.add((down, right))
@@ -55,8 +59,12 @@ def test_color_is_an_affine_map_of_each_image() -> None:
     changed = make("augmentation", "diffaugment", kinds=["color"])(image)
     grey, mean = changed.mean(1), changed.mean((1, 2, 3))
     brightness = mean - image.mean((1, 2, 3))
-    contrast = (grey - mean[:, None, None]).std((1, 2)) / (image.mean(1) - image.mean((1, 2, 3))[:, None, None]).std((1, 2))
-    saturation = (changed - grey[:, None]).std((1, 2, 3)) / (image - image.mean(1, keepdim=True)).std((1, 2, 3)) / contrast
+    contrast = (grey - mean[:, None, None]).std((1, 2)) / (image.mean(1) - image.mean((1, 2, 3))[:, None, None]).std(
+        (1, 2)
+    )
+    saturation = (
+        (changed - grey[:, None]).std((1, 2, 3)) / (image - image.mean(1, keepdim=True)).std((1, 2, 3)) / contrast
+    )
     for found, low, high in ((brightness, -0.5, 0.5), (contrast, 0.5, 1.5), (saturation, 0.0, 2.0)):
         assert low <= found.min() < low + 0.05 * (high - low)
         assert high - 0.05 * (high - low) < found.max() <= high + 1e-9

@@ -115,7 +115,9 @@ def test_a_relativistic_loss_compares_the_mean_scores_of_pairs_of_images() -> No
     loss = Relativistic()
     assert loss.relativistic
     found = loss.discriminator(real, fake).item(), loss.generator(fake, real).item()
-    assert found == pytest.approx([sum(softplus(sign * each) for each in differences) / 2 for sign in (-1, 1)], rel=1e-12)
+    assert found == pytest.approx(
+        [sum(softplus(sign * each) for each in differences) / 2 for sign in (-1, 1)], rel=1e-12
+    )
     with raises(StylekitError, "'relativistic'", "real"):
         loss.generator(fake)
 

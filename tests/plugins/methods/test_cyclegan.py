@@ -39,7 +39,12 @@ SMALL: dict[str, Any] = {
     "generator": {"name": "resnet", "blocks": 1, "width": 4},
     "discriminator": {"name": "patch", "layers": 1, "width": 4},
 }
-ROLES = {"G_A": "generator_ab", "G_B": "generator_ba", "D_A": "adversary_b.discriminator", "D_B": "adversary_a.discriminator"}
+ROLES = {
+    "G_A": "generator_ab",
+    "G_B": "generator_ba",
+    "D_A": "adversary_b.discriminator",
+    "D_B": "adversary_a.discriminator",
+}
 
 
 def batch(side: int = 16, count: int = 1) -> dict[str, Tensor]:
@@ -259,7 +264,9 @@ def test_generators_get_no_gradient_from_the_discriminators_turn() -> None:
     total(method.discriminate(images, made)).backward()
     assert all(p.grad is None for g in (method.generator_ab, method.generator_ba) for p in g.parameters())
     learning = [p for player in method.players().values() for p in player.parameters]
-    weights = {p for d in (method.adversary_a.discriminator, method.adversary_b.discriminator) for p in d.parameters()} & set(learning)
+    weights = {
+        p for d in (method.adversary_a.discriminator, method.adversary_b.discriminator) for p in d.parameters()
+    } & set(learning)
     assert weights
     assert all(p.grad is not None for p in weights)
 
