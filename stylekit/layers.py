@@ -9,6 +9,7 @@ import pydantic
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from stylekit.errors import StylekitError
 from stylekit.ops import Activation, instance_norm
@@ -19,6 +20,7 @@ __all__ = [
     "InstanceNorm",
     "NarrowConv2d",
     "Norm",
+    "SelfAttention",
     "Steps",
     "Upsample",
     "Width",
@@ -113,6 +115,39 @@ def require_options(dropout: float = 0.0, **counts: int) -> None:
             raise StylekitError(f"The option {name!r} is {value}, but must be at least 1.")
     if not 0 <= dropout < 1:
         raise StylekitError(f"The option 'dropout' is {dropout}, but must be at least 0 and below 1.")
+
+
+class SelfAttention(nn.Module):
+    """Every position attends to all others (Zhang et al. 2019, "Self-attention generative adversarial networks", equation 2).
+
+    The result is scaled by a learned factor that starts at 0, and added. Keys and values are averaged over 2 x 2 positions, as
+    in the paper's code, so the memory is a quarter of the squared number of positions.
+
+    Args:
+        width: number of channels
+        spectral: normalise the weights by their largest singular value, for discriminators
+    """
+
+    def __init__(self, width: int, spectral: bool = False) -> None:
+        super().__init__()
+        inner, norm = max(1, width // 8), spectral_norm if spectral else nn.Identity()
+
+        def conv(before: int, after: int) -> nn.Module:
+            made: nn.Module = norm(nn.Conv2d(before, after, 1, bias=False))
+            return made
+
+        self.query, self.key = conv(width, inner), conv(width, inner)
+        self.value, self.back = conv(width, max(1, width // 2)), conv(max(1, width // 2), width)
+        self.share = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Adds to features ``(N, C, H, W)`` what their positions attend to."""
+        smaller = F.max_pool2d(x, 2, ceil_mode=True)
+        query = self.query(x).flatten(2).mT[:, None]
+        key, value = (each(smaller).flatten(2).mT[:, None] for each in (self.key, self.value))
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0]
+        back: Tensor = self.back(attended.mT.unflatten(2, x.shape[2:]))
+        return x + self.share * back
 
 
 def resize_conv(before: int, after: int, bias: bool = True) -> nn.Sequential:

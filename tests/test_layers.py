@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stylekit.layers import NarrowConv2d, activations, narrow_conv2d, norm_activation, with_condition
+from stylekit.layers import NarrowConv2d, SelfAttention, activations, narrow_conv2d, norm_activation, with_condition
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7])
@@ -100,3 +100,21 @@ def test_activations_stay_as_they_were_when_later_layers_work_in_place(norm: str
     for found, depth in zip(activations(network, x), (3, 6), strict=True):
         assert torch.equal(found, network[:depth](x.clone()))
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+def test_attention_matches_its_formula(spectral: bool) -> None:
+    torch.manual_seed(0)
+    layer, x = SelfAttention(16, spectral).eval(), torch.randn(2, 16, 6, 8)
+    torch.testing.assert_close(layer(x), x)  # it starts closed
+    with torch.no_grad():
+        layer.share.fill_(0.7)
+    query, pooled = layer.query(x).flatten(2), F.max_pool2d(x, 2)
+    key, value = layer.key(pooled).flatten(2), layer.value(pooled).flatten(2)
+    weights = torch.softmax(torch.einsum("ncq,nck->nqk", query, key), 2)
+    attended = torch.einsum("nqk,nck->ncq", weights, value).unflatten(2, (6, 8))
+    torch.testing.assert_close(layer(x), x + 0.7 * layer.back(attended))
+
+
+def test_attention_accepts_a_single_row() -> None:
+    assert SelfAttention(8)(torch.randn(1, 8, 1, 5)).shape == (1, 8, 1, 5)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from stylekit import StylekitError, hookimpl
-from stylekit.layers import Halvings, Width, activations, require_options, with_condition
+from stylekit.layers import Halvings, SelfAttention, Width, activations, require_options, with_condition
 
 
 class PatchSN(nn.Module):
@@ -50,40 +50,6 @@ class PatchSN(nn.Module):
         return activations(self.model, with_condition(image, condition) * 2 - 1)
 
 
-class MultiscaleSN(nn.Module):
-    """Several PatchSN networks, one per scale of the image (Wang et al. 2018, section 3.2).
-
-    Args:
-        scales: number of networks; each receives the image at half the size of the previous one
-        layers: downsampling layers of each network
-        width: channels of each network's first layer
-        channels: channels of the images, including those of a condition
-    """
-
-    def __init__(self, scales: Halvings = 2, layers: Halvings = 3, width: Width = 64, channels: Width = 3) -> None:
-        super().__init__()
-        self.sample_independent = True
-        require_options(scales=scales)
-        self.judges = nn.ModuleList(PatchSN(layers, width, channels) for _ in range(scales))
-        self.min_size = 3 * 2 ** (layers + scales - 1)
-
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        """Returns one map of raw scores ``(N, 1, H', W')`` per scale, the finest first, of images ``(N, C, H, W)`` in [0, 1];
-        a condition is an image whose channels are appended."""
-        return [judge(each) for judge, each in zip(self.judges, self._scales(image, condition), strict=True)]
-
-    def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        """The activations of each scale's network, the finest scale first."""
-        pairs = zip(self.judges, self._scales(image, condition), strict=True)
-        return [each for judge, scaled in pairs for each in judge.features(scaled)]  # type: ignore[operator]
-
-    def _scales(self, image: Tensor, condition: Tensor | None) -> list[Tensor]:
-        scaled = [with_condition(image, condition)]
-        for _ in self.judges[1:]:
-            scaled.append(F.avg_pool2d(scaled[-1], 3, stride=2, padding=1, count_include_pad=False))
-        return scaled
-
-
 class _Block(nn.Module):
     """Residual block that halves height and width (Gulrajani et al. 2017, appendix F)."""
 
@@ -99,6 +65,13 @@ class _Block(nn.Module):
         return out
 
 
+def spread(features: Tensor, group: int) -> Tensor:
+    """The mean standard deviation of features ``(N, C)`` within groups of images, ``(N, 1)`` (Karras et al. 2018, section 3)."""
+    groups = features.split(group)
+    means = [(each.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(each)) for each in groups]
+    return torch.cat(means)[:, None]
+
+
 class ResNetSN(nn.Module):
     """Residual discriminator with one score per image (Miyato et al. 2018, appendix B.4).
 
@@ -107,22 +80,36 @@ class ResNetSN(nn.Module):
         width: channels of the first block; each further block doubles them, up to eight times ``width``
         channels: channels of the images
         classes: number of classes, for a condition of labels (Miyato and Koyama 2018); 0: without a condition
+        attention: self-attention after the second block (Zhang et al. 2019)
+        group: number of images among which the standard deviation of the features is compared (Karras et al. 2018, section
+            3), so that images without variety are noticed; 0: none
 
     Raises:
         StylekitError: an option is too small, or ``forward`` gets a condition without classes, or none with classes.
     """
 
-    def __init__(self, blocks: Halvings = 4, width: Width = 64, channels: Width = 3, classes: int = 0) -> None:
+    def __init__(
+        self,
+        blocks: Halvings = 4,
+        width: Width = 64,
+        channels: Width = 3,
+        classes: int = 0,
+        attention: bool = False,
+        group: int = 0,
+    ) -> None:
         super().__init__()
-        self.sample_independent = True
+        self.sample_independent = not group
         require_options(blocks=blocks, width=width, channels=channels)
-        if classes < 0:
-            raise StylekitError(f"The option 'classes' is {classes}, but must be at least 0.")
-        self.min_size, self.classes = 2**blocks, classes
+        for name, count in {"classes": classes, "group": group}.items():
+            if count < 0:
+                raise StylekitError(f"The option {name!r} is {count}, but must be at least 0.")
+        self.min_size, self.classes, self.group = 2**blocks, classes, group
         widths = [width * min(2**step, 8) for step in range(blocks)]
         self.first = spectral_norm(nn.Conv2d(channels, width, 3, padding=1))
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in pairwise([width, *widths])))
-        self.score = spectral_norm(nn.Linear(widths[-1], 1))
+        if attention:
+            self.blocks.insert(min(2, blocks), SelfAttention(widths[min(2, blocks) - 1], spectral=True))
+        self.score = spectral_norm(nn.Linear(widths[-1] + bool(group), 1))
         self.embedding = spectral_norm(nn.Embedding(classes, widths[-1])) if classes else None
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -134,7 +121,7 @@ class ResNetSN(nn.Module):
                 f"{'out' * (not self.classes)} a condition of labels. Change its option 'classes'."
             )
         features = torch.mean(F.relu(self.blocks(self.first(image * 2 - 1))), dim=(2, 3))
-        scores: Tensor = self.score(features)
+        scores: Tensor = self.score(torch.cat([features, spread(features, self.group)], 1) if self.group else features)
         if condition is not None and self.embedding is not None:
             scores = scores + (self.embedding(condition) * features).sum(1, keepdim=True)
         return scores
@@ -142,4 +129,4 @@ class ResNetSN(nn.Module):
 
 @hookimpl
 def stylekit_discriminators() -> dict[str, Callable[..., nn.Module]]:
-    return {"patch-sn": PatchSN, "multiscale-sn": MultiscaleSN, "resnet-sn": ResNetSN}
+    return {"patch-sn": PatchSN, "resnet-sn": ResNetSN}

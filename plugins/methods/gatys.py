@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stylekit import Method, Part, StylekitError, hookimpl, load, make
 from stylekit.encoders import default_encoder, encode, require_layers

@@ -85,7 +85,8 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
     """Builds a part.
 
     Args:
-        kind: kind of the part: method, generator, discriminator, adversarial, regularizer, augmentation, loss, dataset or encoder
+        kind: kind of the part: method, generator, discriminator, adversarial, regularizer, augmentation, loss, dataset or
+            encoder
         spec: its name, a mapping with ``name`` and options, or its factory
         options: more constructor arguments; those in ``spec`` take precedence
 

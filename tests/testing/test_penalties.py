@@ -43,7 +43,7 @@ AUGMENTATIONS: dict[str, tuple[Any, ...]] = {
     "no module": ("Mirrored(nn.Module)", "Mirrored", {"builds": ("Mirrored", "nn.Module")}),
     "untyped option": (CLASS, CLASS + "    def __init__(self, share=0.5):\n        super().__init__()\n\n",
                        {"options": ("type", "option share")}),
-    "plain tensor": (CLASS, CLASS + "    def __init__(self):\n        super().__init__()\n        self.grey = torch.ones(3)\n\n",
+    "plain tensor": (CLASS, CLASS + "    def __init__(self):\n        super().__init__(); self.grey = torch.ones(3)\n\n",
                      {"tensors": ("self.grey", "register_buffer")}),
     "another size": (CHANGE, "return image[..., 1:]", {"images": ("shape", "finite")}),
     "not finite": (CHANGE, "return image / 0", {"images": "finite"}),

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, testing
 from stylekit.training.rehearsal import rehearse
-from stylekit_plugins.discriminators.spectral import MultiscaleSN, PatchSN, ResNetSN
+from stylekit_plugins.discriminators.combined import MultiscaleSN
+from stylekit_plugins.discriminators.spectral import PatchSN, ResNetSN, spread
 from stylekit_plugins.losses.adversarial import Hinge
 from stylekit_plugins.methods.cyclegan import CycleGAN
 from tests.facts import raises
@@ -23,6 +24,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "patch-sn": lambda: PatchSN(layers=2, width=8),
     "multiscale-sn": lambda: MultiscaleSN(scales=2, layers=2, width=8),
     "resnet-sn": lambda: ResNetSN(blocks=3, width=8),
+    "resnet-sn with attention": lambda: ResNetSN(blocks=3, width=8, attention=True),
 }
 every_kind = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
 
@@ -339,3 +341,22 @@ def test_a_condition_without_classes_is_refused() -> None:
 
 def test_a_discriminator_with_labels_passes_the_checks() -> None:
     testing.check("discriminator", functools.partial(ResNetSN, blocks=2, width=4, classes=3))
+
+
+def test_the_spread_is_the_mean_standard_deviation_within_each_group() -> None:
+    features = torch.randn(5, 7, dtype=torch.float64)
+    by_hand = [features[:2].numpy().std(0).mean()] * 2 + [features[2:4].numpy().std(0).mean()] * 2 + [0.0]
+    found = spread(features, 2)[:, 0]
+    torch.testing.assert_close(found, torch.tensor(by_hand, dtype=torch.float64), atol=2e-4, rtol=1e-4)
+
+
+def test_with_groups_the_score_depends_on_the_variety_of_the_images() -> None:
+    torch.manual_seed(0)
+    network = ResNetSN(blocks=3, width=8, group=4).eval()
+    varied = torch.rand(4, 3, 32, 32)
+    equal = varied[:1].expand(4, -1, -1, -1)
+    assert not network.sample_independent
+    difference = network(varied)[0] - network(equal)[0]
+    features = torch.relu(network.blocks(network.first(varied * 2 - 1))).mean((2, 3))
+    expected = network.score.weight[0, -1] * (spread(features, 4)[0, 0] - 1e-4)
+    torch.testing.assert_close(difference[0], expected, atol=1e-5, rtol=1e-3)
