@@ -66,7 +66,7 @@ class _Block(nn.Module):
 
 
 def spread(features: Tensor, group: int) -> Tensor:
-    """The mean standard deviation of features ``(N, C)`` within groups of images, ``(N, 1)`` (Karras et al. 2018, section 3)."""
+    """The mean standard deviation of features ``(N, C)`` within groups of images, ``(N, 1)``: Karras et al. 2018, section 3."""
     groups = features.split(group)
     means = [(each.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(each)) for each in groups]
     return torch.cat(means)[:, None]
