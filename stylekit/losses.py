@@ -32,8 +32,10 @@ __all__ = [
     "feature_matching",
     "gram_loss",
     "image_scores",
+    "mode_seeking",
     "moment_loss",
     "moments",
+    "patch_nce",
     "total_variation",
 ]
 
@@ -142,6 +144,37 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """
     pairs = zip(fake, real, strict=True)
     return torch.stack([(one - other.detach()).abs().flatten(1).mean(1) for one, other in pairs]).mean(0)
+
+
+def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """The cross-entropy of finding each query's own key among all keys of its image (Park et al. 2020, equation 3).
+
+    Args:
+        query: unit vectors ``(N, P, C)`` of patches of generated images
+        key: those of the same patches of the content, which get no gradient
+        temperature: divides the inner products
+
+    Returns:
+        A scalar, at least 0; ``log P`` if all keys are equal.
+    """
+    logits = (query @ key.detach().mT / temperature).flatten(0, 1)
+    return F.cross_entropy(logits, torch.arange(query.shape[1], device=query.device).repeat(len(query)))
+
+
+def mode_seeking(images: Tensor, others: Tensor, codes: Tensor, other_codes: Tensor) -> Tensor:
+    """The distance of codes divided by that of the images drawn from them (Mao et al. 2019, equation 2, as a reciprocal).
+
+    Args:
+        images: images ``(N, C, H, W)``
+        others: images drawn from the other codes
+        codes: codes ``(N, D)``
+        other_codes: other codes
+
+    Returns:
+        ``(N,)``; large where different codes give equal images, which is what a collapsed generator does.
+    """
+    apart = (codes - other_codes).abs().flatten(1).mean(1)
+    return apart / ((images - others).abs().flatten(1).mean(1) + 1e-5)
 
 
 def image_scores(scores: Tensor | Sequence[Tensor]) -> Tensor:
