@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -217,6 +217,21 @@ class Method(nn.Module):
     def forward(self, batch: Batch) -> Any:
         """Computes what the turns share, once per step."""
         return None
+
+    def outputs(self, batch: Batch, made: Any) -> Mapping[str, Sequence[tuple[Tensor, Tensor]]]:
+        """The images that a step generated, by the player that learns from them, each with the image that it shows.
+
+        Further losses (``--set extra=...``) compare them, and the sentinel watches them. By default, what ``forward``
+        returned is the output of the player ``generator``, or of the only player, for the content of the batch.
+
+        Args:
+            batch: the batch of the step
+            made: what ``forward`` returned for it
+        """
+        players, content = list(self.players()), batch.get("content")
+        player = "generator" if "generator" in players else players[0] if len(players) == 1 else None
+        known = isinstance(made, Tensor) and content is not None and made.shape == content.shape
+        return {player: [(made, content)]} if known and player and content is not None else {}
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """The columns of a sample grid, each ``(N, 3, H, W)`` in [0, 1]; called without gradients, in eval mode."""

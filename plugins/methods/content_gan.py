@@ -122,6 +122,9 @@ class ContentGAN(Method):
             made["same"] = self._painted(style, knob)
         return made
 
+    def outputs(self, batch: Batch, made: dict[str, Any]) -> dict[str, list[tuple[Tensor, Tensor]]]:
+        return {"generator": [(made["painted"], batch["content"])]}
+
     @turn("discriminator")
     def discriminate(self, batch: Batch, made: dict[str, Any]) -> Terms:
         return self.adversary.discriminate(batch["style"], made["painted"].detach())

@@ -101,6 +101,9 @@ class CycleGAN(Method):
             "back_b": back_b,
         }
 
+    def outputs(self, batch: Batch, made: dict[str, Tensor]) -> dict[str, list[tuple[Tensor, Tensor]]]:
+        return {"generator": [(made["fake_b"], batch["content"]), (made["fake_a"], batch["style"])]}
+
     @turn("generator")
     def translate(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
         a, b = batch["content"], batch["style"]

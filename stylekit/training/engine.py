@@ -27,6 +27,7 @@ from stylekit.training.claim import locked, new_folder, require_outside
 from stylekit.training.connection import ConnectionLost
 from stylekit.training.data_files import data_facts
 from stylekit.training.distributed import Runtime, launch
+from stylekit.training.extra import extra_terms
 from stylekit.training.limits import require_possible
 from stylekit.training.loader import batches
 from stylekit.training.player_state import PlayerState, player_states
@@ -62,8 +63,10 @@ def step(
     for player, turns in due:
         with runtime.autocast():
             played = {turn: turn.play(method, batch, made) for turn in turns}
-        losses |= _loss_terms(played)
+            further = extra_terms(method, player.name, batch, made)
+        losses |= _loss_terms(played) | {name: _logged(term) for name, term in further.items()}
         scaled = [turn.interval * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
+        scaled += further.values()
         # Only this player's parameters receive gradients, so the other players are not affected.
         shared = method.simultaneous and player is not due[-1][0]
         torch.stack(scaled).sum().backward(inputs=player.parameters, retain_graph=shared)
@@ -76,11 +79,11 @@ def step(
 
 
 def _loss_terms(played: Mapping[Turn, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {
-        f"{turn.name}/{term}": value.detach().to(torch.float32, copy=True).reshape(())  # a term may be a parameter
-        for turn, terms in played.items()
-        for term, value in terms.items()
-    }
+    return {f"{turn.name}/{term}": _logged(value) for turn, terms in played.items() for term, value in terms.items()}
+
+
+def _logged(term: Tensor) -> Tensor:
+    return term.detach().to(torch.float32, copy=True).reshape(())  # a term may be a parameter
 
 
 def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bool = False, **settings: Any) -> Path:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stylekit.errors import StylekitError, error_location, suggest
 from stylekit.inference.options import sample_options, stylize_options
 from stylekit.method import Batch, Method, Player, Turn
+from stylekit.training.extra import extra_terms
 
 
 def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
@@ -38,6 +39,8 @@ def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
     losses: dict[str, dict[str, float]] = {}
     for name, player in players.items():
         played = {turn.name: _play(turn, method, batch, made) for turn in turns if turn.player == name}
+        if further := extra_terms(method, name, batch, made):
+            played["extra"] = further
         _rehearse_player(method, name, player, played)
         if not method.simultaneous:
             _count_as_updated(player)

@@ -18,14 +18,18 @@ from stylekit.method import Method
 from stylekit.registry import lookup, provenance
 from stylekit.registry.parts import construct, make
 from stylekit.registry.schema import Argument, absolute_paths, arguments, override, unwrap_partial, validate_arguments
+from stylekit.training import extra
 from stylekit.training.settings import Settings
 from stylekit.weights.tensors import fit
 
 
 def prepare_arguments(method: Any) -> dict[str, Argument]:
-    """The options that only training uses: the arguments of the method's ``prepare``."""
-    prepare = getattr(unwrap_partial(method), "prepare", None)
-    return {name: each for name, each in arguments(prepare).items() if name != "self"} if prepare else {}
+    """The options that only training uses: the arguments of the method's ``prepare``, and those that every method has."""
+    factory = unwrap_partial(method)
+    prepare = getattr(factory, "prepare", None)
+    own = {name: each for name, each in arguments(prepare).items() if name != "self"} if prepare else {}
+    trains = getattr(factory, "players", Method.players) is not Method.players
+    return {**(arguments(extra.options) if trains else {}), **own}
 
 
 def prepare(method: Method, given: Mapping[str, Any]) -> None:
@@ -36,7 +40,10 @@ def prepare(method: Method, given: Mapping[str, Any]) -> None:
     """
     shapes = {key: _shape(tensor) for key, tensor in method.state_dict().items()}
     built = {key.split(".")[0] for key in shapes}
-    method.prepare(**given)
+    further = dict(given)
+    if specs := further.pop("extra", ()) if "extra" not in arguments(type(method).prepare) else ():
+        method.extra = extra.Extra(specs)
+    method.prepare(**further)
     after = {key: _shape(tensor) for key, tensor in method.state_dict().items()}
     if after.keys() - shapes.keys() and not method.inference_modules:
         method.inference_modules = tuple(sorted(built))

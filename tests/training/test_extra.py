@@ -1,0 +1,116 @@
+"""Extra losses: their terms, weights and effect on training, for methods that know nothing of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import stylekit
+from stylekit import Method, Player, StylekitError, turn
+from stylekit.method import Batch, Terms
+from stylekit.training.extra import Extra, extra_terms
+from stylekit.training.rehearsal import rehearse
+from stylekit.training.setup import prepare
+from stylekit_plugins.methods.cyclegan import CycleGAN
+from tests.facts import raises
+
+
+class Shifting(Method):
+    """Adds a learned constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Conv2d(3, 3, 1)
+
+    def players(self) -> dict[str, Player]:
+        return {"painter": Player(self.net)}
+
+    def forward(self, batch: Batch) -> Any:
+        return self.net(batch["content"])
+
+    @turn("painter")
+    def paint(self, batch: Batch, made: Tensor) -> Terms:
+        return {"near": (made - batch["content"]).abs().mean()}
+
+    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        out: Tensor = self.net(content)
+        return out.clamp(0, 1)
+
+
+class Silent(Shifting):
+    def forward(self, batch: Batch) -> Any:
+        return {"painted": self.net(batch["content"])}
+
+    @turn("painter")
+    def paint(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
+        return super().paint(batch, made["painted"])
+
+
+def batch() -> dict[str, Tensor]:
+    content, style = torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return {"content": content, "style": style}
+
+
+def test_terms_are_weighted_means_over_pairs() -> None:
+    one, other, third = torch.rand(3, 2, 3, 8, 8)
+    terms = Extra(["l1", {"name": "l2", "weight": 3}, {"name": "l1", "weight": 0.5}])([(one, other), (one, third)])
+    absolute = ((one - other).abs().mean() + (one - third).abs().mean()) / 2
+    squared = ((one - other).square().mean() + (one - third).square().mean()) / 2
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(
+        {"l1": float(absolute), "l2": 3 * float(squared), "l12": float(absolute) / 2}
+    )
+
+
+@pytest.mark.parametrize("weight", ["much", True, None])
+def test_a_weight_is_a_number(weight: object) -> None:
+    with raises(StylekitError, "weight", repr(weight)):
+        Extra([{"name": "l1", "weight": weight}])
+
+
+def test_a_method_that_returns_its_images_needs_no_change() -> None:
+    method, images = Shifting(), batch()
+    assert extra_terms(method, "painter", images, method(images)) == {}
+    prepare(method, {"extra": ["l2"]})
+    made = method(images)
+    terms = extra_terms(method, "painter", images, made)
+    expected = float((made - images["content"]).square().mean().detach())
+    assert float(terms["extra/l2"].detach()) == pytest.approx(expected)
+    assert rehearse(method, images)["extra"] == pytest.approx({"extra/l2": expected})
+
+
+def test_a_method_that_does_not_say_what_it_makes_is_one_error() -> None:
+    method, images = Silent(), batch()
+    prepare(method, {"extra": ["l2"]})
+    with raises(StylekitError, "Silent", "outputs(batch, made)"):
+        rehearse(method, images)
+
+
+def test_cyclegan_compares_both_translations() -> None:
+    torch.manual_seed(0)
+    method, images = CycleGAN(**CycleGAN.presets["tiny"]), {k: v.repeat(1, 1, 2, 2) for k, v in batch().items()}
+    prepare(method, {"extra": ["l1"]})
+    made = method(images)
+    expected = ((made["fake_b"] - images["content"]).abs().mean() + (made["fake_a"] - images["style"]).abs().mean()) / 2
+    assert float(extra_terms(method, "generator", images, made)["extra/l1"]) == pytest.approx(float(expected))
+    assert extra_terms(method, "discriminator", images, made) == {}
+
+
+@pytest.mark.slow
+def test_a_run_learns_from_them_logs_them_and_resumes(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"preset": "tiny", "size": 32, "workers": 0, "data": "scenes", "seed": 1}
+    extra = {"extra": [{"name": "edges", "weight": 100.0}]}
+    plain = stylekit.train("cyclegan", out=tmp_path / "plain", steps=2, **settings)
+    run = stylekit.train("cyclegan", out=tmp_path / "run", steps=2, set=extra, **settings)
+    whole = stylekit.train("cyclegan", out=tmp_path / "whole", steps=3, set=extra, **settings)
+    stylekit.train(resume=True, out=run, steps=3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["extra/edges"] > 0 for line in lines)
+    weights = [stylekit.load(each, "cpu").method.state_dict() for each in (plain, run, whole)]
+    key = "generator_ab.model.model.0.weight"
+    assert not torch.equal(weights[0][key], weights[1][key])
+    assert torch.equal(weights[1][key], weights[2][key])
