@@ -57,6 +57,9 @@ class Adversary(nn.Module):
         self.augmentations = nn.ModuleList(make("augmentation", each) for each in augment)
         self.pool = ImagePool(pool)
         self.updates = 0
+        self._undecided: float | None = None
+        self.doubt: Tensor | None = None
+        """The last loss of the discriminator, relative to that of one that cannot tell real from generated images."""
 
     def discriminate(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Terms:
         """The discriminator's loss: the term ``adversarial``, and one for each regulariser that is due.
@@ -69,6 +72,7 @@ class Adversary(nn.Module):
         real, fake = self.augmented(real), self.augmented(self.pool(fake))
         on_real, on_fake = self._both(real, fake, condition)
         terms = {"adversarial": self.adversarial.discriminator(on_real, on_fake)}
+        self.doubt = self._doubt(terms["adversarial"], on_real, on_fake)
         for each in self.augmentations:
             if hasattr(each, "observe"):
                 each.observe(on_real)
@@ -109,6 +113,14 @@ class Adversary(nn.Module):
         pairs = [scale.split(sizes) for scale in scores]
         return [first for first, _ in pairs], [second for _, second in pairs]
 
+    @torch.no_grad()
+    def _doubt(self, loss: Tensor, on_real: Scores, on_fake: Scores) -> Tensor | None:
+        """See :attr:`doubt`; None for a loss that is not bounded below, such as that of a Wasserstein critic."""
+        if self._undecided is None:
+            equal = [(_constant(on_real, score), _constant(on_fake, score)) for score in (0.0, 0.5)]
+            self._undecided = min(float(self.adversarial.discriminator(*scores)) for scores in equal)
+        return loss.detach() / self._undecided if self._undecided > 0 else None
+
     def get_extra_state(self) -> Tensor:
         """The number of updates, so that a resumed run computes lazy penalties at the same steps."""
         return torch.tensor(self.updates)
@@ -116,6 +128,13 @@ class Adversary(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Restores the number of updates."""
         self.updates = int(state)
+
+
+def _constant(scores: Scores, value: float) -> Scores:
+    """Equal scores, on the CPU, where reading them does not wait for the device."""
+    if isinstance(scores, Tensor):
+        return torch.full(scores.shape, value)
+    return [torch.full(scale.shape, value) for scale in scores]
 
 
 def _name(part: Part) -> str:

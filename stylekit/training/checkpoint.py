@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -163,24 +164,40 @@ def _is_step(name: str) -> bool:
     return name.isascii() and name.isdecimal() and name == str(int(name))
 
 
-def latest(folder: Path, run: str) -> Path | None:
-    """The newest checkpoint of a run; folders of other runs, and those without ``state.json``, do not count.
+def latest(folder: Path, run: str, until: float = math.inf) -> Path | None:
+    """The newest checkpoint of a run up to a step; folders of other runs, and those without ``state.json``, do not count.
 
     Raises:
         StylekitError: a newer one is damaged.
     """
-    for step in reversed(saved_steps(folder)):
+    for step in reversed([step for step in saved_steps(folder) if step <= until]):
         path = folder / str(step)
         if os.path.lexists(path / "state.json") and _read_state(path).run == run:
             return path
     return None
 
 
-def prune(folder: Path, keep: int, run: str = "") -> None:
-    """Removes all but the ``keep`` newest checkpoints of a run. Folders that contain anything else are left alone."""
+def prune(folder: Path, keep: int, run: str = "", since: float = math.inf) -> None:
+    """Removes old checkpoints of a run. Folders that contain anything else are left alone.
+
+    Args:
+        folder: the run's ``checkpoints``
+        keep: number of checkpoints to keep, the newest ones
+        run: id of the run
+        since: a step from which on all are kept, and the newest before it
+    """
     own = [step for step in saved_steps(folder) if _may_remove(folder / str(step), run)]
+    anchor = max((step for step in own if step <= since), default=-1) if since < math.inf else math.inf
     for step in own[:-keep]:
-        remove(folder / str(step))
+        if step < anchor:
+            remove(folder / str(step))
+
+
+def remove_after(folder: Path, step: int, run: str) -> None:
+    """Removes the checkpoints of a run after a step."""
+    for later in saved_steps(folder):
+        if later > step and _may_remove(folder / str(later), run):
+            remove(folder / str(later))
 
 
 def _may_remove(path: Path, run: str) -> bool:

@@ -35,6 +35,7 @@ from stylekit.training.recorder import Recorder
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.resuming import require_plugins, require_same_arguments, require_same_data, resumed_settings
 from stylekit.training.runs import Run
+from stylekit.training.sentinel import Sentinel, Trouble
 from stylekit.training.settings import Settings, validate_settings
 from stylekit.training.setup import (
     build_method,
@@ -49,15 +50,29 @@ from stylekit.training.setup import (
 )
 
 
+MOST_FIXES = 5
+"""How often a run returns to a checkpoint before it gives up."""
+
+
 def step(
-    method: Method, players: Sequence[PlayerState], batch: Batch, index: int, total: int, runtime: Runtime
+    method: Method,
+    players: Sequence[PlayerState],
+    batch: Batch,
+    index: int,
+    total: int,
+    runtime: Runtime,
+    watch: Callable[[Any], None] = lambda made: None,
 ) -> dict[str, Tensor]:
-    """Trains one step and returns its loss terms by ``turn/term``, on the device, without waiting for them."""
+    """Trains one step and returns its loss terms by ``turn/term``, on the device, without waiting for them.
+
+    ``watch`` gets what ``forward`` returned.
+    """
     for part in method.modules():
         if hasattr(part, "progress"):
             part.progress = index / total
     with runtime.autocast():
         made = method(batch)
+    watch(made)
     due = [(player, turns) for player in players if (turns := player.due(index))]
     losses: dict[str, Tensor] = {}
     for player, turns in due:
@@ -181,11 +196,13 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
     recorder = Recorder(run, name, method, players, settings, runtime, preview, facts, done, progress)
     if settings.compile:
         compile_networks(players)
-    steps = range(done, settings.steps)
-    pinned = runtime.device.type == "cuda"
-    loader = batches(dataset, settings.batch_size, settings.seed, steps, share, _workers(settings), pinned)
+
+    def load(steps: range) -> Iterable[Batch]:
+        pinned = runtime.device.type == "cuda"
+        return batches(dataset, settings.batch_size, settings.seed, steps, share, _workers(settings), pinned)
+
     with recorder, runtime.interruptible() as interrupted:
-        _run_steps(method, players, loader, layout, recorder, settings, runtime, interrupted)
+        _run_steps(method, players, load, layout, recorder, settings, runtime, interrupted)
 
 
 def _open_data(settings: Settings) -> Any:
@@ -213,23 +230,90 @@ def _from_object(method: Method, settings: Settings) -> tuple[str, Method, dict[
 def _run_steps(
     method: Method,
     players: Sequence[PlayerState],
-    loader: Iterable[Batch],
+    load: Callable[[range], Iterable[Batch]],
     layout: torch.memory_format,
     recorder: Recorder,
     settings: Settings,
     runtime: Runtime,
     interrupted: Callable[[], bool],
 ) -> None:
-    index = recorder.done
-    with contextlib.closing(recorder.timed(loader)) as timed, _own_errors(runtime), _explained(recorder):
-        for batch in timed:
+    """Trains until the run is complete or interrupted; returns to a checkpoint when training goes wrong, if that is wanted."""
+    index, fixes = recorder.done, 0
+    if settings.guard == "rollback":
+        recorder.begin_at(index)
+    while True:
+        sentinel = Sentinel(method, runtime.average)
+        with contextlib.closing(recorder.timed(load(range(index, settings.steps)))) as loader:
+            trouble = _until_trouble(
+                method, players, loader, index, layout, recorder, settings, runtime, interrupted, sentinel
+            )
+        if trouble is None:
+            return
+        fixes += 1
+        if fixes > MOST_FIXES:
+            raise StylekitError(f"{trouble.told} Training went wrong {fixes} times. {recorder.last_good()}")
+        index = _roll_back(trouble, method, players, recorder, runtime)
+
+
+def _until_trouble(
+    method: Method,
+    players: Sequence[PlayerState],
+    loader: Iterable[Batch],
+    index: int,
+    layout: torch.memory_format,
+    recorder: Recorder,
+    settings: Settings,
+    runtime: Runtime,
+    interrupted: Callable[[], bool],
+    sentinel: Sentinel,
+) -> Trouble | None:
+    """Trains until the run ends, or until something goes wrong that a return to a checkpoint may mend."""
+    mends = settings.guard == "rollback"
+    with _own_errors(runtime), _explained(recorder):
+        for batch in loader:
+            moved, troubles = to_device(batch, runtime.device, layout), list[Trouble]()
+
+            def watch(made: Any, index: int = index, batch: Batch = moved, troubles: list[Trouble] = troubles) -> None:
+                if settings.guard != "off" and sentinel.due(index + 1):
+                    troubles += filter(None, [sentinel.look(index + 1, batch, made)])
+
             with seeded(settings.seed, "step", index, runtime.rank), runtime.shared_buffers(method):
-                losses = step(method, players, to_device(batch, runtime.device, layout), index, settings.steps, runtime)
+                losses = step(method, players, moved, index, settings.steps, runtime, watch)
             index += 1
             stop = runtime.any(interrupted())
-            recorder.record(index, losses, last=stop or index == settings.steps)
+            try:
+                recorder.record(index, losses, last=stop or index == settings.steps)
+            except NotFinite as error:
+                if not mends:
+                    raise
+                return Trouble("finite", index, str(error))
+            for trouble in troubles:
+                recorder.warn(trouble.told)
+                if mends:
+                    return trouble
             if stop:
                 break
+    return None
+
+
+def _roll_back(
+    trouble: Trouble, method: Method, players: Sequence[PlayerState], recorder: Recorder, runtime: Runtime
+) -> int:
+    """Returns to the last checkpoint before the trouble, with half the learning rates; returns its step.
+
+    Raises:
+        StylekitError: there is no such checkpoint.
+    """
+    path = Path(runtime.decided_by_main(lambda: str(recorder.run.latest(trouble.since) or "")) or "")
+    if not path.name:
+        raise StylekitError(f"{trouble.told} There is no checkpoint before, to which training could return.")
+    scales = [player.scale / 2 for player in players]
+    done, states = checkpoint.load_checkpoint(path, method)
+    for player, scale in zip(players, scales, strict=True):
+        player.restore(states[player.name], path / "players.safetensors")
+        player.scale = scale
+    recorder.roll_back(path, done, trouble.told, scales[0])
+    return done
 
 
 @contextlib.contextmanager

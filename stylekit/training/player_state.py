@@ -37,6 +37,8 @@ class PlayerState:
             )
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        self.scale = 1.0
+        """A factor on the learning rates, which the guard halves when training goes wrong."""
         self._averaged: list[Tensor] = [*self.parameters, *spec.buffers] if spec.ema is not None else []
         self.average = [each.detach().clone() for each in self._averaged]
 
@@ -55,7 +57,7 @@ class PlayerState:
         """
         if self.spec.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip)
-        factor = self.spec.schedule(progress)
+        factor = self.scale * self.spec.schedule(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self.optimizer.step()
@@ -80,7 +82,7 @@ class PlayerState:
 
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint stores."""
-        return {"optimizer": self.optimizer.state_dict(), "average": self.average}
+        return {"optimizer": self.optimizer.state_dict(), "average": self.average, "scale": self.scale}
 
     def restore(self, state: Mapping[str, Any], source: Path) -> None:
         """Restores the state from a checkpoint.
@@ -106,6 +108,7 @@ class PlayerState:
                     if not _alike(given[key], value):
                         raise ValueError(f"its {key} is {given[key]!r}")
             self.optimizer.load_state_dict(saved)
+            self.scale = float(state.get("scale", 1.0))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise StylekitError(
                 f"The state of the player {self.name!r} in {source} does not fit the method with its current options ({error})."

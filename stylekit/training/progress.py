@@ -73,6 +73,11 @@ class Display:
         self._done += 1
         self._bar.update(self._task, advance=1)
 
+    def rewind(self, step: int) -> None:
+        """Goes back to a step."""
+        self._done, self._reported = step, (step, time.monotonic())
+        self._bar.update(self._task, completed=step)
+
     def show(self, losses: Mapping[str, float]) -> None:
         """Shows the latest loss terms, by ``turn/term``, summed by turn."""
         sums: dict[str, float] = {}

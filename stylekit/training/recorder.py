@@ -28,6 +28,7 @@ from stylekit.training.player_state import PlayerState
 from stylekit.training.progress import Display
 from stylekit.training.run_json import DataFacts
 from stylekit.training.runs import Run
+from stylekit.training.sentinel import NOTICED
 from stylekit.training.settings import Settings
 
 
@@ -216,9 +217,35 @@ class Recorder:
         with self._averaged():
             model_files.save_model(self.method, self.name, self.run.model)
         path = checkpoint.save_checkpoint(self.run.checkpoints, step, self.method, players, header, self.id)
-        checkpoint.prune(self.run.checkpoints, self.settings.keep, self.id)
+        since = step - NOTICED if self.settings.guard == "rollback" else math.inf
+        checkpoint.prune(self.run.checkpoints, self.settings.keep, self.id, since)
         self.run.plot()
         self.callbacks.call("checkpoint_saved", step=step, path=path)
+
+    def warn(self, text: str) -> None:
+        """Tells the user what goes wrong, and adds it to ``run.json``."""
+        if self.runtime.main:
+            self.display.say(f"Warning: {text}")
+            self.run.add("warnings", {"step": self.step, "text": text})
+
+    def roll_back(self, path: Path, step: int, reason: str, scale: float) -> None:
+        """Forgets the steps after a checkpoint, to which training has returned."""
+        self.pending = []
+        if self.runtime.main:
+            checkpoint.remove_after(self.run.checkpoints, step, self.id)
+            self.run.close()  # its log is replaced
+            self.run.rewind(step)
+            self.run.add("rollbacks", {"from": self.step, "to": step, "reason": reason, "learning_rates": scale})
+            self.display.say(
+                f"returned from step {self.step} to {path.name}, with learning rates {scale:g} times as large as set"
+            )
+            self.display.rewind(step)
+        self.step = step
+
+    def begin_at(self, step: int) -> None:
+        """Saves a checkpoint before the first step, to which training can return."""
+        if self.runtime.main and self.run.latest() is None:
+            self._save(step)
 
     def last_good(self) -> str:
         """Says which checkpoint remains if the run stops now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import secrets
@@ -140,6 +141,10 @@ class Run:
         """Adds facts to ``run.json``."""
         self._write(RunContent.model_validate({**self._read().model_dump(), **facts}))
 
+    def add(self, name: str, fact: Mapping[str, Any]) -> None:
+        """Appends a fact to a list in ``run.json``, such as ``warnings``."""
+        self.describe(**{name: [*(self._read().model_dump().get(name) or []), dict(fact)]})
+
     def end_session(self, **facts: Any) -> None:
         """Adds facts about a finished session to ``run.json``."""
         self.describe(sessions=[*self._read().model_dump()["sessions"], facts])
@@ -209,13 +214,13 @@ class Run:
             words += [word for name in names for word in (f"--{option}", name)] if plugin_files(names) else []
         return shlex.join(words)
 
-    def latest(self) -> Path | None:
-        """The newest checkpoint that this run wrote.
+    def latest(self, until: float = math.inf) -> Path | None:
+        """The newest checkpoint that this run wrote, up to a step.
 
         Raises:
             StylekitError: it is damaged.
         """
-        return checkpoint.latest(self.checkpoints, self.id)
+        return checkpoint.latest(self.checkpoints, self.id, until)
 
     def processes(self) -> int | None:
         """The number of processes of the last session, if it is known."""

@@ -34,6 +34,7 @@ MAY_CHANGE = frozenset(
         "sample_every",
         "checkpoint_every",
         "keep",
+        "guard",
     )
 )
 """Settings that ``--resume`` may change; a run keeps all others."""
@@ -78,6 +79,11 @@ class Settings(pydantic.BaseModel):
     sample_every: int = Field(500, ge=1, description="steps between sample grids")
     checkpoint_every: int = Field(1000, ge=1, description="steps between checkpoints")
     keep: int = Field(3, ge=1, description="number of checkpoints to keep")
+    guard: Literal["warn", "rollback", "off"] = Field(
+        "warn",
+        description="if training goes wrong: warn once; rollback also returns to the last checkpoint before, with half the "
+        "learning rate; off looks for nothing",
+    )
 
     @pydantic.field_validator("content", "style", "out")
     @classmethod

@@ -163,7 +163,7 @@ def test_a_loss_without_options(program: Program) -> None:
 def test_a_plugin_is_shown_by_its_parts(program: Program, tmp_path: Path) -> None:
     output = program("show", "spectral").out
     assert [line for line in output.splitlines() if line.endswith(", a discriminator")] == [
-        f"{name}, a discriminator" for name in ("patch-sn", "multiscale-sn", "resnet-sn")
+        f"{name}, a discriminator" for name in ("patch-sn", "resnet-sn")
     ]
     assert "pixel" not in program("show", "patch").out.split("\n")[0]  # a part takes precedence over its plugin
     (tmp_path / "mine.py").write_text(

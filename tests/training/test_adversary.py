@@ -45,7 +45,7 @@ def images(count: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def values(terms: dict[str, Tensor]) -> dict[str, float]:
-    return {name: float(term) for name, term in terms.items()}
+    return {name: float(term.detach()) for name, term in terms.items()}
 
 
 @pytest.mark.parametrize("independent", [True, False])
@@ -55,7 +55,7 @@ def test_the_terms_are_those_of_its_parts(independent: bool) -> None:
     assert values(adversary.discriminate(real, fake)) == pytest.approx(
         {"adversarial": 0.25**2 + 0.25**2, "constant": 0.75}
     )
-    assert float(adversary.generate(fake, real)) == pytest.approx(0.75**2)
+    assert float(adversary.generate(fake, real).detach()) == pytest.approx(0.75**2)
     seen = adversary.discriminator.seen
     assert len(seen[0]) == (6 if independent else 3)  # as one batch, if images do not affect each other
 
@@ -67,7 +67,7 @@ def test_a_condition_reaches_the_scores_and_the_penalties() -> None:
     assert values(adversary.discriminate(real, fake, condition)) == pytest.approx(
         {"adversarial": 2 * (0.25 - 0.75), "constant": 2 * 0.75}
     )
-    assert float(adversary.generate(fake, real, condition)) == pytest.approx(-2 * 0.25)
+    assert float(adversary.generate(fake, real, condition).detach()) == pytest.approx(-2 * 0.25)
 
 
 def test_both_players_see_augmented_images() -> None:
@@ -92,7 +92,7 @@ def test_a_relativistic_loss_sees_real_images_in_both_turns() -> None:
     real, fake = images()
     adversary = Adversary(Scoring, "relativistic")
     logistic = float(nn.functional.softplus(torch.tensor(0.5)))
-    assert float(adversary.generate(fake, real)) == pytest.approx(logistic)
+    assert float(adversary.generate(fake, real).detach()) == pytest.approx(logistic)
     assert float(adversary.discriminate(real, fake)["adversarial"].detach()) == pytest.approx(logistic - 0.5)
 
 
