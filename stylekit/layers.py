@@ -20,6 +20,8 @@ __all__ = [
     "InstanceNorm",
     "NarrowConv2d",
     "Norm",
+    "PlainResidual",
+    "ProjectedScore",
     "SelfAttention",
     "Steps",
     "Upsample",
@@ -115,6 +117,69 @@ def require_options(dropout: float = 0.0, **counts: int) -> None:
             raise StylekitError(f"The option {name!r} is {value}, but must be at least 1.")
     if not 0 <= dropout < 1:
         raise StylekitError(f"The option 'dropout' is {dropout}, but must be at least 0 and below 1.")
+
+
+class ProjectedScore(nn.Module):
+    """A linear score of features, plus their inner product with the embedding of a label (Miyato and Koyama 2018, equation 3).
+
+    Args:
+        width: number of features
+        classes: number of classes; 0: there are no labels
+
+    Raises:
+        StylekitError: ``classes`` is negative, or there are labels without classes, or none with classes.
+    """
+
+    def __init__(self, width: int, classes: int = 0) -> None:
+        super().__init__()
+        if classes < 0:
+            raise StylekitError(f"The option 'classes' is {classes}, but must be at least 0.")
+        self.score, self.classes = nn.Linear(width, 1), classes
+        self.embedding = nn.Embedding(classes, width) if classes else None
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """Scores ``(N, 1)`` of features ``(N, C)``, given labels ``(N,)`` if there are classes."""
+        if (labels is None) != (self.embedding is None):
+            raise StylekitError(
+                f"This discriminator was built for {self.classes} classes, so it must be called with"
+                f"{'out' * (not self.classes)} a condition of labels. Change its option 'classes'."
+            )
+        scores: Tensor = self.score(features)
+        if labels is not None and self.embedding is not None:
+            scores = scores + (self.embedding(labels) * features).sum(1, keepdim=True) / features.shape[1] ** 0.5
+        return scores
+
+
+class PlainResidual(nn.Module):
+    """A residual block without normalisation: 1 x 1, grouped 3 x 3 and 1 x 1 convolutions (Huang et al. 2024, "R3GAN").
+
+    The last convolution starts at 0, and the others are scaled for the depth of the network, as in Zhang et al. 2019
+    ("Fixup"), so that the variance of features does not grow from block to block.
+
+    Args:
+        width: number of channels
+        depth: number of blocks of the network
+        group: channels of each group of the 3 x 3 convolution
+    """
+
+    def __init__(self, width: int, depth: int = 1, group: int = 16) -> None:
+        super().__init__()
+        groups = max(1, width // group) if width % group == 0 else 1
+        self.first = nn.Conv2d(width, width, 1, bias=False)
+        self.middle = nn.Conv2d(width, width, 3, padding=1, groups=groups, bias=False)
+        self.last = nn.Conv2d(width, width, 1, bias=False)
+        self.biases = nn.ParameterList(torch.zeros(width, 1, 1) for _ in range(2))
+        for conv in (self.first, self.middle):
+            nn.init.kaiming_normal_(conv.weight, 0.2, nonlinearity="leaky_relu")
+            with torch.no_grad():
+                conv.weight.mul_(depth**-0.25)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Adds a change to features ``(N, C, H, W)``."""
+        y = F.leaky_relu(self.first(F.leaky_relu(x, 0.2)) + self.biases[0], 0.2)
+        changed: Tensor = x + self.last(F.leaky_relu(self.middle(y) + self.biases[1], 0.2))
+        return changed
 
 
 class SelfAttention(nn.Module):

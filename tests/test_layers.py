@@ -7,7 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stylekit.layers import NarrowConv2d, SelfAttention, activations, narrow_conv2d, norm_activation, with_condition
+from stylekit import StylekitError
+from stylekit.layers import (
+    NarrowConv2d,
+    PlainResidual,
+    ProjectedScore,
+    SelfAttention,
+    activations,
+    narrow_conv2d,
+    norm_activation,
+    with_condition,
+)
+from tests.facts import raises
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7])
@@ -118,3 +129,27 @@ def test_attention_matches_its_formula(spectral: bool) -> None:
 
 def test_attention_accepts_a_single_row() -> None:
     assert SelfAttention(8)(torch.randn(1, 8, 1, 5)).shape == (1, 8, 1, 5)
+
+
+def test_a_projected_score_adds_the_product_with_the_label() -> None:
+    torch.manual_seed(0)
+    layer, features, labels = ProjectedScore(4, classes=3), torch.randn(2, 4), torch.tensor([2, 0])
+    assert layer.embedding is not None
+    inner = (layer.embedding.weight[labels] * features).sum(1, keepdim=True) / 2
+    torch.testing.assert_close(layer(features, labels), layer.score(features) + inner)
+    with raises(StylekitError, "3 classes", "with a condition"):
+        layer(features, None)
+    with raises(StylekitError, "0 classes", "without a condition"):
+        ProjectedScore(4)(features, labels)
+
+
+def test_a_residual_block_without_norm_starts_as_the_identity() -> None:
+    torch.manual_seed(0)
+    block, x = PlainResidual(32, depth=4), torch.randn(2, 32, 5, 5)
+    torch.testing.assert_close(block(x), x)
+    assert block.middle.groups == 2
+    assert PlainResidual(24).middle.groups == 1  # 24 channels cannot be divided into groups of 16
+    deviation = float(PlainResidual(256, depth=16).first.weight.detach().std())
+    assert deviation == pytest.approx(
+        (2 / (1 + 0.2**2) / 256) ** 0.5 / 2, rel=0.05
+    )  # 16 to the power of -1/4 is a half

@@ -49,7 +49,6 @@ from stylekit.training.setup import (
     resolve,
 )
 
-
 MOST_FIXES = 5
 """How often a run returns to a checkpoint before it gives up."""
 

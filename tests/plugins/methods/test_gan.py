@@ -1,0 +1,125 @@
+"""gan: its presets, labels, and that it learns."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylekit import StylekitError, make, testing
+from stylekit.training.rehearsal import rehearse
+from stylekit_plugins.methods.gan import GAN
+from stylekit_plugins.methods.gan.networks import GENERATORS, widths_of
+from tests.facts import raises
+
+TINY: dict[str, Any] = dict(GAN.presets["tiny"])
+LABELLED = {**TINY, "classes": 3}
+
+
+def batch(count: int = 4, side: int = 32, classes: int = 0) -> dict[str, Tensor]:
+    image = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return {"image": image, "label": torch.arange(count) % classes} if classes else {"content": image}
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"), [(8, [64, 32]), (32, [256, 128, 64, 32]), (128, [256, 256, 256, 128, 64, 32])]
+)
+def test_channels_double_with_every_halving_up_to_eight_times(side: int, expected: list[int]) -> None:
+    assert widths_of(side, 32) == expected
+
+
+@pytest.mark.parametrize("network", GENERATORS)
+@pytest.mark.parametrize("side", [8, 64])
+def test_every_generator_draws_images_of_the_side(network: str, side: int) -> None:
+    images = GENERATORS[network](16, side, 4)(torch.randn(3, 16))  # type: ignore[index]
+    assert images.shape == (3, 3, side, side)
+    assert 0 <= images.min() <= images.max() <= 1
+
+
+@pytest.mark.parametrize("preset", [name for name in GAN.presets if name != "tiny"])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_every_preset_trains_with_and_without_labels(preset: str, classes: int) -> None:
+    torch.manual_seed(0)
+    method = GAN(**{**GAN.presets[preset], "classes": classes})
+    losses = rehearse(method, batch(classes=classes))
+    assert set(losses) == {"discriminate", "generate"}
+    assert ("label" in method.batch_keys) == bool(classes)
+
+
+def test_the_presets_are_those_of_the_papers() -> None:
+    built = {name: GAN(**options) for name, options in GAN.presets.items()}
+    assert {name: type(method.adversary.adversarial).__name__ for name, method in built.items()} == {
+        "dcgan": "NonSaturating",
+        "wgan-gp": "Wasserstein",
+        "sngan": "Hinge",
+        "r3gan": "Relativistic",
+        "tiny": "Relativistic",
+    }
+    assert list(built["wgan-gp"].adversary.regularizers) == ["gradient-penalty"]
+    assert list(built["r3gan"].adversary.regularizers) == ["r1", "r2"]
+    assert built["wgan-gp"].players()["generator"].update_every == 5
+
+
+def test_larger_images_are_reduced_to_the_side() -> None:
+    method = GAN(**TINY)
+    made = method(batch(side=64))
+    assert made["real"].shape == made["fake"].shape == (4, 3, 32, 32)
+
+
+def test_labels_reach_the_generator_and_the_discriminator() -> None:
+    torch.manual_seed(0)
+    method = GAN(**LABELLED).eval()
+    codes = torch.randn(1, method.latent).expand(3, -1)
+    drawn = method.draw(codes, torch.tensor([0, 1, 2]))
+    assert torch.pdist(drawn.flatten(1)).min() > 0
+    torch.manual_seed(1)
+    turns = method.sample(6)
+    torch.manual_seed(1)
+    twos = method.sample(6, label=2)
+    assert torch.equal(turns[2], twos[2])
+    assert torch.equal(turns[5], twos[5])
+    assert not torch.equal(turns[0], twos[0])
+
+
+def test_wrong_options_are_refused() -> None:
+    for options, fact in (({"side": 48}, 48), ({"side": 4}, 4), ({"classes": -1}, -1)):
+        with raises(StylekitError, *options, fact):
+            GAN(**{**TINY, **options})
+    with raises(StylekitError, "label 3", "0 to 2"):
+        GAN(**LABELLED).sample(1, label=3)
+    with raises(StylekitError, "no classes", "label"):
+        GAN(**TINY).sample(1, label=0)
+
+
+@pytest.mark.slow
+def test_it_learns_the_colours_of_its_images() -> None:
+    """Drawn images get the mean of the real ones, which are of two colours, and are near both of them."""
+    torch.manual_seed(0)
+    method = GAN(**{**TINY, "side": 8, "lr": 2e-3, "discriminator": {"name": "r3", "layers": 2, "width": 8}})
+    optimizers = {name: player.optimizer(player.parameters, player.lr) for name, player in method.players().items()}
+    colors = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]])
+    for _ in range(300):
+        images = colors[torch.randint(2, (32,))][:, :, None, None].expand(-1, -1, 8, 8)
+        made = method({"content": images})
+        for name, turn in (("discriminator", method.discriminate), ("generator", method.generate)):
+            optimizers[name].zero_grad()
+            sum(turn({"content": images}, made).values()).backward(inputs=method.players()[name].parameters)  # type: ignore[union-attr]
+            optimizers[name].step()
+    drawn = method.sample(200).mean((2, 3)).detach()
+    torch.testing.assert_close(drawn.mean(0), colors.mean(0), atol=0.12, rtol=0)
+    nearest = torch.cdist(drawn, colors).argmin(1).bincount(minlength=2)
+    assert nearest.min() > 20
+
+
+@pytest.mark.parametrize("options", [TINY, LABELLED], ids=["plain", "labelled"])
+def test_conformance(options: dict[str, Any]) -> None:
+    testing.check("method", partial(GAN, **options))
+
+
+@pytest.mark.parametrize("name", ["dc", "r3"])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_its_discriminators_conform(name: str, classes: int) -> None:
+    testing.check("discriminator", lambda: make("discriminator", name, layers=3, width=8, classes=classes))
