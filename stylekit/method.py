@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
 
-__all__ = ["Batch", "Capabilities", "Statistics", "Terms", "Turn", "constant", "linear_decay"]
+__all__ = ["Batch", "Capabilities", "Statistics", "Terms", "Turn", "constant", "cosine", "linear_decay", "steps"]
 
 Batch = Mapping[str, Tensor]
 """A training batch: tensors ``(N, ...)`` by key."""
@@ -73,6 +73,16 @@ def constant(progress: float) -> float:
 def linear_decay(progress: float) -> float:
     """A schedule that is constant for the first half, then decays linearly to zero (Zhu et al. 2017, section 4)."""
     return min(1.0, 2.0 * (1.0 - progress))
+
+
+def cosine(progress: float) -> float:
+    """A schedule that falls to zero along half a cosine (Loshchilov and Hutter 2017, without restarts)."""
+    return 0.5 + 0.5 * math.cos(math.pi * progress)
+
+
+def steps(progress: float) -> float:
+    """A schedule that falls to a tenth after each third of the run."""
+    return float(0.1 ** min(2, int(3 * progress)))
 
 
 @dataclass

@@ -27,7 +27,7 @@ from stylekit.training.claim import locked, new_folder, require_outside
 from stylekit.training.connection import ConnectionLost
 from stylekit.training.data_files import data_facts
 from stylekit.training.distributed import Runtime, launch
-from stylekit.training.extra import extra_terms
+from stylekit.training.common_options import extra_terms, waits
 from stylekit.training.limits import require_possible
 from stylekit.training.loader import batches
 from stylekit.training.player_state import PlayerState, player_states
@@ -83,6 +83,8 @@ def step(
         scaled += further.values()
         # Only this player's parameters receive gradients, so the other players are not affected.
         shared = method.simultaneous and player is not due[-1][0]
+        if waits(method, player.spec.modules, runtime.average):
+            continue
         torch.stack(scaled).sum().backward(inputs=player.parameters, retain_graph=shared)
         runtime.average_gradients(player.parameters)
         if not method.simultaneous:

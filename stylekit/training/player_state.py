@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
 from stylekit.method import Method, Player, Turn
+from stylekit.training.common_options import common_options
 
 
 class PlayerState:
@@ -37,6 +39,7 @@ class PlayerState:
             )
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        self.schedule = spec.schedule
         self.scale = 1.0
         """A factor on the learning rates, which the guard halves when training goes wrong."""
         self._averaged: list[Tensor] = [*self.parameters, *spec.buffers] if spec.ema is not None else []
@@ -57,7 +60,7 @@ class PlayerState:
         """
         if self.spec.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip)
-        factor = self.scale * self.spec.schedule(progress)
+        factor = self.scale * self.schedule(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self.optimizer.step()
@@ -128,5 +131,11 @@ def _alike(given: Any, known: Any) -> bool:
 
 def player_states(method: Method) -> list[PlayerState]:
     """The state of each player of a method, in the order of the players."""
-    turns = method.turns()
-    return [PlayerState(name, spec, [t for t in turns if t.player == name]) for name, spec in method.players().items()]
+    turns, common = method.turns(), common_options(method)
+    states = [
+        PlayerState(name, spec, [t for t in turns if t.player == name]) for name, spec in method.players().items()
+    ]
+    for state in states:
+        if common is not None:
+            state.schedule = partial(common.factor, state.spec.schedule)
+    return states

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stylekit.errors import StylekitError, error_location, suggest
 from stylekit.inference.options import sample_options, stylize_options
 from stylekit.method import Batch, Method, Player, Turn
-from stylekit.training.extra import extra_terms
+from stylekit.training.common_options import extra_terms
 
 
 def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:

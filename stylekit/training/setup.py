@@ -18,7 +18,7 @@ from stylekit.method import Method
 from stylekit.registry import lookup, provenance
 from stylekit.registry.parts import construct, make
 from stylekit.registry.schema import Argument, absolute_paths, arguments, override, unwrap_partial, validate_arguments
-from stylekit.training import extra
+from stylekit.training import common_options
 from stylekit.training.settings import Settings
 from stylekit.weights.tensors import fit
 
@@ -29,7 +29,7 @@ def prepare_arguments(method: Any) -> dict[str, Argument]:
     prepare = getattr(factory, "prepare", None)
     own = {name: each for name, each in arguments(prepare).items() if name != "self"} if prepare else {}
     trains = getattr(factory, "players", Method.players) is not Method.players
-    return {**(arguments(extra.options) if trains else {}), **own}
+    return {**(arguments(common_options.options) if trains else {}), **own}
 
 
 def prepare(method: Method, given: Mapping[str, Any]) -> None:
@@ -40,10 +40,11 @@ def prepare(method: Method, given: Mapping[str, Any]) -> None:
     """
     shapes = {key: _shape(tensor) for key, tensor in method.state_dict().items()}
     built = {key.split(".")[0] for key in shapes}
-    further = dict(given)
-    if specs := further.pop("extra", ()) if "extra" not in arguments(type(method).prepare) else ():
-        method.extra = extra.Extra(specs)
-    method.prepare(**further)
+    own = arguments(type(method).prepare)
+    common = {name: value for name, value in given.items() if name not in own}
+    if common:
+        setattr(method, common_options.ATTRIBUTE, common_options.CommonOptions(**common))
+    method.prepare(**{name: value for name, value in given.items() if name in own})
     after = {key: _shape(tensor) for key, tensor in method.state_dict().items()}
     if after.keys() - shapes.keys() and not method.inference_modules:
         method.inference_modules = tuple(sorted(built))

@@ -1,19 +1,24 @@
-"""Extra losses: their terms, weights and effect on training, for methods that know nothing of them."""
+"""Options of training that every method has: extra losses, schedules and balance, for methods that know nothing of them."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import stylekit
 from stylekit import Method, Player, StylekitError, turn
 from stylekit.method import Batch, Terms
-from stylekit.training.extra import Extra, extra_terms
+from stylekit.training.common_options import CommonOptions, Extra, extra_terms, waits
+from stylekit.training.distributed import Runtime
+from stylekit.training.engine import step
+from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.setup import prepare
 from stylekit_plugins.methods.cyclegan import CycleGAN
@@ -115,3 +120,68 @@ def test_a_run_learns_from_them_logs_them_and_resumes(tmp_path: Path) -> None:
     key = "generator_ab.model.model.0.weight"
     assert not torch.equal(weights[0][key], weights[1][key])
     assert torch.equal(weights[1][key], weights[2][key])
+
+
+def rates(method: Method, **options: Any) -> list[float]:
+    """The learning rates of the player, relative to the one it states, over the progress of a run."""
+    prepare(method, options)
+    (state,) = player_states(method)
+    found = []
+    for tenth in range(11):
+        for parameter in state.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        state.update(0, tenth / 10)
+        found.append(state.optimizer.param_groups[0]["lr"] / state.spec.lr)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [1.0] * 11),
+        ({"schedule": "linear"}, [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0]),
+        ({"schedule": "cosine"}, [(1 + math.cos(math.pi * tenth / 10)) / 2 for tenth in range(11)]),
+        ({"schedule": "steps"}, [1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01]),
+        ({"warmup": 0.4}, [0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1]),
+        ({"schedule": "linear", "warmup": 0.2}, [0, 0.5, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0]),
+    ],
+    ids=str,
+)
+def test_any_method_takes_another_schedule(options: dict[str, Any], expected: list[float]) -> None:
+    assert rates(Shifting(), **options) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("option", ["warmup", "balance"])
+@pytest.mark.parametrize("value", [-0.1, 1.0])
+def test_shares_are_below_one(option: str, value: float) -> None:
+    with raises(StylekitError, repr(option), value):
+        CommonOptions(**{option: value})
+
+
+@pytest.mark.parametrize(("doubt", "expected"), [(0.1, True), (0.2, False), (0.3, False), (None, False)])
+def test_a_discriminator_waits_while_it_wins(doubt: float | None, expected: bool) -> None:
+    method = CycleGAN(**CycleGAN.presets["tiny"])
+    prepare(method, {"balance": 0.2})
+    method.adversary_a.doubt = torch.tensor(0.01)
+    method.adversary_b.doubt = None if doubt is None else torch.tensor(doubt)
+    both, one = [method.adversary_a, method.adversary_b], [method.adversary_a]
+    assert waits(method, both) is (expected or doubt is None)
+    assert waits(method, one)
+    assert not waits(method, [method.generator_ab])
+
+
+def test_a_waiting_discriminator_keeps_its_weights_and_the_generator_learns() -> None:
+    torch.manual_seed(0)
+    method = CycleGAN(**CycleGAN.presets["tiny"])
+    prepare(method, {"balance": 0.99})
+    images = {key: value.repeat(1, 1, 2, 2) for key, value in batch().items()}
+    players = player_states(method)
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    runtime = Runtime(Fabric(accelerator="cpu", devices=1))
+    for adversary in (method.adversary_a, method.adversary_b):
+        adversary._undecided = 1e9  # so that whatever the loss is, it seems to win
+    step(method, players, images, 0, 10, runtime)
+    moved = {name.split(".")[0] for name, value in method.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"generator_ab", "generator_ba"} <= moved
+    weights = [name for name in before if name.startswith("adversary_b.discriminator")]
+    assert all(torch.equal(method.state_dict()[name], before[name]) for name in weights)

@@ -1,0 +1,138 @@
+"""Options of training that every method has: further losses, another schedule, and a balance of the players."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from stylekit.errors import StylekitError
+from stylekit.method import Batch, Method, constant, cosine, linear_decay, steps
+from stylekit.registry.parts import Part, make
+from stylekit.training.adversary import Adversary
+
+ATTRIBUTE = "common_options"
+"""The attribute of a method that holds its :class:`CommonOptions`."""
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": constant,
+    "linear": linear_decay,
+    "cosine": cosine,
+    "steps": steps,
+}
+
+
+def options(
+    extra: tuple[Part, ...] = (),
+    schedule: Literal["constant", "linear", "cosine", "steps"] | None = None,
+    warmup: float = 0.0,
+    balance: float = 0.0,
+) -> None:
+    """The options of training that every method has.
+
+    Args:
+        extra: further losses that compare generated images with their contents, each with its weight (1 by default), as in
+            ``[edges, {name: ssim, weight: 2}]``
+        schedule: course of the learning rates: constant; linear, constant for the first half and then falling to zero;
+            cosine, falling to zero; or steps, a tenth after every third of the run. By default, that of the method
+        warmup: share of the run in which the learning rates rise from zero
+        balance: a discriminator waits while its loss, relative to that of one that cannot decide, is below this; 0: never
+    """
+
+
+class Extra(nn.Module):
+    """Losses of images, by name.
+
+    Args:
+        specs: specifications of the losses; those with options may have a ``weight``
+    """
+
+    def __init__(self, specs: Sequence[Part]) -> None:
+        super().__init__()
+        self.losses = nn.ModuleDict()
+        self.weights: dict[str, float] = {}
+        for spec in specs:
+            given = dict(spec) if isinstance(spec, Mapping) else spec
+            weight = given.pop("weight", 1.0) if isinstance(given, dict) else 1.0
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise StylekitError(f"The weight of an extra loss must be a number, not {weight!r}.")
+            name = given["name"] if isinstance(given, dict) else given
+            key = name if isinstance(name, str) else getattr(name, "__name__", "loss").lower()
+            key = key if key not in self.losses else f"{key}{len(self.losses)}"
+            self.losses[key], self.weights[key] = make("loss", given), weight
+
+    def forward(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """The terms of pairs of an output and its reference, each the mean over the pairs."""
+        return {
+            name: self.weights[name] * torch.stack([loss(*pair) for pair in pairs]).mean()
+            for name, loss in self.losses.items()
+        }
+
+
+class CommonOptions(nn.Module):
+    """The values of :func:`options` for a run.
+
+    Raises:
+        StylekitError: a value is out of range.
+    """
+
+    def __init__(
+        self, extra: Sequence[Part] = (), schedule: str | None = None, warmup: float = 0.0, balance: float = 0.0
+    ) -> None:
+        super().__init__()
+        for name, value in {"warmup": warmup, "balance": balance}.items():
+            if not 0 <= value < 1:
+                raise StylekitError(f"The option {name!r} is {value}, but must be at least 0 and below 1.")
+        self.extra = Extra(extra)
+        self.schedule, self.warmup, self.balance = schedule, warmup, balance
+
+    def factor(self, own: Callable[[float], float], progress: float) -> float:
+        """The factor on a player's learning rates, whose own schedule is given."""
+        chosen = SCHEDULES[self.schedule](progress) if self.schedule else own(progress)
+        return chosen * min(1.0, progress / self.warmup) if self.warmup else chosen
+
+
+def common_options(method: Method) -> CommonOptions | None:
+    """The options of a method's run, if any were given."""
+    found = getattr(method, ATTRIBUTE, None)
+    return found if isinstance(found, CommonOptions) else None
+
+
+def extra_terms(method: Method, player: str, batch: Batch, made: Any) -> dict[str, Tensor]:
+    """The terms of the extra losses for a player, ``extra/NAME``; none if there are no such losses.
+
+    Raises:
+        StylekitError: the method does not say which images it generates.
+    """
+    common = common_options(method)
+    if common is None or not common.extra.losses:
+        return {}
+    outputs = method.outputs(batch, made)
+    if not outputs:
+        raise StylekitError(
+            f"{type(method).__name__} does not say which images it generates, so it accepts no --set extra. Define "
+            "outputs(batch, made) in it."
+        )
+    pairs = outputs.get(player)
+    return {f"extra/{name}": term for name, term in common.extra(pairs).items()} if pairs else {}
+
+
+def waits(method: Method, modules: Any, average: Callable[[list[Tensor]], None] = lambda tensors: None) -> bool:
+    """Whether a player waits at this step, because its discriminators win: see ``balance``.
+
+    Args:
+        method: the method
+        modules: the modules of the player
+        average: averages tensors over the processes of the run, in place, so that all decide alike
+    """
+    common = common_options(method)
+    if common is None or not common.balance:
+        return False
+    adversaries = [part for module in modules if isinstance(module, nn.Module) for part in module.modules()]
+    doubts = [part.doubt for part in adversaries if isinstance(part, Adversary) and part.doubt is not None]
+    if not doubts:
+        return False
+    largest = torch.stack(doubts).max().clone()
+    average([largest])
+    return float(largest) < common.balance
