@@ -5,7 +5,7 @@ The layers have the same indices as in the paper's PyTorch code, so that its ``l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -127,6 +127,19 @@ class ResNet(nn.Module):
         padded = pad_to(content, self.stride, self.min_size)
         out: Tensor = self.model(padded * 2 - 1)[..., :height, :width]
         return (out + 1) / 2
+
+    def features(self, content: Tensor) -> Iterator[Tensor]:
+        """Yields the features after the first layer, each that halves, each block and each that doubles the image, and at last
+        what ``forward`` returns. A caller that stops early saves the rest."""
+        height, width = content.shape[-2:]
+        x = pad_to(content, self.stride, self.min_size) * 2 - 1
+        end = len(self.model)
+        ends = {3, 6, 9, end - 7, end - 4}  # each follows an activation
+        for number, layer in enumerate(self.model):
+            x = layer(x)
+            if number in ends or isinstance(layer, ResBlock):
+                yield x
+        yield (x[..., :height, :width] + 1) / 2
 
 
 @hookimpl

@@ -24,10 +24,10 @@ from stylekit.registry.schema import unwrap_partial, validate_arguments
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint, guard
 from stylekit.training.claim import locked, new_folder, require_outside
+from stylekit.training.common_options import extra_terms, waits
 from stylekit.training.connection import ConnectionLost
 from stylekit.training.data_files import data_facts
 from stylekit.training.distributed import Runtime, launch
-from stylekit.training.common_options import extra_terms, waits
 from stylekit.training.limits import require_possible
 from stylekit.training.loader import batches
 from stylekit.training.player_state import PlayerState, player_states
