@@ -45,7 +45,7 @@ class Projection(nn.Module):
             raise StylekitError("The discriminator 'projection' needs labels: use it in a method with classes.")
         features: Tensor = self.model(image * 2 - 1)
         scores: Tensor = self.score(features)
-        inner = (self.embedding(condition)[:, :, None, None] * features).sum(1, keepdim=True)
+        inner: Tensor = (self.embedding(condition)[:, :, None, None] * features).sum(1, keepdim=True)
         return scores + inner[..., : scores.shape[2], : scores.shape[3]]
 
     def features(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:

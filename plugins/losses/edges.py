@@ -18,6 +18,8 @@ LUMA = (0.299, 0.587, 0.114)
 class Edges(nn.Module):
     """The mean absolute difference of the strength of edges, by Sobel's filters on the lightness."""
 
+    filters: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8

@@ -32,6 +32,8 @@ class Look(nn.Module):
         channels: channels of each layer
     """
 
+    updates: Tensor
+
     def __init__(self, channels: Mapping[str, int]) -> None:
         super().__init__()
         for layer, count in channels.items():
@@ -153,7 +155,9 @@ class ContentGAN(Method):
         painted: Tensor = self.generator(torch.cat([image, plane], 1))[:, :3]
         return painted
 
-    def stylize(self, image: Tensor, style: Tensor | None = None, *, content: float = DEFAULT) -> Tensor:
+    def stylize(  # type: ignore[override]  # the option of that name is what users set; images are never passed by name
+        self, image: Tensor, style: Tensor | None = None, *, content: float = DEFAULT
+    ) -> Tensor:
         """Translates images ``(N, 3, H, W)`` in [0, 1], of any size.
 
         Args:

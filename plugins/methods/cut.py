@@ -48,7 +48,7 @@ class OneSided(Method):
 
     def __init__(self, generator: Part, adversary: Adversary, lr: float, ema: float | None) -> None:
         super().__init__()
-        self.generator = make("generator", generator)
+        self.generator: Any = make("generator", generator)
         if not callable(getattr(self.generator, "features", None)):
             raise StylekitError(
                 f"The generator {type(self.generator).__name__} has no features(image), which this method compares. Use "

@@ -172,6 +172,6 @@ def _type(kind: Any) -> str:
         return "None"
     if kind is Ellipsis:
         return "..."
-    if any(get_origin(each) is Annotated for each in get_args(kind)):
+    if any(get_origin(each) is Annotated or each == Part for each in get_args(kind)):
         return f"{get_origin(kind).__name__}[{', '.join(map(_type, get_args(kind)))}]"
     return kind.__name__ if inspect.isclass(kind) else str(kind).replace("typing.", "")

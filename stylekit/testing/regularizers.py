@@ -41,7 +41,7 @@ def _builds(subject: Subject) -> str:
         f"The attribute interval must be a number of updates, at least 1, but it is {interval!r}: set it to 1 to add the "
         "penalty at every update of the discriminator.",
     )
-    return f"every {interval} updates" if interval > 1 else "every update"
+    return f"every {interval} updates" if interval != 1 else "every update"
 
 
 def _images(count: int = 2) -> tuple[Tensor, Tensor]:

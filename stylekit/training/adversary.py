@@ -74,8 +74,8 @@ class Adversary(nn.Module):
         terms = {"adversarial": self.adversarial.discriminator(on_real, on_fake)}
         self.doubt = self._doubt(terms["adversarial"], on_real, on_fake)
         for each in self.augmentations:
-            if hasattr(each, "observe"):
-                each.observe(on_real)
+            if callable(observe := getattr(each, "observe", None)):
+                observe(on_real)
         scores = partial(self.discriminator, condition=condition) if condition is not None else self.discriminator
         for name, penalty in self.regularizers.items():
             interval = getattr(penalty, "interval", 1)

@@ -68,7 +68,7 @@ def step(
     """
     for part in method.modules():
         if hasattr(part, "progress"):
-            part.progress = index / total
+            part.progress = index / total  # type: ignore[assignment]
     with runtime.autocast():
         made = method(batch)
     watch(made)

@@ -164,4 +164,5 @@ def likeness(output: Tensor, content: Tensor) -> Tensor:
     ours, theirs = (image.float().mean(1).flatten(1) for image in (output.detach(), content))
     ours, theirs = ours - ours.mean(1, keepdim=True), theirs - theirs.mean(1, keepdim=True)
     norms = ours.norm(dim=1) * theirs.norm(dim=1)
-    return ((ours * theirs).sum(1) / norms.clamp(min=1e-6)).mean()
+    correlation: Tensor = ((ours * theirs).sum(1) / norms.clamp(min=1e-6)).mean()
+    return correlation

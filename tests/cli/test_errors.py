@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 GOLDEN = {
     "train --plugin cyclgan": (
-        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, any-style, color-pca, cyclegan, gatys, "
-        "microast, perceptual, wct."
+        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, any-style, color-pca, content-gan, cut, "
+        "cyclegan, enco, gan, gatys, microast, perceptual, pix2pix, wct."
     ),
     "train --plugin cyclegan --set cycel=3": (
-        "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? Available: adversarial, cycle, "
-        "discriminator, ema, generator, identity, lr, pool."
+        "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? Available: adversarial, augment, balance, cycle, "
+        "discriminator, ema, extra, generator, identity, lr, pool, regularizers, schedule, warmup."
     ),
     "train --config settings.yaml": (
         "There is no setting 'stepz'. Did you mean 'steps'? Available: batch_size, checkpoint_every, compile, content, "
-        "data, device, devices, init, keep, log, log_every, out, plugin, precision, preset, resume, sample_every, seed, "
+        "data, device, devices, guard, init, keep, log, log_every, out, plugin, precision, preset, resume, sample_every, seed, "
         "set, size, steps, style, workers."
     ),
     "train --plugin cyclegan --content nowhere --style nowhere": "There is no folder {folder}/nowhere.",
@@ -211,7 +211,7 @@ def test_unreadable_images_only(program: Program, tiny: Path, tmp_path: Path, fo
     ("extra", "facts"),
     [
         ("--size 4", ["--size 4", "generator_ab", "ResNet", 8]),
-        ("--size 16 --set discriminator.layers=3", ["--size 16", "discriminator_a", "Patch", 24]),
+        ("--size 16 --set discriminator.layers=3", ["--size 16", "discriminator", "Patch", 24]),
     ],
 )
 def test_size_smaller_than_a_network_needs(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stylekit import Adversary, make
+from stylekit import Adversary
 
 
 class Scoring(nn.Module):
@@ -44,6 +44,12 @@ def images(count: int = 3) -> tuple[Tensor, Tensor]:
     return torch.full((count, 3, 8, 8), 0.75), torch.full((count, 3, 8, 8), 0.25)
 
 
+def seen_by(adversary: Adversary) -> list[Tensor]:
+    discriminator: Any = adversary.discriminator
+    seen: list[Tensor] = discriminator.seen
+    return seen
+
+
 def values(terms: dict[str, Tensor]) -> dict[str, float]:
     return {name: float(term.detach()) for name, term in terms.items()}
 
@@ -56,7 +62,7 @@ def test_the_terms_are_those_of_its_parts(independent: bool) -> None:
         {"adversarial": 0.25**2 + 0.25**2, "constant": 0.75}
     )
     assert float(adversary.generate(fake, real).detach()) == pytest.approx(0.75**2)
-    seen = adversary.discriminator.seen
+    seen = seen_by(adversary)
     assert len(seen[0]) == (6 if independent else 3)  # as one batch, if images do not affect each other
 
 
@@ -75,7 +81,7 @@ def test_both_players_see_augmented_images() -> None:
     fake.requires_grad_()
     adversary = Adversary(Scoring, "wasserstein", augment=[Shifted, Shifted])
     adversary.discriminate(real, fake)
-    assert [float(each.mean()) for each in adversary.discriminator.seen[0].split(3)] == [2.75, 2.25]
+    assert [float(each.mean()) for each in seen_by(adversary)[0].split(3)] == [2.75, 2.25]
     loss = adversary.generate(fake, real)
     assert float(loss.detach()) == -2.25
     (gradient,) = torch.autograd.grad(loss, fake)
@@ -85,7 +91,8 @@ def test_both_players_see_augmented_images() -> None:
 def test_generated_images_get_no_gradient_from_the_discriminator() -> None:
     real, fake = images()
     terms = Adversary(Scoring).discriminate(real, fake.requires_grad_())
-    assert torch.autograd.grad(terms["adversarial"], fake, allow_unused=True) == (None,)
+    (gradient,) = torch.autograd.grad(terms["adversarial"], fake, allow_unused=True)
+    assert gradient is None
 
 
 def test_a_relativistic_loss_sees_real_images_in_both_turns() -> None:
@@ -138,11 +145,12 @@ def test_earlier_images_come_from_the_pool() -> None:
     adversary = Adversary(Scoring, pool=1)
     for value in (0.1, 0.2, 0.3, 0.4):
         adversary.discriminate(torch.ones(1, 3, 8, 8), torch.full((1, 3, 8, 8), value))
-    shown = [round(float(each[1].mean()), 1) for each in adversary.discriminator.seen]
+    shown = [round(float(each[1].mean()), 1) for each in seen_by(adversary)]
     assert shown[0] == 0.1
     assert shown != [0.1, 0.2, 0.3, 0.4]
 
 
 def test_options_reach_the_discriminator() -> None:
-    assert Adversary("patch", channels=6).discriminator(torch.rand(1, 6, 32, 32)).shape[:2] == (1, 1)
-    assert make("discriminator", "patch", channels=6) is not None
+    scores = Adversary("patch", channels=6).discriminator(torch.rand(1, 6, 32, 32))
+    assert isinstance(scores, Tensor)
+    assert scores.shape[:2] == (1, 1)

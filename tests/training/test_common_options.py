@@ -52,7 +52,7 @@ class Silent(Shifting):
         return {"painted": self.net(batch["content"])}
 
     @turn("painter")
-    def paint(self, batch: Batch, made: dict[str, Tensor]) -> Terms:
+    def paint(self, batch: Batch, made: Any) -> Terms:
         return super().paint(batch, made["painted"])
 
 

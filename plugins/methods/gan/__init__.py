@@ -101,7 +101,7 @@ class GAN(Method):
         self.side, self.latent, self.classes, self.critics = side, latent, classes, critics
         self.lr, self.betas, self.ema = lr, betas, ema
         if classes:
-            self.batch_keys = ("image", "label")  # type: ignore[misc]
+            self.batch_keys = ("image", "label")  # type: ignore[assignment,misc]
         self.table = nn.Embedding(classes, latent) if classes else nn.Identity()
         self.generator = GENERATORS[network](latent * (1 + bool(classes)), side, width)
         options = {"classes": classes} if classes else {}

@@ -13,7 +13,7 @@ from stylekit_plugins.augmentations.noise import Noise
 def test_the_noise_falls_linearly_to_zero(progress: float, std: float) -> None:
     torch.manual_seed(0)
     noise = make("augmentation", "noise", std=0.2, until=0.5)
-    noise.progress = progress  # type: ignore[assignment]
+    noise.progress = progress
     image = torch.rand(8, 3, 64, 64)
     assert float((noise(image) - image).std()) == pytest.approx(std, rel=0.02, abs=1e-6)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ JUDGE = {"name": "patch", "layers": 2, "width": 4}
 
 
 def test_every_scale_is_scored_by_its_own_discriminator() -> None:
-    network = make("discriminator", "multiscale", judge=JUDGE, scales=3).eval()
+    network: Any = make("discriminator", "multiscale", judge=JUDGE, scales=3).eval()
     image = torch.rand(2, 3, 64, 64)
     half = torch.nn.functional.avg_pool2d(image, 3, 2, 1, count_include_pad=False)
     scores = network(image)
@@ -24,14 +26,16 @@ def test_every_scale_is_scored_by_its_own_discriminator() -> None:
 
 
 def test_a_condition_is_scaled_with_the_image() -> None:
-    network = make("discriminator", "multiscale", judge=JUDGE, channels=6)
+    network: Any = make("discriminator", "multiscale", judge=JUDGE, channels=6)
     image, condition = torch.rand(2, 1, 3, 32, 32)
     for one, other in zip(network(image, condition), network(torch.cat([image, condition], 1)), strict=True):
         torch.testing.assert_close(one, other)
 
 
 def test_several_kinds_give_all_their_scores() -> None:
-    network = make("discriminator", "several", judges=[JUDGE, {"name": "resnet-sn", "blocks": 2, "width": 4}]).eval()
+    network: Any = make(
+        "discriminator", "several", judges=[JUDGE, {"name": "resnet-sn", "blocks": 2, "width": 4}]
+    ).eval()
     image = torch.rand(2, 3, 32, 32)
     patches, whole = network(image)
     torch.testing.assert_close(patches, network.judges[0](image))
@@ -40,7 +44,7 @@ def test_several_kinds_give_all_their_scores() -> None:
 
 
 def test_options_reach_all_of_them() -> None:
-    network = make("discriminator", "several", judges=[JUDGE, "pixel"], channels=6)
+    network: Any = make("discriminator", "several", judges=[JUDGE, "pixel"], channels=6)
     assert len(network(torch.rand(1, 6, 32, 32))) == 2
     with raises(StylekitError, "'several'", "at least one"):
         make("discriminator", "several", judges=[])
@@ -49,13 +53,15 @@ def test_options_reach_all_of_them() -> None:
 @pytest.mark.parametrize("independent", [True, False])
 def test_images_are_independent_if_they_are_for_all(independent: bool) -> None:
     group = 0 if independent else 4
-    network = make("discriminator", "several", judges=[JUDGE, {"name": "resnet-sn", "blocks": 2, "group": group}])
+    network: Any = make("discriminator", "several", judges=[JUDGE, {"name": "resnet-sn", "blocks": 2, "group": group}])
     assert network.sample_independent is independent
 
 
 def test_labels_reach_all_of_them() -> None:
     judge = {"name": "projection", "layers": 2, "width": 4}
-    network = make("discriminator", "several", judges=[judge, {"name": "resnet-sn", "blocks": 2}], classes=3).eval()
+    network: Any = make(
+        "discriminator", "several", judges=[judge, {"name": "resnet-sn", "blocks": 2}], classes=3
+    ).eval()
     assert network.classes == 3
     image, labels = torch.rand(2, 3, 32, 32), torch.tensor([0, 2])
     scores: list[Tensor] = network(image, labels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from stylekit import StylekitError, make, testing
@@ -11,7 +13,8 @@ from tests.facts import raises
 
 def test_the_score_is_that_of_the_features_plus_their_product_with_the_label() -> None:
     torch.manual_seed(0)
-    network, image = Projection(classes=3, layers=2, width=4).eval(), torch.rand(3, 3, 32, 32)
+    network: Any = Projection(classes=3, layers=2, width=4).eval()
+    image = torch.rand(3, 3, 32, 32)
     labels = torch.tensor([2, 0, 1])
     features = network.model(image * 2 - 1)
     scores = network.score(features)
@@ -20,7 +23,7 @@ def test_the_score_is_that_of_the_features_plus_their_product_with_the_label() -
 
 
 def test_only_the_embeddings_of_the_labels_get_a_gradient() -> None:
-    network = make("discriminator", "projection", classes=4, layers=2, width=4)
+    network: Any = make("discriminator", "projection", classes=4, layers=2, width=4)
     network(torch.rand(2, 3, 32, 32), torch.tensor([1, 3])).sum().backward()
     rows = network.embedding.parametrizations.weight.original.grad.abs().sum(1)
     assert (rows[[1, 3]] > 3 * rows[[0, 2]]).all()  # the norm's own gradient reaches all rows

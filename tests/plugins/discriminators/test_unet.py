@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from stylekit import make, testing
@@ -9,9 +11,9 @@ from stylekit_plugins.discriminators.unet import UNetDiscriminator
 
 
 def test_every_pixel_has_a_score_at_any_size() -> None:
-    network = make("discriminator", "unet", downs=2, width=4)
+    network: Any = make("discriminator", "unet", downs=2, width=4)
     assert network(torch.rand(2, 3, 37, 50)).shape == (2, 1, 37, 50)
-    six = make("discriminator", "unet", downs=2, width=4, channels=6)
+    six: Any = make("discriminator", "unet", downs=2, width=4, channels=6)
     assert six(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)).shape == (1, 1, 16, 16)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -56,7 +56,8 @@ def test_the_contrast_compares_the_patches_of_output_and_content(identity: float
     terms = method.translate(images, made)
     torch.manual_seed(1)
     expected: dict[str, list[Tensor]] = {"content": [], "style": []}
-    for number, shrink in enumerate((lambda x: x, lambda x: F.avg_pool2d(x, 2))):
+    shrinking: list[Callable[[Tensor], Tensor]] = [lambda x: x, lambda x: F.avg_pool2d(x, 2)]
+    for number, shrink in enumerate(shrinking):
         where = torch.randperm(shrink(images["content"])[0, 0].numel())[:16]
         for key in expected if identity else ("content",):
             vectors = [
@@ -97,8 +98,8 @@ def test_encoder_and_decoder_agree_by_the_cosine_of_their_projections() -> None:
         method.heads, (images["content"], half), (0.9 * images["content"].square(), 0.9 * half), strict=True
     ):
         where = torch.randperm(encoded[0, 0].numel())[:16]
-        key, query = (head["project"](x.flatten(2)[..., where].mT) for x in (encoded, decoded))  # type: ignore[index]
-        losses.append(1 - F.cosine_similarity(head["predict"](query), key, dim=2).mean())  # type: ignore[index]
+        key, query = (head["project"](x.flatten(2)[..., where].mT) for x in (encoded, decoded))
+        losses.append(1 - F.cosine_similarity(head["predict"](query), key, dim=2).mean())
     torch.testing.assert_close(terms["agreement"], 3 * torch.stack(losses).mean())
     torch.testing.assert_close(terms["identity"], 2 * 2 * (0.1 * images["style"]).abs().mean())
 
@@ -112,7 +113,8 @@ def test_a_generator_without_features_is_one_error() -> None:
 @pytest.mark.parametrize("blocks", [1, 4])
 def test_the_features_of_a_resnet_end_with_what_forward_returns(blocks: int) -> None:
     torch.manual_seed(0)
-    network, image = make("generator", "resnet", blocks=blocks, width=4).eval(), torch.rand(2, 3, 37, 30)
+    network: Any = make("generator", "resnet", blocks=blocks, width=4).eval()
+    image = torch.rand(2, 3, 37, 30)
     features = list(network.features(image))
     assert [each.shape[1] for each in features] == [4, 8, *[16] * (1 + blocks), 8, 4, 3]
     torch.testing.assert_close(features[-1], network(image), rtol=0, atol=0)

@@ -34,7 +34,7 @@ def test_channels_double_with_every_halving_up_to_eight_times(side: int, expecte
 @pytest.mark.parametrize("network", GENERATORS)
 @pytest.mark.parametrize("side", [8, 64])
 def test_every_generator_draws_images_of_the_side(network: str, side: int) -> None:
-    images = GENERATORS[network](16, side, 4)(torch.randn(3, 16))  # type: ignore[index]
+    images = GENERATORS[network](16, side, 4)(torch.randn(3, 16))
     assert images.shape == (3, 3, side, side)
     assert 0 <= images.min() <= images.max() <= 1
 
@@ -106,7 +106,7 @@ def test_it_learns_the_colours_of_its_images() -> None:
         made = method({"content": images})
         for name, turn in (("discriminator", method.discriminate), ("generator", method.generate)):
             optimizers[name].zero_grad()
-            sum(turn({"content": images}, made).values()).backward(inputs=method.players()[name].parameters)  # type: ignore[union-attr]
+            sum(turn({"content": images}, made).values()).backward(inputs=method.players()[name].parameters)
             optimizers[name].step()
     drawn = method.sample(200).mean((2, 3)).detach()
     torch.testing.assert_close(drawn.mean(0), colors.mean(0), atol=0.12, rtol=0)
