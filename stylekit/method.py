@@ -325,13 +325,30 @@ class Method(nn.Module):
         for content in contents:
             yield self.stylize(content, **options) if style is None else self.transfer(content, style, **options)
 
+    def codes(self, count: int) -> Tensor:
+        """Draws random codes ``(count, ...)`` for :meth:`sample_from`, from a standard normal distribution.
+
+        Args:
+            count: number of codes
+        """
+        raise StylekitError(f"The method {type(self).__name__} does not draw images from codes.")
+
+    def sample_from(self, codes: Tensor) -> Tensor:
+        """Draws an image ``(N, 3, H, W)`` in [0, 1] from each code. Codes that lie between two others give images on the
+        way from one to the other."""
+        raise StylekitError(f"The method {type(self).__name__} does not draw images from codes.")
+
     def sample(self, count: int) -> Tensor:
         """Draws images ``(count, 3, H, W)`` in [0, 1] without a content image, with torch's random numbers.
+
+        A method that draws from codes defines :meth:`codes` and :meth:`sample_from` instead.
 
         Args:
             count: number of images
         """
-        raise StylekitError(f"The method {type(self).__name__} does not draw samples. It stylises images.")
+        if not self.walks():
+            raise StylekitError(f"The method {type(self).__name__} does not draw samples. It stylises images.")
+        return self.sample_from(self.codes(count))
 
     @classmethod
     def takes_styles(cls) -> bool:
@@ -346,7 +363,12 @@ class Method(nn.Module):
     @classmethod
     def samples(cls) -> bool:
         """Whether the method draws samples."""
-        return cls.sample is not Method.sample
+        return cls.sample is not Method.sample or cls.walks()
+
+    @classmethod
+    def walks(cls) -> bool:
+        """Whether the method draws samples from codes."""
+        return cls.sample_from is not Method.sample_from
 
     @classmethod
     def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:

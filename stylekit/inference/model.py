@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import tee
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -22,11 +23,12 @@ from stylekit.inference.controls import KeepColor, Mask
 from stylekit.inference.inputs import ImageSource, check_tensor, open_picture
 from stylekit.inference.memory import PROBE, bytes_per_pixel, probe_image
 from stylekit.inference.model_files import find_model_file, read_model, resolve_model_file
-from stylekit.inference.options import frames_options, resolve_options, sample_options, stylize_options
+from stylekit.inference.options import draw_samples, frames_options, resolve_options, sample_options, stylize_options
 from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.style_sources import StyleReader, StyleSource, several_or_none
 from stylekit.inference.styles import Style
 from stylekit.inference.torch_defaults import torch_defaults
+from stylekit.inference.walks import closed_path
 from stylekit.method import Method, Statistics
 from stylekit.native import malloc
 from stylekit.native.devices import free_memory, pick_device
@@ -312,27 +314,56 @@ class Model:
 
     def draw(self, count: int = 1, *, seed: int = 0, **options: Any) -> Iterator[Tensor]:
         """Like :meth:`sample`, but yields one image ``(1, 3, H, W)`` after the other."""
+        chosen = self._drawing(count, seed, options)
+        return (self._drawn(partial(draw_samples, self.method, 1, chosen), seed, index) for index in range(count))
+
+    def walk(self, count: int = 8, steps: int = 30, *, seed: int = 0, **options: Any) -> Iterator[Tensor]:
+        """Draws images on the way from one sample to the next, and from the last to the first.
+
+        Args:
+            count: number of samples; the codes of sample i depend only on the seed and i
+            steps: number of images from each sample to the next, with the first of the two
+            seed: seed of the method's random numbers
+            options: the method's own options, as listed by ``stylekit show``, such as ``label=3``
+
+        Yields:
+            ``count * steps`` images ``(1, 3, H, W)`` in [0, 1].
+
+        Raises:
+            StylekitError: the method draws no samples from codes, or an option is unknown or has another type.
+        """
+        chosen = self._drawing(count, seed, options)
+        if not self.method.walks():
+            raise StylekitError(f"The method {self.name!r} draws samples, but not from codes, so it cannot walk.")
+        if steps < 1:
+            raise StylekitError(f"The number of steps must be at least 1, not {steps}.")
+
+        def codes(index: int) -> Tensor:
+            with torch.no_grad(), self._full_precision(), seeded("sample", seed, index):
+                return self.method.codes(1)
+
+        path = closed_path([codes(index) for index in range(count)], steps)
+        return (self._drawn(partial(self.method.sample_from, code, **chosen), seed, 0) for code in path)
+
+    def _drawing(self, count: int, seed: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of drawing, after all arguments are checked."""
         if not self.method.samples():
             raise StylekitError(f"The method {self.name!r} does not draw samples. It stylises images.")
         if count < 1:
             raise StylekitError(f"The number of samples must be at least 1, not {count}.")
         controls.check_seed(seed)
-        chosen = resolve_options(sample_options(self.method), options, f"method {self.name!r}", self.device)
+        return resolve_options(sample_options(self.method), options, f"method {self.name!r}", self.device)
 
-        def one(index: int) -> Tensor:
-            with torch.no_grad(), self._full_precision(), seeded("sample", seed, index):
-                image = self.method.sample(1, **chosen)
-            if image.ndim != 4 or image.shape[:2] != (1, 3):
-                raise StylekitError(
-                    f"The method {self.name!r} drew a sample of shape {tuple(image.shape)}, not (1, 3, H, W)."
-                )
-            if not bool(image.isfinite().all()):
-                raise StylekitError(
-                    f"The {self._described} drew a sample with NaN or infinity: its model may be damaged."
-                )
-            return image.clamp(0, 1)
-
-        return map(one, range(count))
+    def _drawn(self, draw: Callable[[], Tensor], seed: int, index: int) -> Tensor:
+        with torch.no_grad(), self._full_precision(), seeded("sample", seed, index):
+            image = draw()
+        if image.ndim != 4 or image.shape[:2] != (1, 3):
+            raise StylekitError(
+                f"The method {self.name!r} drew a sample of shape {tuple(image.shape)}, not (1, 3, H, W)."
+            )
+        if not bool(image.isfinite().all()):
+            raise StylekitError(f"The {self._described} drew a sample with NaN or infinity: its model may be damaged.")
+        return image.clamp(0, 1)
 
     def _require_frames(self, valid: bool, fault: str) -> None:
         if not valid:

@@ -1,5 +1,5 @@
-"""Options that a user sets for each image: the keyword-only arguments of a method's ``stylize``, ``transfer`` or
-``sample``."""
+"""Options that a user sets for each image: the keyword-only arguments of a method's ``stylize``, ``transfer``,
+``sample`` or ``sample_from``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ def stylize_options(method: Method | type[Method]) -> dict[str, Argument]:
 def sample_options(method: Method | type[Method]) -> dict[str, Argument]:
     """The options of drawing samples, by name."""
     kind = method if isinstance(method, type) else type(method)
-    return keyword_arguments(kind.sample)
+    return keyword_arguments(kind.sample if kind.sample is not Method.sample else kind.sample_from)
+
+
+def draw_samples(method: Method, count: int, options: Mapping[str, Any]) -> Tensor:
+    """Draws images ``(count, 3, H, W)`` with options of :func:`sample_options`."""
+    if type(method).sample is Method.sample:
+        return method.sample_from(method.codes(count), **options)
+    return method.sample(count, **options)
 
 
 def frames_options(method: Method, options: Mapping[str, Any], strength: float | None, what: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import torch
 from torch import Tensor
 
-from stylekit.inference.options import sample_options, stylize_options
+from stylekit.inference.options import draw_samples, sample_options, stylize_options
 from stylekit.method import Method
 from stylekit.registry.schema import Argument
 from stylekit.seeding import seeded
@@ -63,7 +63,7 @@ def fill(options: dict[str, Any], content: Tensor) -> dict[str, Any]:
 
 
 def _sample(method: Method, options: dict[str, Any], content: Tensor, style: Tensor) -> Tensor:
-    return method.sample(len(content), **fill(options, content))
+    return draw_samples(method, len(content), fill(options, content))
 
 
 def _stylize(method: Method, options: dict[str, Any], content: Tensor, style: Tensor) -> Tensor:

@@ -67,9 +67,12 @@ def _call_options(subject: Subject) -> str:
     for name in known:
         require(
             name not in RESERVED,
-            f"Rename the option {name!r} of stylize, transfer or sample: stylekit itself uses that name.",
+            f"Rename the option {name!r} of stylize, transfer, sample or sample_from: stylekit itself uses that name.",
         )
-    require(not (faults := undescribed(known)), f"{faults} (a keyword-only argument of stylize, transfer or sample).")
+    require(
+        not (faults := undescribed(known)),
+        f"{faults} (a keyword-only argument of stylize, transfer, sample or sample_from).",
+    )
     return f"with {', '.join(known)}" if known else ""
 
 

@@ -71,18 +71,20 @@ def require_output(method: Method) -> None:
     """Checks that a method can stylise or draw images.
 
     Raises:
-        StylekitError: it defines neither ``stylize`` nor ``sample``, nor all of what the default ``stylize`` calls.
+        StylekitError: it defines neither ``stylize`` nor ``sample``, nor all of what their defaults call.
     """
     kind = type(method).__name__
-    parts = ("stylize", "describe", "styles", "transfer", "sample")
+    parts = ("stylize", "describe", "styles", "transfer", "sample", "codes", "sample_from")
     own = {name for name in parts if getattr(type(method), name) is not getattr(Method, name)}
-    if own.isdisjoint({"describe", "styles", "stylize", "sample"}):
+    if own.isdisjoint({"describe", "styles", "stylize", "sample", "codes", "sample_from"}):
         raise StylekitError(
             f"The method {kind} must define stylize(content, style=None), describe(style) and transfer(content, style, "
-            "strength), or sample(count)."
+            "strength), or sample(count), or codes(count) and sample_from(codes)."
         )
     if own & {"describe", "styles"} and "transfer" not in own:
         raise StylekitError(f"The method {kind} has styles, but does not define transfer(content, style, strength).")
+    if len(own & {"codes", "sample_from"}) == 1:
+        raise StylekitError(f"The method {kind} must define both codes(count) and sample_from(codes), or neither.")
 
 
 def _require_preview(method: Method) -> None:

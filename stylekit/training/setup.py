@@ -198,10 +198,12 @@ def open_preview(settings: Settings) -> Any:
 
 
 def check_data(method: Method, name: str, dataset: Any) -> None:
-    """Checks that a data set provides the keys that the method needs in a batch, and has no more classes than it.
+    """Checks that a data set provides the keys that the method needs in a batch, and has no other classes.
+
+    The data may have fewer classes than the method. If the method names its classes, they are those of the data, in order.
 
     Raises:
-        StylekitError: a key is missing, and the message names the first; or there are too many classes.
+        StylekitError: a key is missing, and the message names the first; or the classes differ.
     """
     _check_classes(method, dataset)
     keys = getattr(dataset, "item_keys", None)
@@ -227,6 +229,11 @@ def _check_classes(method: Method, dataset: Any) -> None:
         return
     for name, part in [("", method), *_parts(method, "classes")]:
         classes = getattr(part, "classes", 0)
+        if isinstance(classes, tuple) and classes != tuple(names):
+            raise StylekitError(
+                f"The data has the classes {', '.join(names)}, but {type(part).__name__} is built for "
+                f"{', '.join(classes)}. Add --set 'classes=[{', '.join(names)}]'."
+            )
         if isinstance(classes, int) and 0 < classes < len(names):
             option = f"{name}.classes" if name else "classes"
             known = option.split(".")[0] in method.arguments

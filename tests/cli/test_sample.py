@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import stylekit
-from stylekit import Method
+from stylekit import Method, images
 from stylekit.inference.model_files import save_model
 from stylekit.registry import lookup
 from tests.cli.pixels import pixels
@@ -65,6 +65,22 @@ def drawing(tmp_path: Path) -> tuple[str, ...]:
     return ("--model", str(tmp_path / "drawing.safetensors"), "--plugin", str(tmp_path / "drawing.py"))
 
 
+CODES = DRAWING.replace(
+    "def sample(self, count, *, label",
+    "def codes(self, count):\n        return torch.randn(count, 3)\n\n    def sample_from(self, codes, *, label",
+).replace("reach * (torch.rand(count, 3, 6, 7) - 0.5)", "reach * codes[:, :, None, None].expand(-1, -1, 6, 7)")
+
+
+@pytest.fixture
+def codes(tmp_path: Path) -> tuple[str, ...]:
+    """The arguments for a model that draws colours from codes."""
+    (tmp_path / "codes.py").write_text(CODES.replace("drawing", "codes"))
+    namespace: dict[str, type[Method]] = {}
+    exec(CODES, namespace)
+    save_model(namespace["Drawing"](), "codes", tmp_path / "codes.safetensors")
+    return ("--model", str(tmp_path / "codes.safetensors"), "--plugin", str(tmp_path / "codes.py"))
+
+
 def drawn(folder: Path) -> list[np.ndarray]:
     return [pixels(path) for path in sorted(folder.iterdir())]
 
@@ -102,8 +118,8 @@ def test_python_and_the_command_line_agree(program: Program, drawing: tuple[str,
     lookup.add_file(tmp_path / "drawing.py")
     model = stylekit.load(tmp_path / "drawing.safetensors", "cpu")
     assert program("sample", *drawing, "-n", 2, "--seed", 5, "--with", "label=1", "-o", tmp_path / "out").code == 0
-    images = (model.sample(2, seed=5, label=1) * 255).round().permute(0, 2, 3, 1).numpy()
-    assert (np.stack(drawn(tmp_path / "out")) == images).all()
+    levels = (model.sample(2, seed=5, label=1) * 255).round().permute(0, 2, 3, 1).numpy()
+    assert (np.stack(drawn(tmp_path / "out")) == levels).all()
 
 
 def test_files_that_exist_are_replaced_only_on_request(
@@ -149,14 +165,44 @@ def test_a_method_that_stylises_does_not_draw_and_vice_versa(
     assert not (tmp_path / "out").exists()
 
 
-def test_samples_go_to_a_folder(program: Program, drawing: tuple[str, ...], tmp_path: Path) -> None:
-    (tmp_path / "out.png").write_text("mine")
-    assert_mentions(
-        program("sample", *drawing, "-o", tmp_path / "out.png").error, tmp_path / "out.png", "folder", "--out"
-    )
-    assert (tmp_path / "out.png").read_text() == "mine"
-    error = program("sample", *drawing, "-o", tmp_path / "out.png" / "deeper").error
-    assert_mentions(error, tmp_path / "out.png" / "deeper")
+def test_an_image_file_gets_a_sheet_of_all(program: Program, drawing: tuple[str, ...], tmp_path: Path) -> None:
+    """Five samples of 6 x 7 pixels: three columns and two rows, with gaps of 4 pixels, on white."""
+    sheet, folder = tmp_path / "sheet.png", tmp_path / "folder"
+    for out in (sheet, folder):
+        assert program("sample", *drawing, "-n", 5, "-o", out).code == 0
+    shown = pixels(sheet)
+    assert shown.shape == (2 * 6 + 3 * 4, 3 * 7 + 4 * 4, 3)
+    for index, image in enumerate(drawn(folder)):
+        top, left = 4 + 10 * (index // 3), 4 + 11 * (index % 3)
+        assert (shown[top : top + 6, left : left + 7] == image).all()
+    assert (shown[14:20, 26:33] == 255).all()
+    assert_mentions(program("sample", *drawing, "-o", sheet).error, sheet, "--overwrite")
+
+
+def test_a_walk_is_a_folder_of_images_or_an_animation(
+    program: Program, codes: tuple[str, ...], drawing: tuple[str, ...], tmp_path: Path
+) -> None:
+    line = ["sample", *codes, "-n", 2, "--walk", 3, "-o"]
+    assert_mentions(program(*line, tmp_path / "out").err, 6, tmp_path / "out")
+    assert program(*line, tmp_path / "walk.webp").code == 0
+    frames = images.read_frames(tmp_path / "walk.webp")
+    assert (len(frames.frames), frames.loop, frames.durations) == (6, 0, [40] * 6)
+    written = [images.read(path).image for path in sorted((tmp_path / "out").iterdir())]
+    for frame, image in zip(frames.frames, written, strict=True):
+        assert (frame.image - image).abs().max() < 0.1
+    assert_mentions(program(*line, tmp_path / "walk.jpg").error, "walk.jpg", "JPEG", 6)
+    error = program("sample", *drawing, "--walk", 3, "-o", tmp_path / "no").error
+    assert_mentions(error, "method 'drawing'", "codes")
+
+
+def test_what_is_neither_an_image_nor_a_folder_is_kept(
+    program: Program, drawing: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("mine")
+    assert_mentions(program("sample", *drawing, "-o", tmp_path / "out").error, tmp_path / "out", "folder", "--out")
+    assert (tmp_path / "out").read_text() == "mine"
+    error = program("sample", *drawing, "-o", tmp_path / "out" / "deeper").error
+    assert_mentions(error, tmp_path / "out" / "deeper")
     if os.geteuid() != 0:
         (tmp_path / "shut").mkdir(mode=0o500)
         assert_mentions(program("sample", *drawing, "-o", tmp_path / "shut" / "in").error, tmp_path / "shut" / "in")

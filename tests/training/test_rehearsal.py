@@ -159,6 +159,10 @@ def test_what_a_finished_model_would_lack_is_reported() -> None:
         def describe(self, style: Tensor) -> dict[str, Tensor]:
             return {"mean": style.mean((2, 3))}
 
+    class Coded(Method):
+        def codes(self, count: int) -> Tensor:
+            return torch.randn(count, 4)
+
     with raises(StylekitError, "inference_modules", "Typo", "'valve'", "did you mean 'value'"):
         rehearse(Typo(), batch())
     pair = {**batch(), "style": torch.rand(1, 3, 8, 8)}
@@ -166,6 +170,8 @@ def test_what_a_finished_model_would_lack_is_reported() -> None:
         rehearse(Mute(), pair)
     with raises(StylekitError, "Halved", "transfer(content, style, strength)"):
         rehearse(Halved(), pair)
+    with raises(StylekitError, "Coded", "codes(count)", "sample_from(codes)"):
+        rehearse(Coded(), pair)
 
 
 class Sharing(Method):

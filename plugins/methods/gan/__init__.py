@@ -126,8 +126,7 @@ class GAN(Method):
     def forward(self, batch: Batch) -> dict[str, Any]:
         real = batch[self.batch_keys[0]]
         real = real if real.shape[-1] == self.side else resize(real, (self.side, self.side))
-        codes = torch.randn(len(real), self.latent, device=real.device)
-        return {"real": real, "fake": self.draw(codes, batch.get("label"))}
+        return {"real": real, "fake": self.draw(self.codes(len(real)), batch.get("label"))}
 
     @turn("discriminator")
     def discriminate(self, batch: Batch, made: dict[str, Any]) -> Terms:
@@ -137,23 +136,32 @@ class GAN(Method):
     def generate(self, batch: Batch, made: dict[str, Any]) -> Terms:
         return {"adversarial": self.adversary.generate(made["fake"], made["real"], batch.get("label"))}
 
-    def sample(self, count: int, *, label: int | None = None) -> Tensor:
-        """Draws images.
+    def codes(self, count: int) -> Tensor:
+        return torch.randn(count, self.latent, device=next(self.generator.parameters()).device)
+
+    def sample_from(self, codes: Tensor, *, label: int | None = None) -> Tensor:
+        """Draws an image from each code ``(N, latent)``.
 
         Args:
-            count: number of images
-            label: number of the class, counted from 0; by default, all classes take turns
+            codes: from :meth:`codes`
+            label: number of the class, counted from 0; by default, one at random for each image
+
+        Raises:
+            StylekitError: the model has no such class, or none at all.
         """
-        device = next(self.generator.parameters()).device
-        labels = None
-        if self.classes:
-            if label is not None and not 0 <= label < self.classes:
-                raise StylekitError(f"There is no label {label}. Use 0 to {self.classes - 1}.")
-            given = torch.arange(count, device=device) % self.classes
-            labels = given if label is None else torch.full_like(given, label)
-        elif label is not None:
+        if label is not None and not self.classes:
             raise StylekitError("This model has no classes, so it accepts no label.")
-        return self.draw(torch.randn(count, self.latent, device=device), labels)
+        if label is not None and not 0 <= label < self.classes:
+            raise StylekitError(f"There is no label {label}. Use 0 to {self.classes - 1}.")
+        if not self.classes:
+            return self.draw(codes, None)
+        labels = torch.randint(self.classes, codes.shape[:1], device=codes.device)
+        return self.draw(codes, labels if label is None else torch.full_like(labels, label))
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """Real and drawn images, of the same classes."""
+        real = batch[self.batch_keys[0]]
+        return {"real": real, "drawn": self.draw(self.codes(len(real)), batch.get("label"))}
 
     def example(self, count: int, size: int) -> Batch | None:
         image = torch.rand(count, 3, size, size)
