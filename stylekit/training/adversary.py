@@ -16,8 +16,6 @@ from stylekit.training.pool import ImagePool
 if TYPE_CHECKING:
     from stylekit.hookspecs import Scores
 
-__all__ = ["Adversary"]
-
 
 class Adversary(nn.Module):
     """Scores images of one domain, and turns the scores into the losses of both players.

@@ -176,8 +176,8 @@ def test_a_saved_and_loaded_model_is_the_same_bit_for_bit(model: Model, tmp_path
 def test_using_a_submodule_that_the_file_does_not_hold_is_an_error(model: Model, tmp_path: Path) -> None:
     save_model(model.method, "cyclegan", tmp_path / "it.safetensors")
     half = load(tmp_path / "it.safetensors")
-    with raises(StylekitError, "it.safetensors", "'discriminator_a'"):
-        half.method.get_submodule("discriminator_a")(noise(1, 3, 32, 32))
+    with raises(StylekitError, "it.safetensors", "'adversary_a'"):
+        half.method.get_submodule("adversary_a")(noise(1, 3, 32, 32))
 
 
 class Net(nn.Module):
