@@ -15,6 +15,7 @@ from stylekit.errors import StylekitError
 from stylekit.ops import Activation, instance_norm
 
 __all__ = [
+    "BlurDown",
     "Count",
     "Halvings",
     "InstanceNorm",
@@ -222,6 +223,28 @@ def resize_conv(before: int, after: int, bias: bool = True) -> nn.Sequential:
     """
     conv = NarrowConv2d if after <= 4 else nn.Conv2d
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), conv(before, after, 3, bias=bias))
+
+
+class BlurDown(nn.Module):
+    """Halves height and width, after a blur that keeps frequencies from folding back (Zhang 2019, "Making convolutional
+    networks shift-invariant again"): filters of 1, 2, 1 with reflected margins.
+
+    Doubling with the matching filters of 1, 3, 3, 1 is bilinear interpolation.
+
+    Args:
+        channels: channels of the features
+    """
+
+    filter: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        line = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("filter", torch.outer(line, line).expand(channels, 1, 3, 3).clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Halves features ``(N, C, H, W)``; odd sides are rounded up."""
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.filter, stride=2, groups=len(self.filter))
 
 
 def norm_layer(norm: Norm, width: int) -> nn.Module:

@@ -9,6 +9,7 @@ from torch import nn
 
 from stylekit import StylekitError
 from stylekit.layers import (
+    BlurDown,
     NarrowConv2d,
     PlainResidual,
     ProjectedScore,
@@ -153,3 +154,14 @@ def test_a_residual_block_without_norm_starts_as_the_identity() -> None:
     assert deviation == pytest.approx(
         (2 / (1 + 0.2**2) / 256) ** 0.5 / 2, rel=0.05
     )  # 16 to the power of -1/4 is a half
+
+
+def test_a_blur_halves_by_the_weights_of_zhang() -> None:
+    """Each value is the mean of 3 x 3 with weights 1, 2, 1; margins are reflected."""
+    image = torch.randn(2, 3, 7, 8, dtype=torch.float64)
+    halved = BlurDown(3).double()(image)
+    assert halved.shape == (2, 3, 4, 4)
+    weights = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
+    torch.testing.assert_close(halved[:, :, 1, 2], image[:, :, 1:4, 3:6] @ weights @ weights)
+    corner = image[:, :, [1, 0, 1]][..., [1, 0, 1]]
+    torch.testing.assert_close(halved[:, :, 0, 0], corner @ weights @ weights)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stylekit import hookimpl
 from stylekit.images import pad_to
 from stylekit.layers import (
+    BlurDown,
     Count,
     InstanceNorm,
     NarrowConv2d,
@@ -26,6 +27,9 @@ from stylekit.layers import (
     require_options,
     resize_conv,
 )
+
+PLAIN, BLURRED = 10, 12
+"""The index of the first block, without and with blurred resampling."""
 
 
 class ResBlock(nn.Module):
@@ -65,6 +69,7 @@ class ResNet(nn.Module):
         upsample: transposed convolution as in the paper, or resize-convolution, which avoids checkerboard artefacts
             (Odena et al. 2016)
         channels: channels of the images
+        antialias: halve with a blur and double bilinearly (Zhang 2019), as CUT does; ``upsample`` is not used then
     """
 
     stride = 4
@@ -78,25 +83,38 @@ class ResNet(nn.Module):
         dropout: float = 0.0,
         upsample: Upsample = "transpose",
         channels: Width = 3,
+        antialias: bool = False,
     ) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"
         require_options(dropout, blocks=blocks, width=width, channels=channels)
         bias = norm == "instance"
 
-        def up(before: int, after: int) -> nn.Module:
-            if upsample == "transpose":
-                return nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1, bias=bias)
-            return resize_conv(before, after, bias)
+        def down(before: int, after: int) -> list[nn.Module]:
+            conv = nn.Conv2d(before, after, 3, stride=1 if antialias else 2, padding=1, bias=bias)
+            return [conv, *norm_activation("relu", norm, after), *([BlurDown(after)] if antialias else [])]
+
+        def up(before: int, after: int) -> list[nn.Module]:
+            if antialias:
+                enlarged = [
+                    nn.Upsample(scale_factor=2, mode="bilinear"),
+                    nn.Conv2d(before, after, 3, padding=1, bias=bias),
+                ]
+            elif upsample == "transpose":
+                enlarged = [nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1, bias=bias)]
+            else:
+                enlarged = [resize_conv(before, after, bias)]
+            return [*enlarged, *norm_activation("relu", norm, after)]
 
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7, bias=bias)]
         layers += norm_activation("relu", norm, width)
-        for scale in (1, 2):
-            layers += [nn.Conv2d(width * scale, width * scale * 2, 3, stride=2, padding=1, bias=bias)]
-            layers += norm_activation("relu", norm, width * scale * 2)
-        layers += [ResBlock(width * 4, norm, dropout) for _ in range(blocks)]
-        for scale in (2, 1):
-            layers += [up(width * scale * 2, width * scale), *norm_activation("relu", norm, width * scale)]
+        self.ends = {len(layers) - 1}  # of the first layer, of those that change the size, and of the blocks
+        steps = [down(width, 2 * width), down(2 * width, 4 * width)]
+        steps += [[ResBlock(4 * width, norm, dropout)] for _ in range(blocks)]
+        steps += [up(4 * width, 2 * width), up(2 * width, width)]
+        for step in steps:
+            layers += step
+            self.ends.add(len(layers) - 1)
         layers += [nn.ReflectionPad2d(3), NarrowConv2d(width, channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         init_normal(self)
@@ -105,20 +123,23 @@ class ResNet(nn.Module):
     @staticmethod
     def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
         """Derives the options of the network from its weights; None if they are not the weights of a ResNet."""
-        first, block = state.get("model.1.weight"), "model.10.conv_block"
-        if first is None or first.ndim != 4 or f"{block}.1.weight" not in state:
+        first, numbers = state.get("model.1.weight"), {int(key.split(".")[1]) for key in state if ".conv_block." in key}
+        start = min(numbers, default=0)
+        if first is None or first.ndim != 4 or start not in (PLAIN, BLURRED):
             return None
-        blocks = len({key.split(".")[1] for key in state if ".conv_block." in key})
-        transposed, resized = (f"model.{10 + blocks}{leaf}.weight" in state for leaf in ("", ".2"))
-        if not transposed and not resized:
+        block, end = f"model.{start}.conv_block", start + len(numbers)
+        ups = {"transpose": f"model.{end}.weight", "resize": f"model.{end}.2.weight"}
+        upsample = next((name for name, key in ups.items() if key in state), "transpose" if start == BLURRED else None)
+        if upsample is None:
             return None
         return {
-            "blocks": blocks,
+            "blocks": len(numbers),
             "width": first.shape[0],
             "norm": "batch" if "model.2.weight" in state else "instance" if "model.1.bias" in state else "none",
             "dropout": 0.5 if f"{block}.6.weight" in state and f"{block}.5.weight" not in state else 0.0,
-            "upsample": "transpose" if transposed else "resize",
+            "upsample": upsample,
             "channels": first.shape[1],
+            "antialias": start == BLURRED,
         }
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
@@ -133,11 +154,9 @@ class ResNet(nn.Module):
         what ``forward`` returns. A caller that stops early saves the rest."""
         height, width = content.shape[-2:]
         x = pad_to(content, self.stride, self.min_size) * 2 - 1
-        end = len(self.model)
-        ends = {3, 6, 9, end - 7, end - 4}  # each follows an activation
         for number, layer in enumerate(self.model):
             x = layer(x)
-            if number in ends or isinstance(layer, ResBlock):
+            if number in self.ends:
                 yield x
         yield (x[..., :height, :width] + 1) / 2
 

@@ -19,7 +19,9 @@ from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, m
 from stylekit.layers import Count, Width, require_options
 from stylekit.losses import patch_nce
 from stylekit.method import Batch, Capabilities, Terms, linear_decay
+from stylekit.weights import read_generators
 
+BLURRED: Mapping[str, Any] = {"name": "resnet", "antialias": True}
 TINY: Mapping[str, Any] = {  # minutes on a CPU, for images of 64 x 64 pixels
     "generator": {"name": "resnet", "blocks": 3, "width": 16, "upsample": "resize"},
     "discriminator": {"name": "patch", "layers": 2, "width": 16},
@@ -86,6 +88,15 @@ class OneSided(Method):
         image: Tensor = self.generator(content)
         return image
 
+    @classmethod
+    def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Reads ``*_net_G.pth`` of CUT's PyTorch code, without the filters of its resampling, which are constants."""
+        kept = {
+            file: {key: tensor for key, tensor in state.items() if key[-5:] != ".filt"} for file, state in files.items()
+        }
+        generator, states = read_generators(kept, {"G": "generator"})
+        return {"generator": generator}, states
+
 
 class CUT(OneSided):
     """Each patch of the output should be found among the patches of the content, by features of the generator's first half.
@@ -112,7 +123,7 @@ class CUT(OneSided):
 
     def __init__(
         self,
-        generator: Part = "resnet",
+        generator: Part = BLURRED,
         discriminator: Part = "patch",
         adversarial: Part = "lsgan",
         regularizers: tuple[Part, ...] = (),
@@ -185,7 +196,7 @@ class EnCo(OneSided):
 
     def __init__(
         self,
-        generator: Part = "resnet",
+        generator: Part = BLURRED,
         discriminator: Part = "patch",
         adversarial: Part = "lsgan",
         regularizers: tuple[Part, ...] = (),

@@ -5,6 +5,7 @@ The gradient is that of an image's score: the mean over positions and scales, if
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -33,16 +34,25 @@ class R1(nn.Module):
     Args:
         gamma: weight; the loss has half of it
         interval: the penalty is added at every n-th update, n times as large (Karras et al. 2020, appendix B)
+        final: weight at the end of the training, where it arrives along half a cosine (Huang et al. 2024); by default
+            ``gamma``
     """
 
-    def __init__(self, gamma: float = 1.0, interval: int = 1) -> None:
+    progress: float = 0.0
+
+    def __init__(self, gamma: float = 1.0, interval: int = 1, final: float | None = None) -> None:
         super().__init__()
         require_options(interval=interval)
-        self.gamma, self.interval = gamma, interval
+        self.gamma, self.interval, self.final = gamma, interval, gamma if final is None else final
+
+    @property
+    def weight(self) -> float:
+        """The weight at this time of the training."""
+        return self.final + (self.gamma - self.final) * (1 + math.cos(math.pi * self.progress)) / 2
 
     def forward(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
         """The penalty, a scalar, at images ``(N, C, H, W)``."""
-        return self.gamma / 2 * squared_gradient(discriminator, real).mean()
+        return self.weight / 2 * squared_gradient(discriminator, real).mean()
 
 
 class R2(R1):
@@ -51,11 +61,12 @@ class R2(R1):
     Args:
         gamma: weight; the loss has half of it
         interval: the penalty is added at every n-th update, n times as large
+        final: weight at the end of the training; by default ``gamma``
     """
 
     def forward(self, discriminator: Discriminator, real: Tensor, fake: Tensor) -> Tensor:
         """The penalty, a scalar, at images ``(N, C, H, W)``."""
-        return self.gamma / 2 * squared_gradient(discriminator, fake).mean()
+        return self.weight / 2 * squared_gradient(discriminator, fake).mean()
 
 
 class GradientPenalty(nn.Module):

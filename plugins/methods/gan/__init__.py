@@ -19,7 +19,7 @@ from stylekit_plugins.methods.gan.networks import GENERATORS, START, Network
 
 __all__ = ["GAN"]
 
-R3 = ({"name": "r1", "gamma": 1.0}, {"name": "r2", "gamma": 1.0})
+R3 = ({"name": "r1", "gamma": 1.0, "final": 0.1}, {"name": "r2", "gamma": 1.0, "final": 0.1})
 
 
 class GAN(Method):

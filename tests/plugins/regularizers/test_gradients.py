@@ -58,6 +58,14 @@ def test_r1_is_at_real_images_and_r2_at_generated_ones() -> None:
         torch.testing.assert_close(penalty.detach(), norms(image).square().mean())
 
 
+@pytest.mark.parametrize(("progress", "weight"), [(0.0, 8.0), (0.5, 5.0), (1 / 3, 6.5), (1.0, 2.0)])
+def test_the_weight_falls_along_half_a_cosine(progress: float, weight: float) -> None:
+    real, fake = images()
+    penalty = R1(gamma=8.0, final=2.0)
+    penalty.progress = progress
+    torch.testing.assert_close(penalty(square, real, fake).detach(), weight / 2 * norms(real).square().mean())
+
+
 @pytest.mark.parametrize(
     ("options", "of_norm"),
     [
