@@ -60,7 +60,8 @@ class PlainCycleGAN:
 
     def __init__(self, method: CycleGAN, lr: float = 2e-4) -> None:
         self.g_ab, self.g_ba = with_torch_layers(method.generator_ab), with_torch_layers(method.generator_ba)
-        self.d_a, self.d_b = with_torch_layers(method.discriminator_a), with_torch_layers(method.discriminator_b)
+        self.d_a = with_torch_layers(method.adversary_a.discriminator)
+        self.d_b = with_torch_layers(method.adversary_b.discriminator)
         generators = [*self.g_ab.parameters(), *self.g_ba.parameters()]
         discriminators = [*self.d_a.parameters(), *self.d_b.parameters()]
         self.generator_steps = torch.optim.Adam(generators, lr=lr, betas=(0.5, 0.999))

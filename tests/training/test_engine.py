@@ -322,7 +322,7 @@ class Penalised(CycleGAN):
     @turn("discriminator", interval=2)
     def penalty(self, batch, made):
         real = batch["style"].detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self.discriminator_b(real).sum(), real, create_graph=True)
+        (slope,) = torch.autograd.grad(self.adversary_b.discriminator(real).sum(), real, create_graph=True)
         return {"r1": slope.square().sum((1, 2, 3)).mean()}
 
 @hookimpl

@@ -291,4 +291,4 @@ def test_a_step_reads_no_value_from_the_device(pool: int) -> None:
                 next(iter(losses.values())).item()
 
     launch(work, validate_settings({"plugin": "cyclegan", "device": "cpu"}))
-    assert method.pool_a.seen == 6 * (pool > 0)
+    assert method.adversary_a.pool.seen == 6 * (pool > 0)

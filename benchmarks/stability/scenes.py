@@ -1,0 +1,172 @@
+"""Scenes: unpaired translators against the truth, with the same time for each.
+
+    python benchmarks/stability/scenes.py [--seconds 145] [--seeds 3] [--method cyclegan ...] [--record]
+
+Every method learns to paint photographs of scenes from paintings of other scenes. Held-out scenes are drawn in both manners,
+so the truth is known:
+
+psnr, ssim      of the output against the true painting
+frechet         the Fréchet distance of outputs and true paintings, by mean features of a VGG-19 (relu3_1)
+lost, invented  the share of the truth's edges that the output lacks, and of the output's edges that the truth lacks, within
+                two pixels, after a blur
+
+A run has failed if its output is no closer to the truth than its input is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+import stylekit
+from benchmarks.figures import RESULTS
+from stylekit import make
+from stylekit_plugins.datasets.scenes import Scenes
+
+SIZE, HELD_OUT, BATCH, CHECKPOINTS = 64, 50, 4, 4
+METHODS = ("cyclegan", "cut", "enco", "content-gan")
+DISCRIMINATORS: Mapping[str, dict[str, Any]] = {
+    "patch": {"name": "patch", "layers": 2, "width": 16},
+    "patch-sn": {"name": "patch-sn", "layers": 2, "width": 16},
+    "multiscale-sn": {"name": "multiscale-sn", "layers": 2, "width": 16},
+}
+TRIAL = 30
+"""Steps of the trial that tells how many steps fit into the time."""
+EDGE = 0.04
+"""Change of lightness from one pixel to the next that makes an edge."""
+REACH = 2
+"""Distance in pixels within which edges are the same."""
+
+
+def held_out() -> tuple[Tensor, Tensor]:
+    """Photographs ``(N, 3, H, W)`` in [0, 1], and the true paintings of the same scenes."""
+    test = Scenes(size=SIZE, split="test", length=HELD_OUT)
+    items = [test[index] for index in range(HELD_OUT)]
+    return torch.stack([item["content"] for item in items]), torch.stack([item["style"] for item in items])
+
+
+def edges(image: Tensor) -> Tensor:
+    """Where the lightness of blurred images ``(N, 3, H, W)`` changes quickly: ``(N, 1, H, W)``, boolean."""
+    line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    grey = F.pad(image.mean(1, keepdim=True), (2, 2, 2, 2), mode="replicate")
+    blurred = F.conv2d(grey, torch.outer(line, line)[None, None])
+    across, down = torch.gradient(blurred, dim=(3, 2))
+    return (across.square() + down.square()).sqrt() > EDGE
+
+
+def unmatched(mine: Tensor, theirs: Tensor) -> float:
+    """The share of my edges that are farther than the reach from all of theirs."""
+    near = F.max_pool2d(theirs.float(), 2 * REACH + 1, 1, REACH) > 0
+    return float((mine & ~near).sum() / mine.sum().clamp(min=1))
+
+
+def frechet(one: Tensor, other: Tensor) -> float:
+    """The Fréchet distance of two normal distributions, fitted to features ``(N, C)`` (Dowson and Landau 1982)."""
+    means, covariances = [each.mean(0) for each in (one, other)], [torch.cov(each.T) for each in (one, other)]
+    # The trace of the root of a product is the sum of the roots of its eigenvalues, which are not negative.
+    roots = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp(min=0).sqrt().sum()
+    spread = sum(covariance.trace() for covariance in covariances) - 2 * roots
+    return float((means[0] - means[1]).square().sum() + spread)
+
+
+class Measure:
+    """Compares outputs for the held-out scenes with the truth."""
+
+    def __init__(self) -> None:
+        self.photos, self.truth = held_out()
+        self.encoder = make("encoder", {"name": "vgg19", "layers": ["relu3_1"]})
+
+    def features(self, image: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.encoder(image)["relu3_1"].mean((2, 3)).double()
+
+    def __call__(self, output: Tensor) -> dict[str, float]:
+        ssim = structural_similarity_index_measure(output, self.truth, data_range=1.0)
+        assert isinstance(ssim, Tensor)
+        return {
+            "psnr": float(peak_signal_noise_ratio(output, self.truth, data_range=1.0, dim=(1, 2, 3))),
+            "ssim": float(ssim),
+            "frechet": frechet(self.features(output), self.features(self.truth)),
+            "lost": unmatched(edges(self.truth), edges(output)),
+            "invented": unmatched(edges(output), edges(self.truth)),
+        }
+
+
+def train(method: str, discriminator: str, seed: int, steps: int, out: Path) -> dict[str, Any]:
+    """Trains, and returns the record of the run's last session."""
+    stylekit.train(
+        method,
+        preset="tiny",
+        data="scenes",
+        set={"discriminator": DISCRIMINATORS[discriminator]},
+        size=SIZE,
+        batch_size=BATCH,
+        steps=steps,
+        seed=seed,
+        out=out,
+        workers=0,
+        sample_every=steps,
+        checkpoint_every=max(1, steps // CHECKPOINTS),
+        keep=CHECKPOINTS,
+    )
+    session: dict[str, Any] = json.loads((out / "run.json").read_text())["sessions"][-1]
+    return session
+
+
+def judged(method: str, discriminator: str, seed: int, seconds: float, measure: Measure) -> dict[str, Any]:
+    """Trains for about ``seconds``, and measures every checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = train(method, discriminator, seed, TRIAL, Path(folder) / "trial")
+        steps = max(TRIAL, int(seconds * trial["images_per_second"] / BATCH))
+        session = train(method, discriminator, seed, steps, Path(folder) / "run")
+        checkpoints = sorted((Path(folder) / "run" / "checkpoints").iterdir())
+        marks = [measure(stylekit.load(each, "cpu").stylize(measure.photos)) for each in checkpoints]
+    best = max(range(len(marks)), key=lambda number: marks[number]["psnr"])
+    return {"steps": steps, "seconds": session["seconds"], "last": marks[-1], "best": marks[best], "best_at": best + 1}
+
+
+def line(name: str, runs: Sequence[Mapping[str, Any]], before: float) -> str:
+    """The means of the runs, with the spread of the PSNR."""
+    last = {key: [run["last"][key] for run in runs] for key in runs[0]["last"]}
+    failed = sum(psnr <= before for psnr in last["psnr"])
+    spread = f" +- {statistics.stdev(last['psnr']):.2f}" if len(runs) > 1 else ""
+    means = ", ".join(f"{key} {statistics.mean(values):.3f}" for key, values in last.items())
+    return f"{name}: {means}{spread}, failed {failed} of {len(runs)}, {statistics.mean(run['steps'] for run in runs):.0f} steps"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=145.0, help="of training, for each run")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--method", action="append", choices=METHODS)
+    parser.add_argument("--discriminator", action="append", choices=list(DISCRIMINATORS))
+    parser.add_argument("--record", action="store_true", help="write benchmarks/results/scenes.json")
+    options = parser.parse_args()
+    measure = Measure()
+    before = measure(measure.photos)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    print(f"untouched: {before}")
+    for method, discriminator in itertools.product(options.method or METHODS, options.discriminator or DISCRIMINATORS):
+        name = f"{method}, {discriminator}"
+        rows[name] = [judged(method, discriminator, seed, options.seconds, measure) for seed in range(options.seeds)]
+        print(line(name, rows[name], before["psnr"]), flush=True)
+        if options.record:
+            report = {"seconds": options.seconds, "threads": torch.get_num_threads(), "untouched": before, "runs": rows}
+            (RESULTS / "scenes.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
