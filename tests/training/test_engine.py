@@ -341,7 +341,7 @@ def test_two_processes_train_like_one_with_the_same_global_batch(
     plugin = str(penalised(tmp_path))
     network = {"name": "resnet", "blocks": 1, "width": 4}
     shared: dict[str, Any] = {
-        "size": 32, "steps": 3, "batch_size": 4, "workers": 0, "seed": 1,  # with 0, a feature is constant up to rounding
+        "size": 32, "steps": 3, "batch_size": 4, "workers": 0, "seed": 1,  # with 0, rounding errors grow faster
         "set": {"generator": network, "discriminator": {"name": discriminator, "layers": 1, "width": 4}, "ema": 0.9, "pool": 5},
     }  # fmt: skip
     one = everything(stylekit.train(plugin, out=tmp_path / "one", **shared))
