@@ -31,6 +31,8 @@ class Folders(Dataset[dict[str, Tensor]]):
         crop: side of the resized images relative to ``size``, before they are cropped in training (1.12: from 286 to 256
             pixels, as in the paper); or a range, from which one is drawn for each image
         flip: mirror half of the images in training
+        rotate: largest angle, in degrees, by which images are rotated in training
+        noise: standard deviation of noise that is added in training
         by_folder: in training, draw a subfolder first and then one of its images, so that subfolders of few images (such as
             those of artists) count as much as those of many
 
@@ -51,9 +53,11 @@ class Folders(Dataset[dict[str, Tensor]]):
         split: str = "train",
         crop: Crop = 1.12,
         flip: bool = True,
+        rotate: float = 0.0,
+        noise: float = 0.0,
         by_folder: bool = False,
     ) -> None:
-        self.crop = SquareCrop(size, split, crop, flip)
+        self.crop = SquareCrop(size, split, crop, flip, rotate, noise)
         self.folders = _sides(content, style, data, split)
         self.content, *rest = map(ImageFiles, self.folders)
         self.style = rest[0] if rest else None

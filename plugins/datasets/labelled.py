@@ -29,6 +29,9 @@ class Labelled(Dataset[dict[str, Tensor]]):
         split: train or test
         crop: side of the resized images relative to ``size``, before they are cropped in training, or a range of it
         flip: mirror half of the images in training
+        rotate: largest angle, in degrees, by which images are rotated in training
+        noise: standard deviation of noise that is added in training
+        balanced: in training, show each class as often as the others; images of small classes are repeated
 
     Raises:
         StylekitError: a folder is missing or has no readable image, ``test`` has a class that ``train`` lacks, or an option
@@ -46,10 +49,13 @@ class Labelled(Dataset[dict[str, Tensor]]):
         split: str = "train",
         crop: Crop = 1.12,
         flip: bool = True,
+        rotate: float = 0.0,
+        noise: float = 0.0,
+        balanced: bool = False,
     ) -> None:
         if data is None:
             raise StylekitError("The data set 'labelled' needs a folder with one subfolder per class: --data DIR.")
-        self.crop = SquareCrop(size, split, crop, flip)
+        self.crop = SquareCrop(size, split, crop, flip, rotate, noise)
         train, folder = datasets.split_of(data, "train"), datasets.split_of(data, split)
         known = datasets.subfolders(train)
         for name in classes:
@@ -73,8 +79,11 @@ class Labelled(Dataset[dict[str, Tensor]]):
         if not self.images:
             raise StylekitError(f"There are no images of {', '.join(self.classes)} in {folder}.")
 
+        self.balanced = balanced and self.crop.training
+
     def __len__(self) -> int:
-        return sum(map(len, self.images.values()))
+        counts = [len(files) for files in self.images.values()]
+        return len(counts) * max(counts) if self.balanced else sum(counts)
 
     def data_files(self) -> dict[str, Path]:
         """The files by names that stay the same when the folder moves."""
@@ -82,12 +91,20 @@ class Labelled(Dataset[dict[str, Tensor]]):
         return datasets.named_files("image", self.folder, files)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        label, number = self._place(index)
+        image = self.crop(self.images[label].read(number, self.crop.resized))
+        return {"image": image, "label": torch.tensor(label)}
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """The label of an item, and the number of its image within the class."""
         if not 0 <= index < len(self):
             raise IndexError(index)
+        if self.balanced:  # the classes take turns
+            label = list(self.images)[index % len(self.images)]
+            return label, index // len(self.images) % len(self.images[label])
         for label, files in self.images.items():
             if index < len(files):
-                image = self.crop(files.read(index, self.crop.resized))
-                return {"image": image, "label": torch.tensor(label)}
+                return label, index
             index -= len(files)
         raise IndexError(index)
 

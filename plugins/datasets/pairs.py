@@ -31,6 +31,8 @@ class Pairs(Dataset[dict[str, Tensor]]):
         split: train or test
         crop: side of the resized images relative to ``size``, before they are cropped in training, or a range of it
         flip: mirror half of the pairs in training
+        rotate: largest angle, in degrees, by which pairs are rotated in training
+        noise: standard deviation of noise that is added in training
 
     Raises:
         StylekitError: a folder, a file or a partner is missing, the images of a pair have different sizes, or the arguments
@@ -51,8 +53,10 @@ class Pairs(Dataset[dict[str, Tensor]]):
         split: str = "train",
         crop: Crop = 1.12,
         flip: bool = True,
+        rotate: float = 0.0,
+        noise: float = 0.0,
     ) -> None:
-        self.crop, self.reverse = SquareCrop(size, split, crop, flip), reverse
+        self.crop, self.reverse = SquareCrop(size, split, crop, flip, rotate, noise), reverse
         self.pairs = datasets.check_pairs(datasets.find_pairs(content, style, data, split))
 
     def __len__(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit.datasets import SPLITS
@@ -48,16 +49,22 @@ class SquareCrop:
         crop: in training, side of the resized image relative to ``size``; or the smallest and the largest, of which one is
             drawn for each image, uniformly in its logarithm, so that the content has many sizes
         flip: in training, mirror half of the images
+        rotate: in training, rotate each image by a random angle of at most so many degrees to either side; corners outside
+            the image are filled with its reflection
+        noise: in training, standard deviation of noise that is added to each image
 
     Raises:
-        StylekitError: there is no such split, ``size`` or ``crop`` is below 1, or the largest ``crop`` below the smallest.
+        StylekitError: there is no such split, ``size`` or ``crop`` is below 1, the largest ``crop`` below the smallest, or
+            another number is negative.
 
     Attributes:
         resized: largest side of the resized image in pixels, which is all that a file needs to be decoded to
         training: whether the crops are random
     """
 
-    def __init__(self, size: int, split: str, crop: Crop = 1.12, flip: bool = True) -> None:
+    def __init__(
+        self, size: int, split: str, crop: Crop = 1.12, flip: bool = True, rotate: float = 0.0, noise: float = 0.0
+    ) -> None:
         if split not in SPLITS:
             raise StylekitError(f"There is no split {split!r}. Use {' or '.join(map(repr, SPLITS))}.")
         least, most = (crop, crop) if isinstance(crop, int | float) else crop
@@ -65,7 +72,11 @@ class SquareCrop:
             raise StylekitError(f"Images are cropped with size >= 1 and crop >= 1, not {size} and {crop}.")
         if not least <= most < math.inf:
             raise StylekitError(f"A range of crop goes from the smallest to the largest, unlike {crop}.")
+        for name, value in {"rotate": rotate, "noise": noise}.items():
+            if not 0 <= value < math.inf:
+                raise StylekitError(f"The option {name!r} is {value}, but must be at least 0.")
         self.training = split == "train"
+        self.rotate, self.noise = (rotate, noise) if self.training else (0.0, 0.0)
         self.size, self.flip = size, flip and self.training
         self.crops = (least, most) if self.training else (1.0, 1.0)
         self.resized = round(size * self.crops[1])
@@ -74,7 +85,26 @@ class SquareCrop:
         """Crops a square ``(C, size, size)`` from the image ``(1, C, H, W)``."""
         least, most = self.crops
         drawn = least if least == most else least * (most / least) ** float(torch.rand(()))
-        return square_crop(image, self.size, round(self.size * drawn), self.training, self.flip)
+        angle = math.radians(self.rotate) * (2 * float(torch.rand(())) - 1) if self.rotate else 0.0
+        side = math.ceil(self.size * (abs(math.cos(angle)) + abs(math.sin(angle))))
+        square = square_crop(image, side, round(self.size * drawn), self.training, self.flip)
+        if self.rotate:
+            square = rotated(square, self.size, angle)
+        if self.noise:
+            square = (square + self.noise * torch.randn_like(square)).clamp_(0, 1)
+        return square
+
+
+def rotated(image: Tensor, size: int, angle: float) -> Tensor:
+    """The middle ``(C, size, size)`` of an image ``(C, H, W)``, rotated clockwise by an angle in radians (bilinear)."""
+    height, width = image.shape[-2:]
+    at = torch.arange(size, dtype=image.dtype) - (size - 1) / 2
+    down, across = torch.meshgrid(at, at, indexing="ij")
+    cosine, sine = math.cos(angle), math.sin(angle)
+    x, y = cosine * across + sine * down, cosine * down - sine * across
+    grid = torch.stack([2 * x / width, 2 * y / height], -1)[None]
+    turned = F.grid_sample(image[None], grid, padding_mode="reflection", align_corners=False)
+    return turned[0]
 
 
 def _window(image: Tensor, side: int, random: bool) -> Tensor:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from stylekit import images
+from stylekit import StylekitError, images
+from stylekit.images import SquareCrop
+from stylekit.images.crops import rotated
+from tests.facts import raises
 
 
 def places(height: int, width: int) -> torch.Tensor:
@@ -102,3 +107,46 @@ def test_a_very_long_image_is_cropped_before_it_is_resized(
     monkeypatch.setattr(images.crops, "resize", recorded)
     assert images.square_crop(torch.rand(1, 3, *size), 8, 8, random).shape == (3, 8, 8)
     assert sorted(*sizes) == [8, 32]
+
+
+def test_a_right_angle_rotates_clockwise_and_exactly() -> None:
+    image = torch.rand(3, 9, 9)
+    torch.testing.assert_close(rotated(image, 9, math.pi / 2), image.rot90(-1, (1, 2)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(rotated(image, 5, math.pi), image[:, 2:7, 2:7].flip(1, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(rotated(image, 9, 0.0), image, atol=1e-5, rtol=0)
+
+
+def test_a_rotated_gradient_falls_in_another_direction() -> None:
+    """A plane stays a plane: where x grows by 1 a pixel, it grows by cos and sin of the angle after the rotation."""
+    image = torch.arange(41.0).expand(1, 41, 41)
+    turned = rotated(image, 21, math.radians(30))
+    torch.testing.assert_close(turned.diff(dim=2).mean(), torch.tensor(math.cos(math.radians(30))), atol=1e-3, rtol=0)
+    torch.testing.assert_close(turned.diff(dim=1).mean(), torch.tensor(math.sin(math.radians(30))), atol=1e-3, rtol=0)
+
+
+def test_training_rotates_and_adds_noise_and_testing_does_neither() -> None:
+    torch.manual_seed(0)
+    bar = torch.zeros(1, 3, 60, 80)
+    bar[..., 35:45] = 1
+    options = {"rotate": 40.0}
+    slopes = []
+    for _ in range(40):
+        square = SquareCrop(32, "train", 1.0, False, **options)(bar)
+        assert square.shape == (3, 32, 32)
+        rows, columns = (square[0] > 0.5).nonzero(as_tuple=True)
+        if len(rows) > 20:
+            slopes.append(
+                float(torch.linalg.lstsq(torch.stack([rows, torch.ones(len(rows))], 1), columns.float()).solution[0])
+            )
+    assert min(slopes) < -0.4
+    assert max(slopes) > 0.4
+    assert torch.equal(SquareCrop(32, "test", **options)(bar), SquareCrop(32, "test")(bar))
+    flat = torch.full((1, 3, 64, 64), 0.5)
+    assert SquareCrop(64, "train", noise=0.05)(flat).std() == pytest.approx(0.05, rel=0.1)
+    assert SquareCrop(64, "test", noise=0.05)(flat).std() == 0
+
+
+@pytest.mark.parametrize("options", [{"rotate": -1.0}, {"noise": -0.1}, {"noise": math.inf}])
+def test_negative_augmentations_are_refused(options: dict[str, float]) -> None:
+    with raises(StylekitError, *options):
+        SquareCrop(32, "train", **options)

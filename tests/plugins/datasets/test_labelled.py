@@ -294,3 +294,13 @@ def test_conformance(animals: Path) -> None:
 def test_without_a_path_the_dataset_is_not_tried() -> None:
     with warns(StylekitWarning, "dataset", "not tried", "labelled", "--data"):
         testing.check("dataset", Labelled)
+
+
+def test_balanced_classes_are_shown_equally_often_in_training(animals: Path) -> None:
+    data = Labelled(animals, size=8, balanced=True, crop=1.0)
+    items = [data[index] for index in range(len(data))]
+    assert len(items) == 9  # three classes, and three images in the largest
+    assert torch.stack([item["label"] for item in items]).bincount().tolist() == [3, 3, 3]
+    seen = {label: [shade(item["image"]) for item in items if item["label"] == label] for label in range(3)}
+    assert seen == {0: [210, 210, 210], 1: [10, 20, 10], 2: [110, 120, 130]}
+    assert len(Labelled(animals, size=8, balanced=True, split="test")) == 6
