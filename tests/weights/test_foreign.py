@@ -92,6 +92,7 @@ def test_every_resnet_of_the_papers_code_is_recognised_and_loads(
         "dropout": 0.5 if dropout else 0.0,
         "upsample": "transpose",
         "channels": 3,
+        "antialias": False,
     }
     make("generator", spec).load_state_dict(state)
 
