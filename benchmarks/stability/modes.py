@@ -77,7 +77,7 @@ def found(points: Tensor, middles: Tensor, deviation: float) -> tuple[int, float
 
 
 def train(problem: str, loss: str, penalty: str, seed: int, steps: int) -> dict[str, Any]:
-    """Trains once, on one core; returns the modes and the good samples at the end, and the seconds."""
+    """Trains once, on one core; returns the modes and the good samples at the end, and the seconds of the core."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     middles, deviation = PROBLEMS[problem]()
@@ -86,7 +86,7 @@ def train(problem: str, loss: str, penalty: str, seed: int, steps: int) -> dict[
     adversary = Adversary(partial(mlp, 2, 1), loss, PENALTIES[penalty])
     average = [p.detach().clone() for p in generator.parameters()]
     players = {part: torch.optim.Adam(part.parameters(), RATE, (0.0, 0.99)) for part in (generator, adversary)}
-    start = time.perf_counter()
+    start = time.process_time()
     for step in range(steps):
         for group in (group for optimizer in players.values() for group in optimizer.param_groups):
             group["lr"] = RATE * min(1.0, 2 * (1 - step / steps) + 0.02)
@@ -104,7 +104,7 @@ def train(problem: str, loss: str, penalty: str, seed: int, steps: int) -> dict[
         for parameter, mean in zip(generator.parameters(), average, strict=True):
             parameter.copy_(mean)
         modes, good = found(scale * generator(torch.randn(SAMPLES, LATENT)), middles, deviation)
-    return {"modes": modes, "good": good, "seconds": time.perf_counter() - start}
+    return {"modes": modes, "good": good, "seconds": time.process_time() - start}
 
 
 def update(optimizer: torch.optim.Optimizer, loss: Tensor, parameters: Sequence[Tensor] | None = None) -> None:
