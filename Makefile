@@ -10,7 +10,7 @@ PARALLEL := -n auto --dist loadfile --benchmark-disable
 TYPED := stylekit plugins tests examples benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo fast test test-reference fuzz format lint typecheck cuda bench
+.PHONY: help setup demo fast test test-reference fuzz format lint typecheck cuda bench stability
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -57,6 +57,14 @@ typecheck: setup ## mypy
 
 cuda: setup ## compile the CUDA kernels for every target; needs nvcc, but no GPU
 	$(BIN)/python .ci/cuda.py
+
+stability: setup ## train GANs on problems with known answers, for some hours, and record what they learn
+	$(BIN)/python benchmarks/stability/modes.py --steps 4000 --record
+	$(BIN)/python benchmarks/stability/modes.py --steps 16000 --seeds 10 --loss relativistic --loss minimax --penalty r1+r2 \
+		--problem "grid of 25" --record
+	$(BIN)/python benchmarks/stability/scenes.py --record
+	$(BIN)/python benchmarks/stability/rescue.py --record
+	$(BIN)/python benchmarks/report.py
 
 bench: setup ## the benchmarks
 	$(BIN)/python -m pytest benchmarks -q --benchmark-columns=min,median,max,rounds

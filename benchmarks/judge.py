@@ -264,6 +264,16 @@ def weights(model: str) -> str | None:
     return hashlib.sha256(find_model(path).read_bytes()).hexdigest()[:16] if path.exists() else None
 
 
+def training(model: str) -> dict[str, Any] | None:
+    """How a model was trained, if it is given by the folder of its run: the settings that matter, and the minutes."""
+    path = Path(shlex.split(model)[0]) / "run.json"
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text())
+    kept = {key: record["settings"][key] for key in ("plugin", "steps", "batch_size", "size", "set")}
+    return {**kept, "minutes": sum(session["seconds"] for session in record["sessions"]) / 60}
+
+
 def read_folder(folder: Path, size: int, count: int) -> Pictures:
     """Reads ``count`` images, spread evenly over a folder, by name; those with a side above ``size`` are reduced.
 
@@ -300,6 +310,7 @@ def report(
     """The results, and everything that is needed to reproduce them."""
     return {
         "models": {model: weights(model) for model in results},
+        "training": {model: how for model in results if (how := training(model))},
         "encoders": [TRAINED, RANDOM],
         "size": options.size,
         "count": options.count,

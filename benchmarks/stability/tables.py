@@ -1,0 +1,96 @@
+"""Tables of the recorded stability benchmarks, for docs/stability.md."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.figures import RESULTS
+
+MISSING = "Not yet recorded."
+
+
+def read(name: str) -> Any:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first row is its header."""
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
+
+
+def spread(values: Iterable[float], digits: int = 2) -> str:
+    """The mean, and the standard deviation of several values."""
+    values = list(values)
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
+
+
+def modes() -> str:
+    """What each loss finds with each penalty."""
+    results = read("modes")
+    if results is None:
+        return MISSING
+    rows = [["problem", "steps", "loss", "penalty", "modes", "share of good samples", "seconds of one core", "seeds"]]
+    for steps, problems in sorted(results.items(), key=lambda item: -int(item[0])):
+        for problem, losses in problems.items():
+            for loss, penalties in losses.items():
+                for penalty, runs in penalties.items():
+                    figures = [
+                        spread((run[key] for run in runs), 1 if key == "modes" else 2) for key in ("modes", "good")
+                    ]
+                    longest = max(run["seconds"] for run in runs)
+                    rows.append(
+                        [
+                            problem,
+                            steps,
+                            f"`{loss}`",
+                            f"`{penalty}`",
+                            *figures,
+                            f"at most {longest:.0f}",
+                            str(len(runs)),
+                        ]
+                    )
+    return markdown(rows)
+
+
+def scenes() -> str:
+    """Each translator with each discriminator, against the truth."""
+    results = read("scenes")
+    if results is None:
+        return MISSING
+    before, runs = results["untouched"], results["runs"]
+    keys = ("psnr", "ssim", "frechet", "lost", "invented")
+    rows = [["", "steps", *keys, "best PSNR", "failed", "seeds"]]
+    rows.append(["untouched", "", *(f"{before[key]:.3f}" for key in keys), "", "", ""])
+    for name, each in runs.items():
+        rows.append([name, *_row(each, keys, before)])
+    return (
+        f"{results['seconds']:.0f} seconds of training for each run, {results['threads']} threads:\n\n{markdown(rows)}"
+    )
+
+
+def _row(runs: Sequence[Mapping[str, Any]], keys: Sequence[str], before: Mapping[str, float]) -> list[str]:
+    figures = [spread((run["last"][key] for run in runs), 2 if key == "psnr" else 3) for key in keys]
+    best = spread(run["best"]["psnr"] for run in runs)
+    failed = sum(run["last"]["psnr"] <= before["psnr"] for run in runs)
+    steps = statistics.mean(run["steps"] for run in runs)
+    return [f"{steps:.0f}", *figures, best, str(failed), str(len(runs))]
+
+
+def rescue() -> str:
+    """What the sentinel noticed, and what rollbacks saved."""
+    results = read("rescue")
+    if results is None:
+        return MISSING
+    rows = [["learning rate", "`--guard`", "warned at step", "rollbacks", "PSNR before and after, dB"]]
+    for kind, guard in (("broken", "rollback"), ("healthy", "warn")):
+        for run in results["runs"][kind]:
+            warned = ", ".join(map(str, run["warned_at"])) or "never"
+            psnr = f"{run['psnr_before']:.1f}, {run['psnr']:.1f}"
+            rows.append([f"{results['rates'][kind]:g}", f"`{guard}`", warned, str(run["rollbacks"]), psnr])
+    return markdown(rows)
