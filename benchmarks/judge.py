@@ -237,12 +237,15 @@ def references(styles: Pictures) -> dict[str, Stylise]:
 def with_model(name: str, styles: Pictures) -> Stylise:
     """Loads a model by its name or path, optionally with arguments, as in ``gatys steps=60``. Processes each style once.
 
+    A model that has learned its styles knows them by the names of their files.
+
     Raises:
-        StylekitError: there is no such model, or it does not accept styles.
+        StylekitError: there is no such model, or it does not know a style.
     """
     source, *arguments = shlex.split(name)
     model = stylekit.load(source, device="cpu", **read_assignments(arguments))
-    known = {style: model.style(image) for style, image in styles.items()}
+    learned = not model.method.takes_styles()
+    known = {style: model.style(Path(style).stem if learned else image) for style, image in styles.items()}
     return lambda content, style: model.stylize(content, known[style])
 
 
