@@ -211,8 +211,8 @@ def trained(name: str) -> str:
         return "Not yet recorded."
     results = json.loads(path.read_text())
     lines = [
-        f"{len(results['contents'])} photographs, {len(results['styles'])} paintings, at most {results['size']} pixels, "
-        f"{results['threads']} threads:\n",
+        f"{len(results['contents'])} photographs, each in the style of {len(results['styles'])}"
+        f" painting{'s' * (len(results['styles']) > 1)}, at most {results['size']} pixels, {results['threads']} threads:\n",
         "| | content | style | texture | seconds | training |",
         "|---|---|---|---|---|---|",
     ]
