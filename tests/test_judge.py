@@ -14,6 +14,7 @@ from torch import Tensor
 from tests.facts import raises
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import stylekit
 from benchmarks import judge
 from benchmarks.judge import Judge, Marks, blotches, clipped, distance, lightness
 from stylekit import images
@@ -205,6 +206,26 @@ def test_a_model_file_is_identified_by_its_digest(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"abc")
     assert judge.weights(f"{tmp_path} steps=3") == "ba7816bf8f01cfea"  # FIPS 180-2, appendix B.1
     assert judge.caption("runs/mine/checkpoints/1000 steps=3") == "checkpoints/1000"
+
+
+def test_a_run_tells_how_its_model_was_trained_and_knows_its_styles(
+    tmp_path: Path, content: Tensor, style: Tensor
+) -> None:
+    images.write(tmp_path / "leaves.png", style)
+    encoder = {"name": "random", "width": 8, "scales": 2}
+    options = {"styles": [str(tmp_path / "leaves.png")], "encoder": encoder, "content_layers": ["scale2"], "width": 4}
+    run = stylekit.train(
+        "perceptual", data="scenes", out=tmp_path / "run", size=32, batch_size=2, steps=3, set=options, workers=0
+    )
+    how = judge.training(str(run))
+    assert how is not None
+    minutes = how.pop("minutes")
+    assert 0 < minutes < 5
+    assert how == {"plugin": ["perceptual"], "steps": 3, "batch_size": 2, "size": 32, "set": options}
+    assert judge.training("color-pca") is None
+
+    stylise = judge.with_model(str(run), {"leaves.png": style})
+    torch.testing.assert_close(stylise(content, "leaves.png"), stylekit.load(run, "cpu").stylize(content, "leaves"))
 
 
 def test_the_sheet_shows_every_content_and_style() -> None:
