@@ -6,7 +6,7 @@ Every method learns to paint photographs of scenes from paintings of other scene
 so the truth is known:
 
 psnr, ssim      of the output against the true painting
-frechet         the Fréchet distance of outputs and true paintings, by mean features of a VGG-19 (relu3_1)
+frechet         the Fréchet distance of outputs and true paintings, by mean features of the normalised VGG-19 (relu3_1)
 lost, invented  the share of the truth's edges that the output lacks, and of the output's edges that the truth lacks, within
                 two pixels, after a blur
 
@@ -87,7 +87,7 @@ class Measure:
 
     def __init__(self) -> None:
         self.photos, self.truth = held_out()
-        self.encoder = make("encoder", {"name": "vgg19", "layers": ["relu3_1"]})
+        self.encoder = make("encoder", {"name": "vgg19-normalised", "layers": ["relu3_1"]})
 
     def features(self, image: Tensor) -> Tensor:
         with torch.no_grad():
