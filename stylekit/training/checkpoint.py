@@ -184,12 +184,12 @@ def prune(folder: Path, keep: int, run: str = "", since: float = math.inf) -> No
         folder: the run's ``checkpoints``
         keep: number of checkpoints to keep, the newest ones
         run: id of the run
-        since: a step from which on all are kept, and the newest before it
+        since: a step from which on all are kept, the newest before it, and the checkpoint of step 0
     """
     own = [step for step in saved_steps(folder) if _may_remove(folder / str(step), run)]
     anchor = max((step for step in own if step <= since), default=-1) if since < math.inf else math.inf
     for step in own[:-keep]:
-        if step < anchor:
+        if step < anchor and (step or since == math.inf):
             remove(folder / str(step))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -35,7 +36,7 @@ from stylekit.training.recorder import Recorder
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.resuming import require_plugins, require_same_arguments, require_same_data, resumed_settings
 from stylekit.training.runs import Run
-from stylekit.training.sentinel import Sentinel, Trouble
+from stylekit.training.sentinel import NOTICED, Sentinel, Trouble
 from stylekit.training.settings import Settings, validate_settings
 from stylekit.training.setup import (
     build_method,
@@ -51,6 +52,8 @@ from stylekit.training.setup import (
 
 MOST_FIXES = 5
 """How often a run returns to a checkpoint before it gives up."""
+AGAIN = 2 * NOTICED
+"""Number of steps after a return within which further trouble means that the checkpoint was bad."""
 
 
 def step(
@@ -239,7 +242,7 @@ def _run_steps(
     interrupted: Callable[[], bool],
 ) -> None:
     """Trains until the run is complete or interrupted; returns to a checkpoint when training goes wrong, if that is wanted."""
-    index, fixes = recorder.done, 0
+    index, fixes, returned = recorder.done, 0, -math.inf
     if settings.guard == "rollback":
         recorder.begin_at(index)
     while True:
@@ -253,7 +256,11 @@ def _run_steps(
         fixes += 1
         if fixes > MOST_FIXES:
             raise StylekitError(f"{trouble.told} Training went wrong {fixes} times. {recorder.last_good()}")
-        index = _roll_back(trouble, method, players, recorder, runtime)
+        # A checkpoint after which the same happens soon was bad already.
+        soon = trouble.since <= returned + AGAIN
+        returned = index = _roll_back(
+            trouble, returned - 1 if soon else trouble.since, method, players, recorder, runtime
+        )
 
 
 def _until_trouble(
@@ -298,14 +305,19 @@ def _until_trouble(
 
 
 def _roll_back(
-    trouble: Trouble, method: Method, players: Sequence[PlayerState], recorder: Recorder, runtime: Runtime
+    trouble: Trouble,
+    until: float,
+    method: Method,
+    players: Sequence[PlayerState],
+    recorder: Recorder,
+    runtime: Runtime,
 ) -> int:
-    """Returns to the last checkpoint before the trouble, with half the learning rates; returns its step.
+    """Returns to the last checkpoint up to a step, or to the first, with half the learning rates; returns its step.
 
     Raises:
         StylekitError: there is no such checkpoint.
     """
-    path = Path(runtime.decided_by_main(lambda: str(recorder.run.latest(trouble.since) or "")) or "")
+    path = Path(runtime.decided_by_main(lambda: str(recorder.run.latest(max(until, 0)) or "")) or "")
     if not path.name:
         raise StylekitError(f"{trouble.told} There is no checkpoint before, to which training could return.")
     scales = [player.scale / 2 for player in players]
