@@ -14,7 +14,7 @@ from stylekit.layers import NarrowConv2d
 from stylekit.native.devices import computes_bf16
 from stylekit.registry.parts import Part, make
 
-__all__ = ["default_encoder", "encode", "layer_shapes", "mirror_decoder", "require_layers"]
+__all__ = ["default_encoder", "encode", "frozen_encoder", "layer_shapes", "mirror_decoder", "require_layers"]
 
 _VGG = {"name": "vgg19", "layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")}
 _SIDE = 256
@@ -45,9 +45,9 @@ def encode(
     if half:
         image = image.contiguous(memory_format=torch.channels_last)
     selects = layers is not None and "layers" in inspect.signature(encoder.forward).parameters
-    with (
-        torch.autocast(image.device.type, torch.bfloat16) if half else nullcontext()
-    ):  # keeps an autocast of the caller
+    # Without half precision, an autocast of the caller stays in force.
+    precision = torch.autocast(image.device.type, torch.bfloat16) if half else nullcontext()
+    with precision:
         features: dict[str, Tensor] = encoder(image, layers=layers) if selects else encoder(image)
     if layers is None:
         return features
@@ -66,6 +66,12 @@ def default_encoder() -> tuple[Part, nn.Module]:
         warn(f"Random filters are used, though VGG-19 makes better pictures. {missing}")
         return "random", make("encoder", "random")
     return _VGG, encoder
+
+
+def frozen_encoder(part: Part | None) -> nn.Module:
+    """An encoder whose weights are not trained; the default one if no part is given."""
+    encoder: nn.Module = default_encoder()[1] if part is None else make("encoder", part)
+    return encoder.requires_grad_(False)
 
 
 def layer_shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:

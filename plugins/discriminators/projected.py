@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from stylekit import Part, StylekitError, hookimpl, make
-from stylekit.encoders import default_encoder, layer_shapes
+from stylekit import Part, StylekitError, hookimpl
+from stylekit.encoders import frozen_encoder, layer_shapes
 from stylekit.layers import Width, require_options
 
 
@@ -37,12 +37,11 @@ class Projected(nn.Module):
     def __init__(self, encoder: Part | None = None, width: Width = 64) -> None:
         super().__init__()
         require_options(width=width)
-        made: nn.Module = default_encoder()[1] if encoder is None else make("encoder", encoder)
-        self.encoder = made.requires_grad_(False)
+        self.encoder = frozen_encoder(encoder)
         self.shapes = layer_shapes(self.encoder)
         if not self.shapes:
             raise StylekitError("The discriminator 'projected' needs an encoder with layers.")
-        self.sample_independent = getattr(made, "sample_independent", False)
+        self.sample_independent = getattr(self.encoder, "sample_independent", False)
         self.min_size = 8 * max(stride for _, stride in self.shapes.values())
         self.across = nn.ModuleDict({name: fixed(channels, width, 1) for name, (channels, _) in self.shapes.items()})
         self.along = nn.ModuleDict({name: fixed(width, width, 3) for name in self.shapes})

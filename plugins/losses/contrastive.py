@@ -8,19 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit import Part, hookimpl, make
-from stylekit.encoders import default_encoder, encode
+from stylekit import Part, hookimpl
+from stylekit.encoders import encode, frozen_encoder
 from stylekit.hookspecs import ImageLoss
 from stylekit.layers import Count, require_options
 from stylekit.losses import patch_nce
 
 
 class _Patches(nn.Module):
-    def __init__(self, encoder: Part | None, layers: tuple[str, ...], patches: int, temperature: float) -> None:
+    """What both losses have in common: their options, and the features of an image."""
+
+    def __init__(
+        self,
+        encoder: Part | None = None,
+        layers: tuple[str, ...] = (),
+        patches: Count = 64,
+        temperature: float = 0.07,
+    ) -> None:
         super().__init__()
         require_options(patches=patches)
-        made: nn.Module = default_encoder()[1] if encoder is None else make("encoder", encoder)
-        self.encoder = made.requires_grad_(False)
+        self.encoder = frozen_encoder(encoder)
         self.layers, self.patches, self.temperature = layers, patches, temperature
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
@@ -36,15 +43,6 @@ class PatchNCE(_Patches):
         patches: number of patches of each layer
         temperature: temperature of the cross-entropy
     """
-
-    def __init__(
-        self,
-        encoder: Part | None = None,
-        layers: tuple[str, ...] = (),
-        patches: Count = 64,
-        temperature: float = 0.07,
-    ) -> None:
-        super().__init__(encoder, layers, patches, temperature)
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, 3, H, W)`` in [0, 1]: a scalar."""
@@ -69,15 +67,6 @@ class CCPL(_Patches):
         patches: number of patches of each layer, each with a neighbour
         temperature: temperature of the cross-entropy
     """
-
-    def __init__(
-        self,
-        encoder: Part | None = None,
-        layers: tuple[str, ...] = (),
-        patches: Count = 64,
-        temperature: float = 0.07,
-    ) -> None:
-        super().__init__(encoder, layers, patches, temperature)
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, 3, H, W)`` in [0, 1]: a scalar."""

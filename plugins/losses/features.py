@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stylekit import Part, hookimpl, make
-from stylekit.encoders import default_encoder, encode
+from stylekit import Part, hookimpl
+from stylekit.encoders import encode, frozen_encoder
 from stylekit.hookspecs import ImageLoss
 from stylekit.losses import ContentLoss, StyleLoss
 
@@ -18,8 +18,7 @@ class _Features(nn.Module):
 
     def __init__(self, encoder: Part | None) -> None:
         super().__init__()
-        made: nn.Module = default_encoder()[1] if encoder is None else make("encoder", encoder)
-        self.encoder = made.requires_grad_(False)
+        self.encoder = frozen_encoder(encoder)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         return {name: each.to(image.dtype) for name, each in encode(self.encoder, image).items()}

@@ -3,7 +3,7 @@
 A generator and a discriminator play as in CUT (Park et al. 2020), in one direction only. What CUT's contrastive loss does is
 done by features of a fixed encoder: those of the photograph are kept, after an instance norm (Johnson et al. 2016; Huang and
 Belongie 2017), and their Gram matrices become those of the style domain (Gatys et al. 2016). The weight of the content is
-drawn anew at each step and shown to the generator as a further channel, so that one network learns all of them, as in "You
+random at each step and shown to the generator as a further channel, so that one network learns all of them, as in "You
 only train once" (Dosovitskiy and Djolonga 2020).
 """
 
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, make, turn
-from stylekit.encoders import default_encoder, encode, layer_shapes
+from stylekit.encoders import encode, frozen_encoder, layer_shapes
 from stylekit.losses import ContentLoss, StyleLoss
 from stylekit.method import Batch, Capabilities, Terms, linear_decay
 
@@ -104,8 +104,7 @@ class ContentGAN(Method):
         self.lr, self.ema = lr, ema
 
     def prepare(self) -> None:
-        encoder: nn.Module = default_encoder()[1] if self.encoder_part is None else make("encoder", self.encoder_part)
-        self.encoder = encoder.requires_grad_(False)
+        self.encoder = frozen_encoder(self.encoder_part)
         shapes = layer_shapes(self.encoder)
         self.content_loss = ContentLoss(self.content_layers or tuple(shapes)[-2:-1], normalize=True)
         self.look = Look({layer: channels for layer, (channels, _) in shapes.items()})

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from stylekit import Method, Part, Player, hookimpl, make, turn
-from stylekit.encoders import encode
+from stylekit import Method, Part, Player, hookimpl, turn
+from stylekit.encoders import encode, frozen_encoder
 from stylekit.layers import Count, Width, require_options
 from stylekit.losses import ContentLoss, gram_loss, moments
 from stylekit.method import Batch, Capabilities, Statistics, Terms
@@ -104,8 +104,7 @@ class AnyStyle(Method):
         self.lr, self.ema = lr, ema
 
     def prepare(self) -> None:
-        encoder: nn.Module = make("encoder", self.encoder_part)
-        self.encoder = encoder.requires_grad_(False)
+        self.encoder = frozen_encoder(self.encoder_part)
 
     def players(self) -> dict[str, Player]:
         adam = torch.optim.Adam
