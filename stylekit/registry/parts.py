@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from stylekit.errors import StylekitError
@@ -41,6 +41,20 @@ if TYPE_CHECKING:
 
 Part = str | Mapping[str, Any] | Callable[..., Any]
 """The specification of a part: ``"resnet"``, ``{"name": "resnet", "blocks": 6}``, or ``ResNet`` itself."""
+
+
+def part_key(spec: Part, taken: Iterable[str], unnamed: str) -> str:
+    """A name for a part among others: that of the part or of its factory, with a number if it is taken.
+
+    Args:
+        spec: the part
+        taken: names of the others
+        unnamed: name of a factory that has none, such as a partial
+    """
+    part = spec["name"] if isinstance(spec, Mapping) else spec
+    name = part if isinstance(part, str) else getattr(part, "__name__", unnamed).lower()
+    others = list(taken)
+    return name if name not in others else f"{name}{len(others)}"
 
 
 def resolve_part(kind: str, spec: Part) -> tuple[Callable[..., Any], dict[str, Any], str, Plugin | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.method import Terms
-from stylekit.registry.parts import Part, make
+from stylekit.registry.parts import Part, make, part_key
 from stylekit.training.pool import ImagePool
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ class Adversary(nn.Module):
         self.adversarial = make("adversarial", adversarial)
         self.regularizers = nn.ModuleDict()
         for spec in regularizers:
-            name = _name(spec)
-            self.regularizers[name if name not in self.regularizers else f"{name}{len(self.regularizers)}"] = make(
-                "regularizer", spec
-            )
+            self.regularizers[part_key(spec, self.regularizers, "penalty")] = make("regularizer", spec)
         self.augmentations = nn.ModuleList(make("augmentation", each) for each in augment)
         self.pool = ImagePool(pool)
         self.updates = 0
@@ -133,8 +130,3 @@ def _constant(scores: Scores, value: float) -> Scores:
     if isinstance(scores, Tensor):
         return torch.full(scores.shape, value)
     return [torch.full(scale.shape, value) for scale in scores]
-
-
-def _name(part: Part) -> str:
-    name = part["name"] if isinstance(part, Mapping) else part
-    return name if isinstance(name, str) else getattr(name, "__name__", "penalty").lower()

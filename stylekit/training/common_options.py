@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
 from stylekit.method import Batch, Method, constant, cosine, linear_decay, steps
-from stylekit.registry.parts import Part, make
+from stylekit.registry.parts import Part, make, part_key
 from stylekit.training.adversary import Adversary
 
 ATTRIBUTE = "common_options"
@@ -57,9 +57,7 @@ class Extra(nn.Module):
             weight = given.pop("weight", 1.0) if isinstance(given, dict) else 1.0
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise StylekitError(f"The weight of an extra loss must be a number, not {weight!r}.")
-            name = given["name"] if isinstance(given, dict) else given
-            key = name if isinstance(name, str) else getattr(name, "__name__", "loss").lower()
-            key = key if key not in self.losses else f"{key}{len(self.losses)}"
+            key = part_key(given, self.losses, "loss")
             self.losses[key], self.weights[key] = make("loss", given), weight
 
     def forward(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
