@@ -187,9 +187,12 @@ def prune(folder: Path, keep: int, run: str = "", since: float = math.inf) -> No
         since: a step from which on all are kept, the newest before it, and the checkpoint of step 0
     """
     own = [step for step in saved_steps(folder) if _may_remove(folder / str(step), run)]
-    anchor = max((step for step in own if step <= since), default=-1) if since < math.inf else math.inf
-    for step in own[:-keep]:
-        if step < anchor and (step or since == math.inf):
+    kept = set(own[-keep:])
+    if since < math.inf:
+        anchor = max((step for step in own if step <= since), default=-1)
+        kept |= {0, *(step for step in own if step >= anchor)}
+    for step in own:
+        if step not in kept:
             remove(folder / str(step))
 
 
