@@ -58,6 +58,11 @@ def held_out() -> tuple[Tensor, Tensor]:
     return torch.stack([item["content"] for item in items]), torch.stack([item["style"] for item in items])
 
 
+def psnr(image: Tensor, truth: Tensor) -> float:
+    """The peak signal-to-noise ratio in dB, averaged over the images ``(N, 3, H, W)`` in [0, 1]."""
+    return float(peak_signal_noise_ratio(image, truth, data_range=1.0, dim=(1, 2, 3)))
+
+
 def edges(image: Tensor) -> Tensor:
     """Where the lightness of blurred images ``(N, 3, H, W)`` changes quickly: ``(N, 1, H, W)``, boolean."""
     line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
@@ -97,7 +102,7 @@ class Measure:
         ssim = structural_similarity_index_measure(output, self.truth, data_range=1.0)
         assert isinstance(ssim, Tensor)
         return {
-            "psnr": float(peak_signal_noise_ratio(output, self.truth, data_range=1.0, dim=(1, 2, 3))),
+            "psnr": psnr(output, self.truth),
             "ssim": float(ssim),
             "frechet": frechet(self.features(output), self.features(self.truth)),
             "lost": unmatched(edges(self.truth), edges(output)),
