@@ -20,14 +20,16 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": linear_decay,
     "cosine": cosine,
     "steps": steps,
+    "plateau": constant,  # times the factor of Plateau
 }
 
 
 def options(
     extra: tuple[Part, ...] = (),
-    schedule: Literal["constant", "linear", "cosine", "steps"] | None = None,
+    schedule: Literal["constant", "linear", "cosine", "steps", "plateau"] | None = None,
     warmup: float = 0.0,
     balance: float = 0.0,
+    half_life: float | None = None,
 ) -> None:
     """The options of training that every method has.
 
@@ -35,9 +37,12 @@ def options(
         extra: further losses that compare generated images with their contents, each with its weight (1 by default), as in
             ``[edges, {name: ssim, weight: 2}]``
         schedule: course of the learning rates: constant; linear, constant for the first half and then falling to zero;
-            cosine, falling to zero; or steps, a tenth after every third of the run. By default, that of the method
+            cosine, falling to zero; steps, a tenth after every third of the run; or plateau, a tenth whenever the player's
+            mean loss has not fallen for 1,000 updates. By default, that of the method
         warmup: share of the run in which the learning rates rise from zero
         balance: a discriminator waits while its loss, relative to that of one that cannot decide, is below this; 0: never
+        half_life: number of images after which older weights count half as much in the moving averages (Karras et al. 2018);
+            by default, the decay per step that the method's ``ema`` states
     """
 
 
@@ -76,14 +81,21 @@ class CommonOptions(nn.Module):
     """
 
     def __init__(
-        self, extra: Sequence[Part] = (), schedule: str | None = None, warmup: float = 0.0, balance: float = 0.0
+        self,
+        extra: Sequence[Part] = (),
+        schedule: str | None = None,
+        warmup: float = 0.0,
+        balance: float = 0.0,
+        half_life: float | None = None,
     ) -> None:
         super().__init__()
         for name, value in {"warmup": warmup, "balance": balance}.items():
             if not 0 <= value < 1:
                 raise StylekitError(f"The option {name!r} is {value}, but must be at least 0 and below 1.")
+        if half_life is not None and half_life <= 0:
+            raise StylekitError(f"The option 'half_life' is {half_life}, but must be above 0.")
         self.extra = Extra(extra)
-        self.schedule, self.warmup, self.balance = schedule, warmup, balance
+        self.schedule, self.warmup, self.balance, self.half_life = schedule, warmup, balance, half_life
 
     def factor(self, own: Callable[[float], float], progress: float) -> float:
         """The factor on a player's learning rates, whose own schedule is given."""

@@ -88,7 +88,10 @@ def step(
         shared = method.simultaneous and player is not due[-1][0]
         if waits(method, player.spec.modules, runtime.average):
             continue
-        torch.stack(scaled).sum().backward(inputs=player.parameters, retain_graph=shared)
+        loss = torch.stack(scaled).sum()
+        loss.backward(inputs=player.parameters, retain_graph=shared)
+        if player.plateau:
+            player.plateau.observe(loss, runtime.average)
         runtime.average_gradients(player.parameters)
         if not method.simultaneous:
             player.update(index, method.progress)
@@ -187,7 +190,7 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
         rehearse(method, to_device(sample, runtime.device, layout))
     # After the rehearsal, because lazy layers have no shapes before. torch documents this argument, but does not type it.
     method.to(memory_format=layout)  # type: ignore[call-overload]
-    players = player_states(method)
+    players = player_states(method, settings.batch_size)
     if not players:
         raise StylekitError(
             f"The method {name!r} has nothing to train: it has no players. Use it without training: stylekit stylize IMAGE "

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stylekit.errors import StylekitError
 from stylekit.method import Method, Player, Turn
 from stylekit.training.common_options import common_options
+from stylekit.training.plateau import Plateau
 
 
 class PlayerState:
@@ -39,7 +40,8 @@ class PlayerState:
             )
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-        self.schedule = spec.schedule
+        self.schedule, self.ema = spec.schedule, spec.ema
+        self.plateau: Plateau | None = None
         self.scale = 1.0
         """A factor on the learning rates, which the guard halves when training goes wrong."""
         self._averaged: list[Tensor] = [*self.parameters, *spec.buffers] if spec.ema is not None else []
@@ -60,15 +62,15 @@ class PlayerState:
         """
         if self.spec.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip)
-        factor = self.scale * self.schedule(progress)
+        factor = self.scale * self.schedule(progress) * (self.plateau.factor if self.plateau else 1)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.spec.ema is not None:
+        if self.ema is not None:
             # A smaller decay at first, so that the initial weights are soon forgotten.
             updates = index // self.spec.update_every
-            decay = min(self.spec.ema, (1 + updates) / (10 + updates))
+            decay = min(self.ema, (1 + updates) / (10 + updates))
             torch._foreach_lerp_(self.average, [each.detach() for each in self._averaged], 1 - decay)
 
     @contextlib.contextmanager
@@ -85,7 +87,8 @@ class PlayerState:
 
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint stores."""
-        return {"optimizer": self.optimizer.state_dict(), "average": self.average, "scale": self.scale}
+        plateau = {"plateau": self.plateau.state()} if self.plateau else {}
+        return {"optimizer": self.optimizer.state_dict(), "average": self.average, "scale": self.scale, **plateau}
 
     def restore(self, state: Mapping[str, Any], source: Path) -> None:
         """Restores the state from a checkpoint.
@@ -112,6 +115,8 @@ class PlayerState:
                         raise ValueError(f"its {key} is {given[key]!r}")
             self.optimizer.load_state_dict(saved)
             self.scale = float(state.get("scale", 1.0))
+            if self.plateau:
+                self.plateau.restore(state["plateau"])
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise StylekitError(
                 f"The state of the player {self.name!r} in {source} does not fit the method with its current options ({error})."
@@ -129,13 +134,30 @@ def _alike(given: Any, known: Any) -> bool:
     return known is None or isinstance(given, type(known))
 
 
-def player_states(method: Method) -> list[PlayerState]:
-    """The state of each player of a method, in the order of the players."""
+def player_states(method: Method, batch_size: int = 1) -> list[PlayerState]:
+    """The state of each player of a method, in the order of the players.
+
+    Args:
+        method: the method
+        batch_size: images per step, which the half-life of averages counts
+
+    Raises:
+        StylekitError: an optimizer cannot be built, or a half-life is given for a method without averages.
+    """
     turns, common = method.turns(), common_options(method)
     states = [
         PlayerState(name, spec, [t for t in turns if t.player == name]) for name, spec in method.players().items()
     ]
+    if common is None:
+        return states
+    if common.half_life and all(state.ema is None for state in states):
+        raise StylekitError(
+            "The option 'half_life' needs a method that averages weights, but this one averages none. Add --set ema=0.999, or "
+            "leave half_life out."
+        )
     for state in states:
-        if common is not None:
-            state.schedule = partial(common.factor, state.spec.schedule)
+        state.schedule = partial(common.factor, state.spec.schedule)
+        state.plateau = Plateau() if common.schedule == "plateau" else None
+        if common.half_life and state.ema is not None:
+            state.ema = 0.5 ** (batch_size * state.spec.update_every / common.half_life)
     return states

@@ -18,6 +18,7 @@ from stylekit.method import Batch, Terms
 from stylekit.training.common_options import CommonOptions, Extra, extra_terms, waits
 from stylekit.training.distributed import Runtime
 from stylekit.training.engine import step
+from stylekit.training.plateau import Plateau
 from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.setup import prepare
@@ -185,3 +186,78 @@ def test_a_waiting_discriminator_keeps_its_weights_and_the_generator_learns() ->
     assert {"generator_ab", "generator_ba"} <= moved
     weights = [name for name in before if name.startswith("adversary_b.discriminator")]
     assert all(torch.equal(method.state_dict()[name], before[name]) for name in weights)
+
+
+class Averaged(Shifting):
+    def players(self) -> dict[str, Player]:
+        return {"painter": Player(self.net, ema=0.9, update_every=2)}
+
+
+def test_a_half_life_is_a_number_of_images() -> None:
+    method = Averaged()
+    prepare(method, {"half_life": 40.0})
+    (state,) = player_states(method, batch_size=4)
+    assert state.ema == pytest.approx(0.5**0.2)  # ten steps of four images, of which every second one updates
+    start = state.parameters[0].detach().clone()
+    state.average[0].copy_(start + 8)
+    for parameter in state.parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    for update in range(5):
+        state.update(2 * (1000 + update), 0.0)
+    assert float((state.average[0] - start).mean()) == pytest.approx(4, rel=1e-5)
+
+
+def test_a_half_life_needs_averages() -> None:
+    method = Shifting()
+    prepare(method, {"half_life": 40.0})
+    with raises(StylekitError, "'half_life'", "--set ema=0.999"):
+        player_states(method)
+    with raises(StylekitError, "'half_life'", 0.0):
+        CommonOptions(half_life=0.0)
+
+
+def plateau(losses: list[float]) -> tuple[Plateau, list[float]]:
+    """Its factors after each hundred updates with the same loss."""
+    schedule, factors = Plateau(), []
+    for loss in losses:
+        for _ in range(100):
+            schedule.observe(torch.tensor(loss))
+        factors.append(schedule.factor)
+    return schedule, factors
+
+
+def test_a_plateau_lowers_the_rate_after_a_thousand_updates_without_a_lower_loss() -> None:
+    falling = [1.0 - share / 100 for share in range(20)]
+    assert plateau(falling)[1] == [1.0] * 20
+    assert plateau([1.0] * 22)[1] == pytest.approx([1.0] * 10 + [0.1] * 10 + [0.01] * 2)
+    assert plateau([1.0] * 9 + [0.9] * 11)[1] == pytest.approx([1.0] * 19 + [0.1])
+
+
+def test_a_plateau_goes_on_from_its_state() -> None:
+    schedule, _ = plateau([1.0] * 8)
+    for _ in range(50):
+        schedule.observe(torch.tensor(1.0))
+    restored = Plateau()
+    restored.restore(schedule.state())
+    factors = []
+    for each in (schedule, restored):
+        for _ in range(300):
+            each.observe(torch.tensor(1.0))
+            factors.append(each.factor)
+    assert factors[:300] == factors[300:]
+    assert factors[299] == pytest.approx(0.1)
+
+
+def test_the_players_of_a_run_wait_for_their_own_plateaus() -> None:
+    method = Shifting()
+    prepare(method, {"schedule": "plateau"})
+    players = player_states(method)
+    runtime = Runtime(Fabric(accelerator="cpu", devices=1))
+    step(method, players, batch(), 0, 10, runtime)
+    (loss,) = players[0].state()["plateau"]["losses"]
+    assert loss > 0
+    players[0].plateau = plateau([1.0] * 11)[0]
+    step(method, players, batch(), 1, 10, runtime)
+    assert players[0].optimizer.param_groups[0]["lr"] == pytest.approx(2e-5)
+    with raises(StylekitError, "'painter'"):
+        players[0].restore({**players[0].state(), "plateau": {"factor": "x"}}, Path("a.pt"))
