@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stylekit import Method, Player, turn
+from stylekit import Method, Player, StylekitError, turn
 from stylekit.method import Batch, Terms, linear_decay
 from stylekit.training.distributed import launch
 from stylekit.training.engine import step
 from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.settings import validate_settings
 from stylekit_plugins.methods.cyclegan import CycleGAN
+from tests.facts import raises
 
 
 def play(
@@ -130,6 +132,68 @@ def test_a_restored_parameter_group_keeps_its_own_learning_rate() -> None:
     (restored,) = player_states(method)
     restored.restore(player.state(), Path("players.safetensors"))
     assert play(method, [{}] * 2, 4, method.values, [restored]) == [(4.5, 1.125), (5.5, 1.375)]
+
+
+class Single(Method):
+    """One value, which the loss pulls to 3."""
+
+    batch_keys = ("content",)
+    optimizer: ClassVar[Callable[..., torch.optim.Optimizer]] = torch.optim.Adam
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor([1.0, -2.0]))
+
+    def players(self) -> dict[str, Player]:
+        return {"it": Player(self.value, 0.1, type(self).optimizer)}
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.value
+
+    @turn("it")
+    def fall(self, batch: Batch, made: Tensor) -> Terms:
+        return {"square": (made - 3).square().sum()}
+
+
+def adam(value: float, count: int) -> float:
+    """Algorithm 1 of Kingma and Ba 2015, for the square of the distance to 3."""
+    mean = square = 0.0
+    for number in range(1, count + 1):
+        gradient = 2 * (value - 3)
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        value -= 0.1 * (mean / (1 - 0.9**number)) / ((square / (1 - 0.999**number)) ** 0.5 + 1e-8)
+    return value
+
+
+def test_adam_is_fused_on_a_cpu_and_computes_the_same() -> None:
+    method = Single()
+    (player,) = player_states(method)
+    assert player.optimizer.param_groups[0]["fused"] is True
+    play(method, [{}] * 5, 5, method.value.tolist, [player])
+    assert method.value.tolist() == pytest.approx([adam(1.0, 5), adam(-2.0, 5)], rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"fused": False}, {"foreach": True}, {"capturable": True}], ids=str)
+def test_an_optimizer_stays_as_the_method_builds_it(options: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Single, "optimizer", partial(torch.optim.Adam, **options))
+    (player,) = player_states(Single())
+    assert not player.optimizer.param_groups[0]["fused"]
+
+
+def test_a_run_goes_on_as_it_was_begun_even_before_adam_was_fused() -> None:
+    method = Single()
+    (player,) = player_states(method)
+    play(method, [{}] * 3, 9, method.value.tolist, [player])
+    old = player.state()
+    old["optimizer"]["param_groups"][0]["fused"] = None
+    (restored,) = player_states(method)
+    restored.restore(old, Path("players.safetensors"))
+    assert restored.optimizer.param_groups[0]["fused"] is None
+    play(method, [{}] * 2, 9, method.value.tolist, [restored])
+    assert method.value[0].item() == pytest.approx(adam(1.0, 5), rel=1e-6)
+    old["optimizer"]["param_groups"][0]["fused"] = "yes"
+    with raises(StylekitError, "'it'", "fused"):
+        restored.restore(old, Path("players.safetensors"))
 
 
 class Normalised(Method):
