@@ -123,18 +123,22 @@ class GAN(Method):
         image: Tensor = self.generator(given)
         return image
 
+    def labels(self, batch: Batch) -> Tensor | None:
+        """The labels of a batch; those of a data set that has some are not used by a model without classes."""
+        return batch["label"] if self.classes else None
+
     def forward(self, batch: Batch) -> dict[str, Any]:
         real = batch[self.batch_keys[0]]
         real = real if real.shape[-1] == self.side else resize(real, (self.side, self.side))
-        return {"real": real, "fake": self.draw(self.codes(len(real)), batch.get("label"))}
+        return {"real": real, "fake": self.draw(self.codes(len(real)), self.labels(batch))}
 
     @turn("discriminator")
     def discriminate(self, batch: Batch, made: dict[str, Any]) -> Terms:
-        return self.adversary.discriminate(made["real"], made["fake"].detach(), batch.get("label"))
+        return self.adversary.discriminate(made["real"], made["fake"].detach(), self.labels(batch))
 
     @turn("generator")
     def generate(self, batch: Batch, made: dict[str, Any]) -> Terms:
-        return {"adversarial": self.adversary.generate(made["fake"], made["real"], batch.get("label"))}
+        return {"adversarial": self.adversary.generate(made["fake"], made["real"], self.labels(batch))}
 
     def codes(self, count: int) -> Tensor:
         return torch.randn(count, self.latent, device=next(self.generator.parameters()).device)
@@ -161,7 +165,7 @@ class GAN(Method):
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """Real and drawn images, of the same classes."""
         real = batch[self.batch_keys[0]]
-        return {"real": real, "drawn": self.draw(self.codes(len(real)), batch.get("label"))}
+        return {"real": real, "drawn": self.draw(self.codes(len(real)), self.labels(batch))}
 
     def example(self, count: int, size: int) -> Batch | None:
         image = torch.rand(count, 3, size, size)

@@ -81,6 +81,20 @@ def test_labels_reach_the_generator_and_the_discriminator() -> None:
     assert nearest.bincount(minlength=3).min() > 5  # by default, all classes are drawn
 
 
+def test_a_model_without_classes_ignores_the_labels_of_its_data() -> None:
+    made, losses = [], []
+    for labels in ({}, {"label": torch.tensor([0, 1, 2, 0])}):
+        torch.manual_seed(0)
+        method = GAN(**TINY).eval()
+        given = {**batch(side=32), **labels}
+        made.append(method(given))
+        losses.append(
+            method.discriminate(given, made[-1])["adversarial"] + method.generate(given, made[-1])["adversarial"]
+        )
+    torch.testing.assert_close(made[0]["fake"], made[1]["fake"])
+    torch.testing.assert_close(losses[0], losses[1])
+
+
 def test_wrong_options_are_refused() -> None:
     for options, fact in (({"side": 48}, 48), ({"side": 4}, 4), ({"classes": -1}, -1)):
         with raises(StylekitError, *options, fact):
