@@ -41,7 +41,7 @@ def steps() -> str:
     machine, figures = results["machine"], results["figures"]
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores, {machine['vector']}, torch {machine['torch']}:\n",
-        "| images, width | | plain PyTorch, ms | stylekit, ms | speedup | images per second | peak tensor memory |",
+        "| method, images, width | | plain PyTorch, ms | stylekit, ms | speedup | images per second | peak tensor memory |",
         "|---|---|---|---|---|---|---|",
     ]
     for key, row in sorted(figures.items(), key=lambda item: (len(item[0]), item[0])):
@@ -50,8 +50,14 @@ def steps() -> str:
             memory = row.get("stylekit_peak_tensor_mb")
             peak = f"{memory} MB (plain {row['plain_peak_tensor_mb']})" if memory else ""
             lines.append(
-                f"| {match[1]} x {match[1]}, {match[2]} | {mode} | {row['plain_ms']} | {row['stylekit_ms']} "
+                f"| `cyclegan`, {match[1]} x {match[1]}, {match[2]} | {mode} | {row['plain_ms']} | {row['stylekit_ms']} "
                 f"| {row['times_as_fast']:.2f} | {row['images_per_second']} | {peak} |"
+            )
+    for key, row in sorted(figures.items()):
+        if match := re.fullmatch(r"gan_(.+)_(\d+)_(\d+)", key):
+            lines.append(
+                f"| `{match[1]}`, {match[2]} x {match[2]}, {match[3]} | | {row['plain_ms']} | {row['stylekit_ms']} "
+                f"| {row['times_as_fast']:.2f} | | |"
             )
     loading = [figures[f"loading_{kind}_64"] for kind in ("scenes", "folders")]
     lines.append(
@@ -384,6 +390,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
     "modes": (tables.modes, ROOT / "docs" / "stability.md"),
+    "digits": (tables.digits, ROOT / "docs" / "stability.md"),
     "scenes": (tables.scenes, ROOT / "docs" / "stability.md"),
     "rescue": (tables.rescue, ROOT / "docs" / "stability.md"),
     "fuzz": (fuzzed, ROOT / "docs" / "reliability.md"),

@@ -68,7 +68,7 @@ def run(seed: int, rate: float, guard: str, steps: int, photos: Tensor, truth: T
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/rescue.json")
     options = parser.parse_args()
     photos, truth = held_out()

@@ -58,6 +58,28 @@ def modes() -> str:
     return markdown(rows)
 
 
+def digits() -> str:
+    """What each GAN draws of digits."""
+    results = read("digits")
+    if results is None:
+        return MISSING
+    rows = [
+        ["problem", "preset", "steps", "modes", "divergence", "rarest class", "commonest class", "accuracy", "seeds"]
+    ]
+    keys = {"modes": 0, "divergence": 2, "rarest": 3, "commonest": 3, "accuracy": 3}
+    for problem, presets in results["problems"].items():
+        for preset, runs in presets.items():
+            figures = [
+                spread((run[key] for run in runs), places) if key in runs[0] else "" for key, places in keys.items()
+            ]
+            steps = statistics.mean(run["steps"] for run in runs)
+            rows.append([problem, f"`{preset}`", f"{steps:.0f}", *figures, str(len(runs))])
+    return (
+        f"{results['seconds']:.0f} seconds of training for each run, {results['threads']} threads; the classifier is right for "
+        f"{results['classifier']:.1%} of the digits that it was not trained on:\n\n{markdown(rows)}"
+    )
+
+
 def scenes() -> str:
     """Each translator with each discriminator, against the truth."""
     results = read("scenes")
