@@ -9,8 +9,6 @@ from __future__ import annotations
 import itertools
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +18,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.plain import PlainCycleGAN
+from benchmarks.stepping import PAIRS, compare, seconds, stepper
 from stylekit.images import write
 from stylekit.inference.memory import PeakBytes
 from stylekit.native.devices import computes_bf16
-from stylekit.training.distributed import launch
-from stylekit.training.engine import compile_networks, memory_format, step, to_device
 from stylekit.training.loader import batches
-from stylekit.training.player_state import player_states
-from stylekit.training.rehearsal import rehearse
-from stylekit.training.settings import validate_settings
 from stylekit_plugins.datasets.folders import Folders
 from stylekit_plugins.datasets.scenes import Scenes
 from stylekit_plugins.methods.cyclegan import CycleGAN
@@ -36,7 +30,6 @@ from stylekit_plugins.methods.cyclegan import CycleGAN
 pytestmark = pytest.mark.filterwarnings("default")  # the compiler emits warnings
 
 SHAPES = [(64, 16), (128, 32)]
-PAIRS = 21
 
 
 def build(size: int, width: int) -> tuple[CycleGAN, dict[str, Tensor]]:
@@ -45,32 +38,6 @@ def build(size: int, width: int) -> tuple[CycleGAN, dict[str, Tensor]]:
     method = CycleGAN({"name": "resnet", "blocks": 6, "width": width}, {"name": "patch", "width": width}, pool=0)
     test = Scenes(size=size, split="test")[0]
     return method, {key: image.unsqueeze(0) for key, image in test.items()}
-
-
-def stepper(
-    method: CycleGAN, batch: dict[str, Tensor], compiled: bool = False, precision: str = "32"
-) -> Callable[[], dict[str, Tensor]]:
-    """stylekit's training step as a function without arguments, with the code that training uses."""
-    steps: list[Callable[[], dict[str, Tensor]]] = []
-
-    def work(runtime: Any, settings: Any) -> None:
-        layout = memory_format(settings, runtime.device)
-        images = to_device(batch, runtime.device, layout)
-        rehearse(method, images)
-        method.to(memory_format=layout)
-        players = player_states(method)
-        if compiled:
-            compile_networks(players)
-        steps.append(lambda: step(method, players, images, 0, 10**9, runtime))
-
-    launch(work, validate_settings({"plugin": "cyclegan", "device": "cpu", "precision": precision}))
-    return steps[0]
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
@@ -90,15 +57,12 @@ def test_step(benchmark: Any, record: Any, size: int, width: int, compiled: bool
             term = f"translate/{name}".replace("fool", "adversarial").replace("translate/judge_", "discriminate/")
             assert float(losses[term]) == pytest.approx(float(value), rel=tolerance), name
 
-    pairs = [(seconds(theirs), seconds(ours)) for _ in range(PAIRS)]
+    figures = compare(theirs, ours)
     benchmark.pedantic(ours, rounds=PAIRS)
     with PeakBytes() as their_bytes:
         theirs()
-    figures = {
-        "plain_ms": round(1e3 * statistics.median(t for t, _ in pairs), 1),
-        "stylekit_ms": round(1e3 * statistics.median(o for _, o in pairs), 1),
-        "times_as_fast": round(statistics.median(t / o for t, o in pairs), 3),
-        "images_per_second": round(2 / statistics.median(o for _, o in pairs), 2),
+    figures |= {
+        "images_per_second": round(2e3 / figures["stylekit_ms"], 2),
         "plain_peak_tensor_mb": round(their_bytes.peak / 2**20, 1),
     }
     if not compiled:
