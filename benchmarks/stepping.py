@@ -11,10 +11,10 @@ from torch import Tensor
 
 from stylekit import Method
 from stylekit.training.distributed import launch
-from stylekit.training.engine import compile_networks, memory_format, step, to_device
 from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.settings import validate_settings
+from stylekit.training.steps import compile_networks, memory_format, step, to_device
 
 Step = Callable[[], Mapping[str, Tensor]]
 PAIRS = 21

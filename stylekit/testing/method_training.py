@@ -17,9 +17,9 @@ from stylekit.testing.method_calls import batch, prepared, ready
 from stylekit.testing.pictures import BATCHES, first_difference
 from stylekit.training import checkpoint
 from stylekit.training.distributed import Runtime
-from stylekit.training.engine import step
 from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.rehearsal import rehearse
+from stylekit.training.steps import step
 
 
 def _rehearsal(subject: Subject) -> str:

@@ -1,42 +1,35 @@
-"""Training: rehearses every turn once, then trains step by step."""
+"""Training: builds what a run needs, rehearses every turn once, and trains."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from stylekit._files import absolute_path
-from stylekit.errors import NotFinite, ProcessError, StylekitError, explain
+from stylekit.errors import StylekitError
 from stylekit.inference.model_headers import json_arguments
-from stylekit.method import Batch, Method, Turn
+from stylekit.method import Batch, Method
 from stylekit.native.compiling import find_compiler
-from stylekit.native.devices import computes_bf16
 from stylekit.registry import lookup
 from stylekit.registry.provenance import require_packages
 from stylekit.registry.schema import unwrap_partial, validate_arguments
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint, guard
 from stylekit.training.claim import locked, new_folder, require_outside
-from stylekit.training.common_options import extra_terms, waits
-from stylekit.training.connection import ConnectionLost
 from stylekit.training.data_files import data_facts
 from stylekit.training.distributed import Runtime, launch
 from stylekit.training.limits import require_possible
 from stylekit.training.loader import batches
+from stylekit.training.loop import Loop, own_errors
 from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.recorder import Recorder
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.resuming import require_plugins, require_same_arguments, require_same_data, resumed_settings
 from stylekit.training.runs import Run
-from stylekit.training.sentinel import NOTICED, Sentinel, Trouble
 from stylekit.training.settings import Settings, validate_settings
 from stylekit.training.setup import (
     build_method,
@@ -49,63 +42,7 @@ from stylekit.training.setup import (
     prepare_arguments,
     resolve,
 )
-
-MOST_FIXES = 5
-"""How often a run returns to a checkpoint before it gives up."""
-AGAIN = 2 * NOTICED
-"""Number of steps after a return within which further trouble means that the checkpoint was bad."""
-
-
-def step(
-    method: Method,
-    players: Sequence[PlayerState],
-    batch: Batch,
-    index: int,
-    total: int,
-    runtime: Runtime,
-    watch: Callable[[Any], None] = lambda made: None,
-) -> dict[str, Tensor]:
-    """Trains one step and returns its loss terms by ``turn/term``, on the device, without waiting for them.
-
-    ``watch`` gets what ``forward`` returned.
-    """
-    for part in method.modules():
-        if hasattr(part, "progress"):
-            part.progress = index / total  # type: ignore[assignment]
-    with runtime.autocast():
-        made = method(batch)
-    watch(made)
-    due = [(player, turns) for player in players if (turns := player.due(index))]
-    losses: dict[str, Tensor] = {}
-    for player, turns in due:
-        with runtime.autocast():
-            played = {turn: turn.play(method, batch, made) for turn in turns}
-            further = extra_terms(method, player.name, batch, made)
-        losses |= _loss_terms(played) | {name: _logged(term) for name, term in further.items()}
-        scaled = [turn.interval * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
-        scaled += further.values()
-        # Only this player's parameters receive gradients, so the other players are not affected.
-        shared = method.simultaneous and player is not due[-1][0]
-        if waits(method, player.spec.modules, runtime.average):
-            continue
-        loss = torch.stack(scaled).sum()
-        loss.backward(inputs=player.parameters, retain_graph=shared)
-        if player.plateau:
-            player.plateau.observe(loss, runtime.average)
-        runtime.average_gradients(player.parameters)
-        if not method.simultaneous:
-            player.update(index, method.progress)
-    for player, _ in due if method.simultaneous else ():
-        player.update(index, method.progress)
-    return losses
-
-
-def _loss_terms(played: Mapping[Turn, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    return {f"{turn.name}/{term}": _logged(value) for turn, terms in played.items() for term, value in terms.items()}
-
-
-def _logged(term: Tensor) -> Tensor:
-    return term.detach().to(torch.float32, copy=True).reshape(())  # a term may be a parameter
+from stylekit.training.steps import compile_networks, memory_format, to_device
 
 
 def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bool = False, **settings: Any) -> Path:
@@ -184,7 +121,7 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
     first = batches(dataset, settings.batch_size, settings.seed, range(1), share)
     layout = memory_format(settings, runtime.device)
     method.to(runtime.device)
-    with seeded(settings.seed, "rehearsal"), _own_errors(runtime):
+    with seeded(settings.seed, "rehearsal"), own_errors(runtime):
         (sample,) = first
         prepare(method, preparation)
         rehearse(method, to_device(sample, runtime.device, layout))
@@ -209,7 +146,7 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
         return batches(dataset, settings.batch_size, settings.seed, steps, share, _workers(settings), pinned)
 
     with recorder, runtime.interruptible() as interrupted:
-        _run_steps(method, players, load, layout, recorder, settings, runtime, interrupted)
+        Loop(method, players, load, layout, recorder, settings, runtime, interrupted).run()
 
 
 def _open_data(settings: Settings) -> Any:
@@ -234,142 +171,6 @@ def _from_object(method: Method, settings: Settings) -> tuple[str, Method, dict[
     return name, method, validate_arguments(prepare_arguments(type(method)), settings.set, f"method {name!r}")
 
 
-def _run_steps(
-    method: Method,
-    players: Sequence[PlayerState],
-    load: Callable[[range], Iterable[Batch]],
-    layout: torch.memory_format,
-    recorder: Recorder,
-    settings: Settings,
-    runtime: Runtime,
-    interrupted: Callable[[], bool],
-) -> None:
-    """Trains until the run is complete or interrupted; returns to a checkpoint when training goes wrong, if that is wanted."""
-    index, fixes, returned = recorder.done, 0, -math.inf
-    if settings.guard == "rollback":
-        recorder.begin_at(index)
-    while True:
-        sentinel = Sentinel(method, runtime.average)
-        with contextlib.closing(recorder.timed(load(range(index, settings.steps)))) as loader:
-            trouble = _until_trouble(
-                method, players, loader, index, layout, recorder, settings, runtime, interrupted, sentinel
-            )
-        if trouble is None:
-            return
-        fixes += 1
-        if fixes > MOST_FIXES:
-            raise StylekitError(f"{trouble.told} Training went wrong {fixes} times. {recorder.last_good()}")
-        # A checkpoint after which the same happens soon was bad already.
-        soon = trouble.since <= returned + AGAIN
-        returned = index = _roll_back(
-            trouble, returned - 1 if soon else trouble.since, method, players, recorder, runtime
-        )
-
-
-def _until_trouble(
-    method: Method,
-    players: Sequence[PlayerState],
-    loader: Iterable[Batch],
-    index: int,
-    layout: torch.memory_format,
-    recorder: Recorder,
-    settings: Settings,
-    runtime: Runtime,
-    interrupted: Callable[[], bool],
-    sentinel: Sentinel,
-) -> Trouble | None:
-    """Trains until the run ends, or until something goes wrong that a return to a checkpoint may mend."""
-    mends = settings.guard == "rollback"
-    with _own_errors(runtime), _explained(recorder):
-        for batch in loader:
-            moved, troubles = to_device(batch, runtime.device, layout), list[Trouble]()
-
-            def watch(made: Any, index: int = index, batch: Batch = moved, troubles: list[Trouble] = troubles) -> None:
-                if settings.guard != "off" and sentinel.due(index + 1):
-                    troubles += filter(None, [sentinel.look(index + 1, batch, made)])
-
-            with seeded(settings.seed, "step", index, runtime.rank), runtime.shared_buffers(method):
-                losses = step(method, players, moved, index, settings.steps, runtime, watch)
-            index += 1
-            stop = runtime.any(interrupted())
-            try:
-                recorder.record(index, losses, last=stop or index == settings.steps)
-            except NotFinite as error:
-                if not mends:
-                    raise
-                return Trouble("finite", index, str(error))
-            for trouble in troubles:
-                recorder.warn(trouble.told)
-                if mends:
-                    return trouble
-            if stop:
-                break
-    return None
-
-
-def _roll_back(
-    trouble: Trouble,
-    until: float,
-    method: Method,
-    players: Sequence[PlayerState],
-    recorder: Recorder,
-    runtime: Runtime,
-) -> int:
-    """Returns to the last checkpoint up to a step, or to the first, with half the learning rates; returns its step.
-
-    Raises:
-        StylekitError: there is no such checkpoint.
-    """
-    path = Path(runtime.decided_by_main(lambda: str(recorder.run.latest(max(until, 0)) or "")) or "")
-    if not path.name:
-        raise StylekitError(f"{trouble.told} There is no checkpoint before, to which training could return.")
-    scales = [player.scale / 2 for player in players]
-    done, states = checkpoint.load_checkpoint(path, method)
-    for player, scale in zip(players, scales, strict=True):
-        player.restore(states[player.name], path / "players.safetensors")
-        player.scale = scale
-    recorder.roll_back(path, done, trouble.told, scales[0])
-    return done
-
-
-@contextlib.contextmanager
-def _explained(recorder: Recorder) -> Iterator[None]:
-    """Adds to an error of a step what the user needs to know.
-
-    Raises:
-        StylekitError: a loss or a weight is not finite, perhaps at a step before the one that failed.
-    """
-    try:
-        yield
-    except NotFinite as error:
-        raise NotFinite(f"{error} {recorder.last_good()} {REMEDY}") from None
-    except Exception as error:
-        if reason := recorder.pending_failure():
-            raise StylekitError(f"{reason} {recorder.last_good()} {REMEDY}") from error
-        raise
-
-
-@contextlib.contextmanager
-def _own_errors(runtime: Runtime) -> Iterator[None]:
-    """Marks errors that the main process, whose errors alone are always shown, may not meet.
-
-    Raises:
-        ProcessError: this is another process, and its error is not one that all meet at once: a loss that is not finite.
-    """
-    try:
-        yield
-    except Exception as error:
-        if runtime.main or isinstance(error, ConnectionLost | NotFinite):
-            raise
-        raise ProcessError(f"Process {runtime.rank} of {runtime.world} failed: {explain(error)}") from error
-
-
-REMEDY = (
-    "Try a lower learning rate, --precision 32 instead of bf16, or gradient clipping in the method's players. With other "
-    "settings, a run starts from the beginning."
-)
-
-
 def _restore(run: Run, method: Method, players: Sequence[PlayerState]) -> int:
     latest = run.latest()
     if latest is None:
@@ -382,29 +183,6 @@ def _restore(run: Run, method: Method, players: Sequence[PlayerState]) -> int:
             )
         player.restore(states[player.name], latest / "players.safetensors")
     return done
-
-
-def memory_format(settings: Settings, device: torch.device) -> torch.memory_format:
-    """The memory format of feature maps: bfloat16 convolutions on a CPU need a pixel's channels next to each other."""
-    channels_last = settings.precision == "bf16" and computes_bf16(device)
-    return torch.channels_last if channels_last else torch.preserve_format
-
-
-def to_device(batch: Batch, device: torch.device, layout: torch.memory_format) -> dict[str, Tensor]:
-    """Moves a batch to the device, and its images to the memory format."""
-    return {
-        key: values.to(device, non_blocking=True, memory_format=layout if values.ndim == 4 else torch.preserve_format)
-        for key, values in batch.items()
-    }
-
-
-def compile_networks(players: Sequence[PlayerState]) -> None:
-    """Marks the players' modules for compilation, in place; they are compiled when they are first called."""
-    for player in players:
-        assert isinstance(player.spec.modules, list)
-        for module in player.spec.modules:
-            if isinstance(module, nn.Module):
-                module.compile()
 
 
 def _workers(settings: Settings) -> int:

@@ -53,7 +53,7 @@ def test_private_names_that_are_reached_by_attributes_are_found(write: Write) ->
 
 
 def test_a_private_name_is_a_fault_of_the_plugin(write: Write) -> None:
-    (plugin,) = find_subjects(str(write(QUIET + "from stylekit.training.engine import step\n")))
-    assert_mentions(fault(plugin, "public names"), "mine.py", "stylekit.training.engine.step", "__all__")
+    (plugin,) = find_subjects(str(write(QUIET + "from stylekit.training.steps import step\n")))
+    assert_mentions(fault(plugin, "public names"), "mine.py", "stylekit.training.steps.step", "__all__")
     (plugin,) = find_subjects(str(write(QUIET + "from stylekit_plugins.generators.resnet import ResNet\n")))
     assert_mentions(fault(plugin, "public names"), "stylekit_plugins.generators.resnet.ResNet", "__all__", "by name")

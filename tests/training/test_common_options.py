@@ -17,11 +17,11 @@ from stylekit import Method, Player, StylekitError, turn
 from stylekit.method import Batch, Terms
 from stylekit.training.common_options import CommonOptions, Extra, extra_terms, waits
 from stylekit.training.distributed import Runtime
-from stylekit.training.engine import step
 from stylekit.training.plateau import Plateau
 from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.setup import prepare
+from stylekit.training.steps import step
 from stylekit_plugins.methods.cyclegan import CycleGAN
 from tests.facts import raises
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from stylekit import Method, Player, StylekitError, turn
 from stylekit.method import Batch, Terms, linear_decay
 from stylekit.training.distributed import launch
-from stylekit.training.engine import step
 from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.settings import validate_settings
+from stylekit.training.steps import step
 from stylekit_plugins.methods.cyclegan import CycleGAN
 from tests.facts import raises
 

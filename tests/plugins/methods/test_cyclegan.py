@@ -27,9 +27,9 @@ from stylekit import StylekitError
 from stylekit.inference.importing import import_model
 from stylekit.method import linear_decay
 from stylekit.training.distributed import Runtime
-from stylekit.training.engine import step
 from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
+from stylekit.training.steps import step
 from stylekit_plugins.generators.resnet import ResNet
 from stylekit_plugins.methods.cyclegan import CycleGAN, together
 from tests.facts import assert_mentions, raises
