@@ -35,6 +35,7 @@ __all__ = [
     "norm_layer",
     "require_options",
     "resize_conv",
+    "widths_by_scale",
     "with_condition",
 ]
 
@@ -118,6 +119,23 @@ def require_options(dropout: float = 0.0, **counts: int) -> None:
             raise StylekitError(f"The option {name!r} is {value}, but must be at least 1.")
     if not 0 <= dropout < 1:
         raise StylekitError(f"The option 'dropout' is {dropout}, but must be at least 0 and below 1.")
+
+
+def widths_by_scale(side: int, width: int, start: int = 4) -> list[int]:
+    """Channels of a generator that doubles its features until they have the side of the image, from coarse to fine.
+
+    Args:
+        side: side of the images
+        width: channels at the finest scale; each coarser one has twice as many, up to eight times
+        start: side of the first features, a power of two
+
+    Raises:
+        StylekitError: ``side`` is not a power of two from ``2 * start`` to 1024.
+    """
+    if side < 2 * start or side > 1024 or side & (side - 1):
+        raise StylekitError(f"The option 'side' is {side}, but must be a power of two from {2 * start} to 1024.")
+    steps = (side // start).bit_length() - 1
+    return [width * min(2**step, 8) for step in range(steps, -1, -1)]
 
 
 class ProjectedScore(nn.Module):

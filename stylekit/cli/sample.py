@@ -57,6 +57,7 @@ def command(
     """
     for file in plugin or []:
         lookup.add_file(file)
+    from stylekit.images.animation import require_animated
     from stylekit.inference.model import load
 
     total, single = count * max(walk, 1), is_file_name(out)
@@ -65,6 +66,8 @@ def command(
     targets = [out] if single else [out / f"{index:05}.png" for index in range(total)]
     for target in targets:
         check_overwrite(target, overwrite)
+    if walk and single:
+        require_animated(out, total)
     loaded, options = load(model, device), read_assignments(with_ or [], "--with")
     drawn = loaded.walk(count, walk, seed=seed, **options) if walk else loaded.draw(count, seed=seed, **options)
     samples = track(drawn, "images", total, quiet)

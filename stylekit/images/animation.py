@@ -135,6 +135,17 @@ def _loop(file: ImageFile.ImageFile) -> int:
     return loop + 1 if file.format == "GIF" and loop and "loop" in file.info else loop
 
 
+def require_animated(path: Path, count: int) -> None:
+    """Checks that a file of this suffix can hold several images.
+
+    Raises:
+        StylekitError: it cannot, or images of its format cannot be written.
+    """
+    name, _ = write_format(path)
+    if name not in ANIMATED:
+        raise StylekitError(f"{name} files hold one image, and {path} is to hold {count} frames.")
+
+
 def write_frames(
     path: Path | str, animation: Animation, *, depth: int | None = None, quality: int | None = None
 ) -> None:
@@ -153,9 +164,8 @@ def write_frames(
             the format does not support the depth
     """
     path = Path(path)
+    require_animated(path, len(animation.frames))
     name, options = write_format(path, quality)
-    if name not in ANIMATED:
-        raise StylekitError(f"{name} files hold one image, and {path} is to hold {len(animation.frames)} frames.")
     if depth not in (None, 8, 16) or (depth == 16 and name != "TIFF"):
         raise StylekitError(
             f"The frames of {path} cannot be written with {depth} bits per channel. Use 8, or 16 for TIFF."

@@ -180,7 +180,11 @@ def test_an_image_file_gets_a_sheet_of_all(program: Program, drawing: tuple[str,
 
 
 def test_a_walk_is_a_folder_of_images_or_an_animation(
-    program: Program, codes: tuple[str, ...], drawing: tuple[str, ...], tmp_path: Path
+    program: Program,
+    codes: tuple[str, ...],
+    drawing: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     line = ["sample", *codes, "-n", 2, "--walk", 3, "-o"]
     assert_mentions(program(*line, tmp_path / "out").err, 6, tmp_path / "out")
@@ -190,7 +194,9 @@ def test_a_walk_is_a_folder_of_images_or_an_animation(
     written = [images.read(path).image for path in sorted((tmp_path / "out").iterdir())]
     for frame, image in zip(frames.frames, written, strict=True):
         assert (frame.image - image).abs().max() < 0.1
-    assert_mentions(program(*line, tmp_path / "walk.jpg").error, "walk.jpg", "JPEG", 6)
+    with monkeypatch.context() as patch:
+        patch.setattr("stylekit.inference.model.Model.walk", lambda *_, **__: pytest.fail("images were drawn"))
+        assert_mentions(program(*line, tmp_path / "walk.jpg").error, "walk.jpg", "JPEG", 6)
     error = program("sample", *drawing, "--walk", 3, "-o", tmp_path / "no").error
     assert_mentions(error, "method 'drawing'", "codes")
 

@@ -15,7 +15,7 @@ from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, t
 from stylekit.images import resize
 from stylekit.layers import Count, Width, require_options
 from stylekit.method import Batch, Terms, constant
-from stylekit_plugins.methods.gan.networks import GENERATORS, START, Network
+from stylekit_plugins.methods.gan.networks import GENERATORS, Network
 
 __all__ = ["GAN"]
 
@@ -94,8 +94,6 @@ class GAN(Method):
     ) -> None:
         super().__init__()
         require_options(width=width, latent=latent, critics=critics)
-        if side < 2 * START or side > 1024 or side & (side - 1):
-            raise StylekitError(f"The option 'side' is {side}, but must be a power of two from 8 to 1024.")
         if classes < 0:
             raise StylekitError(f"The option 'classes' is {classes}, but must be at least 0.")
         self.side, self.latent, self.classes, self.critics = side, latent, classes, critics

@@ -9,17 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit.layers import PlainResidual, init_normal
+from stylekit.layers import PlainResidual, init_normal, widths_by_scale
 
 Network = Literal["dc", "resnet", "r3"]
 START = 4
 """Side of the first features."""
-
-
-def widths_of(side: int, width: int) -> list[int]:
-    """Channels at every scale, from 4 x 4 pixels to the side."""
-    steps = (side // START).bit_length() - 1
-    return [width * min(2**step, 8) for step in range(steps, -1, -1)]
 
 
 class DCGenerator(nn.Module):
@@ -33,7 +27,7 @@ class DCGenerator(nn.Module):
 
     def __init__(self, latent: int, side: int, width: int) -> None:
         super().__init__()
-        widths = widths_of(side, width)
+        widths = widths_by_scale(side, width)
         self.start = nn.ConvTranspose2d(latent, widths[0], START, bias=False)
         stack: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
         for before, after in pairwise(widths):
@@ -74,7 +68,7 @@ class ResNetGenerator(nn.Module):
 
     def __init__(self, latent: int, side: int, width: int) -> None:
         super().__init__()
-        widths = widths_of(side, width)
+        widths = widths_by_scale(side, width)
         self.start = nn.Linear(latent, widths[0] * START**2)
         self.blocks = nn.Sequential(*(_Up(before, after) for before, after in pairwise(widths)))
         self.end = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(), nn.Conv2d(widths[-1], 3, 3, padding=1))
@@ -97,7 +91,7 @@ class R3Generator(nn.Module):
 
     def __init__(self, latent: int, side: int, width: int) -> None:
         super().__init__()
-        widths = widths_of(side, width)
+        widths = widths_by_scale(side, width)
         self.constant = nn.Parameter(torch.randn(1, widths[0], START, START))
         self.start = nn.Linear(latent, widths[0], bias=False)
         self.blocks = nn.ModuleList(PlainResidual(each, depth=len(widths)) for each in widths)

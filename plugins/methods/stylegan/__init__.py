@@ -18,7 +18,7 @@ from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, t
 from stylekit.images import resize
 from stylekit.layers import Count, Width, require_options
 from stylekit.method import Batch, Terms, constant
-from stylekit_plugins.methods.stylegan.networks import START, CodeMapping, Synthesis
+from stylekit_plugins.methods.stylegan.networks import CodeMapping, Synthesis
 
 __all__ = ["StyleGAN"]
 
@@ -85,8 +85,6 @@ class StyleGAN(Method):
     ) -> None:
         super().__init__()
         require_options(width=width, latent=latent, mapping=mapping)
-        if side < 2 * START or side > 1024 or side & (side - 1):
-            raise StylekitError(f"The option 'side' is {side}, but must be a power of two from 8 to 1024.")
         if not 0 <= mixing <= 1:
             raise StylekitError(f"The option 'mixing' is {mixing}, but must be from 0 to 1.")
         self.side, self.latent, self.mixing, self.path_length = side, latent, mixing, path_length

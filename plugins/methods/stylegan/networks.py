@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylekit.layers import widths_by_scale
+
 START = 4
 """Side of the first features."""
 GAIN = math.sqrt(2)
@@ -125,8 +127,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, latent: int, side: int, width: int) -> None:
         super().__init__()
-        scales = (side // START).bit_length()
-        widths = [width * min(2**step, 8) for step in range(scales - 1, -1, -1)]
+        widths = widths_by_scale(side, width)
         self.constant = nn.Parameter(torch.randn(1, widths[0], START, START))
         self.blocks = nn.ModuleList(Block(*pair, latent) for pair in pairwise([widths[0], *widths]))
 

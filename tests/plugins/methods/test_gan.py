@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from stylekit import StylekitError, make, testing
+from stylekit.layers import widths_by_scale
 from stylekit.training.rehearsal import rehearse
 from stylekit_plugins.methods.gan import GAN
-from stylekit_plugins.methods.gan.networks import GENERATORS, widths_of
+from stylekit_plugins.methods.gan.networks import GENERATORS
 from tests.facts import raises
 
 TINY: dict[str, Any] = dict(GAN.presets["tiny"])
@@ -28,7 +29,7 @@ def batch(count: int = 4, side: int = 32, classes: int = 0) -> dict[str, Tensor]
     ("side", "expected"), [(8, [64, 32]), (32, [256, 128, 64, 32]), (128, [256, 256, 256, 128, 64, 32])]
 )
 def test_channels_double_with_every_halving_up_to_eight_times(side: int, expected: list[int]) -> None:
-    assert widths_of(side, 32) == expected
+    assert widths_by_scale(side, 32) == expected
 
 
 @pytest.mark.parametrize("network", GENERATORS)
