@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit.method import Batch, Method
@@ -30,11 +31,13 @@ class Sign:
         below: values below this mean trouble
         told: what goes wrong
         remedy: what the user can do
+        after: steps before the first look that counts
     """
 
     below: float
     told: str
     remedy: str
+    after: int = WARMUP
 
 
 SIGNS = {
@@ -52,6 +55,12 @@ SIGNS = {
         -0.5,
         "light and dark are exchanged in the generated images",
         "Start again with another --seed, or add a loss that keeps the content, as in --set extra=[perceptual].",
+    ),
+    "structure": Sign(
+        0.25,
+        "the generated images have little in common with their contents",
+        "Lower the learning rate, or add a loss that keeps the content, as in --set extra=[perceptual].",
+        after=150,  # networks that learn slowly blur everything at first
     ),
     "doubt": Sign(
         0.02,
@@ -112,7 +121,7 @@ class Sentinel:
 
     def _judge(self, step: int, values: dict[str, float]) -> Trouble | None:
         for name, sign in SIGNS.items():
-            if values.get(name, sign.below) >= sign.below:
+            if values.get(name, sign.below) >= sign.below or step < sign.after:
                 self._counts[name] = 0
                 continue
             self._since[name] = self._since[name] if self._counts.get(name) else step
@@ -128,6 +137,7 @@ class Sentinel:
         if pairs:
             yield "contrast", torch.stack([contrast(*pair) for pair in pairs]).min()
             yield "likeness", torch.stack([likeness(*pair) for pair in pairs]).min()
+            yield "structure", torch.stack([likeness(*map(edges, pair)) for pair in pairs]).min()
             yield from self._variety(pairs)
         doubts = [each.doubt for each in self._adversaries if each.doubt is not None]
         if doubts:
@@ -159,8 +169,16 @@ def contrast(output: Tensor, content: Tensor) -> Tensor:
     return ours / theirs.clamp(min=1e-6)
 
 
+def edges(image: Tensor) -> Tensor:
+    """How fast the lightness of images ``(N, C, H, W)`` changes, at half their size, which no change of colours moves:
+    ``(N, 1, H', W')``."""
+    light = F.avg_pool2d(image.detach().float().mean(1, keepdim=True), 2)
+    down, across = light.diff(dim=2)[..., :-1], light.diff(dim=3)[..., :-1, :]
+    return (down.square() + across.square()).sqrt()
+
+
 def likeness(output: Tensor, content: Tensor) -> Tensor:
-    """The correlation of the lightness of outputs and contents, a scalar from -1 to 1."""
+    """The correlation of the lightness of outputs and contents ``(N, C, H, W)``, a scalar from -1 to 1."""
     ours, theirs = (image.float().mean(1).flatten(1) for image in (output.detach(), content))
     ours, theirs = ours - ours.mean(1, keepdim=True), theirs - theirs.mean(1, keepdim=True)
     norms = ours.norm(dim=1) * theirs.norm(dim=1)

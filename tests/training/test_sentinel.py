@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import Adversary, Method, Player, StylekitError, turn
 from stylekit.method import Batch, Terms
-from stylekit.training.sentinel import EVERY, PATIENCE, WARMUP, Sentinel, contrast, likeness, spread
+from stylekit.training.sentinel import EVERY, PATIENCE, SIGNS, WARMUP, Sentinel, contrast, edges, likeness, spread
 from tests.facts import assert_mentions, raises
 
 
@@ -34,10 +34,10 @@ class Painting(Method):
 
 
 def contents(count: int = 1, number: int = 0) -> Tensor:
-    return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(number))
+    return torch.rand(count, 3, 48, 48, generator=torch.Generator().manual_seed(number))
 
 
-def signs(paint: Any, doubt: float | None = None, looks: int = 3 * PATIENCE, count: int = 1) -> list[str]:
+def signs(paint: Any, doubt: float | None = None, looks: int = 4 * PATIENCE, count: int = 1) -> list[str]:
     """The troubles that are reported, if ``paint`` makes the images of each batch."""
     method, found = Painting(), []
     sentinel = Sentinel(method)
@@ -48,7 +48,11 @@ def signs(paint: Any, doubt: float | None = None, looks: int = 3 * PATIENCE, cou
         trouble = sentinel.look(WARMUP + EVERY * number, {"content": content}, paint(content))
         if trouble is not None:
             found.append(trouble.sign)
-            assert trouble.since == WARMUP + EVERY * (trouble.sign == "variety")  # which compares with the look before
+            since = {
+                "variety": WARMUP + EVERY,
+                "structure": SIGNS["structure"].after,
+            }  # variety compares with the look before
+            assert trouble.since == since.get(trouble.sign, WARMUP)
             assert_mentions(trouble.told, f"step {trouble.since}", "--set") if trouble.sign != "doubt" else None
     return found
 
@@ -60,6 +64,10 @@ def test_measurements_by_hand() -> None:
     assert float(likeness(-content, content)) == pytest.approx(-1)
     crossed = torch.tensor([1.0, -1.0, -1.0, 1.0]).view(1, 1, 2, 2)
     assert float(likeness(crossed, content)) == pytest.approx(0, abs=1e-6)
+    steps = torch.zeros(1, 1, 4, 6)
+    steps[..., 2:] = 3  # at half the size: one column of 0 and two of 3, so that the lightness changes once
+    assert edges(steps).squeeze().tolist() == [3, 0]
+    assert float(likeness(edges(1 - steps), edges(steps))) == pytest.approx(1)
     assert float(spread(torch.tensor([0.0, 1.0, 4.0]).view(3, 1, 1, 1))) == pytest.approx((4 + 1 + 3) / 3)
 
 
@@ -70,10 +78,12 @@ def test_measurements_by_hand() -> None:
         (lambda content: content, []),
         (lambda content: content.flip(1) * 0.5 + 0.2, []),
         (lambda content: 0.5 + 0.01 * content, ["contrast", "variety"]),
-        (lambda content: contents(1, 99).expand_as(content), ["variety"]),
+        (lambda content: contents(1, 99).expand_as(content), ["variety", "structure"]),
         (lambda content: 1 - content, ["likeness"]),
+        (lambda content: torch.rand_like(content), ["structure"]),
+        (lambda content: content.flip(3), ["structure"]),
     ],
-    ids=["healthy", "other colours", "uniform", "always the same", "inverted"],
+    ids=["healthy", "other colours", "uniform", "always the same", "inverted", "unrelated", "elsewhere"],
 )
 def test_each_trouble_is_reported_once(paint: Any, expected: list[str], count: int) -> None:
     assert signs(paint, count=count) == expected
@@ -162,7 +172,8 @@ def run(out: Path, method: Spoiled, guard: str, steps: int = 200, **settings: An
 @pytest.mark.slow
 def test_a_warning_is_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
     content = run(tmp_path / "run", Spoiled(), "warn")
-    assert [warning["text"].split(",")[0] for warning in content["warnings"]] == ["Since step 50", "Since step 60"]
+    told = [warning["text"].split(",")[0] for warning in content["warnings"]]
+    assert told == ["Since step 50", "Since step 60", "Since step 150"]
     assert "rollbacks" not in content
     assert content["sessions"][-1]["ended"] == "complete"
     assert "warnings" not in run(tmp_path / "off", Spoiled(), "off")
