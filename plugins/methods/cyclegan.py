@@ -48,6 +48,16 @@ class CycleGAN(Method):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"generator": {"name": "resnet", "blocks": 9, "width": 64, "upsample": "transpose"}},
+        # UVCGANv2 (Torbunov et al. 2023), without its transformer and its batch head. Its generators have first learned to
+        # fill holes: give them by --init.
+        "uvcgan2": {
+            "discriminator": "patch-sn",
+            "regularizers": ({"name": "gradient-penalty", "weight": 1.0, "center": 0.0},),
+            "cycle": 5.0,
+            "lr": 1e-4,
+            "ema": 0.9999,
+            "schedule": "constant",
+        },
         "tiny": {  # minutes on a CPU, for images of 64 x 64 pixels
             "generator": {"name": "unet", "downs": 5, "width": 16, "upsample": "resize"},
             "discriminator": {"name": "patch", "layers": 2, "width": 16},

@@ -20,7 +20,7 @@ from stylekit.registry.parts import construct, make
 from stylekit.registry.schema import Argument, absolute_paths, arguments, override, unwrap_partial, validate_arguments
 from stylekit.training import common_options
 from stylekit.training.settings import Settings
-from stylekit.weights.tensors import fit
+from stylekit.weights.tensors import fit, require_fit
 
 
 def prepare_arguments(method: Any) -> dict[str, Argument]:
@@ -161,22 +161,39 @@ def _preset(method: str, factory: Callable[..., Method], name: str) -> Mapping[s
 def init_from_model(method: Method, source: Path | str) -> None:
     """Initialises a method with the weights of a finished model; weights that its model file lacks do not change.
 
+    From a model of another method, only the generator is taken: each ``generator`` and ``generator_*`` of the method starts
+    with its weights, for example to translate after having learned to restore.
+
     Raises:
-        StylekitError: there is no such model, it is of another method, or one of its tensors is unknown or has another
-            shape.
+        StylekitError: there is no such model, it is of another method and one of the two has no generator, or one of its
+            tensors is unknown or has another shape.
     """
     factory = None if provenance.origin(method) else type(method)  # its class, if no plugin registers the method
     try:
         finished = load(source, device="cpu", method=factory).method
         if type(finished) is not type(method):
-            raise StylekitError(
-                f"{source} is a model of {type(finished).__name__}, but the method to train is {type(method).__name__}."
-            )
+            _take_generator(method, finished, Path(source))
+            return
         weights = inference_state(finished)
         absent = {key.split(".")[0] for key in method.state_dict()} - {key.split(".")[0] for key in weights}
         fit(method, weights, Path(source), absent)
     except StylekitError as error:
         raise StylekitError(f"Training cannot start with --init {source}: {error}") from None
+
+
+def _take_generator(method: Method, finished: Method, source: Path) -> None:
+    given = getattr(finished, "generator", None)
+    own = [child for name, child in method.named_children() if name.split("_")[0] == "generator"]
+    if not own or not isinstance(given, nn.Module):
+        raise StylekitError(
+            f"{source} is a model of {type(finished).__name__}, but the method to train is {type(method).__name__}, and one of "
+            "them has no generator to share."
+        )
+    weights = given.state_dict()
+    for generator in own:
+        require_fit(generator, weights, source)
+    for generator in own:
+        generator.load_state_dict(weights)
 
 
 def open_data(settings: Settings, split: str) -> Any:

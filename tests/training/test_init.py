@@ -137,6 +137,35 @@ def test_unknown_and_missing_tensors_are_reported(tower: Path, layers: int, fact
     assert same(weights(method), before)
 
 
+@pytest.fixture
+def restoring(tmp_path: Path) -> Path:
+    """A model file of pix2pix, with the generator of the CycleGAN above."""
+    torch.manual_seed(1)
+    method = random_method(plugin="pix2pix", preset=None, set=CYCLEGAN)
+    model_files.save_model(method, "pix2pix", tmp_path / "restoring.safetensors")
+    return tmp_path / "restoring.safetensors"
+
+
+def test_both_generators_start_with_that_of_another_method(restoring: Path) -> None:
+    method = random_method(plugin="cyclegan", preset=None, set=CYCLEGAN)
+    drawn = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    init_from_model(method, restoring)
+    given = {name.removeprefix("generator."): tensor for name, tensor in read_tensors(restoring)[0].items()}
+    assert len(given) > 5
+    for name, tensor in method.state_dict().items():
+        part, _, rest = name.partition(".")
+        assert torch.equal(tensor, given[rest] if part in ("generator_ab", "generator_ba") else drawn[name]), name
+
+
+def test_a_generator_of_another_shape_is_refused_whole(restoring: Path) -> None:
+    wider = {**CYCLEGAN, "generator": {**CYCLEGAN["generator"], "width": 8}}
+    method = random_method(plugin="cyclegan", preset=None, set=wider)
+    before = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    with raises(StylekitError, f"--init {restoring}", "'model.1.weight'", "(4, 3, 7, 7)", "(8, 3, 7, 7)"):
+        init_from_model(method, restoring)
+    assert same(weights(method), before)
+
+
 @pytest.mark.parametrize(
     ("settings", "facts"),
     [

@@ -29,6 +29,8 @@ from stylekit.method import linear_decay
 from stylekit.training.distributed import Runtime
 from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
+from stylekit.training.settings import validate_settings
+from stylekit.training.setup import build_method
 from stylekit.training.steps import step
 from stylekit_plugins.generators.resnet import ResNet
 from stylekit_plugins.methods.cyclegan import CycleGAN, together
@@ -486,3 +488,20 @@ def test_the_direction_is_an_option_and_a_to_b_is_the_default(method: CycleGAN, 
         model.stylize(torch.rand(1, 3, 16, 16), direction="both")
     with raises(StylekitError, "'cyclegan'", "'way'", "direction"):
         model.stylize(torch.rand(1, 3, 16, 16), way="b-to-a")
+
+
+def test_the_preset_of_uvcgan2_has_the_settings_of_its_paper() -> None:
+    """Torbunov et al. 2023: least squares, a penalty centred at 0 and spectral norms."""
+    settings = {
+        "plugin": "cyclegan",
+        "preset": "uvcgan2",
+        "set": {"generator": {"name": "resnet", "width": 4, "blocks": 1}},
+    }
+    name, method, training = build_method(validate_settings(settings))
+    assert (name, training["schedule"]) == ("cyclegan", "constant")
+    assert isinstance(method, CycleGAN)
+    assert (method.cycle, method.identity, method.lr, method.ema) == (5.0, 0.5, 1e-4, 0.9999)
+    for adversary in (method.adversary_a, method.adversary_b):
+        assert type(adversary.discriminator).__name__ == "PatchSN"
+        penalty = adversary.regularizers["gradient-penalty"]
+        assert (penalty.weight, penalty.center) == (1.0, 0.0)
