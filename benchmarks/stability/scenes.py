@@ -10,7 +10,7 @@ frechet         the Fréchet distance of outputs and true paintings, by mean fea
 lost, invented  the share of the truth's edges that the output lacks, and of the output's edges that the truth lacks, within
                 two pixels, after a blur
 
-A run has failed if its output is no closer to the truth than its input is.
+A run has failed if its output is no closer to the truth than its input is. ``--sheet`` writes a picture of outputs.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import stylekit
 from benchmarks.figures import RESULTS
 from stylekit import make
+from stylekit.images import resize, write
+from stylekit.training.sample_grid import grid
 from stylekit_plugins.datasets.scenes import Scenes
 
 SIZE, HELD_OUT, BATCH, CHECKPOINTS = 64, 50, 4, 4
@@ -47,6 +49,8 @@ TRIAL = 30
 """Steps of the trial that tells how many steps fit into the time."""
 EDGE = 0.04
 """Change of lightness from one pixel to the next that makes an edge."""
+ROWS, SHOWN = 5, 128
+"""Scenes on the sheet, and the side of each image there in pixels."""
 REACH = 2
 """Distance in pixels within which edges are the same."""
 
@@ -131,16 +135,32 @@ def train(method: str, discriminator: str, seed: int, steps: int, out: Path) -> 
     return session
 
 
-def judged(method: str, discriminator: str, seed: int, seconds: float, measure: Measure) -> dict[str, Any]:
-    """Trains for about ``seconds``, and measures every checkpoint."""
+def judged(
+    method: str, discriminator: str, seed: int, seconds: float, measure: Measure
+) -> tuple[dict[str, Any], Tensor]:
+    """Trains for about ``seconds``, and measures every checkpoint; returns the last outputs, too."""
     with tempfile.TemporaryDirectory() as folder:
         trial = train(method, discriminator, seed, TRIAL, Path(folder) / "trial")
         steps = max(TRIAL, int(seconds * trial["images_per_second"] / BATCH))
         session = train(method, discriminator, seed, steps, Path(folder) / "run")
         checkpoints = sorted((Path(folder) / "run" / "checkpoints").iterdir())
-        marks = [measure(stylekit.load(each, "cpu").stylize(measure.photos)) for each in checkpoints]
+        outputs = [stylekit.load(each, "cpu").stylize(measure.photos) for each in checkpoints]
+    marks = [measure(output) for output in outputs]
     best = max(range(len(marks)), key=lambda number: marks[number]["psnr"])
-    return {"steps": steps, "seconds": session["seconds"], "last": marks[-1], "best": marks[best], "best_at": best + 1}
+    figures = {
+        "steps": steps,
+        "seconds": session["seconds"],
+        "last": marks[-1],
+        "best": marks[best],
+        "best_at": best + 1,
+    }
+    return figures, outputs[-1]
+
+
+def sheet(columns: Mapping[str, Tensor]) -> Tensor:
+    """The first scenes, with a column for the photographs, the truth and each translator: ``(3, H, W)``."""
+    rows = [[resize(images[None, number], (SHOWN, SHOWN))[0] for images in columns.values()] for number in range(ROWS)]
+    return grid(rows, list(columns))
 
 
 def line(name: str, runs: Sequence[Mapping[str, Any]], before: float) -> str:
@@ -158,16 +178,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--method", action="append", choices=METHODS)
     parser.add_argument("--discriminator", action="append", choices=list(DISCRIMINATORS))
+    parser.add_argument("--sheet", type=Path, help="image file for the first scenes, as each method painted them last")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/scenes.json")
     options = parser.parse_args()
     measure = Measure()
     before = measure(measure.photos)
     rows: dict[str, list[dict[str, Any]]] = {}
+    columns = {"photograph": measure.photos, "true painting": measure.truth}
     print(f"untouched: {before}")
     for method, discriminator in itertools.product(options.method or METHODS, options.discriminator or DISCRIMINATORS):
         name = f"{method}, {discriminator}"
-        rows[name] = [judged(method, discriminator, seed, options.seconds, measure) for seed in range(options.seeds)]
+        for seed in range(options.seeds):
+            figures, columns[method] = judged(method, discriminator, seed, options.seconds, measure)
+            rows.setdefault(name, []).append(figures)
         print(line(name, rows[name], before["psnr"]), flush=True)
+        if options.sheet:
+            write(options.sheet, sheet(columns))
         if options.record:
             report = {"seconds": options.seconds, "threads": torch.get_num_threads(), "untouched": before, "runs": rows}
             (RESULTS / "scenes.json").write_text(json.dumps(report, indent=1) + "\n")
