@@ -15,6 +15,7 @@ from stylekit.registry.parts import make
 from stylekit.registry.schema import arguments, unwrap_partial
 from stylekit.seeding import seeded
 from stylekit.testing.switches import changed_and_put_back
+from stylekit.training.setup import prepare_arguments
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,10 @@ class Subject:
         tiny = presets.get("tiny", {})
         merged = {**tiny, **options}
         if inspect.isclass(unwrap_partial(self.target)) or inspect.isroutine(unwrap_partial(self.target)):
-            for name, argument in arguments(self.target).items():
+            known = arguments(self.target)
+            training = prepare_arguments(self.target).keys() - known.keys() if tiny else ()
+            merged = {name: value for name, value in merged.items() if name not in training}
+            for name, argument in known.items():
                 if argument.required and name not in merged:
                     raise NotTried(f"needs the option {name!r} ({argument.help or argument.type})")
         with seeded("part to check", draw):

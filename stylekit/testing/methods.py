@@ -39,6 +39,7 @@ from stylekit.testing.pictures import (
     require_shape,
 )
 from stylekit.training.rehearsal import require_output
+from stylekit.training.setup import prepare_arguments
 
 
 def _builds(subject: Subject) -> str:
@@ -356,9 +357,12 @@ def try_preset(method: Any, name: str, given: Any) -> None:
     Raises:
         StylekitError: the method cannot be built with the preset.
     """
-    known = arguments(method)
+    known, training = arguments(method), prepare_arguments(method)
     missing = {key for key, argument in known.items() if argument.required and key not in given}
     try:
+        trained = {key: value for key, value in given.items() if key in training and key not in known}
+        validate_arguments(training, trained, "method")
+        given = {key: value for key, value in given.items() if key not in trained}
         if missing:
             rest = {key: argument for key, argument in known.items() if key not in missing}
             validate_arguments(rest, given, "method")
