@@ -35,6 +35,7 @@ __all__ = [
     "Encoder",
     "Generator",
     "ImageLoss",
+    "Metric",
     "Regularizer",
 ]
 
@@ -156,6 +157,29 @@ class ImageLoss(Protocol):
         ...
 
 
+class Metric(Protocol):
+    """A measurement of generated images, of each against its reference or of all together.
+
+    A metric of sets of images has a method ``features(image) -> (N, D)``; it then compares the features of whole sets instead
+    of images. It draws random numbers only from a generator with a seed of its own, and its values do not depend on how images
+    are divided into batches.
+    """
+
+    @property
+    def against(self) -> str:
+        """What outputs are compared with: the true output, their content, their style, or a set of real images."""
+        ...
+
+    @property
+    def higher(self) -> bool:
+        """Whether higher values are better."""
+        ...
+
+    def __call__(self, output: Tensor, reference: Tensor) -> Tensor:
+        """The values ``(N,)`` of images ``(N, C, H, W)`` in [0, 1]; of sets of features ``(N, D)`` and ``(M, D)``, a scalar."""
+        ...
+
+
 class Encoder(Protocol):
     """A frozen network that computes features.
 
@@ -201,6 +225,11 @@ def stylekit_augmentations() -> Mapping[str, Callable[..., Augmentation]]:
 @part_hook("loss", "losses")
 def stylekit_losses() -> Mapping[str, Callable[..., ImageLoss]]:
     """Modules that implement :class:`ImageLoss`."""
+
+
+@part_hook("metric", "metrics")
+def stylekit_metrics() -> Mapping[str, Callable[..., Metric]]:
+    """Modules that implement :class:`Metric`."""
 
 
 @part_hook("dataset", "datasets")

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.hookspecs import ImageLoss
+from stylekit.registry.extras import import_extra
 
-
-def torchmetrics() -> Any:
-    """The functions of torchmetrics for images.
-
-    Raises:
-        StylekitError: it is not installed.
-    """
-    try:
-        return importlib.import_module("torchmetrics.functional.image")
-    except ImportError as error:
-        raise StylekitError(
-            f"The losses 'ssim' and 'ms-ssim' need torchmetrics ({error}). Run `pip install 'stylekit-torch[metrics]'`."
-        ) from error
+IMAGES = "torchmetrics.functional.image"
 
 
 class SSIM(nn.Module):
@@ -31,7 +18,7 @@ class SSIM(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.index = torchmetrics().structural_similarity_index_measure
+        self.index = import_extra(IMAGES, "metrics", "The loss 'ssim'").structural_similarity_index_measure
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, C, H, W)`` in [0, 1], with sides of at least 11 pixels: a scalar from 0 to 2."""
@@ -53,7 +40,9 @@ class MultiscaleSSIM(nn.Module):
         super().__init__()
         if not 1 <= scales <= len(self.WEIGHTS):
             raise StylekitError(f"The option 'scales' is {scales}, but must be from 1 to {len(self.WEIGHTS)}.")
-        self.index = torchmetrics().multiscale_structural_similarity_index_measure
+        self.index = import_extra(
+            IMAGES, "metrics", "The loss 'ms-ssim'"
+        ).multiscale_structural_similarity_index_measure
         self.weights = tuple(weight / sum(self.WEIGHTS[:scales]) for weight in self.WEIGHTS[:scales])
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:

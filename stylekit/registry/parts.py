@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Encoder,
         Generator,
         ImageLoss,
+        Metric,
         Regularizer,
     )
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     class AugmentationModule(Augmentation, nn.Module): ...
 
     class ImageLossModule(ImageLoss, nn.Module): ...
+
+    class MetricModule(Metric, nn.Module): ...
 
     class EncoderModule(Encoder, nn.Module): ...
 
@@ -92,6 +95,8 @@ def make(kind: Literal["augmentation"], spec: Part, /, **options: Any) -> Augmen
 @overload
 def make(kind: Literal["loss"], spec: Part, /, **options: Any) -> ImageLossModule: ...
 @overload
+def make(kind: Literal["metric"], spec: Part, /, **options: Any) -> MetricModule: ...
+@overload
 def make(kind: Literal["encoder"], spec: Part, /, **options: Any) -> EncoderModule: ...
 @overload
 def make(kind: str, spec: Part, /, **options: Any) -> Any: ...
@@ -99,8 +104,8 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
     """Builds a part.
 
     Args:
-        kind: kind of the part: method, generator, discriminator, adversarial, regularizer, augmentation, loss, dataset or
-            encoder
+        kind: kind of the part: method, generator, discriminator, adversarial, regularizer, augmentation, loss, metric,
+            dataset or encoder
         spec: its name, a mapping with ``name`` and options, or its factory
         options: more constructor arguments; those in ``spec`` take precedence
 

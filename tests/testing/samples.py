@@ -319,6 +319,41 @@ def stylekit_losses():
 """
 )
 
+METRIC = (
+    HEAD
+    + """
+class Distance(nn.Module):
+    against = "content"
+    higher = False
+
+    def forward(self, output, reference):
+        return (output - reference).square().mean((1, 2, 3))
+
+@hookimpl
+def stylekit_metrics():
+    return {"mine": Distance}
+"""
+)
+
+SET_METRIC = (
+    HEAD
+    + """
+class Distance(nn.Module):
+    against = "real"
+    higher = False
+
+    def features(self, image):
+        return image.mean((2, 3))
+
+    def forward(self, output, reference):
+        return (output.mean(0) - reference.mean(0)).square().sum()
+
+@hookimpl
+def stylekit_metrics():
+    return {"mine": Distance}
+"""
+)
+
 REGULARIZER = (
     HEAD
     + """

@@ -26,9 +26,11 @@ from tests.testing.samples import (
     LABELLED,
     LEARNED,
     METHOD,
+    METRIC,
     NET,
     REGULARIZER,
     SAMPLER,
+    SET_METRIC,
     SIMULTANEOUS,
     STYLED,
     TAUGHT,
@@ -58,6 +60,8 @@ SAMPLES = {
     "regularizer": (REGULARIZER, "every 4 updates"),
     "augmentation": (AUGMENTATION, "observes scores"),
     "loss": (IMAGE_LOSS,),
+    "metric": (METRIC, "against content, lower is better", "of images"),
+    "metric of sets": (SET_METRIC, "against real, lower is better", "of sets"),
     "dataset": (DATASET, "4 items with content"),
 }
 """A valid part of each kind that a plugin file can hold, and what is reported of it."""

@@ -1,0 +1,1 @@
+"""Built-in metrics, of images and of sets."""
