@@ -74,10 +74,11 @@ def _shapes(subject: Subject) -> str:
 def _sense(subject: Subject) -> str:
     metric = subject.build()
     output, close, other = _inputs(metric)
-    near, far = (float(metric(output, each).mean()) for each in (close, other))
+    alike = close if _of_sets(metric) else output.clone()
+    near, far = (float(metric(output, each).mean()) for each in (alike, other))
     require(
         near >= far if metric.higher else near <= far,
-        f"{WHAT} is {near:.3g} for similar images and {far:.3g} for different ones, but higher is {metric.higher}.",
+        f"{WHAT} is {near:.3g} for equal images and {far:.3g} for different ones, but higher is {metric.higher}.",
     )
     return ""
 
