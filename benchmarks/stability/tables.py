@@ -115,4 +115,11 @@ def rescue() -> str:
             warned = ", ".join(map(str, run["warned_at"])) or "never"
             psnr = f"{run['psnr_before']:.1f}, {run['psnr']:.1f}"
             rows.append([f"{results['rates'][kind]:g}", f"`{guard}`", warned, str(run["rollbacks"]), psnr])
-    return markdown(rows)
+    broken, healthy = results["runs"]["broken"], results["runs"]["healthy"]
+    noticed = sum(bool(run["warned_at"]) and run["warned_at"][0] <= 200 for run in broken)
+    usable = sum(run["psnr"] > run["psnr_before"] for run in broken)
+    silent = sum(not run["warned_at"] for run in healthy)
+    return (
+        f"Noticed within 200 steps in {noticed} of {len(broken)} runs, of which {usable} end closer to the truth than the input "
+        f"is; silent in {silent} of {len(healthy)} healthy runs. {results['steps']} steps:\n\n{markdown(rows)}"
+    )
