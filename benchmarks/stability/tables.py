@@ -120,6 +120,6 @@ def rescue() -> str:
     usable = sum(run["psnr"] > run["psnr_before"] for run in broken)
     silent = sum(not run["warned_at"] for run in healthy)
     return (
-        f"Noticed within 200 steps in {noticed} of {len(broken)} runs, of which {usable} end closer to the truth than the input "
-        f"is; silent in {silent} of {len(healthy)} healthy runs. {results['steps']} steps:\n\n{markdown(rows)}"
+        f"Noticed within 200 steps in {noticed} of {len(broken)} runs, of which {usable} end closer to the truth than the "
+        f"input is; silent in {silent} of {len(healthy)} healthy runs. {results['steps']} steps:\n\n{markdown(rows)}"
     )
