@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stylekit import StylekitError
 from stylekit.testing import kit
 from stylekit.testing.catalogue import checks_of, examine
@@ -496,6 +498,15 @@ def assert_faults(found: Mapping[str, str], expected: Mapping[str, Facts]) -> No
     for check, facts in expected.items():
         assert_mentions(found[check], *(facts if isinstance(facts, tuple) else (facts,)))
         assert "\n" not in found[check], found[check]
+
+
+def broken(*tables: tuple[str, str, Mapping[str, tuple[Any, ...]]]) -> list[Any]:
+    """Parameters of a test: source, changes and what fails, for each case of tables of a name, a source and its cases."""
+    return [
+        pytest.param(source, case[:-1], case[-1], id=f"{kind}: {name}")
+        for kind, source, cases in tables
+        for name, case in cases.items()
+    ]
 
 
 def assert_every_check_finds_a_fault(kinds: Iterable[str], tables: Iterable[Mapping[str, tuple[Any, ...]]]) -> None:

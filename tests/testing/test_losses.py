@@ -12,6 +12,7 @@ from tests.testing.samples import (
     altered,
     assert_every_check_finds_a_fault,
     assert_faults,
+    broken,
     faults,
     line,
     part,
@@ -79,14 +80,7 @@ IMAGE_LOSSES: dict[str, tuple[Any, ...]] = {
                         {"devices": (COMPARES, "device=")}),
 }  # fmt: skip
 
-BROKEN = [
-    pytest.param(source, case[:-1], case[-1], id=f"{kind}: {name}")
-    for kind, source, cases in [
-        ("adversarial loss", ADVERSARIAL, ADVERSARIALS),
-        ("image loss", IMAGE_LOSS, IMAGE_LOSSES),
-    ]
-    for name, case in cases.items()
-]
+BROKEN = broken(("adversarial loss", ADVERSARIAL, ADVERSARIALS), ("image loss", IMAGE_LOSS, IMAGE_LOSSES))
 
 
 @pytest.mark.parametrize(("source", "changes", "expected"), BROKEN)

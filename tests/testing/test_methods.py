@@ -21,6 +21,7 @@ from tests.testing.samples import (
     altered,
     assert_every_check_finds_a_fault,
     assert_faults,
+    broken,
     fault,
     faults,
     line,
@@ -239,15 +240,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     }),
 }  # fmt: skip
 
-BROKEN = [
-    pytest.param(source, case[:-1], case[-1], id=f"{kind}: {name}")
-    for kind, source, cases in [
-        ("method", METHOD, METHODS),
-        ("sampler", SAMPLER, SAMPLES),
-        ("labels", LABELLED, LABELS),
-    ]
-    for name, case in cases.items()
-]
+BROKEN = broken(("method", METHOD, METHODS), ("sampler", SAMPLER, SAMPLES), ("labels", LABELLED, LABELS))
 BROKEN += [pytest.param(source, changes, expected, id=name) for name, (source, *changes, expected) in OTHERS.items()]
 
 

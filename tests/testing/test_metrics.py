@@ -12,6 +12,7 @@ from tests.testing.samples import (
     altered,
     assert_every_check_finds_a_fault,
     assert_faults,
+    broken,
     faults,
     part,
 )
@@ -44,11 +45,7 @@ SETS: dict[str, tuple[Any, ...]] = {
     "features of a batch": ("image.mean((2, 3))", "image.mean((2, 3)) - image.mean()",
                             {"batches": ("features(image)", "one by one")}),
 }  # fmt: skip
-BROKEN = [
-    pytest.param(source, case[:-1], case[-1], id=f"{kind}: {name}")
-    for kind, source, cases in [("images", METRIC, IMAGES), ("sets", SET_METRIC, SETS)]
-    for name, case in cases.items()
-]
+BROKEN = broken(("images", METRIC, IMAGES), ("sets", SET_METRIC, SETS))
 
 
 @pytest.mark.parametrize(("source", "changes", "expected"), BROKEN)

@@ -16,6 +16,7 @@ from tests.testing.samples import (
     altered,
     assert_every_check_finds_a_fault,
     assert_faults,
+    broken,
     faults,
     line,
     part,
@@ -116,15 +117,11 @@ ENCODERS: dict[str, tuple[Any, ...]] = {
                                   {"gradient of the image": ("gradient", "image", "no_grad")}),
 }  # fmt: skip
 
-BROKEN = [
-    pytest.param(source, case[:-1], case[-1], id=f"{kind}: {name}")
-    for kind, source, cases in [
-        ("generator", GENERATOR, GENERATORS),
-        ("discriminator", DISCRIMINATOR, DISCRIMINATORS),
-        ("encoder", ENCODER, ENCODERS),
-    ]
-    for name, case in cases.items()
-]
+BROKEN = broken(
+    ("generator", GENERATOR, GENERATORS),
+    ("discriminator", DISCRIMINATOR, DISCRIMINATORS),
+    ("encoder", ENCODER, ENCODERS),
+)
 
 
 @pytest.mark.parametrize(("source", "changes", "expected"), BROKEN)

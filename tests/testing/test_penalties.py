@@ -12,6 +12,7 @@ from tests.testing.samples import (
     altered,
     assert_every_check_finds_a_fault,
     assert_faults,
+    broken,
     faults,
     part,
 )
@@ -56,14 +57,7 @@ AUGMENTATIONS: dict[str, tuple[Any, ...]] = {
     "made on the CPU": (CHANGE, "return image + torch.zeros(3, 1, 1, dtype=image.dtype)", {"devices": "device="}),
 }  # fmt: skip
 
-BROKEN = [
-    pytest.param(source, case[:-1], case[-1], id=f"{kind}: {name}")
-    for kind, source, cases in [
-        ("regularizer", REGULARIZER, REGULARIZERS),
-        ("augmentation", AUGMENTATION, AUGMENTATIONS),
-    ]
-    for name, case in cases.items()
-]
+BROKEN = broken(("regularizer", REGULARIZER, REGULARIZERS), ("augmentation", AUGMENTATION, AUGMENTATIONS))
 
 
 @pytest.mark.parametrize(("source", "changes", "expected"), BROKEN)
