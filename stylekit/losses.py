@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +23,11 @@ from torch import Tensor
 from stylekit.errors import StylekitError
 from stylekit.ops import channel_stats, gram_matrix, instance_norm
 from stylekit.ops.reference import wide
+from stylekit.registry.extras import import_extra
 
 __all__ = [
     "ContentLoss",
+    "StructuralSimilarity",
     "StyleLoss",
     "color_moments",
     "feature_loss",
@@ -110,6 +112,38 @@ def color_moments(image: Tensor) -> Tensor:
         image: ``(N, 3, H, W)``
     """
     return gram_matrix(F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0))
+
+
+class StructuralSimilarity:
+    """The structural similarity of images (Wang et al. 2004), or that at several scales (Wang et al. 2003), by torchmetrics.
+
+    Args:
+        what: what needs it, for the message if torchmetrics is missing, such as ``The loss 'ssim'``
+        scales: number of scales, each with half the sides of the previous one; None: one scale, without its weight
+
+    Attributes:
+        weights: exponents of the scales, which add up to 1
+
+    Raises:
+        StylekitError: there are no weights for so many scales, or torchmetrics is not installed.
+    """
+
+    WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+    def __init__(self, what: str, scales: int | None = None) -> None:
+        if scales is not None and not 1 <= scales <= len(self.WEIGHTS):
+            raise StylekitError(f"The option 'scales' is {scales}, but must be from 1 to {len(self.WEIGHTS)}.")
+        metrics = import_extra("torchmetrics.functional.image", "metrics", what)
+        self.weights = tuple(weight / sum(self.WEIGHTS[:scales]) for weight in self.WEIGHTS[:scales])
+        self._index, self._options = metrics.structural_similarity_index_measure, dict[str, Any]()
+        if scales is not None:
+            self._index = metrics.multiscale_structural_similarity_index_measure
+            self._options = {"betas": self.weights, "normalize": "relu"}
+
+    def __call__(self, output: Tensor, reference: Tensor) -> Tensor:
+        """The similarities ``(N,)``, at most 1, of images ``(N, C, H, W)`` in [0, 1], with sides of at least 11 pixels."""
+        found: Tensor = self._index(output, reference, data_range=1.0, reduction="none", **self._options)
+        return found.reshape(len(output))
 
 
 def total_variation(image: Tensor, power: float = 2.0) -> Tensor:

@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from stylekit import StylekitError, hookimpl
+from stylekit import hookimpl
 from stylekit.hookspecs import ImageLoss
-from stylekit.registry.extras import import_extra
-
-IMAGES = "torchmetrics.functional.image"
+from stylekit.losses import StructuralSimilarity
 
 
 class SSIM(nn.Module):
@@ -18,12 +16,11 @@ class SSIM(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.index = import_extra(IMAGES, "metrics", "The loss 'ssim'").structural_similarity_index_measure
+        self.similarity = StructuralSimilarity("The loss 'ssim'")
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, C, H, W)`` in [0, 1], with sides of at least 11 pixels: a scalar from 0 to 2."""
-        similarity: Tensor = 1 - self.index(output, reference, data_range=1.0)
-        return similarity
+        return 1 - self.similarity(output, reference).mean()
 
 
 class MultiscaleSSIM(nn.Module):
@@ -34,21 +31,14 @@ class MultiscaleSSIM(nn.Module):
             pixels are needed, with 3 of more than 40
     """
 
-    WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
     def __init__(self, scales: int = 3) -> None:
         super().__init__()
-        if not 1 <= scales <= len(self.WEIGHTS):
-            raise StylekitError(f"The option 'scales' is {scales}, but must be from 1 to {len(self.WEIGHTS)}.")
-        self.index = import_extra(
-            IMAGES, "metrics", "The loss 'ms-ssim'"
-        ).multiscale_structural_similarity_index_measure
-        self.weights = tuple(weight / sum(self.WEIGHTS[:scales]) for weight in self.WEIGHTS[:scales])
+        self.similarity = StructuralSimilarity("The loss 'ms-ssim'", scales)
+        self.weights = self.similarity.weights
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, C, H, W)`` in [0, 1]: a scalar from 0 to 1."""
-        similarity: Tensor = 1 - self.index(output, reference, data_range=1.0, betas=self.weights, normalize="relu")
-        return similarity
+        return 1 - self.similarity(output, reference).mean()
 
 
 @hookimpl

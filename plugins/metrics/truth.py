@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, hookimpl
 from stylekit.hookspecs import Metric
-from stylekit.registry.extras import import_extra
+from stylekit.losses import StructuralSimilarity
 
-IMAGES = "torchmetrics.functional.image"
 LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 """Weights of red, green and blue in Y of ITU-R BT.601, which ranges from 16 / 255 to 235 / 255."""
 
@@ -82,12 +81,11 @@ class SSIM(Compared):
 
     def __init__(self, channels: Literal["rgb", "y"] = "rgb", border: int = 0) -> None:
         super().__init__(channels, border)
-        self.index = import_extra(IMAGES, "metrics", "The metric 'ssim'").structural_similarity_index_measure
+        self.similarity = StructuralSimilarity("The metric 'ssim'")
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, 3, H, W)`` in [0, 1], with sides of at least 11 pixels: ``(N,)``, at most 1."""
-        found: Tensor = self.index(self.inner(output), self.inner(reference), data_range=1.0, reduction="none")
-        return found
+        return self.similarity(self.inner(output), self.inner(reference))
 
 
 class MultiscaleSSIM(Compared):
@@ -102,22 +100,13 @@ class MultiscaleSSIM(Compared):
         StylekitError: an option is out of range, or torchmetrics is not installed.
     """
 
-    WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
     def __init__(self, channels: Literal["rgb", "y"] = "rgb", border: int = 0, scales: int = 3) -> None:
         super().__init__(channels, border)
-        if not 1 <= scales <= len(self.WEIGHTS):
-            raise StylekitError(f"The option 'scales' is {scales}, but must be from 1 to {len(self.WEIGHTS)}.")
-        self.index = import_extra(
-            IMAGES, "metrics", "The metric 'ms-ssim'"
-        ).multiscale_structural_similarity_index_measure
-        self.weights = tuple(weight / sum(self.WEIGHTS[:scales]) for weight in self.WEIGHTS[:scales])
+        self.similarity = StructuralSimilarity("The metric 'ms-ssim'", scales)
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, 3, H, W)`` in [0, 1]: ``(N,)``, at most 1."""
-        options = {"data_range": 1.0, "betas": self.weights, "normalize": "relu", "reduction": "none"}
-        found: Tensor = self.index(self.inner(output), self.inner(reference), **options)
-        return found
+        return self.similarity(self.inner(output), self.inner(reference))
 
 
 @hookimpl
