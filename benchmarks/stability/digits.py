@@ -32,6 +32,7 @@ from torch.utils.data import Dataset
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import stylekit
 from benchmarks.figures import RESULTS
+from benchmarks.stability import timed
 from stylekit import hookimpl
 
 PRESETS = ("dcgan", "wgan-gp", "sngan", "r3gan")
@@ -40,8 +41,6 @@ SIDE, CLASSES, BATCH = 32, 10, 64
 SAMPLES = {"stacked": 26_000, "single": 5_000, "conditional": 5_000}
 TESTED = 2_000
 """Digits that test the classifier, and that it is not trained on."""
-TRIAL = 20
-"""Steps of the trial that tells how many steps fit into the time."""
 FILE = "STYLEKIT_DIGITS"
 """The environment variable that tells the data sets, which other processes may open, where the digits are."""
 
@@ -142,43 +141,31 @@ def judge(problem: str, images: Tensor, labels: Tensor, classifier: Classifier) 
     return figures
 
 
-def train(problem: str, preset: str, seed: int, steps: int, out: Path) -> float:
-    """Trains, and returns the images per second."""
-    classes = {"classes": CLASSES} if problem == "conditional" else {}
-    stylekit.train(
-        ["gan", __file__],
-        preset=preset,
-        data={"name": "digits", "stacked": problem == "stacked"},
-        set={"side": SIDE, "width": 16, "discriminator.width": 16, "ema": 0.995, **classes},
-        size=SIDE,
-        batch_size=BATCH,
-        steps=steps,
-        seed=seed,
-        out=out,
-        workers=0,
-        sample_every=steps,
-        checkpoint_every=steps,
-        guard="off",
-    )
-    session = json.loads((out / "run.json").read_text())["sessions"][-1]
-    return float(session["images_per_second"])
-
-
 def judged(problem: str, preset: str, seed: int, seconds: float, classifier: Classifier) -> dict[str, Any]:
     """Trains for about ``seconds``, and measures what the finished model draws."""
+    classes = {"classes": CLASSES} if problem == "conditional" else {}
     with tempfile.TemporaryDirectory() as folder:
-        rate = train(problem, preset, seed, TRIAL, Path(folder) / "trial")
-        steps = max(TRIAL, int(seconds * rate / BATCH))
-        train(problem, preset, seed, steps, Path(folder) / "run")
+        session = timed.train(
+            ["gan", __file__],
+            Path(folder),
+            seconds,
+            BATCH,
+            preset=preset,
+            data={"name": "digits", "stacked": problem == "stacked"},
+            set={"side": SIDE, "width": 16, "discriminator.width": 16, "ema": 0.995, **classes},
+            size=SIDE,
+            seed=seed,
+            guard="off",
+        )
         method = stylekit.load(Path(folder) / "run", "cpu").method
-        torch.manual_seed(seed)
-        drawn, asked = [], []
-        with torch.no_grad():
-            for number in range(SAMPLES[problem] // 500):
-                label = {"label": number % CLASSES} if problem == "conditional" else {}
-                drawn.append(method.sample_from(method.codes(500), **label))
-                asked.append(torch.full((500,), number % CLASSES))
-    return {"steps": steps, **judge(problem, torch.cat(drawn), torch.cat(asked), classifier)}
+    torch.manual_seed(seed)
+    drawn, asked = [], []
+    with torch.no_grad():
+        for number in range(SAMPLES[problem] // 500):
+            label = {"label": number % CLASSES} if problem == "conditional" else {}
+            drawn.append(method.sample_from(method.codes(500), **label))
+            asked.append(torch.full((500,), number % CLASSES))
+    return {"steps": session["steps"], **judge(problem, torch.cat(drawn), torch.cat(asked), classifier)}
 
 
 def main() -> None:

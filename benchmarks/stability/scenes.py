@@ -33,10 +33,12 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import stylekit
 from benchmarks.figures import RESULTS
+from benchmarks.stability import timed
 from stylekit import make
 from stylekit.images import resize, write
 from stylekit.training.sample_grid import grid
 from stylekit_plugins.datasets.scenes import Scenes
+from stylekit_plugins.metrics.sets import frechet
 
 SIZE, HELD_OUT, BATCH, CHECKPOINTS = 64, 50, 4, 4
 METHODS = ("cyclegan", "cut", "enco", "content-gan")
@@ -45,8 +47,6 @@ DISCRIMINATORS: Mapping[str, dict[str, Any]] = {
     "patch-sn": {"name": "patch-sn", "layers": 2, "width": 16},
     "multiscale-sn": {"name": "multiscale-sn", "layers": 2, "width": 16},
 }
-TRIAL = 30
-"""Steps of the trial that tells how many steps fit into the time."""
 EDGE = 0.04
 """Change of lightness from one pixel to the next that makes an edge."""
 ROWS, SHOWN = 5, 128
@@ -82,15 +82,6 @@ def unmatched(mine: Tensor, theirs: Tensor) -> float:
     return float((mine & ~near).sum() / mine.sum().clamp(min=1))
 
 
-def frechet(one: Tensor, other: Tensor) -> float:
-    """The Fréchet distance of two normal distributions, fitted to features ``(N, C)`` (Dowson and Landau 1982)."""
-    means, covariances = [each.mean(0) for each in (one, other)], [torch.cov(each.T) for each in (one, other)]
-    # The trace of the root of a product is the sum of the roots of its eigenvalues, which are not negative.
-    roots = torch.linalg.eigvals(covariances[0] @ covariances[1]).real.clamp(min=0).sqrt().sum()
-    spread = sum(covariance.trace() for covariance in covariances) - 2 * roots
-    return float((means[0] - means[1]).square().sum() + spread)
-
-
 class Measure:
     """Compares outputs for the held-out scenes with the truth."""
 
@@ -108,31 +99,10 @@ class Measure:
         return {
             "psnr": psnr(output, self.truth),
             "ssim": float(ssim),
-            "frechet": frechet(self.features(output), self.features(self.truth)),
+            "frechet": float(frechet(self.features(output), self.features(self.truth))),
             "lost": unmatched(edges(self.truth), edges(output)),
             "invented": unmatched(edges(output), edges(self.truth)),
         }
-
-
-def train(method: str, discriminator: str, seed: int, steps: int, out: Path) -> dict[str, Any]:
-    """Trains, and returns the record of the run's last session."""
-    stylekit.train(
-        method,
-        preset="tiny",
-        data="scenes",
-        set={"discriminator": DISCRIMINATORS[discriminator]},
-        size=SIZE,
-        batch_size=BATCH,
-        steps=steps,
-        seed=seed,
-        out=out,
-        workers=0,
-        sample_every=steps,
-        checkpoint_every=max(1, steps // CHECKPOINTS),
-        keep=CHECKPOINTS,
-    )
-    session: dict[str, Any] = json.loads((out / "run.json").read_text())["sessions"][-1]
-    return session
 
 
 def judged(
@@ -140,15 +110,24 @@ def judged(
 ) -> tuple[dict[str, Any], Tensor]:
     """Trains for about ``seconds``, and measures every checkpoint; returns the last outputs, too."""
     with tempfile.TemporaryDirectory() as folder:
-        trial = train(method, discriminator, seed, TRIAL, Path(folder) / "trial")
-        steps = max(TRIAL, int(seconds * trial["images_per_second"] / BATCH))
-        session = train(method, discriminator, seed, steps, Path(folder) / "run")
+        session = timed.train(
+            method,
+            Path(folder),
+            seconds,
+            BATCH,
+            CHECKPOINTS,
+            preset="tiny",
+            data="scenes",
+            set={"discriminator": DISCRIMINATORS[discriminator]},
+            size=SIZE,
+            seed=seed,
+        )
         checkpoints = sorted((Path(folder) / "run" / "checkpoints").iterdir())
         outputs = [stylekit.load(each, "cpu").stylize(measure.photos) for each in checkpoints]
     marks = [measure(output) for output in outputs]
     best = max(range(len(marks)), key=lambda number: marks[number]["psnr"])
     figures = {
-        "steps": steps,
+        "steps": session["steps"],
         "seconds": session["seconds"],
         "last": marks[-1],
         "best": marks[best],

@@ -68,15 +68,20 @@ class Frechet(OfSets):
             StylekitError: there are not more images than features.
         """
         least = output.shape[1] + 1
-        sets = require_sets(output, reference, least, "Use the metric 'mind' or 'kernel' for small sets.")
-        means, covariances = [each.mean(0) for each in sets], [torch.cov(each.T) for each in sets]
-        # The eigenvalues of the product are those of a symmetric matrix, for which rounding errors are smaller.
-        values, axes = torch.linalg.eigh(covariances[0])
-        root = (axes * values.clamp(min=0).sqrt()) @ axes.T
-        trace = torch.linalg.eigvalsh(root @ covariances[1] @ root).clamp(min=0).sqrt().sum()
-        spread = covariances[0].trace() + covariances[1].trace() - 2 * trace
-        distance: Tensor = (means[0] - means[1]).square().sum() + spread.clamp(min=0)
-        return distance
+        hint = "Use the metric 'mind' or 'kernel' for small sets."
+        return frechet(*require_sets(output, reference, least, hint))
+
+
+def frechet(one: Tensor, other: Tensor) -> Tensor:
+    """The Fréchet distance, a scalar, of normal distributions fitted to features ``(N, D)`` and ``(M, D)``."""
+    means, covariances = [each.mean(0) for each in (one, other)], [torch.cov(each.T) for each in (one, other)]
+    # The eigenvalues of the product are those of a symmetric matrix, for which rounding errors are smaller.
+    values, axes = torch.linalg.eigh(covariances[0])
+    root = (axes * values.clamp(min=0).sqrt()) @ axes.T
+    trace = torch.linalg.eigvalsh(root @ covariances[1] @ root).clamp(min=0).sqrt().sum()
+    spread = covariances[0].trace() + covariances[1].trace() - 2 * trace
+    distance: Tensor = (means[0] - means[1]).square().sum() + spread.clamp(min=0)
+    return distance
 
 
 class Kernel(OfSets):
@@ -135,9 +140,8 @@ class MIND(OfSets):
         generator = torch.Generator().manual_seed(0)
         axes = torch.randn(self.axes, one.shape[1], generator=generator, dtype=torch.float64).to(one.device)
         axes = F.normalize(axes, dim=1)
-        shares = (torch.arange(min(len(one), len(other)), dtype=torch.float64, device=one.device) + 0.5) / min(
-            len(one), len(other)
-        )
+        count = min(len(one), len(other))
+        shares = (torch.arange(count, dtype=torch.float64, device=one.device) + 0.5) / count
         ordered = [quantiles((each @ axes.T).sort(0).values, shares) for each in (one, other)]
         return 3 * one.shape[1] * (ordered[0] - ordered[1]).square().mean()
 
