@@ -58,7 +58,7 @@ class Loop:
     interrupted: Callable[[], bool]
 
     @property
-    def mends(self) -> bool:
+    def rolls_back(self) -> bool:
         """Whether to return to a checkpoint when training goes wrong."""
         return self.settings.guard == "rollback"
 
@@ -69,7 +69,7 @@ class Loop:
             StylekitError: training went wrong, too often if returns are wanted.
         """
         index, fixes, returned = self.recorder.done, 0, -math.inf
-        if self.mends:
+        if self.rolls_back:
             self.recorder.begin_at(index)
         while trouble := self._until_trouble(index):
             fixes += 1
@@ -106,12 +106,12 @@ class Loop:
         try:
             self.recorder.record(number, losses, last=stop or number == self.settings.steps)
         except NotFinite as error:
-            if not self.mends:
+            if not self.rolls_back:
                 raise
             return Trouble("finite", number, str(error)), stop
         for trouble in troubles:
             self.recorder.warn(trouble.told)
-            if self.mends:
+            if self.rolls_back:
                 return trouble, stop
         return None, stop
 
