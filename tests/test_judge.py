@@ -18,8 +18,8 @@ import stylekit
 from benchmarks import judge
 from benchmarks.judge import Judge, Marks, blotches, clipped, distance, lightness
 from stylekit import images
-from stylekit.color import color_stats, match_color
 from stylekit.errors import StylekitError
+from stylekit.images.color import color_stats, match_color
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import draw
 

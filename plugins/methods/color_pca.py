@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from stylekit import Method, hookimpl
-from stylekit.color import color_stats, match_color
+from stylekit.images.color import color_stats, match_color
 from stylekit.method import Capabilities, Statistics
 
 

@@ -36,7 +36,7 @@ def command(
         raise StylekitError(f"A table of colours is a .cube file, unlike {out}.")
     keep_inputs([out], [picture, style])
     check_overwrite(out, overwrite)
-    from stylekit import color
+    from stylekit.images import color
     from stylekit.inference import controls
 
     controls.check_controls(strength, None)

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from stylekit import images
-from stylekit.color import color_stats, keep_luminance, match_color
 from stylekit.errors import StylekitError, suggest
+from stylekit.images.color import color_stats, keep_luminance, match_color
 from stylekit.inference.inputs import ImageSource, read_image
 
 KeepColor = Literal["luminance", "histogram"]

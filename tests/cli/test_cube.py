@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylekit import images
-from stylekit.color import color_stats, match_color
+from stylekit.images.color import color_stats, match_color
 from stylekit_plugins.datasets.scenes import render
 from tests.facts import assert_mentions
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from stylekit import images, make
-from stylekit.color import color_stats
+from stylekit.images.color import color_stats
 from stylekit.inference.model import Model, load
 from stylekit.inference.model_files import save_model
 from stylekit.inference.styles import Style, read_style

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from stylekit import Method, StylekitError, images
-from stylekit.color import color_stats
 from stylekit.images import Metadata, Picture
+from stylekit.images.color import color_stats
 from stylekit.inference.memory import MARGIN
 from stylekit.inference.model import Model
 from stylekit.method import Statistics

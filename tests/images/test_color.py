@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylekit import images
-from stylekit.color import color_stats, keep_luminance, match_color
+from stylekit.images.color import color_stats, keep_luminance, match_color
 
 Array = npt.NDArray[np.float64]
 
