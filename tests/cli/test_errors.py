@@ -31,7 +31,7 @@ GOLDEN = {
     ),
     "train --plugin cyclegan --set cycel=3": (
         "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? Available: adversarial, augment, balance, cycle, "
-        "discriminator, ema, extra, generator, identity, lr, pool, regularizers, schedule, warmup."
+        "discriminator, ema, extra, generator, half_life, identity, lr, pool, regularizers, schedule, warmup."
     ),
     "train --config settings.yaml": (
         "There is no setting 'stepz'. Did you mean 'steps'? Available: batch_size, checkpoint_every, compile, content, "
