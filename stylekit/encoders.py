@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError, suggest, warn
+from stylekit.images.recent import Recent
 from stylekit.layers import NarrowConv2d
 from stylekit.native.devices import computes_bf16
 from stylekit.registry.parts import Part, make
 
-__all__ = ["default_encoder", "encode", "frozen_encoder", "layer_shapes", "mirror_decoder", "require_layers"]
+__all__ = [
+    "default_encoder",
+    "encode",
+    "frozen_encoder",
+    "layer_shapes",
+    "mirror_decoder",
+    "require_layers",
+    "shared_features",
+]
 
 _VGG = {"name": "vgg19", "layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")}
 _SIDE = 256
@@ -41,6 +51,20 @@ def encode(
     Raises:
         StylekitError: the encoder lacks a layer.
     """
+    shared = _shared.get()
+    if shared and not torch.is_grad_enabled() and not half:
+        features = shared.features(encoder, image)
+    else:
+        features = _computed(encoder, image, layers, half)
+    if layers is None:
+        return dict(features)
+    require_layers(layers, features)
+    return {layer: features[layer] for layer in layers}
+
+
+def _computed(
+    encoder: nn.Module, image: Tensor, layers: Sequence[str] | None = None, half: bool = False
+) -> Mapping[str, Tensor]:
     half &= getattr(encoder, "half_precision", False) and image.dtype == torch.float32 and computes_bf16(image.device)
     if half:
         image = image.contiguous(memory_format=torch.channels_last)
@@ -48,11 +72,43 @@ def encode(
     # Without half precision, an autocast of the caller stays in force.
     precision = torch.autocast(image.device.type, torch.bfloat16) if half else nullcontext()
     with precision:
-        features: dict[str, Tensor] = encoder(image, layers=layers) if selects else encoder(image)
-    if layers is None:
-        return features
-    require_layers(layers, features)
-    return {layer: features[layer] for layer in layers}
+        features: Mapping[str, Tensor] = encoder(image, layers=layers) if selects else encoder(image)
+    return features
+
+
+class _Shared:
+    """The encoders that were built in a block of :func:`shared_features`, and the features of the latest images."""
+
+    def __init__(self, limit: int) -> None:
+        self.encoders: dict[str, nn.Module] = {}
+        # Images are kept, too: otherwise another one could get the id of one that is gone.
+        self._recent: Recent[tuple[Tensor, Mapping[str, Tensor]]] = Recent(
+            limit, lambda kept: sum(each.nbytes for each in kept[1].values())
+        )
+
+    def features(self, encoder: nn.Module, image: Tensor) -> Mapping[str, Tensor]:
+        """All features of an image, in full precision."""
+        return self._recent.get((id(encoder), id(image)), lambda: (image, _computed(encoder, image)))[1]
+
+
+_shared: ContextVar[_Shared | None] = ContextVar("shared", default=None)
+
+
+@contextmanager
+def shared_features(limit: int = 2**30) -> Iterator[None]:
+    """Within the block, parts with the same frozen encoder share it, and compute the features of an image only once.
+
+    This holds for encoders from :func:`frozen_encoder`, and for features from :func:`encode` in full precision and without
+    gradients, as metrics use them. Images must not be modified in place.
+
+    Args:
+        limit: bytes of features that are kept, those of the latest images
+    """
+    token = _shared.set(_Shared(limit))
+    try:
+        yield
+    finally:
+        _shared.reset(token)
 
 
 def default_encoder() -> tuple[Part, nn.Module]:
@@ -70,8 +126,14 @@ def default_encoder() -> tuple[Part, nn.Module]:
 
 def frozen_encoder(part: Part | None) -> nn.Module:
     """An encoder whose weights are not trained; the default one if no part is given."""
+    shared, key = _shared.get(), repr(part)
+    if shared and key in shared.encoders:
+        return shared.encoders[key]
     encoder: nn.Module = default_encoder()[1] if part is None else make("encoder", part)
-    return encoder.requires_grad_(False)
+    encoder.requires_grad_(False)
+    if shared:
+        shared.encoders[key] = encoder
+    return encoder
 
 
 def layer_shapes(encoder: nn.Module) -> dict[str, tuple[int, int]]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import StylekitError, make
-from stylekit.encoders import encode, layer_shapes, mirror_decoder, require_layers
+from stylekit.encoders import encode, frozen_encoder, layer_shapes, mirror_decoder, require_layers, shared_features
 from stylekit.layers import NarrowConv2d
 from stylekit.losses import ContentLoss, StyleLoss
 from stylekit.weights.packaged import VGG19, packaged_file
@@ -220,3 +220,39 @@ def test_half_precision_hardly_turns_the_gradient_of_a_loss(monkeypatch: pytest.
         return torch.autograd.grad(loss.sum(), image)[0].flatten()
 
     assert F.cosine_similarity(gradient(True), gradient(False), dim=0) > 0.98
+
+
+class Counting(nn.Module):
+    """An encoder that counts how often it runs."""
+
+    calls = 0
+
+    def forward(self, image: Tensor) -> Maps:
+        Counting.calls += 1
+        return {"near": image, "far": image[..., ::2, ::2]}
+
+
+@pytest.mark.parametrize(("limit", "calls"), [(2**20, 2), (0, 4)])
+def test_features_are_computed_once_for_each_image_within_a_block(
+    limit: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counting, "calls", 0)
+    one, other = torch.rand(2, 1, 3, 4, 4)
+    with torch.no_grad(), shared_features(limit):
+        encoder = frozen_encoder(Counting)
+        assert frozen_encoder(Counting) is encoder
+        for image in (one, other):
+            for layer in ("near", "far"):
+                expected = Counting()(image)[layer]
+                Counting.calls -= 1
+                assert torch.equal(encode(encoder, image, (layer,), half=False)[layer], expected)
+    assert Counting.calls == calls
+    assert frozen_encoder(Counting) is not encoder
+
+
+def test_features_with_gradients_or_in_half_precision_are_not_shared() -> None:
+    image = torch.rand(1, 3, 4, 4, requires_grad=True)
+    with shared_features():
+        encoder = frozen_encoder(Counting)
+        encode(encoder, image)["near"].sum().backward()
+    assert image.grad is not None
