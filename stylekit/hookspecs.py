@@ -236,8 +236,9 @@ def stylekit_metrics() -> Mapping[str, Callable[..., Metric]]:
 def stylekit_datasets() -> Mapping[str, Callable[..., Dataset[Any]]]:
     """Map-style data sets. They are built with ``size``, ``seed`` and ``split`` ("train" or "test"), and with the paths
     of ``--content``, ``--style`` and ``--data`` if they have arguments of these names. ``item_keys`` lists the keys of an
-    item that are images ``(C, size, size)``; an item may hold other tensors or numbers, such as a label. The engine seeds
-    the random numbers that an item draws."""
+    item that are images ``(C, size, size)``; an item may hold other tensors or numbers, such as a label. ``paired``
+    is true if the style of an item is the true output for its content. The engine seeds the random numbers that an item
+    draws."""
 
 
 @part_hook("encoder", "encoders")

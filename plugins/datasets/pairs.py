@@ -40,6 +40,7 @@ class Pairs(Dataset[dict[str, Tensor]]):
     """
 
     item_keys = ("content", "style")
+    paired = True
     stand_in = {"name": "scenes", "paired": True}  # noqa: RUF012
 
     def __init__(

@@ -14,7 +14,7 @@ os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 import typer
 
 import stylekit
-from stylekit.cli import check, cube, doctor, import_, new, plugins, sample, sheet, show, stylize, train
+from stylekit.cli import check, cube, doctor, evaluate, import_, new, plugins, sample, sheet, show, stylize, train
 from stylekit.cli.data import data
 from stylekit.cli.external_commands import add_commands
 from stylekit.cli.kernels import kernels
@@ -48,6 +48,10 @@ def program() -> typer.Typer:
     app.command("sheet")(sheet.command)
     app.command("cube")(cube.command)
     app.command("sample")(sample.command)
+    app.command("evaluate")(evaluate.command)
+    app.command("compare", help="Compare models and programs on the same inputs: `stylekit evaluate` with several.")(
+        evaluate.command
+    )
     app.command("import")(import_.command)
     app.command("plugins")(plugins.command)
     app.command("show")(show.command)

@@ -11,6 +11,7 @@ from torch import Tensor
 from stylekit.inference.styles import statistics_shapes
 from stylekit.method import Method, Statistics
 from stylekit.seeding import seeded
+from stylekit.weights.tensors import update_digest
 
 SIDE = 8
 """Side of the probe image whose statistics distinguish models: few pixels, so that each one matters."""
@@ -39,10 +40,8 @@ def style_key(method: Method, name: str, known: Statistics) -> str:
         known: what :func:`probe_statistics` returned
     """
     digest = hashlib.sha256(f"{name} {sorted(statistics_shapes(known).items())} ".encode())
-    for key, tensor in sorted(method.state_dict().items()):
-        if key.split(".")[0] in method.style_modules:
-            digest.update(f"{key} {tuple(tensor.shape)} ".encode())
-            digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    state = method.state_dict().items()
+    update_digest(digest, {key: tensor for key, tensor in state if key.split(".")[0] in method.style_modules})
     return f"{digest.hexdigest()[:16]}:{sum(map(_magnitude, known.values())):.4f}"
 
 

@@ -215,8 +215,13 @@ def read_assignments(items: list[str], option: str = "--set") -> dict[str, Any]:
     return values
 
 
-def read_data(text: str) -> str | dict[str, Any]:
-    """Parses ``--data``: a folder, a data set's name, or its options in braces, as YAML.
+def read_part(text: str, option: str, example: str) -> str | dict[str, Any]:
+    """Parses an option such as ``--data``: a name, or options in braces, as YAML.
+
+    Args:
+        text: what the user wrote
+        option: the option, for messages
+        example: what it could be, for messages
 
     Raises:
         StylekitError: the braces do not contain options in YAML.
@@ -228,7 +233,14 @@ def read_data(text: str) -> str | dict[str, Any]:
     except yaml.YAMLError:
         options = None
     if not isinstance(options, dict):
-        raise StylekitError(
-            f"--data {text} is not valid YAML. Write options as in --data '{{name: folders, data: DIR}}'."
-        )
+        raise StylekitError(f"{option} {text} is not valid YAML. Write options as in {option} '{example}'.")
     return {str(key): value for key, value in options.items()}
+
+
+def read_data(text: str) -> str | dict[str, Any]:
+    """Parses ``--data``: a folder, a data set's name, or its options in braces, as YAML.
+
+    Raises:
+        StylekitError: the braces do not contain options in YAML.
+    """
+    return read_part(text, "--data", "{name: folders, data: DIR}")

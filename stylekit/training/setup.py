@@ -88,17 +88,25 @@ def resolve(settings: Settings, method: Any) -> Settings:
     return settings.model_copy(
         update={
             "set": {**absolute_paths(known, own), **absolute_paths({}, of_parts)},
-            "data": _data(settings, getattr(unwrap_partial(method), "reads", Method.reads)),
+            "data": data_options(settings, getattr(unwrap_partial(method), "reads", Method.reads)),
             "content": None,
             "style": None,
         }
     )
 
 
-def _data(settings: Settings, reads: str) -> dict[str, Any]:
-    """The data set's name and options."""
+def data_options(settings: Settings, reads: str) -> dict[str, Any]:
+    """The data set's name and options.
+
+    Args:
+        settings: as the user gave them
+        reads: name of the data set that reads a folder
+
+    Raises:
+        StylekitError: there is no such data set, or ``--data`` contradicts ``--content`` and ``--style``.
+    """
     data = settings.data
-    options = dict(data) if isinstance(data, Mapping) else {} if data is None else _data_options(data)
+    options = dict(data) if isinstance(data, Mapping) else {} if data is None else _named_data(data)
     folders = {key: folder for key in ("content", "style") if (folder := getattr(settings, key))}
     if folders and (isinstance(data, str) or options.keys() & {"data", *folders}):
         raise StylekitError("Give either --content and --style, or --data, not both.")
@@ -111,7 +119,7 @@ def _data(settings: Settings, reads: str) -> dict[str, Any]:
     return {"name": name, **absolute_paths(arguments(factory), options)}
 
 
-def _data_options(text: str) -> dict[str, Any]:
+def _named_data(text: str) -> dict[str, Any]:
     """The options for a data set's name or a folder.
 
     If there is both a data set and a folder of that name, the folder is meant if the data set reads folders.

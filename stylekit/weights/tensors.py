@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -33,6 +34,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
     separate = {name: tensor.clone() if _shared(name, contiguous) else tensor for name, tensor in contiguous.items()}
     # With no tensors and an empty header, safetensors writes a file that it cannot read.
     write_atomic(path, _sorted_header(safetensors.torch.save(separate, dict(header) if header else None)))
+
+
+def update_digest(digest: hashlib._Hash, tensors: Mapping[str, Tensor]) -> None:
+    """Adds the names, shapes and float32 values of tensors to a digest, in the order of the names."""
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
 
 
 def _sorted_header(data: bytes) -> bytes:

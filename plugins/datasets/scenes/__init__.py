@@ -92,6 +92,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
             raise StylekitError(f"The data set 'scenes' has no split {split!r}. {suggest(split, SPLITS)}")
         self.size, self.seed, self.length = size, seed, length
         self.manners = (content, style)
+        self.paired = paired or split == "test"
         self.streams = ("test", "test") if split == "test" else ("content", "content" if paired else "style")
         self._use_cache = 2 * length * 3 * size**2 <= KEPT_BYTES
         self._cache: dict[tuple[int, str], Tensor] = {}

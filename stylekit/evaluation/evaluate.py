@@ -1,0 +1,226 @@
+"""Evaluates subjects, such as models and folders, by metrics on the same inputs."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylekit import images
+from stylekit.encoders import shared_features
+from stylekit.errors import StylekitError
+from stylekit.evaluation.bootstrap import DRAWS, LEVEL, interval
+from stylekit.evaluation.inputs import Inputs, Pair
+from stylekit.evaluation.measures import Measure, versions
+from stylekit.evaluation.pictures import quantised, reduced
+from stylekit.evaluation.subjects import Subject, references
+from stylekit.registry import lookup
+from stylekit.registry.parts import Part, part_key
+
+__all__ = ["Evaluation", "evaluate"]
+
+FORMAT = 1
+THUMBNAIL = 384
+"""Longer side of the images of the report, in pixels."""
+
+
+@dataclass
+class Evaluation:
+    """The result of an evaluation.
+
+    Attributes:
+        inputs: the images
+        subjects: the facts about each subject by its name; the trivial answers are the last
+        cards: what another program needs to compute the same values, by metric
+        values: by metric, subject and pair; only metrics of single images
+        scores: by metric and subject: ``mean``, and ``low`` and ``high``, the confidence interval, None if there is none
+        comparisons: by metric: for each two subjects, the difference of their means and its interval
+        skipped: why a metric was left out
+        seconds: time of stylising an image, the median, by subject
+        thumbnails: JPEG files by subject and pair
+    """
+
+    inputs: Inputs
+    subjects: dict[str, dict[str, Any]]
+    cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, dict[str, dict[Pair, float]]] = field(default_factory=dict)
+    scores: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
+    comparisons: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    thumbnails: dict[str, dict[Pair, bytes]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as JSON values: everything but the images."""
+        return {
+            "format": FORMAT,
+            "protocol": self._protocol(),
+            "subjects": self.subjects,
+            "metrics": self.cards,
+            "scores": self.scores,
+            "comparisons": self.comparisons,
+            "skipped": self.skipped,
+            "seconds": self.seconds,
+            "values": {
+                metric: {
+                    subject: [{"content": c, "style": s, "value": value} for (c, s), value in values.items()]
+                    for subject, values in by_subject.items()
+                }
+                for metric, by_subject in self.values.items()
+            },
+        }
+
+    def _protocol(self) -> dict[str, Any]:
+        inputs = self.inputs
+        sets = {"contents": inputs.contents, "styles": inputs.styles, "truths": inputs.truths}
+        return {
+            **{name: pictures.facts() for name, pictures in sets.items() if pictures is not None},
+            "pairs": len(inputs.pairs()),
+            "pairing": "no style image" if inputs.applied is None else "one style each" if inputs.one_to_one else "all",
+            "range": "RGB in [0, 1], rounded to 8 bits",
+            "interval": f"{LEVEL:.0%}, percentiles of {DRAWS} bootstrap draws, seed 0",
+            "seed": 0,
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+        }
+
+
+def evaluate(
+    subjects: Sequence[Subject],
+    inputs: Inputs,
+    metrics: Sequence[Part] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Applies metrics to the outputs of all subjects, which take turns, and to the trivial answers.
+
+    Outputs are rounded to 8 bits, as in a file, and measured one at a time, so that a value does not depend on the others.
+
+    Args:
+        subjects: what is evaluated; names must differ
+        inputs: the images
+        metrics: the metrics; if empty, all built-in ones that apply to the inputs
+        progress: is told the number of finished and of all pairs
+
+    Raises:
+        StylekitError: an input cannot be read, an output is missing, not finite or of another size than its content, or a
+            metric that was asked for cannot be computed.
+    """
+    names = [subject.name for subject in subjects]
+    trivial = references(inputs)
+    if doubles := {name for name in names if names.count(name) > 1 or name in {each.name for each in trivial}}:
+        raise StylekitError(f"Two subjects are named {min(doubles)!r}. Give them different names.")
+    everyone: list[Subject] = [*subjects, *trivial]
+    result = Evaluation(inputs, {each.name: dict(each.facts) for each in everyone})
+    with torch.no_grad(), shared_features():
+        measures = _Measures(metrics, inputs, result.skipped)
+        pairs = inputs.pairs()
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for done, pair in enumerate(pairs):
+            progress(done, len(pairs))
+            for subject in everyone:
+                start = time.perf_counter()
+                output = subject.output(*pair)
+                if subject.name in seconds and subject.facts["kind"] == "model":
+                    seconds[subject.name].append(time.perf_counter() - start)
+                output = _checked(output, subject.name, pair, inputs)
+                measures.add(subject.name, pair, output)
+                result.thumbnails.setdefault(subject.name, {})[pair] = thumbnail(output)
+        progress(len(pairs), len(pairs))
+        measures.finish(result)
+    result.seconds = {name: sorted(each)[len(each) // 2] for name, each in seconds.items() if each}
+    result.comparisons = _comparisons(result, names)
+    return result
+
+
+class _Measures:
+    """The metrics of an evaluation. Those that nobody asked for by name are left out where they fail."""
+
+    def __init__(self, metrics: Sequence[Part], inputs: Inputs, skipped: dict[str, str]) -> None:
+        self._asked, self._skipped = bool(metrics), skipped
+        self._measures: dict[str, Measure] = {}
+        for spec in metrics or _built_in():
+            name = part_key(spec, self._measures, "metric")
+            with self._left_out_if_it_fails(name):
+                self._measures[name] = Measure(name, spec, inputs)
+
+    def add(self, subject: str, pair: Pair, output: Tensor) -> None:
+        """Measures an output of a subject."""
+        for name, measure in list(self._measures.items()):
+            with self._left_out_if_it_fails(name):
+                measure.add(subject, pair, output)
+
+    def finish(self, result: Evaluation) -> None:
+        """Writes the values, scores and cards to the result."""
+        for name, measure in list(self._measures.items()):
+            with self._left_out_if_it_fails(name):
+                self._finish(name, measure, result)
+
+    @staticmethod
+    def _finish(name: str, measure: Measure, result: Evaluation) -> None:
+        if measure.of_sets:
+            result.scores[name] = {
+                subject: {"mean": value, "low": None, "high": None} for subject, value in measure.of_set().items()
+            }
+        else:
+            result.values[name] = measure.values
+            result.scores[name] = {subject: _score(values) for subject, values in measure.values.items()}
+        result.cards[name] = measure.card()
+
+    @contextmanager
+    def _left_out_if_it_fails(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except StylekitError as error:
+            if self._asked:
+                raise
+            self._skipped[name] = str(error)
+            self._measures.pop(name, None)
+
+
+def _built_in() -> list[str]:
+    return [name for name in lookup.part_names("metric") if lookup.part_owner("metric", name).own]
+
+
+def _score(values: Mapping[Pair, float]) -> dict[str, float | None]:
+    low, high = interval(values) or (None, None)
+    return {"mean": sum(values.values()) / len(values), "low": low, "high": high}
+
+
+def _comparisons(result: Evaluation, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The differences of each two subjects on the same pairs, by metric."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for metric, values in result.values.items():
+        sign = 1 if result.cards[metric]["better"] == "higher" else -1
+        for one, other in itertools.combinations(names, 2):
+            differences = {pair: values[one][pair] - values[other][pair] for pair in values[one]}
+            wins = sum(sign * each > 0 for each in differences.values()) / len(differences)
+            row = {"one": one, "other": other, **_score(differences), "better_in": wins}
+            found.setdefault(metric, []).append(row)
+    return found
+
+
+def _checked(output: Tensor, name: str, pair: Pair, inputs: Inputs) -> Tensor:
+    """The output, rounded to 8 bits, if it is as large as its content, or its true output if there is one."""
+    if not bool(output.isfinite().all()):
+        raise StylekitError(f"The output of {name} for {pair[0]} contains NaN or infinity.")
+    expected = inputs.contents[pair[0]] if inputs.truths is None else inputs.truth(pair[0])
+    if output.shape != expected.shape:
+        size, wanted = (f"{each.shape[-1]}x{each.shape[-2]}" for each in (output, expected))
+        raise StylekitError(
+            f"The output of {name} for {pair[0]} has {size} pixels, but {wanted} are expected. Resize it first."
+        )
+    return quantised(output.cpu().float())
+
+
+def thumbnail(image: Tensor) -> bytes:
+    """A small JPEG file of an image ``(1, 3, H, W)``."""
+    file = io.BytesIO()
+    images.to_pil(reduced(image, THUMBNAIL)).save(file, "JPEG", quality=85)
+    return file.getvalue()
