@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stylekit.cli.output import print_table
 from stylekit.cli.progress import Progress
@@ -31,9 +31,10 @@ from stylekit.inference.model_files import find_model_file
 from stylekit.method import Method
 from stylekit.registry.parts import Part
 from stylekit.training.runs import Run
-from stylekit.training.settings import read_assignments, read_data, read_part, validate_settings
+from stylekit.training.settings import read_assignments, read_data, read_metric, validate_settings
 from stylekit.training.setup import data_options, open_data
 
+Mode = Literal["apply", "translate"]
 PAGES = ("report.json", "report.html")
 SIZE = 256
 """Side of a data set's images in pixels, if none is given."""
@@ -107,7 +108,7 @@ def _load(name: str, request: Request) -> Model | None:
 
 
 def _metrics(request: Request) -> list[Part]:
-    return [read_part(text, "--metric", "{name: ssim, channels: y}") for text in request.metrics]
+    return [read_metric(text, "--metric") for text in request.metrics]
 
 
 def _inputs(request: Request, models: Mapping[str, Model | None]) -> Inputs:
@@ -122,7 +123,8 @@ def _inputs(request: Request, models: Mapping[str, Model | None]) -> Inputs:
         )
         assert contents is not None
         translate = styles is None or all(_translates(name, model, contents, styles) for name, model in models.items())
-        return Inputs(contents, styles, truths, translate, request.one_to_one)
+        mode: Mode = "translate" if translate else "apply"
+        return Inputs(contents, styles, truths, mode, request.one_to_one)
     if request.style is not None or request.truth is not None:
         raise StylekitError("--style and --truth need contents. Give their folder with --content.")
     return _from_dataset(request, models)
@@ -139,9 +141,13 @@ def _translates(name: str, model: Model | None, contents: FolderPictures, styles
 
 def _from_dataset(request: Request, models: Mapping[str, Model | None]) -> Inputs:
     dataset, what = _dataset(request, next(iter(models)))
+    known = [model.method for model in models.values() if model]
+    if known and not any(method.stylizes() for method in known):
+        real = DatasetPictures(dataset, dataset.item_keys[0], request.count, what)
+        return Inputs(real, real, mode="sample")
     contents, styles = (DatasetPictures(dataset, key, request.count, what) for key in ("content", "style"))
-    translate = not any(model and model.method.takes_styles() for model in models.values())
-    return Inputs(contents, styles, styles if getattr(dataset, "paired", False) else None, translate, one_to_one=True)
+    mode: Mode = "apply" if any(method.takes_styles() for method in known) else "translate"
+    return Inputs(contents, styles, styles if getattr(dataset, "paired", False) else None, mode, one_to_one=True)
 
 
 def _dataset(request: Request, subject: str) -> tuple[Any, str]:

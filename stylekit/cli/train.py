@@ -12,7 +12,7 @@ import typer
 from stylekit.cli.output import print_json
 from stylekit.errors import StylekitError
 from stylekit.training.launchers import external
-from stylekit.training.settings import Settings, read_assignments, read_config, read_data
+from stylekit.training.settings import Settings, read_assignments, read_config, read_data, read_metric
 
 _TYPES: dict[str, Any] = {
     "plugin": list[str],
@@ -24,7 +24,7 @@ _TYPES: dict[str, Any] = {
     "compile": bool,
     "resume": bool,
     **dict.fromkeys(("size", "batch_size", "steps", "seed", "devices", "workers"), int),
-    **dict.fromkeys(("log_every", "sample_every", "checkpoint_every", "keep"), int),
+    **dict.fromkeys(("log_every", "sample_every", "checkpoint_every", "keep", "eval_every", "patience"), int),
 }
 """The types of the options that are not plain text; everything else is validated by the settings themselves."""
 
@@ -45,6 +45,8 @@ def _train(context: typer.Context, config: Path | None, quiet: bool, json: bool,
         options["set"] = {**settings.get("set", {}), **read_assignments(options["set"])}
     if "data" in options:
         options["data"] = read_data(options["data"])
+    if "eval_metric" in options:
+        options["eval_metric"] = read_metric(options["eval_metric"], "--eval-metric")
     settings |= options
     run = Run(train(settings.pop("plugin", None), progress=not quiet, **settings))
     launched = external()

@@ -83,7 +83,8 @@ class Evaluation:
         return {
             **{name: pictures.facts() for name, pictures in sets.items() if pictures is not None},
             "pairs": len(inputs.pairs()),
-            "pairing": "no style image" if inputs.applied is None else "one style each" if inputs.one_to_one else "all",
+            "mode": inputs.mode,
+            "styles each": 0 if inputs.applied is None else 1 if inputs.one_to_one else len(inputs.applied),
             "range": "RGB in [0, 1], rounded to 8 bits",
             "interval": f"{LEVEL:.0%}, percentiles of {DRAWS} bootstrap draws, seed 0",
             "seed": 0,

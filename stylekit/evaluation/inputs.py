@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
+from typing import Literal
 
 from torch import Tensor
 
@@ -24,16 +25,17 @@ class Inputs:
 
     Attributes:
         contents: images to stylise
-        styles: images of the style: each is applied to each content, unless ``translate``
+        styles: images of the style
         truths: the true outputs, named like the contents apart from the suffix
-        translate: apply no style image, because the method learned the domain that ``styles`` shows
+        mode: ``apply`` each style to each content; ``translate`` each content into the domain that the method has learned and
+            ``styles`` shows; or ``sample`` as many images as there are contents, which are real images like ``styles``
         one_to_one: apply one style to each content, the first to the first and so on, instead of all
     """
 
     contents: Pictures
     styles: Pictures | None = None
     truths: Pictures | None = None
-    translate: bool = False
+    mode: Literal["apply", "translate", "sample"] = "apply"
     one_to_one: bool = False
 
     def __post_init__(self) -> None:
@@ -48,7 +50,7 @@ class Inputs:
     @property
     def applied(self) -> Pictures | None:
         """The style images that are applied to contents."""
-        return None if self.translate else self.styles
+        return self.styles if self.mode == "apply" else None
 
     def pairs(self) -> list[Pair]:
         """Every content with its styles, ordered by content."""

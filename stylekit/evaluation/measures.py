@@ -96,6 +96,8 @@ def _lack(against: str, inputs: Inputs) -> str:
     """What the inputs lack; empty: nothing."""
     if against == "truth" and inputs.truths is None:
         return "the true outputs"
+    if against == "content" and inputs.mode == "sample":
+        return "contents, which samples do not have"
     if against == "style" and inputs.applied is None:
         return "a style for each output"
     if against == "real" and inputs.styles is None:

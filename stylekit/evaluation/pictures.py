@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -14,10 +14,12 @@ from stylekit import images
 from stylekit.datasets.files import existing_folder, find_images
 from stylekit.errors import StylekitError
 from stylekit.images.recent import Recent
+from stylekit.seeding import seeded
 
 __all__ = ["DatasetPictures", "FolderPictures", "Pictures"]
 
 
+Item = TypeVar("Item")
 LIMIT = 2**28
 """Bytes of the latest images of a set that are kept."""
 
@@ -76,8 +78,7 @@ class FolderPictures(Pictures):
     """
 
     def __init__(self, folder: Path, size: int = 0, count: int = 0) -> None:
-        files = find_images(existing_folder(folder))
-        chosen = [files[index * len(files) // count] for index in range(min(count, len(files)))] if count else files
+        chosen = spread(find_images(existing_folder(folder)), count)
         self.folder, self.size = folder, size
         super().__init__([file.relative_to(folder).as_posix() for file in chosen], str(folder))
 
@@ -96,7 +97,7 @@ class DatasetPictures(Pictures):
     Args:
         dataset: a data set, whose items contain images ``(3, H, W)``
         key: the key
-        count: number of images; 0: all
+        count: number of images, spread evenly; 0: all
         what: where they are from
 
     Raises:
@@ -104,15 +105,21 @@ class DatasetPictures(Pictures):
     """
 
     def __init__(self, dataset: Any, key: str, count: int = 0, what: str = "the data set") -> None:
-        total = min(count, len(dataset)) if count else len(dataset)
-        super().__init__([f"{number:05}" for number in range(total)], what)
+        super().__init__([f"{number:05}" for number in spread(range(len(dataset)), count)], what)
         if key not in dataset[0]:
             raise StylekitError(f"The items of {what} have no {key!r}, only {', '.join(sorted(dataset[0]))}.")
         self._dataset, self._key = dataset, key
 
     def load(self, name: str) -> Tensor:
-        image: Tensor = self._dataset[int(name)][self._key]
+        with seeded("item", int(name)):
+            image: Tensor = self._dataset[int(name)][self._key]
         return image[None]
+
+
+def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """``count`` of the items, spread evenly; 0: all."""
+    chosen = min(count, len(items)) if count else len(items)
+    return [items[index * len(items) // chosen] for index in range(chosen)]
 
 
 def reduced(image: Tensor, size: int) -> Tensor:

@@ -43,7 +43,7 @@ class Subject(Protocol):
 
 
 class ModelSubject:
-    """A model, which stylises the inputs. Each style is described once.
+    """A model, which stylises the inputs, each style being described once, or draws samples.
 
     Args:
         name: its name in the report
@@ -56,7 +56,9 @@ class ModelSubject:
     """
 
     def __init__(self, name: str, model: Model, inputs: Inputs, options: Mapping[str, Any] = {}) -> None:
-        if inputs.applied is None and model.method.takes_styles():
+        if inputs.mode == "sample":
+            model.require_samples()
+        elif inputs.applied is None and model.method.takes_styles():
             raise StylekitError(f"{name} needs images of styles. Give their folder with --style.")
         self.name, self.model = name, model
         self._inputs, self._options = inputs, options
@@ -66,6 +68,8 @@ class ModelSubject:
             self.facts["options"] = {name: str(value) for name, value in options.items()}
 
     def output(self, content: str, style: str | None) -> Tensor:
+        if self._inputs.mode == "sample":
+            return self.model.sample(1, seed=self._inputs.contents.names.index(content), **self._options)
         return self.model.stylize(self._inputs.contents[content], self._described(style), **self._options)
 
     def _described(self, name: str | None) -> Style | None:
@@ -126,7 +130,8 @@ class Reference:
 def references(inputs: Inputs) -> list[Reference]:
     """The trivial answers: the content itself, and the style itself in the content's size."""
     facts = {"kind": "reference"}
-    answers = [Reference("content untouched", lambda content, style: inputs.contents[content], facts)]
+    untouched = "real images" if inputs.mode == "sample" else "content untouched"
+    answers = [Reference(untouched, lambda content, style: inputs.contents[content], facts)]
     styles = inputs.applied
     if styles is not None:
 

@@ -170,6 +170,15 @@ class Model:
         """
         self._styles.require_style_images()
 
+    def require_samples(self) -> None:
+        """Checks that the method draws samples.
+
+        Raises:
+            StylekitError: it stylises images instead.
+        """
+        if not self.method.samples():
+            raise StylekitError(f"The method {self.name!r} does not draw samples. It stylises images.")
+
     def resolve_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Validates the method's own options, and reads those that are images.
 
@@ -347,8 +356,7 @@ class Model:
 
     def _drawing(self, count: int, seed: int, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of drawing, after all arguments are checked."""
-        if not self.method.samples():
-            raise StylekitError(f"The method {self.name!r} does not draw samples. It stylises images.")
+        self.require_samples()
         if count < 1:
             raise StylekitError(f"The number of samples must be at least 1, not {count}.")
         controls.check_seed(seed)

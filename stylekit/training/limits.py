@@ -19,11 +19,15 @@ WORKERS = 32
 
 
 def require_possible(settings: Settings, batch_keys: Sequence[str]) -> None:
-    """Checks the number of processes, and that a batch of images fits in memory.
+    """Checks that settings do not contradict each other, the number of processes, and that a batch of images fits in memory.
 
     Raises:
-        StylekitError: there are too many processes, the batch cannot be divided among them, or it is too large.
+        StylekitError: a setting lacks another one, there are too many processes, the batch cannot be divided among them, or
+            it is too large.
     """
+    for name in ("eval_metric", "patience"):
+        if getattr(settings, name) is not None and settings.eval_every is None:
+            raise StylekitError(f"--{name.replace('_', '-')} is about evaluations. Add --eval-every N, or leave it out.")
     device, launched = pick_device(settings.device), external()
     if not launched:
         _require_processes(settings, device)

@@ -104,7 +104,7 @@ class Loop:
             losses = step(self.method, self.players, moved, number - 1, self.settings.steps, self.runtime, watch)
         stop = self.runtime.any(self.interrupted())
         try:
-            self.recorder.record(number, losses, last=stop or number == self.settings.steps)
+            stop |= self.recorder.record(number, losses, last=stop or number == self.settings.steps)
         except NotFinite as error:
             if not self.rolls_back:
                 raise

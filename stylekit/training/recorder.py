@@ -23,6 +23,7 @@ from stylekit.registry.callbacks import Callbacks
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint
 from stylekit.training.distributed import Runtime
+from stylekit.training.held_out import HeldOut
 from stylekit.training.loader import SeededItems
 from stylekit.training.player_state import PlayerState
 from stylekit.training.progress import Display
@@ -79,8 +80,10 @@ class Recorder:
         self.display = Display(done, settings.steps, settings.batch_size, progress and runtime.main)
         self.callbacks = Callbacks(settings.log if runtime.main else ())
         self.constants = checkpoint.not_finite(method)  # such as the -inf of an attention mask
+        self.stopped_early = False
         if runtime.main:
             self.preview = self._preview_batch(preview)
+            self.held_out = HeldOut(run, name, method, settings, preview) if settings.eval_every else None
             self._begin(_packages(name, method, preview, settings), data)
 
     def _begin(self, packages: Mapping[str, str], data: DataFacts | None) -> None:
@@ -129,10 +132,13 @@ class Recorder:
             self.images += self.settings.batch_size
             yield batch
 
-    def record(self, step: int, losses: Mapping[str, Tensor], last: bool) -> None:
+    def record(self, step: int, losses: Mapping[str, Tensor], last: bool) -> bool:
         """Records a step, counted from one, and writes the sample grid and the checkpoint if they are due.
 
         Losses stay on the device and are read for several steps at once, so that not every step waits for the device.
+
+        Returns:
+            Whether training ends early, because it no longer improves.
 
         Raises:
             NotFinite: a term became NaN or infinite; the message names the step and the term.
@@ -140,18 +146,38 @@ class Recorder:
         self.step = step
         self.pending.append((step, losses))
         self.display.advance()
+        if self.settings.eval_every and step % self.settings.eval_every == 0:
+            self._log_pending()
+            self.stopped_early = self.runtime.any(self.runtime.main and self._evaluate(step))
+            last = last or self.stopped_early
         sample = last or step == 1 or step % self.settings.sample_every == 0
         save = last or step % self.settings.checkpoint_every == 0
         if sample or save or step % self.log_every == 0:
             self._log_pending()
         if not self.runtime.main:
-            return
+            return self.stopped_early
         if sample or save:
             checkpoint.require_finite(self.method, step, self.constants)
         if sample:
-            self.display.say(f"step {step}: {self._sample(step)}")
+            with self._generating():
+                path = self.run.sample(step, self.method.preview(self.preview))
+            self.display.say(f"step {step}: {path}")
         if save:
             self._save(step)
+        return self.stopped_early
+
+    def _evaluate(self, step: int) -> bool:
+        """Evaluates on held-out images; returns whether training no longer improves."""
+        assert self.held_out is not None
+        checkpoint.require_finite(self.method, step, self.constants)
+        with self._generating():
+            found, best = self.held_out.evaluate(step)
+        self.callbacks.call("step_finished", step=step, metrics=found)
+        told = ", ".join(f"{key} {value:.4g}" for key, value in found.items())
+        self.display.say(f"step {step}: {told}{', the best so far' if best else ''}")
+        if stops := self.held_out.exhausted():
+            self.display.say(f"no better model in {self.settings.patience} evaluations: the best is {self.run.best}")
+        return stops
 
     def _log_pending(self) -> None:
         """Logs the steps since the last call. Every process takes part, because losses are averaged."""
@@ -184,18 +210,20 @@ class Recorder:
                     return _not_finite(step, name, float(value))
         return ""
 
-    @torch.no_grad()
-    def _sample(self, step: int) -> str:
+    @contextlib.contextmanager
+    def _generating(self) -> Iterator[None]:
+        """Within the block, the method is what the finished model would be: in evaluation mode, with averaged weights."""
         modes = [(module, module.training) for module in self.method.modules()]  # a frozen one is not in training mode
         self.method.eval()
         try:
             with (
+                torch.no_grad(),
                 seeded(self.settings.seed, "sample"),
                 self._averaged(),
                 self.runtime.autocast(),
                 torch.compiler.set_stance("force_eager"),
             ):
-                return str(self.run.sample(step, self.method.preview(self.preview)))
+                yield
         finally:
             self.method.train()
             for module, training in modes:
@@ -269,7 +297,7 @@ class Recorder:
         self.run.close()
         self.callbacks.call("run_finished", run=self.run.folder, step=self.step)
         seconds = time.perf_counter() - self.started
-        whole = kind is None and self.step == self.settings.steps
+        whole = kind is None and (self.step == self.settings.steps or self.stopped_early)
         facts = {
             "from": self.done,
             "to": self.step,

@@ -39,6 +39,15 @@ class DataFacts(pydantic.BaseModel):
     digest: str
 
 
+class Best(pydantic.BaseModel):
+    """The best model of a run by a metric, on held-out images."""
+
+    step: int
+    metric: str
+    value: float
+    better: str
+
+
 class RunContent(pydantic.BaseModel):
     """The content of ``run.json``.
 
@@ -57,6 +66,7 @@ class RunContent(pydantic.BaseModel):
     packages: dict[str, str] = {}
     data: DataFacts | None = None
     processes: int | None = None
+    best: Best | None = None
     sessions: list[Session]
 
 

@@ -37,7 +37,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.checkpoints, self.samples = folder / "checkpoints", folder / "samples"
-        self.model = folder / "model.safetensors"
+        self.model, self.best = folder / "model.safetensors", folder / "best.safetensors"
         self._settings, self._metrics = folder / "run.json", folder / "metrics.jsonl"
         self._log: IO[str] | None = None
 
@@ -221,6 +221,11 @@ class Run:
             StylekitError: it is damaged.
         """
         return checkpoint.latest(self.checkpoints, self.id, until)
+
+    def best_step(self) -> int | None:
+        """The step of the best model so far; None if the run is not evaluated."""
+        best = self._read().best
+        return best.step if best else None
 
     def processes(self) -> int | None:
         """The number of processes of the last session, if it is known."""

@@ -79,6 +79,17 @@ class Settings(pydantic.BaseModel):
     sample_every: int = Field(500, ge=1, description="steps between sample grids")
     checkpoint_every: int = Field(1000, ge=1, description="steps between checkpoints")
     keep: int = Field(3, ge=1, description="number of checkpoints to keep")
+    eval_every: int | None = Field(
+        None, ge=1, description="steps between evaluations on 16 held-out images (default: none)"
+    )
+    eval_metric: str | dict[str, Any] | None = Field(
+        None,
+        description="metric of the evaluations, whose best model is kept as best.safetensors (default: psnr if the true "
+        "outputs are known, otherwise mind)",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="number of evaluations without a better one after which training ends (default: never)"
+    )
     guard: Literal["warn", "rollback", "off"] = Field(
         "warn",
         description="if training goes wrong: warn once; rollback also returns to the last checkpoint before, with half the "
@@ -244,3 +255,12 @@ def read_data(text: str) -> str | dict[str, Any]:
         StylekitError: the braces do not contain options in YAML.
     """
     return read_part(text, "--data", "{name: folders, data: DIR}")
+
+
+def read_metric(text: str, option: str) -> str | dict[str, Any]:
+    """Parses an option that chooses a metric: its name, or its options in braces, as YAML.
+
+    Raises:
+        StylekitError: the braces do not contain options in YAML.
+    """
+    return read_part(text, option, "{name: ssim, channels: y}")
