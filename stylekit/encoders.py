@@ -79,23 +79,29 @@ def _computed(
 class _Shared:
     """The encoders that were built in a block of :func:`shared_features`, and the features of the latest images."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, half: bool) -> None:
         self.encoders: dict[str, nn.Module] = {}
+        self._half = half
         # Images are kept, too: otherwise another one could get the id of one that is gone.
         self._recent: Recent[tuple[Tensor, Mapping[str, Tensor]]] = Recent(
             limit, lambda kept: sum(each.nbytes for each in kept[1].values())
         )
 
     def features(self, encoder: nn.Module, image: Tensor) -> Mapping[str, Tensor]:
-        """All features of an image, in full precision."""
-        return self._recent.get((id(encoder), id(image)), lambda: (image, _computed(encoder, image)))[1]
+        """All features of an image."""
+
+        def compute() -> tuple[Tensor, Mapping[str, Tensor]]:
+            features = _computed(encoder, image, half=self._half)
+            return image, {layer: each.float() if self._half else each for layer, each in features.items()}
+
+        return self._recent.get((id(encoder), id(image)), compute)[1]
 
 
 _shared: ContextVar[_Shared | None] = ContextVar("shared", default=None)
 
 
 @contextmanager
-def shared_features(limit: int = 2**30) -> Iterator[None]:
+def shared_features(limit: int = 2**30, half: bool = False) -> Iterator[None]:
     """Within the block, parts with the same frozen encoder share it, and compute the features of an image only once.
 
     This holds for encoders from :func:`frozen_encoder`, and for features from :func:`encode` in full precision and without
@@ -103,8 +109,9 @@ def shared_features(limit: int = 2**30) -> Iterator[None]:
 
     Args:
         limit: bytes of features that are kept, those of the latest images
+        half: compute them in bfloat16 where :func:`encode` would allow it for a loss; they are float32 afterwards
     """
-    token = _shared.set(_Shared(limit))
+    token = _shared.set(_Shared(limit, half))
     try:
         yield
     finally:

@@ -250,6 +250,21 @@ def test_features_are_computed_once_for_each_image_within_a_block(
     assert frozen_encoder(Counting) is not encoder
 
 
+def test_shared_features_may_be_computed_in_half_precision_and_are_float32_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stylekit.encoders.computes_bf16", lambda device: True)
+    monkeypatch.setattr(Counting, "half_precision", True, raising=False)
+    monkeypatch.setattr(Counting, "forward", lambda self, image: {"sum": image.flatten(2) @ torch.ones(16, 1)})
+    image = torch.rand(1, 3, 4, 4)
+    with torch.no_grad(), shared_features(half=True):
+        features = encode(frozen_encoder(Counting), image, half=False)["sum"]
+    exact = image.flatten(2) @ torch.ones(16, 1)
+    assert features.dtype == torch.float32
+    assert not torch.equal(features, exact)
+    torch.testing.assert_close(features, exact, rtol=0.02, atol=0)
+
+
 def test_features_with_gradients_or_in_half_precision_are_not_shared() -> None:
     image = torch.rand(1, 3, 4, 4, requires_grad=True)
     with shared_features():

@@ -9,6 +9,7 @@ import typer
 
 from stylekit.cli.options import FILES, Device, Overwrite, PluginFiles, Quiet, With
 from stylekit.cli.output import Json, echo, print_json
+from stylekit.errors import StylekitError
 from stylekit.registry import lookup
 from stylekit.training.settings import read_assignments
 
@@ -62,6 +63,10 @@ def command(
     cost: Annotated[
         bool, typer.Option("--cost", help="measure the operations, seconds and memory of an image, too")
     ] = False,
+    precision: Annotated[
+        str,
+        typer.Option(metavar="32|bf16", help="precision of features: bf16 takes half the time, on a processor that has it"),
+    ] = "32",
     with_: With = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
@@ -77,13 +82,27 @@ def command(
     evaluated on the held-out images of its own data. report.html shows the scores with their intervals beside those of
     trivial answers, and the images.
     """
+    if precision not in ("32", "bf16"):
+        raise StylekitError(f"--precision is 32 or bf16, not {precision!r}.")
     for file in plugin or []:
         lookup.add_file(file)
     from stylekit.cli import evaluating
 
     options = read_assignments(with_ or [], "--with")
     request = evaluating.Request(
-        subjects, content, style, truth, data, size, count, one_to_one, metric or [], options, device, cost
+        subjects,
+        content,
+        style,
+        truth,
+        data,
+        size,
+        count,
+        one_to_one,
+        metric or [],
+        options,
+        device,
+        cost,
+        precision == "bf16",
     )
     result = evaluating.run(request, out, overwrite, quiet)
     if json:

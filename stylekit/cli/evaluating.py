@@ -57,6 +57,7 @@ class Request:
         options: the method's options for each image
         device: where models run
         cost: whether to measure what models cost
+        half: whether to compute features in bfloat16
     """
 
     subjects: Sequence[str]
@@ -71,6 +72,7 @@ class Request:
     options: Mapping[str, Any]
     device: str
     cost: bool
+    half: bool
 
 
 def run(request: Request, out: Path, overwrite: bool, quiet: bool) -> Evaluation:
@@ -87,7 +89,9 @@ def run(request: Request, out: Path, overwrite: bool, quiet: bool) -> Evaluation
     inputs = _inputs(request, models)
     subjects = [_subject(name, model, inputs, request) for name, model in models.items()]
     with Progress(quiet) as progress:
-        result = evaluate(subjects, inputs, _metrics(request), lambda *counts: progress.update("pairs", *counts))
+        result = evaluate(
+            subjects, inputs, _metrics(request), lambda *counts: progress.update("pairs", *counts), request.half
+        )
     logs = {name: Run(Path(name)).metrics() for name in models if Run(Path(name)).exists()}
     costs = {name: cost(model, request.options) for name, model in models.items() if model} if request.cost else {}
     write_report(result, out, _command(), logs, costs)

@@ -38,6 +38,7 @@ class Evaluation:
     Attributes:
         inputs: the images
         subjects: the facts about each subject by its name; the trivial answers are the last
+        precision: of the features: 32, or bf16 where the processor has it
         cards: what another program needs to compute the same values, by metric
         values: by metric, subject and pair; only metrics of single images
         scores: by metric and subject: ``mean``, and ``low`` and ``high``, the confidence interval, None if there is none
@@ -49,6 +50,7 @@ class Evaluation:
 
     inputs: Inputs
     subjects: dict[str, dict[str, Any]]
+    precision: str = "32"
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
     values: dict[str, dict[str, dict[Pair, float]]] = field(default_factory=dict)
     scores: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class Evaluation:
             "styles each": 0 if inputs.applied is None else 1 if inputs.one_to_one else len(inputs.applied),
             "range": "RGB in [0, 1], rounded to 8 bits",
             "interval": f"{LEVEL:.0%}, percentiles of {DRAWS} bootstrap draws, seed 0",
+            "precision": self.precision,
             "seed": 0,
             "threads": torch.get_num_threads(),
             "versions": versions(),
@@ -98,6 +101,7 @@ def evaluate(
     inputs: Inputs,
     metrics: Sequence[Part] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    half: bool = False,
 ) -> Evaluation:
     """Applies metrics to the outputs of all subjects, which take turns, and to the trivial answers.
 
@@ -108,6 +112,7 @@ def evaluate(
         inputs: the images
         metrics: the metrics; if empty, all built-in ones that apply to the inputs
         progress: is told the number of finished and of all pairs
+        half: compute features in bfloat16 where the encoder and the processor allow it, in half the time
 
     Raises:
         StylekitError: an input cannot be read, an output is missing, not finite or of another size than its content, or a
@@ -118,8 +123,8 @@ def evaluate(
     if doubles := {name for name in names if names.count(name) > 1 or name in {each.name for each in trivial}}:
         raise StylekitError(f"Two subjects are named {min(doubles)!r}. Give them different names.")
     everyone: list[Subject] = [*subjects, *trivial]
-    result = Evaluation(inputs, {each.name: dict(each.facts) for each in everyone})
-    with torch.no_grad(), shared_features():
+    result = Evaluation(inputs, {each.name: dict(each.facts) for each in everyone}, "bf16" if half else "32")
+    with torch.no_grad(), shared_features(half=half):
         measures = _Measures(metrics, inputs, result.skipped)
         pairs = inputs.pairs()
         seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -131,9 +136,13 @@ def evaluate(
                 if subject.name in seconds and subject.facts["kind"] == "model":
                     seconds[subject.name].append(time.perf_counter() - start)
                 output = _checked(output, subject.name, pair, inputs)
+                if subject not in trivial:  # which are rounded, and whose features may be known
+                    output = quantised(output)
                 measures.add(subject.name, pair, output)
                 result.thumbnails.setdefault(subject.name, {})[pair] = thumbnail(output)
         progress(len(pairs), len(pairs))
+        for image in (inputs.styles or {}).values():
+            measures.add_real(image)
         measures.finish(result)
     result.seconds = {name: sorted(each)[len(each) // 2] for name, each in seconds.items() if each}
     result.comparisons = _comparisons(result, names)
@@ -156,6 +165,11 @@ class _Measures:
         for name, measure in list(self._measures.items()):
             with self._left_out_if_it_fails(name):
                 measure.add(subject, pair, output)
+
+    def add_real(self, image: Tensor) -> None:
+        """Adds an image of the style to the set that outputs are compared with."""
+        for measure in self._measures.values():
+            measure.add_real(image)
 
     def finish(self, result: Evaluation) -> None:
         """Writes the values, scores and cards to the result."""
@@ -186,7 +200,8 @@ class _Measures:
 
 
 def _built_in() -> list[str]:
-    return [name for name in lookup.part_names("metric") if lookup.part_owner("metric", name).own]
+    own = [plugin for plugin in lookup.visible_plugins() if plugin.own]
+    return sorted(name for plugin in own for name in lookup.parts_of_kind(plugin, "metric"))
 
 
 def _score(values: Mapping[Pair, float]) -> dict[str, float | None]:
@@ -208,7 +223,7 @@ def _comparisons(result: Evaluation, names: Sequence[str]) -> dict[str, list[dic
 
 
 def _checked(output: Tensor, name: str, pair: Pair, inputs: Inputs) -> Tensor:
-    """The output, rounded to 8 bits, if it is as large as its content, or its true output if there is one."""
+    """The output, if it is as large as its content, or its true output if there is one."""
     if not bool(output.isfinite().all()):
         raise StylekitError(f"The output of {name} for {pair[0]} contains NaN or infinity.")
     expected = inputs.contents[pair[0]] if inputs.truths is None else inputs.truth(pair[0])
@@ -217,7 +232,7 @@ def _checked(output: Tensor, name: str, pair: Pair, inputs: Inputs) -> Tensor:
         raise StylekitError(
             f"The output of {name} for {pair[0]} has {size} pixels, but {wanted} are expected. Resize it first."
         )
-    return quantised(output.cpu().float())
+    return output.cpu().float()
 
 
 def thumbnail(image: Tensor) -> bytes:

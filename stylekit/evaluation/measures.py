@@ -36,6 +36,7 @@ class Measure:
         self.of_sets = callable(getattr(self.metric, "features", None))
         self.values: dict[str, dict[Pair, float]] = {}
         self._features: dict[str, list[Tensor]] = {}
+        self._real: list[Tensor] = []
         self._spec = spec
         if lack := _lack(self.metric.against, inputs):
             raise StylekitError(f"The metric {name!r} needs {lack}.")
@@ -63,16 +64,19 @@ class Measure:
             return self._inputs.applied[style or ""]
         return self._inputs.contents[content]
 
+    def add_real(self, image: Tensor) -> None:
+        """Adds an image ``(1, 3, H, W)`` of the style to the set that outputs are compared with."""
+        if self.of_sets:
+            self._real.append(self.metric.features(image))
+
     def of_set(self) -> dict[str, float]:
         """The value of each subject's set.
 
         Raises:
             StylekitError: there are too few images.
         """
-        real = self._inputs.styles
-        assert real is not None
-        reference = torch.cat([self.metric.features(real[name]) for name in real])
-        return {subject: float(self.metric(torch.cat(rows), reference)) for subject, rows in self._features.items()}
+        real = torch.cat(self._real)
+        return {subject: float(self.metric(torch.cat(rows), real)) for subject, rows in self._features.items()}
 
     def card(self) -> dict[str, Any]:
         """What another program needs to compute the same values, as JSON values."""

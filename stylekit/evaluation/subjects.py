@@ -13,7 +13,7 @@ from stylekit import images
 from stylekit.errors import StylekitError
 from stylekit.evaluation.digests import module_digest
 from stylekit.evaluation.inputs import Inputs, stem
-from stylekit.evaluation.pictures import FolderPictures
+from stylekit.evaluation.pictures import FolderPictures, quantised
 from stylekit.inference.model import Model
 from stylekit.inference.styles import Style
 
@@ -137,7 +137,7 @@ def references(inputs: Inputs) -> list[Reference]:
 
         def itself(content: str, style: str | None) -> Tensor:
             image, size = styles[style or ""], inputs.contents[content].shape[-2:]
-            return image if image.shape[-2:] == size else images.resize(image, (size[0], size[1]))
+            return image if image.shape[-2:] == size else quantised(images.resize(image, (size[0], size[1])))
 
         answers.append(Reference("style itself", itself, facts))
     return answers

@@ -27,7 +27,9 @@ def require_possible(settings: Settings, batch_keys: Sequence[str]) -> None:
     """
     for name in ("eval_metric", "patience"):
         if getattr(settings, name) is not None and settings.eval_every is None:
-            raise StylekitError(f"--{name.replace('_', '-')} is about evaluations. Add --eval-every N, or leave it out.")
+            raise StylekitError(
+                f"--{name.replace('_', '-')} is about evaluations. Add --eval-every N, or leave it out."
+            )
     device, launched = pick_device(settings.device), external()
     if not launched:
         _require_processes(settings, device)
