@@ -14,7 +14,22 @@ os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 import typer
 
 import stylekit
-from stylekit.cli import check, cube, doctor, evaluate, import_, new, plugins, sample, sheet, show, stylize, train
+from stylekit import errors
+from stylekit.cli import (
+    check,
+    cube,
+    doctor,
+    evaluate,
+    explain,
+    import_,
+    new,
+    plugins,
+    sample,
+    sheet,
+    show,
+    stylize,
+    train,
+)
 from stylekit.cli.data import data
 from stylekit.cli.external_commands import add_commands
 from stylekit.cli.kernels import kernels
@@ -28,7 +43,6 @@ from stylekit.errors import (
     StylekitError,
     StylekitWarning,
     environment_fault,
-    explain,
 )
 from stylekit.native.kernels import requested_kernels
 from stylekit.training.launchers import external
@@ -52,6 +66,7 @@ def program() -> typer.Typer:
     app.command("compare", help="Compare models and programs on the same inputs: `stylekit evaluate` with several.")(
         evaluate.command
     )
+    app.command("explain")(explain.command)
     app.command("import")(import_.command)
     app.command("plugins")(plugins.command)
     app.command("show")(show.command)
@@ -96,9 +111,9 @@ def main() -> None:
         program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
     except Exception as error:
         if isinstance(error, StylekitError) or environment_fault(error):
-            _report(error, explain(error), everywhere=isinstance(error, ProcessError))
+            _report(error, errors.explain(error), everywhere=isinstance(error, ProcessError))
             sys.exit(2)
-        _report(error, f"{explain(error)}. Run it again with --debug for the full traceback.")
+        _report(error, f"{errors.explain(error)}. Run it again with --debug for the full traceback.")
         sys.exit(1)
     except KeyboardInterrupt:
         if debugging():

@@ -65,7 +65,9 @@ def command(
     ] = False,
     precision: Annotated[
         str,
-        typer.Option(metavar="32|bf16", help="precision of features: bf16 takes half the time, on a processor that has it"),
+        typer.Option(
+            metavar="32|bf16", help="precision of features: bf16 takes half the time, on a processor that has it"
+        ),
     ] = "32",
     with_: With = None,
     device: Device = "auto",

@@ -87,8 +87,7 @@ class FolderPictures(Pictures):
         return {**super().facts(), "resizing": rule}
 
     def load(self, name: str) -> Tensor:
-        picture = images.read(self.folder / name, self.size or None)
-        return reduced(images.over_white(picture.image, picture.alpha), self.size)
+        return read_reduced(self.folder / name, self.size)
 
 
 class DatasetPictures(Pictures):
@@ -120,6 +119,12 @@ def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
     """``count`` of the items, spread evenly; 0: all."""
     chosen = min(count, len(items)) if count else len(items)
     return [items[index * len(items) // chosen] for index in range(chosen)]
+
+
+def read_reduced(path: Path, size: int) -> Tensor:
+    """The image ``(1, 3, H, W)`` in a file, over white, with a longer side of at most ``size``; 0: its own."""
+    picture = images.read(path, size or None)
+    return reduced(images.over_white(picture.image, picture.alpha), size)
 
 
 def reduced(image: Tensor, size: int) -> Tensor:
