@@ -30,6 +30,7 @@ __all__ = [
     "StructuralSimilarity",
     "StyleLoss",
     "color_moments",
+    "edge_strength",
     "feature_loss",
     "feature_matching",
     "gram_loss",
@@ -144,6 +145,27 @@ class StructuralSimilarity:
         """The similarities ``(N,)``, at most 1, of images ``(N, C, H, W)`` in [0, 1], with sides of at least 11 pixels."""
         found: Tensor = self._index(output, reference, data_range=1.0, reduction="none", **self._options)
         return found.reshape(len(output))
+
+
+SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
+LUMA = (0.299, 0.587, 0.114)
+"""The lightness of red, green and blue (ITU-R BT.601)."""
+
+
+def edge_strength(image: Tensor) -> Tensor:
+    """The norm of the gradient of the lightness at each pixel, by Sobel's filters.
+
+    Args:
+        image: ``(N, 3, H, W)``
+
+    Returns:
+        ``(N, 1, H, W)``, the slope per pixel; at borders, the outermost pixels are repeated.
+    """
+    sobel = image.new_tensor(SOBEL) / 8
+    filters = torch.stack([sobel, sobel.T])[:, None]
+    grey = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    squares = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), filters).square().sum(1, keepdim=True)
+    return (squares + 1e-8).sqrt()  # the root has no gradient at 0
 
 
 def total_variation(image: Tensor, power: float = 2.0) -> Tensor:

@@ -242,6 +242,50 @@ class Coverage(Neighbours):
         return self.inside(output, reference).any(0).double().mean()
 
 
+class Diversity(OfSets):
+    """How far outputs are from each other, relative to real images: about 1, and 0 if all outputs are the same.
+
+    The mean distance of features, over all pairs of different images of a set.
+
+    Args:
+        encoder: frozen network; by default VGG-19 if there are weights of it, otherwise random filters
+        layer: the layer; if empty, the deepest
+    """
+
+    higher = True
+
+    def forward(self, output: Tensor, reference: Tensor) -> Tensor:
+        """Compares features ``(N, D)`` and ``(M, D)``: a scalar, at least 0.
+
+        Raises:
+            StylekitError: a set has fewer than two images.
+        """
+        ours, theirs = (F.pdist(each).mean() for each in require_sets(output, reference, 2, "Add images."))
+        return ours / theirs.clamp(min=1e-12)
+
+
+class ClassifierScore(OfSets):
+    """How clearly outputs belong to classes, and to how many (Salimans et al. 2016, equation 1), of the whole set.
+
+    From 1 to the number of classes. It is called the Inception score only with the classes of a certain Inception network.
+
+    Args:
+        classifier: a network like an encoder, one of whose layers is the scores of the classes before a softmax
+        layer: that layer; if empty, the last
+    """
+
+    higher = True
+
+    def __init__(self, classifier: Part, layer: str = "") -> None:
+        super().__init__(classifier, layer)
+
+    def forward(self, output: Tensor, reference: Tensor) -> Tensor:
+        """The score of outputs by their scores ``(N, classes)``; those of real images are not used."""
+        logs = require_sets(output, output, 2, "Add images.")[0].log_softmax(1)
+        mean = logs.exp().mean(0)
+        return (logs.exp() * (logs - mean.clamp(min=1e-300).log())).sum(1).mean().exp()
+
+
 @hookimpl
 def stylekit_metrics() -> dict[str, Callable[..., Metric]]:
     return {
@@ -252,4 +296,6 @@ def stylekit_metrics() -> dict[str, Callable[..., Metric]]:
         "recall": Recall,
         "density": Density,
         "coverage": Coverage,
+        "diversity": Diversity,
+        "classifier-score": ClassifierScore,
     }

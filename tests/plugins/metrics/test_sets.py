@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.image.fid import _compute_fid
+from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import poly_mmd
 
 from stylekit import StylekitError, make
@@ -110,3 +111,35 @@ def test_features_are_means_over_the_image_of_one_layer() -> None:
     layers = deepest.encoder(image)
     torch.testing.assert_close(deepest.features(image), list(layers.values())[-1].mean((2, 3)))
     torch.testing.assert_close(other.features(image), layers["scale1"].mean((2, 3)))
+
+
+def test_diversity_is_the_share_of_the_distances_of_real_images() -> None:
+    real = rows(40)
+    assert float(metric("diversity")(0.3 * real + 5, real)) == pytest.approx(0.3)
+    assert float(metric("diversity")(real[:1].expand(10, -1), real)) == 0
+    two = torch.tensor([[0.0, 0], [3, 4]])
+    assert float(metric("diversity")(two, torch.tensor([[0.0, 0], [0, 10], [0, 5]]))) == pytest.approx(5 / (20 / 3))
+
+
+class Classes(nn.Module):
+    """The scores of three classes at each pixel: the colours themselves."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return {"classes": image}
+
+
+@pytest.mark.filterwarnings("ignore:std.*degrees of freedom")  # of one split
+def test_the_classifier_score_is_torchmetrics_inception_score() -> None:
+    score = make("metric", "classifier-score", classifier=Classes)
+    logits = 3 * rows(50, 3)
+    with pytest.warns(UserWarning, match="buffer"):
+        theirs = InceptionScore(feature=nn.Identity(), splits=1).set_dtype(torch.float64)
+    theirs.inception = nn.Identity()
+    theirs.update(logits)
+    mean, _ = theirs.compute()
+    assert float(score(logits, logits)) == pytest.approx(float(mean), rel=1e-6)
+    sure = 100 * torch.eye(3).repeat(4, 1)
+    assert float(score(sure, sure)) == pytest.approx(3)
+    assert float(score(torch.zeros(9, 3), torch.zeros(9, 3))) == pytest.approx(1)
+    image = torch.rand(2, 3, 4, 4)
+    assert torch.equal(score.features(image), image.mean((2, 3)))
