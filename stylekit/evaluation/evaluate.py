@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,8 +25,6 @@ from stylekit.evaluation.subjects import Subject, references
 from stylekit.registry import lookup
 from stylekit.registry.parts import Part, part_key
 
-__all__ = ["Evaluation", "evaluate"]
-
 FORMAT = 1
 THUMBNAIL = 384
 """Longer side of the images of the report, in pixels."""
@@ -44,7 +43,7 @@ class Evaluation:
         scores: by metric and subject: ``mean``, and ``low`` and ``high``, the confidence interval, None if there is none
         comparisons: by metric: for each two subjects, the difference of their means and its interval
         skipped: why a metric was left out
-        seconds: time of stylising an image, the median, by subject
+        seconds: time that an output took, by subject and pair
         thumbnails: JPEG files by subject and pair
     """
 
@@ -56,7 +55,7 @@ class Evaluation:
     scores: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
     comparisons: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, dict[Pair, float]] = field(default_factory=dict)
     thumbnails: dict[str, dict[Pair, bytes]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -69,7 +68,11 @@ class Evaluation:
             "scores": self.scores,
             "comparisons": self.comparisons,
             "skipped": self.skipped,
-            "seconds": self.seconds,
+            "seconds": {
+                name: statistics.median(self.seconds[name].values())
+                for name, facts in self.subjects.items()
+                if facts["kind"] == "model"
+            },
             "values": {
                 metric: {
                     subject: [{"content": c, "style": s, "value": value} for (c, s), value in values.items()]
@@ -127,14 +130,12 @@ def evaluate(
     with torch.no_grad(), shared_features(half=half):
         measures = _Measures(metrics, inputs, result.skipped)
         pairs = inputs.pairs()
-        seconds: dict[str, list[float]] = {name: [] for name in names}
         for done, pair in enumerate(pairs):
             progress(done, len(pairs))
             for subject in everyone:
                 start = time.perf_counter()
                 output = subject.output(*pair)
-                if subject.name in seconds and subject.facts["kind"] == "model":
-                    seconds[subject.name].append(time.perf_counter() - start)
+                result.seconds.setdefault(subject.name, {})[pair] = time.perf_counter() - start
                 output = _checked(output, subject.name, pair, inputs)
                 if subject not in trivial:  # which are rounded, and whose features may be known
                     output = quantised(output)
@@ -144,7 +145,6 @@ def evaluate(
         for image in (inputs.styles or {}).values():
             measures.add_real(image)
         measures.finish(result)
-    result.seconds = {name: sorted(each)[len(each) // 2] for name, each in seconds.items() if each}
     result.comparisons = _comparisons(result, names)
     return result
 

@@ -13,8 +13,6 @@ from torch import Tensor
 from stylekit.errors import StylekitError
 from stylekit.evaluation.pictures import Pictures
 
-__all__ = ["Inputs", "Pair"]
-
 Pair = tuple[str, str | None]
 """The names of a content and a style; None: a method that needs none."""
 

@@ -14,8 +14,6 @@ from stylekit._files import explain_os_errors, write_atomic
 from stylekit.evaluation.evaluate import Evaluation, thumbnail
 from stylekit.evaluation.inputs import Pair
 
-__all__ = ["write_report"]
-
 SHOWN, EXTREMES, POINTS = 24, 10, 50
 """Pairs in the grid, best and worst outputs of each metric, and points of a curve."""
 JPEG = "data:image/jpeg;base64,"

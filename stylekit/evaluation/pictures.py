@@ -16,9 +16,6 @@ from stylekit.errors import StylekitError
 from stylekit.images.recent import Recent
 from stylekit.seeding import seeded
 
-__all__ = ["DatasetPictures", "FolderPictures", "Pictures"]
-
-
 Item = TypeVar("Item")
 LIMIT = 2**28
 """Bytes of the latest images of a set that are kept."""

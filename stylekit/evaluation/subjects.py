@@ -17,8 +17,6 @@ from stylekit.evaluation.pictures import FolderPictures, quantised
 from stylekit.inference.model import Model
 from stylekit.inference.styles import Style
 
-__all__ = ["FolderSubject", "ModelSubject", "Subject", "references"]
-
 
 class Subject(Protocol):
     """Something with an output for each pair of a content and a style."""

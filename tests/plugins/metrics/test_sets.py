@@ -133,7 +133,8 @@ def test_the_classifier_score_is_torchmetrics_inception_score() -> None:
     score = make("metric", "classifier-score", classifier=Classes)
     logits = 3 * rows(50, 3)
     with pytest.warns(UserWarning, match="buffer"):
-        theirs = InceptionScore(feature=nn.Identity(), splits=1).set_dtype(torch.float64)
+        theirs: Any = InceptionScore(feature=nn.Identity(), splits=1)
+    theirs.set_dtype(torch.float64)
     theirs.inception = nn.Identity()
     theirs.update(logits)
     mean, _ = theirs.compute()
