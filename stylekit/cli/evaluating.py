@@ -26,6 +26,7 @@ from stylekit.evaluation import (
 )
 from stylekit.evaluation.cost import cost
 from stylekit.evaluation.inputs import stem
+from stylekit.evaluation.translation import translation
 from stylekit.inference.model import Model, load
 from stylekit.inference.model_files import find_model_file
 from stylekit.method import Method
@@ -92,6 +93,10 @@ def run(request: Request, out: Path, overwrite: bool, quiet: bool) -> Evaluation
         result = evaluate(
             subjects, inputs, _metrics(request), lambda *counts: progress.update("pairs", *counts), request.half
         )
+    if inputs.mode == "translate":
+        for name, model in models.items():
+            if model is not None:
+                result.subjects[name]["translation"] = translation(model, inputs, request.options)
     logs = {name: Run(Path(name)).metrics() for name in models if Run(Path(name)).exists()}
     costs = {name: cost(model, request.options) for name, model in models.items() if model} if request.cost else {}
     write_report(result, out, _command(), logs, costs)

@@ -130,7 +130,7 @@ class Classes(nn.Module):
 
 @pytest.mark.filterwarnings("ignore:std.*degrees of freedom")  # of one split
 def test_the_classifier_score_is_torchmetrics_inception_score() -> None:
-    score = make("metric", "classifier-score", classifier=Classes)
+    score: Any = make("metric", "classifier-score", classifier=Classes)
     logits = 3 * rows(50, 3)
     with pytest.warns(UserWarning, match="buffer"):
         theirs: Any = InceptionScore(feature=nn.Identity(), splits=1)
