@@ -11,16 +11,6 @@ import torch
 from benchmarks.stability import digits
 from benchmarks.stability.modes import PROBLEMS, found
 from benchmarks.stability.scenes import edges, unmatched
-from stylekit_plugins.metrics.sets import frechet
-
-
-def test_the_frechet_distance_is_that_of_normal_distributions() -> None:
-    """Of N(0, 1) and N(3, 2^2) in each of two independent features: 2 (3^2 + (2 - 1)^2) = 20."""
-    corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64) * (3 / 4) ** 0.5
-    assert torch.allclose(torch.cov(corners.T), torch.eye(2, dtype=torch.float64))
-    assert float(frechet(corners, corners)) == pytest.approx(0, abs=1e-9)
-    assert float(frechet(corners, 2 * corners + 3)) == pytest.approx(20)
-    assert float(frechet(2 * corners + 3, corners)) == pytest.approx(20)
 
 
 def test_edges_that_moved_little_are_neither_lost_nor_invented() -> None:

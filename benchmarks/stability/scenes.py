@@ -6,7 +6,7 @@ Every method learns to paint photographs of scenes from paintings of other scene
 so the truth is known:
 
 psnr, ssim      of the output against the true painting
-frechet         the Fréchet distance of outputs and true paintings, by mean features of the normalised VGG-19 (relu3_1)
+mind            the metric of that name of outputs and true paintings, by mean features of the normalised VGG-19 (relu3_1)
 lost, invented  the share of the truth's edges that the output lacks, and of the output's edges that the truth lacks, within
                 two pixels, after a blur
 
@@ -38,7 +38,6 @@ from stylekit import make
 from stylekit.images import resize, write
 from stylekit.training.sample_grid import grid
 from stylekit_plugins.datasets.scenes import Scenes
-from stylekit_plugins.metrics.sets import frechet
 
 SIZE, HELD_OUT, BATCH, CHECKPOINTS = 64, 50, 4, 4
 METHODS = ("cyclegan", "cut", "enco", "content-gan")
@@ -87,11 +86,7 @@ class Measure:
 
     def __init__(self) -> None:
         self.photos, self.truth = held_out()
-        self.encoder = make("encoder", {"name": "vgg19-normalised", "layers": ["relu3_1"]})
-
-    def features(self, image: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self.encoder(image)["relu3_1"].mean((2, 3)).double()
+        self.mind: Any = make("metric", "mind", encoder={"name": "vgg19-normalised", "layers": ["relu3_1"]})
 
     def __call__(self, output: Tensor) -> dict[str, float]:
         ssim = structural_similarity_index_measure(output, self.truth, data_range=1.0)
@@ -99,7 +94,7 @@ class Measure:
         return {
             "psnr": psnr(output, self.truth),
             "ssim": float(ssim),
-            "frechet": float(frechet(self.features(output), self.features(self.truth))),
+            "mind": float(self.mind(self.mind.features(output), self.mind.features(self.truth))),
             "lost": unmatched(edges(self.truth), edges(output)),
             "invented": unmatched(edges(output), edges(self.truth)),
         }

@@ -86,7 +86,7 @@ def scenes() -> str:
     if results is None:
         return MISSING
     before, runs = results["untouched"], results["runs"]
-    keys = ("psnr", "ssim", "frechet", "lost", "invented")
+    keys = ("psnr", "ssim", "mind", "lost", "invented")
     rows = [["", "steps", *keys, "best PSNR", "failed", "seeds"]]
     rows.append(["untouched", "", *(f"{before[key]:.3f}" for key in keys), "", "", ""])
     for name, each in runs.items():
