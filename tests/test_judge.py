@@ -19,11 +19,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
 from benchmarks import judge
 from benchmarks.judge import Given, Rival
+from benchmarks.knob import Style, rank_correlation
 from benchmarks.marks import MARKS, blotches, clipped, distance, lightness
 from stylekit import images
-from stylekit.encoders import shared_features
+from stylekit.encoders import encode, shared_features
 from stylekit.errors import StylekitError
-from stylekit.evaluation import Inputs
+from stylekit.evaluation import FolderPictures, Inputs
 from stylekit.images.color import color_stats, match_color
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import draw
@@ -241,3 +242,20 @@ def test_a_run_tells_how_its_model_was_trained_and_knows_its_styles(
 def test_the_sheet_shows_every_content_and_style() -> None:
     pairs = judge.shown(Inputs(Given(dict.fromkeys("ab", torch.empty(0))), Given(dict.fromkeys("xyz", torch.empty(0)))))
     assert pairs == [("a", "x"), ("b", "y"), ("a", "z")]
+
+
+def test_the_knob_s_rank_correlation_is_spearman_s() -> None:
+    """By hand: ranks 1 to 4 against 2, 1, 4, 3 differ by 1 each, so 1 - 6 * 4 / (4 * 15) = 0.6."""
+    assert rank_correlation([1.0, 2, 3, 4], [20.0, 10, 400, 30]) == pytest.approx(0.6)
+    assert rank_correlation([0.0, 0.5, 1], [3.0, 2, -7]) == pytest.approx(-1)
+
+
+def test_the_style_of_a_set_is_the_mean_of_its_gram_matrices(tmp_path: Path, style: Tensor) -> None:
+    images.write(tmp_path / "one.png", style)
+    one = FolderPictures(tmp_path)
+    assert Style(one)(one["one.png"]) == pytest.approx(0, abs=1e-9)
+    images.write(tmp_path / "two.png", 1 - style)
+    both = Style(FolderPictures(tmp_path))
+    grams = [both.loss.target(encode(both.encoder, image, half=False)) for image in FolderPictures(tmp_path).values()]
+    layer = next(iter(both.target))
+    torch.testing.assert_close(both.target[layer], (grams[0][layer] + grams[1][layer]) / 2)
