@@ -30,6 +30,7 @@ __all__ = [
     "activations",
     "freeze_redundant_biases",
     "init_normal",
+    "modulated",
     "narrow_conv2d",
     "norm_activation",
     "norm_layer",
@@ -303,6 +304,22 @@ def freeze_redundant_biases(network: nn.Module) -> None:
 def with_condition(image: Tensor, condition: Tensor | None) -> Tensor:
     """Concatenates an image and the image that it is conditioned on, if any, along the channels: ``(N, C + C', H, W)``."""
     return image if condition is None else torch.cat([image, condition], 1)
+
+
+def modulated(image: Tensor, values: Tensor) -> Tensor:
+    """The image, and the image times each value, for a network that depends on the values.
+
+    Planes of the values would not do: an instance norm after the first convolution removes what is the same everywhere.
+
+    Args:
+        image: ``(N, C, H, W)``
+        values: ``(N, K)``, or ``(1, K)`` for all images
+
+    Returns:
+        ``(N, C * (1 + K), H, W)``, the image first.
+    """
+    products = image[:, None] * values.to(image)[:, :, None, None, None]
+    return torch.cat([image, products.flatten(1, 2)], 1)
 
 
 def activations(network: nn.Sequential, x: Tensor) -> list[Tensor]:

@@ -15,6 +15,7 @@ from stylekit.layers import (
     ProjectedScore,
     SelfAttention,
     activations,
+    modulated,
     narrow_conv2d,
     norm_activation,
     with_condition,
@@ -65,6 +66,15 @@ def test_the_layer_applies_the_function_with_its_weights() -> None:
     layer, x = NarrowConv2d(4, 2, 3), torch.randn(1, 4, 5, 8)
     torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias))
     assert torch.equal(layer(x), narrow_conv2d(x, layer.weight, layer.bias))
+
+
+def test_a_modulated_image_comes_with_its_products() -> None:
+    image = torch.rand(2, 3, 4, 5)
+    found = modulated(image, torch.tensor([[0.5, -1.0], [2.0, 0.0]]))
+    assert found.shape == (2, 9, 4, 5)
+    torch.testing.assert_close(found[0], torch.cat([image[0], 0.5 * image[0], -image[0]]))
+    torch.testing.assert_close(found[1], torch.cat([image[1], 2 * image[1], 0 * image[1]]))
+    torch.testing.assert_close(modulated(image, torch.tensor([[3.0]])), torch.cat([image, 3 * image], 1))
 
 
 def test_a_condition_brings_its_channels_behind_those_of_the_image() -> None:

@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit import Method, Part, Player, StylekitError, hookimpl, make, turn
+from stylekit.layers import modulated
 from stylekit.losses import ContentLoss, StyleLoss
 from stylekit.method import Batch, Terms, linear_decay
 
 
 class ContentKnob(Method):
-    """A network learns the style of a data set; an additional input channel controls how much of the content to keep.
+    """A network learns the style of a data set; further input channels, the image times ``keep``, control how much
+    of the content to keep.
 
     Args:
         generator: network that generates the image
@@ -41,7 +43,7 @@ class ContentKnob(Method):
         lr: float = 1e-3,
     ) -> None:
         super().__init__()
-        self.generator = make("generator", generator, channels=4)
+        self.generator = make("generator", generator, channels=6)
         self.encoder = make("encoder", encoder)
         self.style, self.content, self.lr = style, content, lr
         self.content_loss, self.style_loss = ContentLoss(normalize=True), StyleLoss()
@@ -50,8 +52,7 @@ class ContentKnob(Method):
         return {"generator": Player(self.generator, lr=self.lr, schedule=linear_decay)}
 
     def make_image(self, content: Tensor, keep: Tensor) -> Tensor:
-        plane = keep[:, None, None, None].expand(-1, 1, *content.shape[2:])
-        return self.generator(torch.cat([content, plane.to(content)], 1))[:, :3]
+        return self.generator(modulated(content, keep[:, None]))[:, :3]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         keep = torch.rand(len(batch["content"]), device=batch["content"].device)

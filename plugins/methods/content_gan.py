@@ -3,8 +3,8 @@
 A generator and a discriminator play as in CUT (Park et al. 2020), in one direction only. What CUT's contrastive loss does is
 done by features of a fixed encoder: those of the photograph are kept, after an instance norm (Johnson et al. 2016; Huang and
 Belongie 2017), and their Gram matrices become those of the style domain (Gatys et al. 2016). The weight of the content is
-random at each step and shown to the generator as a further channel, so that one network learns all of them, as in "You
-only train once" (Dosovitskiy and Djolonga 2020).
+random at each step and shown to the generator, so that one network learns all of them, as in "You only train once" (Dosovitskiy
+and Djolonga 2020).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, make, turn
 from stylekit.encoders import encode, frozen_encoder, layer_shapes
+from stylekit.layers import modulated
 from stylekit.losses import ContentLoss, StyleLoss
 from stylekit.method import Batch, Capabilities, Terms, linear_decay
 
@@ -55,7 +56,7 @@ class ContentGAN(Method):
     """A generator with a knob between content and style, a discriminator for the style, and the features of an encoder.
 
     Args:
-        generator: network that translates images; gets the knob as a fourth channel
+        generator: network that translates images; gets the image and, as three more channels, the image times 2 knob - 1
         discriminator: network that scores images
         adversarial: adversarial loss
         regularizers: penalties on the discriminator
@@ -96,7 +97,7 @@ class ContentGAN(Method):
         ema: float | None = 0.999,
     ) -> None:
         super().__init__()
-        self.generator = make("generator", generator, channels=4)
+        self.generator = make("generator", generator, channels=6)
         self.adversary = Adversary(discriminator, adversarial, regularizers, augment)
         self.encoder_part, self.content_layers = encoder, content_layers
         self.style_loss = StyleLoss()
@@ -150,8 +151,7 @@ class ContentGAN(Method):
         return {layer: each.float() for layer, each in encode(self.encoder, image).items()}
 
     def _painted(self, image: Tensor, knob: float) -> Tensor:
-        plane = torch.full_like(image[:, :1], knob)
-        painted: Tensor = self.generator(torch.cat([image, plane], 1))[:, :3]
+        painted: Tensor = self.generator(modulated(image, torch.tensor([[2 * knob - 1]])))[:, :3]
         return painted
 
     def stylize(  # type: ignore[override]  # the option of that name is what users set; images are never passed by name

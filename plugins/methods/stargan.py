@@ -1,7 +1,8 @@
 """stargan: one generator translates between any number of domains (Choi et al. 2018, "StarGAN").
 
-The domains are folders of images. The generator gets the wanted domain as further channels; a discriminator tells real from
-generated images, and a classifier tells the domains apart. Between two domains lie their blends.
+The domains are folders of images. The generator gets, as further channels, the image times the share of each wanted domain:
+planes of the shares, as in the paper, do nothing before an instance norm. A discriminator tells real from generated images, and
+a classifier tells the domains apart. Between two domains lie their blends.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, make, turn
-from stylekit.layers import Width, require_options
+from stylekit.layers import Width, modulated, require_options
 from stylekit.method import Batch, Capabilities, Statistics, Terms, linear_decay
 
 __all__ = ["StarGAN"]
@@ -75,7 +76,7 @@ class StarGAN(Method):
                 f"The option 'classes' is {list(classes)}, but must be the different names of two or more domains."
             )
         self.classes = tuple(classes)
-        self.generator = make("generator", generator, channels=3 + len(classes))
+        self.generator = make("generator", generator, channels=3 * (1 + len(classes)))
         self.adversary = Adversary(discriminator, adversarial, regularizers, augment)
         steps = [
             layer for before in (3, width, width) for layer in (nn.Conv2d(before, width, 4, 2, 1), nn.LeakyReLU(0.2))
@@ -92,8 +93,7 @@ class StarGAN(Method):
 
     def translate(self, image: Tensor, domain: Tensor) -> Tensor:
         """Translates images ``(N, 3, H, W)`` to domains, given by their shares ``(N, domains)``."""
-        planes = domain.to(image)[:, :, None, None].expand(-1, -1, *image.shape[2:])
-        translated: Tensor = self.generator(torch.cat([image, planes], 1))[:, :3]
+        translated: Tensor = self.generator(modulated(image, domain))[:, :3]
         return translated
 
     def one_hot(self, label: Tensor) -> Tensor:

@@ -27,14 +27,15 @@ class Plain(nn.Module):
 
 
 class Knobbed(nn.Module):
-    """Adds the knob to the image."""
+    """Adds the knob to the image; it gets the image, and the image times 2 knob - 1."""
 
-    def __init__(self, channels: int = 4) -> None:
+    def __init__(self, channels: int = 6) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        return content + self.weight * content[:, 3:]
+        image, product = content.chunk(2, 1)
+        return image + self.weight * (product / image + 1) / 2
 
 
 def batch(side: int = 32, count: int = 2) -> dict[str, Tensor]:
@@ -74,7 +75,7 @@ def test_the_terms_match_their_formulas(knob: float, weight: float) -> None:
     torch.testing.assert_close(terms["identity"], torch.tensor(3 * knob), atol=1e-6, rtol=1e-5)
 
 
-def test_the_knob_is_the_fourth_channel_of_training_and_of_stylising() -> None:
+def test_the_generator_is_told_the_knob_in_training_and_in_stylising() -> None:
     built, images = method(), batch()
     made = built(images)
     torch.testing.assert_close(made["painted"], images["content"] + made["knob"])
@@ -121,3 +122,11 @@ def test_without_weights_of_vgg_it_is_random_filters_and_one_line_says_so(
 
 def test_conformance() -> None:
     testing.check("method", partial(ContentGAN, **TINY))
+
+
+def test_a_generator_that_begins_with_an_instance_norm_follows_the_knob() -> None:
+    """It would not if it got planes of the knob's value, which are the same everywhere."""
+    torch.manual_seed(0)
+    built = ContentGAN(generator={"name": "resnet", "blocks": 1, "width": 4}, discriminator="patch", encoder=Plain)
+    less, more = (built.stylize(batch()["content"], content=knob) for knob in (0.0, 1.0))
+    assert (less - more).abs().mean() > 1e-3

@@ -43,6 +43,12 @@ def test_every_domain_is_a_style_and_blends_lie_between() -> None:
     torch.testing.assert_close(model.stylize(image), model.transfer(image, styles["autumn"]))
 
 
+def test_domains_differ_though_the_generator_begins_with_an_instance_norm() -> None:
+    model, image = method().eval(), torch.rand(1, 3, 16, 20)
+    one, other = (model.transfer(image, style) for style in list(model.styles().values())[:2])
+    assert (one - other).abs().mean() > 1e-3
+
+
 def test_the_losses_are_those_of_the_paper() -> None:
     model = method()
     batch = {"image": torch.rand(3, 3, 16, 16), "label": torch.tensor([2, 0, 1])}
