@@ -124,13 +124,9 @@ def _inputs(request: Request, models: Mapping[str, Model | None]) -> Inputs:
     if request.content is not None:
         if request.data is not None:
             raise StylekitError("Give either --content and --style, or --data, not both.")
-        contents, styles, truths = (
-            None
-            if folder is None
-            else FolderPictures(folder, request.size, request.count if folder != request.truth else 0)
-            for folder in (request.content, request.style, request.truth)
-        )
-        assert contents is not None
+        contents = FolderPictures(request.content, request.size, request.count)
+        styles = FolderPictures(request.style, request.size, request.count) if request.style else None
+        truths = FolderPictures(request.truth, request.size) if request.truth else None
         translate = styles is None or all(_translates(name, model, contents, styles) for name, model in models.items())
         mode: Mode = "translate" if translate else "apply"
         return Inputs(contents, styles, truths, mode, request.one_to_one)

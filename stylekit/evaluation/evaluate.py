@@ -6,8 +6,7 @@ import io
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +18,10 @@ from stylekit.encoders import shared_features
 from stylekit.errors import StylekitError
 from stylekit.evaluation.bootstrap import DRAWS, LEVEL, interval
 from stylekit.evaluation.inputs import Inputs, Pair
-from stylekit.evaluation.measures import Measure, versions
+from stylekit.evaluation.measures import Measures, versions
 from stylekit.evaluation.pictures import quantised, reduced
 from stylekit.evaluation.subjects import Subject, references
-from stylekit.registry import lookup
-from stylekit.registry.parts import Part, part_key
+from stylekit.registry.parts import Part
 
 FORMAT = 1
 THUMBNAIL = 384
@@ -128,7 +126,7 @@ def evaluate(
     everyone: list[Subject] = [*subjects, *trivial]
     result = Evaluation(inputs, {each.name: dict(each.facts) for each in everyone}, "bf16" if half else "32")
     with torch.no_grad(), shared_features(half=half):
-        measures = _Measures(metrics, inputs, result.skipped)
+        measures = Measures(metrics, inputs)
         pairs = inputs.pairs()
         for done, pair in enumerate(pairs):
             progress(done, len(pairs))
@@ -144,67 +142,19 @@ def evaluate(
         progress(len(pairs), len(pairs))
         for image in (inputs.styles or {}).values():
             measures.add_real(image)
-        measures.finish(result)
+        for measure, found in measures.finished():
+            result.values |= {} if measure.of_sets else {measure.name: measure.values}
+            result.scores[measure.name] = {subject: _score(values) for subject, values in found.items()}
+            result.cards[measure.name] = measure.card()
+    result.skipped = measures.skipped
     result.comparisons = _comparisons(result, names)
     return result
 
 
-class _Measures:
-    """The metrics of an evaluation. Those that nobody asked for by name are left out where they fail."""
-
-    def __init__(self, metrics: Sequence[Part], inputs: Inputs, skipped: dict[str, str]) -> None:
-        self._asked, self._skipped = bool(metrics), skipped
-        self._measures: dict[str, Measure] = {}
-        for spec in metrics or _built_in():
-            name = part_key(spec, self._measures, "metric")
-            with self._left_out_if_it_fails(name):
-                self._measures[name] = Measure(name, spec, inputs)
-
-    def add(self, subject: str, pair: Pair, output: Tensor) -> None:
-        """Measures an output of a subject."""
-        for name, measure in list(self._measures.items()):
-            with self._left_out_if_it_fails(name):
-                measure.add(subject, pair, output)
-
-    def add_real(self, image: Tensor) -> None:
-        """Adds an image of the style to the set that outputs are compared with."""
-        for measure in self._measures.values():
-            measure.add_real(image)
-
-    def finish(self, result: Evaluation) -> None:
-        """Writes the values, scores and cards to the result."""
-        for name, measure in list(self._measures.items()):
-            with self._left_out_if_it_fails(name):
-                self._finish(name, measure, result)
-
-    @staticmethod
-    def _finish(name: str, measure: Measure, result: Evaluation) -> None:
-        if measure.of_sets:
-            result.scores[name] = {
-                subject: {"mean": value, "low": None, "high": None} for subject, value in measure.of_set().items()
-            }
-        else:
-            result.values[name] = measure.values
-            result.scores[name] = {subject: _score(values) for subject, values in measure.values.items()}
-        result.cards[name] = measure.card()
-
-    @contextmanager
-    def _left_out_if_it_fails(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except StylekitError as error:
-            if self._asked:
-                raise
-            self._skipped[name] = str(error)
-            self._measures.pop(name, None)
-
-
-def _built_in() -> list[str]:
-    own = [plugin for plugin in lookup.visible_plugins() if plugin.own]
-    return sorted(name for plugin in own for name in lookup.parts_of_kind(plugin, "metric"))
-
-
-def _score(values: Mapping[Pair, float]) -> dict[str, float | None]:
+def _score(values: Mapping[Pair, float] | float) -> dict[str, float | None]:
+    """The mean of values with its interval; the value of a set has none."""
+    if isinstance(values, float):
+        return {"mean": values, "low": None, "high": None}
     low, high = interval(values) or (None, None)
     return {"mean": sum(values.values()) / len(values), "low": low, "high": high}
 

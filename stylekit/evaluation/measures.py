@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,12 @@ import stylekit
 from stylekit.errors import StylekitError
 from stylekit.evaluation.digests import module_digest
 from stylekit.evaluation.inputs import Inputs, Pair
-from stylekit.registry.parts import Part, make, resolve_part
+from stylekit.registry import lookup
+from stylekit.registry.parts import Part, make, part_key, resolve_part
 from stylekit.registry.schema import arguments
+
+Results = Mapping[str, Mapping[Pair, float] | float]
+"""By subject, the values of its outputs, or the value of its set."""
 
 
 class Measure:
@@ -69,12 +73,14 @@ class Measure:
         if self.of_sets:
             self._real.append(self.metric.features(image))
 
-    def of_set(self) -> dict[str, float]:
-        """The value of each subject's set.
+    def results(self) -> Results:
+        """The values of each subject's outputs, or the value of its set.
 
         Raises:
             StylekitError: there are too few images.
         """
+        if not self.of_sets:
+            return self.values
         real = torch.cat(self._real)
         return {subject: float(self.metric(torch.cat(rows), real)) for subject, rows in self._features.items()}
 
@@ -94,6 +100,61 @@ class Measure:
             "better": "higher" if metric.higher else "lower",
             **({"encoder": _encoder(metric, encoder)} if isinstance(encoder, nn.Module) else {}),
         }
+
+
+class Measures:
+    """The metrics of an evaluation. Those that nobody asked for by name are left out where they fail; ``skipped`` says why.
+
+    Args:
+        metrics: the metrics; if empty, all built-in ones
+        inputs: the images
+
+    Raises:
+        StylekitError: a metric that was asked for does not exist, or does not apply to the inputs.
+    """
+
+    def __init__(self, metrics: Sequence[Part], inputs: Inputs) -> None:
+        self.skipped: dict[str, str] = {}
+        self._asked = bool(metrics)
+        self._measures: dict[str, Measure] = {}
+        for spec in metrics or _built_in():
+            name = part_key(spec, self._measures, "metric")
+            with self._left_out_if_it_fails(name):
+                self._measures[name] = Measure(name, spec, inputs)
+
+    def add(self, subject: str, pair: Pair, output: Tensor) -> None:
+        """Measures an output of a subject by every metric."""
+        for name, measure in list(self._measures.items()):
+            with self._left_out_if_it_fails(name):
+                measure.add(subject, pair, output)
+
+    def add_real(self, image: Tensor) -> None:
+        """Adds an image of the style to the set that outputs are compared with."""
+        for measure in self._measures.values():
+            measure.add_real(image)
+
+    def finished(self) -> list[tuple[Measure, Results]]:
+        """The metrics that have results, with these."""
+        found = []
+        for name, measure in list(self._measures.items()):
+            with self._left_out_if_it_fails(name):
+                found.append((measure, measure.results()))
+        return found
+
+    @contextlib.contextmanager
+    def _left_out_if_it_fails(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except StylekitError as error:
+            if self._asked:
+                raise
+            self.skipped[name] = str(error)
+            self._measures.pop(name, None)
+
+
+def _built_in() -> list[str]:
+    own = [plugin for plugin in lookup.visible_plugins() if plugin.own]
+    return sorted(name for plugin in own for name in lookup.parts_of_kind(plugin, "metric"))
 
 
 def _lack(against: str, inputs: Inputs) -> str:
