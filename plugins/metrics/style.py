@@ -13,7 +13,7 @@ from stylekit import Part, hookimpl
 from stylekit.encoders import encode, frozen_encoder, layer_shapes
 from stylekit.hookspecs import Metric
 from stylekit.layers import Count, require_options
-from stylekit.losses import ContentLoss, StyleLoss, edge_strength
+from stylekit.losses import ContentLoss, StyleLoss
 
 
 class Encoded(nn.Module):
@@ -139,19 +139,6 @@ class ColorHistogram(nn.Module):
         return counts.scatter_add_(1, number, torch.ones_like(number, dtype=image.dtype)) / number.shape[1]
 
 
-class EdgeCorrelation(nn.Module):
-    """The correlation of the strength of edges, by Sobel's filters on the lightness: 1 if all edges stay where they are."""
-
-    against = "content"
-    higher = True
-
-    def forward(self, output: Tensor, reference: Tensor) -> Tensor:
-        """Compares images ``(N, 3, H, W)`` of one size in [0, 1]: ``(N,)``, from -1 to 1; 0 if one of them has no edges."""
-        ours, theirs = (edge_strength(image).flatten(1) for image in (output, reference))
-        ours, theirs = ours - ours.mean(1, keepdim=True), theirs - theirs.mean(1, keepdim=True)
-        return F.cosine_similarity(ours, theirs, eps=1e-6)
-
-
 @hookimpl
 def stylekit_metrics() -> dict[str, Callable[..., Metric]]:
     return {
@@ -159,5 +146,4 @@ def stylekit_metrics() -> dict[str, Callable[..., Metric]]:
         "style-distance": StyleDistance,
         "cfsd": CFSD,
         "color-histogram": ColorHistogram,
-        "edge-correlation": EdgeCorrelation,
     }
