@@ -40,24 +40,29 @@ def entries(group: str) -> list[Entry]:
     """All entries of a group, sorted by name and package. A package with damaged metadata is skipped with one warning."""
     try:
         points = [point for point in importlib.metadata.entry_points(group=group) if point.dist is not None]
-        result = {_entry(point, point.dist) for point in points}
+        # Each package's metadata is parsed once, not for each of its entries, which would take longer than all the rest.
+        packages = {id(point.dist): point.dist for point in points}
+        owners = {key: _name_and_version(package) for key, package in packages.items()}
+        result = {Entry(point.name, point.module, point.attr, *owners[id(point.dist)]) for point in points}
     except Exception:  # one package is damaged; Python does not report which one, and returns no entries at all
         result = set(_read_one_by_one(group))
     return sorted(result, key=lambda entry: (entry.name, entry.package))
 
 
-def _entry(point: importlib.metadata.EntryPoint, package: importlib.metadata.Distribution | None) -> Entry:
+def _name_and_version(package: importlib.metadata.Distribution | None) -> tuple[str, str]:
     if package is None or not package.name:
         raise ValueError("the package name is missing")
-    return Entry(point.name, point.module, point.attr, package.name, package.version)
+    return package.name, package.version
 
 
 def _read_one_by_one(group: str) -> Iterator[Entry]:
     seen = set()
     for package in importlib.metadata.distributions():
         try:
-            read = [_entry(point, package) for point in package.entry_points if point.group == group]
-            name = normalized_name(package.name or "") if read else ""
+            points = [point for point in package.entry_points if point.group == group]
+            owner = _name_and_version(package) if points else ("", "")
+            read = [Entry(point.name, point.module, point.attr, *owner) for point in points]
+            name = normalized_name(owner[0])
         except Exception as error:
             _pass_over(str(getattr(package, "_path", "a package")), f"{type(error).__name__}: {error}")
             continue
