@@ -247,6 +247,18 @@ def judged_trainings(name: str) -> str:
     return "\n".join(lines)
 
 
+def evaluations() -> str:
+    """How long evaluations take."""
+    path = RESULTS / "evaluation.json"
+    if not path.exists():
+        return "Not yet recorded."
+    rows = [["precision", "outputs", "metrics", "threads", "minutes", "peak memory"], ["---"] * 6]
+    for name, row in json.loads(path.read_text()).items():
+        figures = (row["outputs"], len(row["metrics"]), row["threads"], f"{row['seconds'] / 60:.1f}")
+        rows.append([f"`--precision {name}`", *map(str, figures), f"{row['peak_process_mb']} MB"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def halos() -> str:
     """Halos of the model that ships and of others by ``halo.py``."""
     results = json.loads((RESULTS / "halo.json").read_text())["levels"]
@@ -397,6 +409,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "judged": (judged, ROOT / "docs" / "weights.md"),
     "trained": (trained, ROOT / "docs" / "methods.md"),
     "look": (look, ROOT / "docs" / "methods.md"),
+    "evaluations": (evaluations, ROOT / "docs" / "evaluation.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
