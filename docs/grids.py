@@ -1,12 +1,14 @@
 """Writes the image grids of the documentation: generated photos in generated styles, by the bundled model and others.
 
-    python docs/grids.py
+    python docs/grids.py [--looks RUN ...]
 
-stylekit generates all images, so the grids have no licence restrictions and can be reproduced.
+stylekit generates all images, so the grids have no licence restrictions and can be reproduced. With runs of content-gan, named
+after their looks, ``looks.jpg`` is written instead: each look, and the last one with its knob at three values.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,33 @@ def drawn(name: str, key: str, number: int, **options: object) -> Tensor:
     return item[None]
 
 
+KNOB = (1.0, 0.5, 0.0)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--looks", type=Path, nargs="+", default=[], metavar="RUN")
+    runs = parser.parse_args().looks
     torch.set_grad_enabled(False)
+    looks(runs) if runs else shipped_and_others()
+
+
+def looks(runs: list[Path]) -> None:
+    """Contents in the look of each run, and in that of the last with its knob at three values."""
+    models, contents = [stylekit.load(run) for run in runs], [drawn("scenes", "content", number) for number in SCENES]
+    rows = [
+        [
+            content,
+            *(model.stylize(content) for model in models),
+            *(models[-1].stylize(content, content=value) for value in KNOB),
+        ]
+        for content in contents
+    ]
+    write("looks.jpg", rows, ("content", *(run.name for run in runs), *(f"content={value:g}" for value in KNOB)))
+
+
+def shipped_and_others() -> None:
+    """The model that ships in several styles, and beside others."""
     contents = [drawn("scenes", "content", number) for number in SCENES]
     styles = [drawn("textures", "style", number, kinds=[kind]) for kind, number in STYLES]
     models = {name: stylekit.load(name, **options) for name, options in RIVALS.items()}
