@@ -175,16 +175,17 @@ def _subject(name: str, model: Model | None, inputs: Inputs, request: Request) -
 
 
 def show(result: Evaluation) -> None:
-    """Prints the scores as a table: a row for each metric."""
+    """Prints the scores as a table: a row for each metric, with intervals except for trivial answers."""
+    own = [name for name, facts in result.subjects.items() if facts["kind"] != "reference"]
     rows = [
-        [name, result.cards[name]["better"], *(_shown(scores.get(each)) for each in result.subjects)]
+        [name, result.cards[name]["better"], *(_shown(scores.get(each), each in own) for each in result.subjects)]
         for name, scores in result.scores.items()
     ]
     print_table(["metric", "better", *result.subjects], rows)
 
 
-def _shown(score: Mapping[str, float | None] | None) -> str:
+def _shown(score: Mapping[str, float | None] | None, with_interval: bool) -> str:
     if score is None:
         return ""
     mean, low, high = score["mean"], score["low"], score["high"]
-    return f"{mean:.3g}" if low is None else f"{mean:.3g} ({low:.3g} to {high:.3g})"
+    return f"{mean:.3g} ({low:.3g} to {high:.3g})" if with_interval and low is not None else f"{mean:.3g}"
