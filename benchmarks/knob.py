@@ -23,6 +23,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
+from benchmarks.judge import training
 from benchmarks.marks import TRAINED
 from stylekit import images, make
 from stylekit.encoders import encode, frozen_encoder, shared_features
@@ -76,6 +77,14 @@ def measure(model: str, contents: FolderPictures, styles: FolderPictures) -> tup
     return {"values": VALUES, **means, "rank_correlation": correlations, "contents": len(contents)}, rows
 
 
+def told(model: str) -> str:
+    """How a run was trained, in words."""
+    how = training(model)
+    if how is None:
+        return ""
+    return f"{how['steps']} steps of {how['batch_size']} at {how['size']} pixels, {how['minutes']:.0f} minutes"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", required=True, metavar="NAME", help="the folder of a run")
@@ -88,9 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     contents, results, sheets = FolderPictures(options.content, options.size, options.count), {}, []
     for model, style in zip(options.model, options.style, strict=True):
-        results[Path(model).name], rows = measure(model, contents, FolderPictures(style, options.size))
+        found, rows = measure(model, contents, FolderPictures(style, options.size))
+        results[Path(model).name] = {**found, "training": told(model)}
         sheets.append(rows)
-        print(f"{model}: rank correlation {results[Path(model).name]['rank_correlation']}")
+        print(f"{model}: rank correlation {found['rank_correlation']}")
     if options.out:
         images.write(options.out, grid(sheets[0], ["content", *(f"content={value:g}" for value in SHOWN)]))
     if options.json:

@@ -247,6 +247,22 @@ def judged_trainings(name: str) -> str:
     return "\n".join(lines)
 
 
+def knobs() -> str:
+    """What the knob of content-gan does, for models of several looks."""
+    path = RESULTS / "knob.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    shown = [0, 5, 10]
+    heads = [f"{name}, content={number / 10:g}" for name in ("content", "style") for number in shown]
+    rows = [["", *heads, "rank correlations", "training"], ["---"] * (3 + len(heads))]
+    for name, row in results["models"].items():
+        figures = [f"{row[key][number]:.3f}" for key in ("content", "style") for number in shown]
+        ranks = " and ".join(f"{row['rank_correlation'][key]:.2f}" for key in ("content", "style"))
+        rows.append([name, *figures, ranks, row["training"]])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def evaluations() -> str:
     """How long evaluations take."""
     path = RESULTS / "evaluation.json"
@@ -409,6 +425,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "judged": (judged, ROOT / "docs" / "weights.md"),
     "trained": (trained, ROOT / "docs" / "methods.md"),
     "look": (look, ROOT / "docs" / "methods.md"),
+    "knobs": (knobs, ROOT / "docs" / "methods.md"),
     "evaluations": (evaluations, ROOT / "docs" / "evaluation.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
