@@ -35,8 +35,8 @@ GOLDEN = {
     ),
     "train --config settings.yaml": (
         "There is no setting 'stepz'. Did you mean 'steps'? Available: batch_size, checkpoint_every, compile, content, "
-        "data, device, devices, guard, init, keep, log, log_every, out, plugin, precision, preset, resume, sample_every, seed, "
-        "set, size, steps, style, workers."
+        "data, device, devices, eval_every, eval_metric, guard, init, keep, log, log_every, out, patience, plugin, precision, "
+        "preset, resume, sample_every, seed, set, size, steps, style, workers."
     ),
     "train --plugin cyclegan --content nowhere --style nowhere": "There is no folder {folder}/nowhere.",
     "train --resume": "--resume needs --out, the folder of the run to resume.",
