@@ -134,7 +134,7 @@ def evaluate(
                 start = time.perf_counter()
                 output = subject.output(*pair)
                 result.seconds.setdefault(subject.name, {})[pair] = time.perf_counter() - start
-                output = _checked(output, subject.name, pair, inputs)
+                output = checked(output, subject.name, pair, inputs)
                 if subject not in trivial:  # which are rounded, and whose features may be known
                     output = quantised(output)
                 measures.add(subject.name, pair, output)
@@ -144,14 +144,14 @@ def evaluate(
             measures.add_real(image)
         for measure, found in measures.finished():
             result.values |= {} if measure.of_sets else {measure.name: measure.values}
-            result.scores[measure.name] = {subject: _score(values) for subject, values in found.items()}
+            result.scores[measure.name] = {subject: score(values) for subject, values in found.items()}
             result.cards[measure.name] = measure.card()
     result.skipped = measures.skipped
     result.comparisons = _comparisons(result, names)
     return result
 
 
-def _score(values: Mapping[Pair, float] | float) -> dict[str, float | None]:
+def score(values: Mapping[Pair, float] | float) -> dict[str, float | None]:
     """The mean of values with its interval; the value of a set has none."""
     if isinstance(values, float):
         return {"mean": values, "low": None, "high": None}
@@ -167,12 +167,12 @@ def _comparisons(result: Evaluation, names: Sequence[str]) -> dict[str, list[dic
         for one, other in itertools.combinations(names, 2):
             differences = {pair: values[one][pair] - values[other][pair] for pair in values[one]}
             wins = sum(sign * each > 0 for each in differences.values()) / len(differences)
-            row = {"one": one, "other": other, **_score(differences), "better_in": wins}
+            row = {"one": one, "other": other, **score(differences), "better_in": wins}
             found.setdefault(metric, []).append(row)
     return found
 
 
-def _checked(output: Tensor, name: str, pair: Pair, inputs: Inputs) -> Tensor:
+def checked(output: Tensor, name: str, pair: Pair, inputs: Inputs) -> Tensor:
     """The output, if it is as large as its content, or its true output if there is one."""
     if not bool(output.isfinite().all()):
         raise StylekitError(f"The output of {name} for {pair[0]} contains NaN or infinity.")

@@ -45,6 +45,11 @@ class Measure:
         if lack := _lack(self.metric.against, inputs):
             raise StylekitError(f"The metric {name!r} needs {lack}.")
 
+    def clear(self) -> None:
+        """Forgets all outputs, but not the images of the style."""
+        self.values.clear()
+        self._features.clear()
+
     def add(self, subject: str, pair: Pair, output: Tensor) -> None:
         """Measures an output ``(1, 3, H, W)`` of a subject.
 

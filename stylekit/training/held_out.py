@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stylekit.evaluation import DatasetPictures, Inputs, ModelSubject, evaluate
+import torch
+
+from stylekit.evaluation import DatasetPictures, Inputs, ModelSubject
+from stylekit.evaluation.evaluate import checked, score
 from stylekit.evaluation.measures import Measure
+from stylekit.evaluation.pictures import quantised
 from stylekit.inference.model import Model
 from stylekit.inference.model_files import save_model
 from stylekit.method import Method
@@ -37,9 +41,12 @@ class HeldOut:
     def __init__(self, run: Run, name: str, method: Method, settings: Settings, dataset: Any) -> None:
         self._run, self._name, self._method, self._settings = run, name, method, settings
         self._inputs = _inputs(method, dataset)
-        self._metric: Part = settings.eval_metric or ("mind" if self._inputs.truths is None else "psnr")
-        self.key = f"{TURN}/{part_key(self._metric, (), 'metric')}"
-        Measure("eval_metric", self._metric, self._inputs)  # refused before training begins
+        metric: Part = settings.eval_metric or ("mind" if self._inputs.truths is None else "psnr")
+        self._measure = Measure(part_key(metric, (), "metric"), metric, self._inputs)
+        self.key = f"{TURN}/{self._measure.name}"
+        with torch.no_grad():
+            for image in (self._inputs.styles or {}).values():
+                self._measure.add_real(image)
 
     def evaluate(self, step: int) -> tuple[dict[str, float], bool]:
         """Evaluates the method as it is, logs the value, and keeps the model if it is the best.
@@ -52,18 +59,20 @@ class HeldOut:
         """
         # A model sets its method to evaluation mode, in which the caller already has it.
         subject = ModelSubject("model", Model(self._method, self._name), self._inputs)
-        result = evaluate([subject], self._inputs, [self._metric])
-        [(metric, scores)] = result.scores.items()
-        value, before = scores["model"]["mean"], self._values()
+        self._measure.clear()
+        for pair in self._inputs.pairs():
+            output = checked(subject.output(*pair), subject.name, pair, self._inputs)
+            self._measure.add(subject.name, pair, quantised(output))
+        value, before = score(self._measure.results()[subject.name])["mean"], self._values()
         assert value is not None
         self._run.log([{"step": step, self.key: value}])
-        sign = 1 if result.cards[metric]["better"] == "higher" else -1
+        higher = self._measure.metric.higher
+        sign = 1 if higher else -1
         best = all(sign * value > sign * each for each in before.values())
         if best:
             save_model(self._method, self._name, self._run.best)
-            self._run.describe(
-                best={"step": step, "metric": metric, "value": value, "better": result.cards[metric]["better"]}
-            )
+            better = "higher" if higher else "lower"
+            self._run.describe(best={"step": step, "metric": self._measure.name, "value": value, "better": better})
         return {self.key: value}, best
 
     def exhausted(self) -> bool:
