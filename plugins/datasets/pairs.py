@@ -81,22 +81,17 @@ class Pairs(Dataset[dict[str, Tensor]]):
 
     def _read(self, pair: datasets.Pair) -> tuple[Tensor, Tensor]:
         first, second = pair
-        left = _image(first)
+        left = images.read_over_white(first)
         if second is None:
             half = left.shape[-1] // 2
             return left[..., :half], left[..., -half:]
-        right = _image(second)
+        right = images.read_over_white(second)
         if left.shape != right.shape:
             sizes = (f"{image.shape[-1]}x{image.shape[-2]}" for image in (left, right))
             raise StylekitError(
                 f"{first} and {second} are a pair, but have {' and '.join(sizes)} pixels. Resize one of them."
             )
         return left, right
-
-
-def _image(file: Path) -> Tensor:
-    picture = images.read(file)
-    return images.over_white(picture.image, picture.alpha)
 
 
 @hookimpl

@@ -36,11 +36,14 @@ def command(
         raise StylekitError(f"A table of colours is a .cube file, unlike {out}.")
     keep_inputs([out], [picture, style])
     check_overwrite(out, overwrite)
+    from stylekit import images
     from stylekit.images import color
     from stylekit.inference import controls
 
     controls.check_controls(strength, None)
-    table = color.color_table(_read(picture), *color.color_stats(_read(style)), strength, size)
+    table = color.color_table(
+        images.read_over_white(picture), *color.color_stats(images.read_over_white(style)), strength, size
+    )
     write_atomic(out, cube_text(table, f"{picture.stem} with the colours of {style.stem}"))
 
 
@@ -52,10 +55,3 @@ def cube_text(table: Tensor, title: str) -> str:
     rows = "\n".join(" ".join(f"{value:.6f}" for value in row) for row in table.reshape(-1, 3).tolist())
     quoted = printable(title).replace('"', "'")
     return f'TITLE "{quoted}"\nLUT_3D_SIZE {len(table)}\nDOMAIN_MIN 0 0 0\nDOMAIN_MAX 1 1 1\n{rows}\n'
-
-
-def _read(path: Path) -> Tensor:
-    from stylekit import images
-
-    picture = images.read(path)
-    return images.over_white(picture.image, picture.alpha)

@@ -107,8 +107,7 @@ def _read(path: Path, side: int) -> Tensor:
     """An image, over white, with a longer side of ``side`` pixels."""
     from stylekit import images
 
-    picture = images.read(path)
-    image = images.over_white(picture.image, picture.alpha)
+    image = images.read_over_white(path)
     height, width = image.shape[-2:]
     return images.resize(image, images.scaled((height, width), side / max(height, width)))
 

@@ -120,8 +120,7 @@ def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
 
 def read_reduced(path: Path, size: int) -> Tensor:
     """The image ``(1, 3, H, W)`` in a file, over white, with a longer side of at most ``size``; 0: its own."""
-    picture = images.read(path, size or None)
-    return reduced(images.over_white(picture.image, picture.alpha), size)
+    return reduced(images.read_over_white(path, size or None), size)
 
 
 def reduced(image: Tensor, size: int) -> Tensor:

@@ -7,7 +7,7 @@ from stylekit.images.animation import Animation, frame_count, frame_sizes, read_
 from stylekit.images.crops import Crop, SquareCrop, square_crop
 from stylekit.images.files import ImageFiles
 from stylekit.images.picture import Metadata, Picture, over_white
-from stylekit.images.reading import from_pil, read, size, to_tensor
+from stylekit.images.reading import from_pil, read, read_over_white, size, to_tensor
 from stylekit.images.resizing import pad_to, resize, scaled
 from stylekit.images.writing import FORMATS, to_pil, write
 
@@ -26,6 +26,7 @@ __all__ = [
     "pad_to",
     "read",
     "read_frames",
+    "read_over_white",
     "resize",
     "scaled",
     "size",

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from stylekit.datasets import SUFFIXES, find_images, open_image
 from stylekit.errors import StylekitError, warn
-from stylekit.images.picture import over_white
-from stylekit.images.reading import read
+from stylekit.images.reading import read_over_white
 
 
 class ImageFiles:
@@ -49,7 +48,7 @@ class ImageFiles:
         return len(self.files)
 
     def read(self, index: int, least: int | None = None) -> Tensor:
-        """Reads image ``index`` as ``(1, 3, H, W)``, composited over white; ``least`` as in :func:`read`.
+        """Reads image ``index`` as ``(1, 3, H, W)``, composited over white; ``least`` as in :func:`read_over_white`.
 
         Raises:
             StylekitError: no image can be decoded.
@@ -59,12 +58,10 @@ class ImageFiles:
             if file in self._damaged:
                 continue
             try:
-                picture = read(file, least=least)
+                return read_over_white(file, least)
             except StylekitError as problem:
                 self._damaged.add(file)
                 warn(f"{problem} The next image is used instead. See: stylekit data check {file.parent}")
-                continue
-            return over_white(picture.image, picture.alpha)
         raise StylekitError(f"No image in {self.what} can be read. See: stylekit data check {self.what}")
 
 

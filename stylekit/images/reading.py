@@ -16,7 +16,7 @@ from stylekit.datasets.files import open_image, orientation, upright_size
 from stylekit.errors import StylekitError
 from stylekit.images import deep, pixels, profiles
 from stylekit.images.metadata import collect
-from stylekit.images.picture import Picture
+from stylekit.images.picture import Picture, over_white
 from stylekit.native.devices import free_memory
 
 BYTES_PER_PIXEL, DEEP_BYTES_PER_PIXEL = 28, 75
@@ -138,6 +138,20 @@ def _deep_channels(image: Image.Image, samples: pixels.Array) -> tuple[pixels.Ar
     if transparent is not None:
         return stored, np.where((stored == transparent).all(-1), 0, 255).astype(np.uint8)
     return stored, samples[..., 3] if samples.shape[-1] == 4 else None
+
+
+def read_over_white(path: Path | str, least: int | None = None) -> Tensor:
+    """The colours ``(1, 3, H, W)`` in ``[0, 1]`` of an image file, composited over white.
+
+    Args:
+        path: the file
+        least: as for :func:`read`
+
+    Raises:
+        StylekitError: as for :func:`read`
+    """
+    picture = read(path, least)
+    return over_white(picture.image, picture.alpha)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
