@@ -77,14 +77,6 @@ def measure(model: str, contents: FolderPictures, styles: FolderPictures) -> tup
     return {"values": VALUES, **means, "rank_correlation": correlations, "contents": len(contents)}, rows
 
 
-def told(model: str) -> str:
-    """How a run was trained, in words."""
-    how = training(model)
-    if how is None:
-        return ""
-    return f"{how['steps']} steps of {how['batch_size']} at {how['size']} pixels, {how['minutes']:.0f} minutes"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", required=True, metavar="NAME", help="the folder of a run")
@@ -98,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     contents, results, sheets = FolderPictures(options.content, options.size, options.count), {}, []
     for model, style in zip(options.model, options.style, strict=True):
         found, rows = measure(model, contents, FolderPictures(style, options.size))
-        results[Path(model).name] = {**found, "training": told(model)}
+        results[Path(model).name] = {**found, "training": training(model)}
         sheets.append(rows)
         print(f"{model}: rank correlation {found['rank_correlation']}")
     if options.out:

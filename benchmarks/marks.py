@@ -12,6 +12,7 @@ blotches        fine noise that was added in flat areas of the content, in 8-bit
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def style_random() -> Any:
     return make("metric", "style-distance", encoder=RANDOM)
 
 
-class Mark(nn.Module):
+class Mark(nn.Module, ABC):
     """A metric against the content, of single images."""
 
     against = "content"
@@ -51,8 +52,9 @@ class Mark(nn.Module):
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         return torch.tensor([self.mark(output, reference)])
 
+    @abstractmethod
     def mark(self, output: Tensor, reference: Tensor) -> float:
-        raise NotImplementedError
+        """The value of one image."""
 
 
 class content_random(Mark):  # the name of the column

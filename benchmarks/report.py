@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -236,10 +236,7 @@ def judged_trainings(name: str) -> str:
         told = ""
         if how:
             options = ", ".join(f"`{key}={value}`" for key, value in how["set"].items() if key != "styles")
-            told = (
-                f"{how['steps']} steps of {how['batch_size']} at {how['size']} pixels, {how['minutes']:.0f} minutes"
-                + f", {options}" * bool(options)
-            )
+            told = how_long(how) + f", {options}" * bool(options)
         shown = f"`{how['plugin'][0]}`" if how else name
         lines.append(
             f"| {shown} | {row['content']:.3f} | {row['style']:.3f} | {row['texture']:.3f} | {row['seconds']:.2f} | {told} |"
@@ -255,12 +252,12 @@ def knobs() -> str:
     results = json.loads(path.read_text())
     shown = [0, 5, 10]
     heads = [f"{name}, content={number / 10:g}" for name in ("content", "style") for number in shown]
-    rows = [["", *heads, "rank correlations", "training"], ["---"] * (3 + len(heads))]
+    rows = [["", *heads, "rank correlations", "training"]]
     for name, row in results["models"].items():
         figures = [f"{row[key][number]:.3f}" for key in ("content", "style") for number in shown]
         ranks = " and ".join(f"{row['rank_correlation'][key]:.2f}" for key in ("content", "style"))
-        rows.append([name, *figures, ranks, row["training"]])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows.append([name, *figures, ranks, how_long(row["training"])])
+    return tables.markdown(rows)
 
 
 def evaluations() -> str:
@@ -268,20 +265,25 @@ def evaluations() -> str:
     path = RESULTS / "evaluation.json"
     if not path.exists():
         return "Not yet recorded."
-    rows = [["precision", "outputs", "metrics", "threads", "minutes", "peak memory"], ["---"] * 6]
+    rows = [["precision", "outputs", "metrics", "threads", "minutes", "peak memory"]]
     for name, row in json.loads(path.read_text()).items():
         figures = (row["outputs"], len(row["metrics"]), row["threads"], f"{row['seconds'] / 60:.1f}")
         rows.append([f"`--precision {name}`", *map(str, figures), f"{row['peak_process_mb']} MB"])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return tables.markdown(rows)
+
+
+def how_long(how: Mapping[str, Any]) -> str:
+    """How a run was trained, in words."""
+    return f"{how['steps']} steps of {how['batch_size']} at {how['size']} pixels, {how['minutes']:.0f} minutes"
 
 
 def halos() -> str:
     """Halos of the model that ships and of others by ``halo.py``."""
     results = json.loads((RESULTS / "halo.json").read_text())["levels"]
     styles = list(next(iter(results.values())))
-    rows = [["", *(f"`{style}`" for style in styles)], ["---"] * (1 + len(styles))]
+    rows = [["", *(f"`{style}`" for style in styles)]]
     rows += [[name, *(f"{row[style]:.0f}" for style in styles)] for name, row in results.items()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return tables.markdown(rows)
 
 
 def shipped() -> str:
