@@ -45,6 +45,7 @@ class PerceptualDistance(nn.Module):
         super().__init__()
         self.encoder = frozen_encoder(encoder)
         self.layers, self.against = layers or tuple(layer_shapes(self.encoder)), against
+        self.learned = heads is not None
         if heads is not None:
             self._read(heads)
 
@@ -64,10 +65,10 @@ class PerceptualDistance(nn.Module):
         distances = []
         for number, layer in enumerate(self.layers):
             squares = (F.normalize(ours[layer], dim=1) - F.normalize(theirs[layer], dim=1)).square()
-            head = getattr(self, f"head{number}", None)
-            distances.append((squares if head is None else squares * head.to(squares)).sum(1).mean((1, 2)))
+            weighted = squares * self.get_buffer(f"head{number}").to(squares) if self.learned else squares
+            distances.append(weighted.sum(1).mean((1, 2)))
         total = torch.stack(distances)
-        return total.mean(0) if getattr(self, "head0", None) is None else total.sum(0)
+        return total.sum(0) if self.learned else total.mean(0)
 
 
 @hookimpl
