@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 
@@ -22,6 +23,7 @@ __all__ = [
     "frozen_encoder",
     "layer_shapes",
     "mirror_decoder",
+    "remembered",
     "require_layers",
     "shared_features",
 ]
@@ -53,7 +55,12 @@ def encode(
     """
     shared = _shared.get()
     if shared and not torch.is_grad_enabled() and not half:
-        features = shared.features(encoder, image)
+
+        def compute(image: Tensor) -> Mapping[str, Tensor]:
+            found = _computed(encoder, image, half=shared.half)
+            return {layer: each.float() if shared.half else each for layer, each in found.items()}
+
+        features = remembered(encoder, image, compute)
     else:
         features = _computed(encoder, image, layers, half)
     if layers is None:
@@ -77,24 +84,25 @@ def _computed(
 
 
 class _Shared:
-    """The encoders that were built in a block of :func:`shared_features`, and the features of the latest images."""
+    """What is shared in a block of :func:`shared_features`: encoders, and what parts computed of the latest images."""
 
     def __init__(self, limit: int, half: bool) -> None:
         self.encoders: dict[str, nn.Module] = {}
-        self._half = half
-        # Images are kept, too: otherwise another one could get the id of one that is gone.
-        self._recent: Recent[tuple[Tensor, Mapping[str, Tensor]]] = Recent(
-            limit, lambda kept: sum(each.nbytes for each in kept[1].values())
+        self.half = half
+        self._recent: Recent[Mapping[str, Tensor]] = Recent(
+            limit, lambda values: sum(each.nbytes for each in values.values())
         )
 
-    def features(self, encoder: nn.Module, image: Tensor) -> Mapping[str, Tensor]:
-        """All features of an image."""
+    def remembered(
+        self, part: nn.Module, image: Tensor, compute: Callable[[Tensor], Mapping[str, Tensor]]
+    ) -> Mapping[str, Tensor]:
+        key = part, id(image)
 
-        def compute() -> tuple[Tensor, Mapping[str, Tensor]]:
-            features = _computed(encoder, image, half=self._half)
-            return image, {layer: each.float() if self._half else each for layer, each in features.items()}
+        def computed() -> Mapping[str, Tensor]:
+            weakref.finalize(image, self._recent.drop, key)  # since another image may get the id
+            return compute(image)
 
-        return self._recent.get((id(encoder), id(image)), compute)[1]
+        return self._recent.get(key, computed)
 
 
 _shared: ContextVar[_Shared | None] = ContextVar("shared", default=None)
@@ -116,6 +124,22 @@ def shared_features(limit: int = 2**30, half: bool = False) -> Iterator[None]:
         yield
     finally:
         _shared.reset(token)
+
+
+def remembered(
+    part: nn.Module, image: Tensor, compute: Callable[[Tensor], Mapping[str, Tensor]]
+) -> Mapping[str, Tensor]:
+    """What a part computes of an image, by name. In a block of :func:`shared_features` it is computed only once.
+
+    It is kept as long as the image exists, unless that of later images needs the space.
+
+    Args:
+        part: a part, such as a metric, which computes the same of an image each time
+        image: the image, which must not be modified in place
+        compute: computes it from the image
+    """
+    shared = _shared.get()
+    return compute(image) if shared is None else shared.remembered(part, image, compute)
 
 
 def default_encoder() -> tuple[Part, nn.Module]:

@@ -11,7 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import StylekitError, make
-from stylekit.encoders import encode, frozen_encoder, layer_shapes, mirror_decoder, require_layers, shared_features
+from stylekit.encoders import (
+    encode,
+    frozen_encoder,
+    layer_shapes,
+    mirror_decoder,
+    remembered,
+    require_layers,
+    shared_features,
+)
 from stylekit.layers import NarrowConv2d
 from stylekit.losses import ContentLoss, StyleLoss
 from stylekit.weights.packaged import VGG19, packaged_file
@@ -248,6 +256,26 @@ def test_features_are_computed_once_for_each_image_within_a_block(
                 assert torch.equal(encode(encoder, image, (layer,), half=False)[layer], expected)
     assert Counting.calls == calls
     assert frozen_encoder(Counting) is not encoder
+
+
+def test_what_a_part_computes_of_an_image_is_kept_as_long_as_the_image() -> None:
+    parts, image = (nn.Identity(), nn.Identity()), torch.zeros(1, 3, 4, 4)
+    computed: list[float] = []
+
+    def sums(image: Tensor) -> Maps:
+        computed.append(image.sum().item())
+        return {"sum": image.sum()}
+
+    assert [remembered(parts[0], image, sums)["sum"].item() for _ in range(2)] == [0, 0]
+    assert computed == [0, 0]  # nothing is kept outside a block
+    with shared_features():
+        for part in (*parts, *parts):
+            assert remembered(part, image, sums)["sum"].item() == 0
+        assert len(computed) == 4
+        for value in (1, 2, 3):  # which usually get the same id, one after the other
+            other = torch.full((1, 3, 4, 4), float(value))
+            assert remembered(parts[0], other, sums)["sum"].item() == 48 * value
+            del other
 
 
 def test_shared_features_may_be_computed_in_half_precision_and_are_float32_then(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Part, hookimpl
-from stylekit.encoders import encode, frozen_encoder, layer_shapes
+from stylekit.encoders import encode, frozen_encoder, layer_shapes, remembered
 from stylekit.hookspecs import Metric
 from stylekit.layers import Count, require_options
 from stylekit.losses import ContentLoss, StyleLoss
@@ -50,7 +50,8 @@ class ContentDistance(Encoded):
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, 3, H, W)`` in [0, 1]: ``(N,)``, at least 0."""
-        return self.loss(self.encoded(output), self.loss.target(self.encoded(reference)))
+        target = remembered(self, reference, lambda image: self.loss.target(self.encoded(image)))
+        return self.loss(self.encoded(output), target)
 
 
 class StyleDistance(Encoded):
@@ -75,7 +76,8 @@ class StyleDistance(Encoded):
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, 3, H, W)`` in [0, 1] of any two sizes: ``(N,)``, at least 0."""
-        return self.loss(self.encoded(output), self.loss.target(self.encoded(reference)))
+        target = remembered(self, reference, lambda image: self.loss.target(self.encoded(image)))
+        return self.loss(self.encoded(output), target)
 
 
 class CFSD(Encoded):
@@ -100,16 +102,16 @@ class CFSD(Encoded):
 
     def forward(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, 3, H, W)`` of one size in [0, 1]: ``(N,)``, at least 0."""
-        ours, theirs = (self._similarities(image) for image in (output, reference))
+        ours, theirs = (remembered(self, image, self._similarities)["logarithms"] for image in (output, reference))
         return F.kl_div(theirs, ours, reduction="none", log_target=True).sum(2).mean(1)
 
-    def _similarities(self, image: Tensor) -> Tensor:
+    def _similarities(self, image: Tensor) -> dict[str, Tensor]:
         (features,) = self.encoded(image).values()
         rows = features.flatten(2).mT / features.shape[1]
         if rows.shape[1] > self.positions:
             order = torch.randperm(rows.shape[1], generator=torch.Generator().manual_seed(0))
             rows = rows[:, order[: self.positions].to(rows.device)]
-        return (rows @ rows.mT).log_softmax(2)
+        return {"logarithms": (rows @ rows.mT).log_softmax(2)}
 
 
 class ColorHistogram(nn.Module):

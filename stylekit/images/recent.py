@@ -33,3 +33,8 @@ class Recent(Generic[Value]):
             _, oldest = self._values.popitem(last=False)
             self._bytes -= self._size(oldest)
         return value
+
+    def drop(self, key: Hashable) -> None:
+        """Forgets the value of a key, if it is kept."""
+        if key in self._values:
+            self._bytes -= self._size(self._values.pop(key))
