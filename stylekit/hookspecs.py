@@ -161,8 +161,8 @@ class Metric(Protocol):
     """A measurement of generated images, of each against its reference or of all together.
 
     A metric of sets of images has a method ``features(image) -> (N, D)``; it then compares the features of whole sets instead
-    of images. It draws random numbers only from a generator with a seed of its own, and its values do not depend on how images
-    are divided into batches.
+    of images. For outputs, ``features`` gets their contents, too, if it has an argument ``content=None``. A metric draws random
+    numbers only from a generator with a seed of its own, and its values do not depend on how images are divided into batches.
     """
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,12 +38,14 @@ class Measure:
     def __init__(self, name: str, spec: Part, inputs: Inputs) -> None:
         self.name, self._inputs = name, inputs
         self.metric: Any = make("metric", spec)
-        self.of_sets = callable(getattr(self.metric, "features", None))
+        features: Any = getattr(self.metric, "features", None)
+        self.of_sets = callable(features)
         self.values: dict[str, dict[Pair, float]] = {}
         self._features: dict[str, list[Tensor]] = {}
         self._real: list[Tensor] = []
         self._spec = spec
-        if lack := _lack(self.metric.against, inputs):
+        self._of_content = self.of_sets and "content" in inspect.signature(features).parameters
+        if lack := _lack(self.metric.against, inputs) or (_lack("content", inputs) if self._of_content else ""):
             raise StylekitError(f"The metric {name!r} needs {lack}.")
 
     def clear(self) -> None:
@@ -57,7 +60,8 @@ class Measure:
             StylekitError: the metric cannot compare it.
         """
         if self.of_sets:
-            self._features.setdefault(subject, []).append(self.metric.features(output))
+            content = {"content": self._inputs.contents[pair[0]]} if self._of_content else {}
+            self._features.setdefault(subject, []).append(self.metric.features(output, **content))
             return
         reference = self._reference(*pair)
         value = self.metric(output, reference)

@@ -43,6 +43,26 @@ def test_scores_are_means_over_all_pairs(inputs: Inputs) -> None:
     assert low < 0.25 < high
 
 
+class Lost(Mean):
+    """How much darker a set is than its contents; real images have none."""
+
+    def features(self, image: Tensor, content: Tensor | None = None) -> Tensor:
+        return super().features(image if content is None else content - image)
+
+    def forward(self, output: Tensor, reference: Tensor) -> Tensor:
+        return output.mean()
+
+
+def test_features_of_outputs_may_depend_on_their_contents(inputs: Inputs) -> None:
+    darker = Changed("darker", inputs, lambda content, style: content - 51 / 255)
+    result = evaluate([darker], inputs, [Lost])
+    assert result.scores["lost"]["darker"]["mean"] == pytest.approx(0.2, abs=1e-6)
+    assert result.scores["lost"]["content untouched"]["mean"] == 0
+    samples = Inputs(Plain({"a.png": 0.2, "b.png": 0.4}), Plain({"z.png": 0.6}), mode="sample")
+    with raises(StylekitError, "lost", "contents"):
+        evaluate([Changed("same", samples, lambda content, style: content)], samples, [Lost])
+
+
 def test_outputs_are_rounded_to_eight_bits(inputs: Inputs) -> None:
     nearly = Changed("nearly", inputs, lambda content, style: content + 0.4 / 255)
     assert evaluate([nearly], inputs, [Difference]).scores["difference"]["nearly"]["mean"] == 0
