@@ -171,7 +171,7 @@ def judged(problem: str, preset: str, seed: int, seconds: float, classifier: Cla
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--digits", required=True, help="a .npz file with x and y")
-    parser.add_argument("--seconds", type=float, default=150.0, help="of training, for each run")
+    parser.add_argument("--seconds", type=float, default=150.0, help="of one core, for each run")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--preset", action="append", choices=PRESETS)
     parser.add_argument("--problem", action="append", choices=PROBLEMS)
@@ -181,15 +181,15 @@ def main() -> None:
     classifier, accuracy = train_classifier()
     print(f"classifier: {accuracy:.3f}", flush=True)
     rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for problem, preset in itertools.product(options.problem or PROBLEMS, options.preset or PRESETS):
-        runs = [judged(problem, preset, seed, options.seconds, classifier) for seed in range(options.seeds)]
-        rows.setdefault(problem, {})[preset] = runs
+    problems, presets = options.problem or PROBLEMS, options.preset or PRESETS
+    for seed, problem, preset in itertools.product(range(options.seeds), problems, presets):
+        runs = rows.setdefault(problem, {}).setdefault(preset, [])
+        runs.append(judged(problem, preset, seed, options.seconds, classifier))
         means = {key: round(statistics.mean(run[key] for run in runs), 3) for key in runs[0]}
         print(problem, preset, means, flush=True)
         if options.record:
             report = {
                 "seconds": options.seconds,
-                "threads": torch.get_num_threads(),
                 "classifier": accuracy,
                 "problems": rows,
             }

@@ -1,6 +1,6 @@
-"""Scenes: unpaired translators against the truth, with the same time for each.
+"""Scenes: unpaired translators against the truth, with the same time of one core for each.
 
-    python benchmarks/stability/scenes.py [--seconds 145] [--seeds 3] [--method cyclegan ...] [--record]
+    python benchmarks/stability/scenes.py [--seconds 145] [--seeds 5] [--method cyclegan ...] [--record]
 
 Every method learns to paint photographs of scenes from paintings of other scenes. Held-out scenes are drawn in both manners,
 so the truth is known:
@@ -128,8 +128,8 @@ def line(name: str, runs: Sequence[Mapping[str, Any]], before: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=145.0, help="of training, for each run")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=145.0, help="of one core, for each run")
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--method", action="append", choices=METHODS)
     parser.add_argument("--discriminator", action="append", choices=list(DISCRIMINATORS))
     parser.add_argument("--sheet", type=Path, help="image file for the first scenes, as each method painted them last")
@@ -140,16 +140,16 @@ def main() -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     columns = {"photograph": measure.photos, "true painting": measure.truth}
     print(f"untouched: {before}")
-    for method, discriminator in itertools.product(options.method or METHODS, options.discriminator or DISCRIMINATORS):
+    names = itertools.product(options.method or METHODS, options.discriminator or DISCRIMINATORS)
+    for seed, (method, discriminator) in itertools.product(range(options.seeds), list(names)):
         name = f"{method}, {discriminator}"
-        for seed in range(options.seeds):
-            figures, columns[method] = judged(method, discriminator, seed, options.seconds, measure)
-            rows.setdefault(name, []).append(figures)
+        figures, columns[method] = judged(method, discriminator, seed, options.seconds, measure)
+        rows.setdefault(name, []).append(figures)
         print(line(name, rows[name], before["psnr"]), flush=True)
         if options.sheet:
             write(options.sheet, sheet(columns))
         if options.record:
-            report = {"seconds": options.seconds, "threads": torch.get_num_threads(), "untouched": before, "runs": rows}
+            report = {"seconds": options.seconds, "untouched": before, "runs": rows}
             (RESULTS / "scenes.json").write_text(json.dumps(report, indent=1) + "\n")
 
 

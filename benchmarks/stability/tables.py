@@ -75,7 +75,7 @@ def digits() -> str:
             steps = statistics.mean(run["steps"] for run in runs)
             rows.append([problem, f"`{preset}`", f"{steps:.0f}", *figures, str(len(runs))])
     return (
-        f"{results['seconds']:.0f} seconds of training for each run, {results['threads']} threads; the classifier is right for "
+        f"{results['seconds']:.0f} seconds of one core for each run; the classifier is right for "
         f"{results['classifier']:.1%} of the digits that it was not trained on:\n\n{markdown(rows)}"
     )
 
@@ -91,9 +91,7 @@ def scenes() -> str:
     rows.append(["untouched", "", *(f"{before[key]:.3f}" for key in keys), "", "", ""])
     for name, each in runs.items():
         rows.append([name, *_row(each, keys, before)])
-    return (
-        f"{results['seconds']:.0f} seconds of training for each run, {results['threads']} threads:\n\n{markdown(rows)}"
-    )
+    return f"{results['seconds']:.0f} seconds of one core for each run:\n\n{markdown(rows)}"
 
 
 def _row(runs: Sequence[Mapping[str, Any]], keys: Sequence[str], before: Mapping[str, float]) -> list[str]:
