@@ -544,3 +544,20 @@ def test_the_other_instruction_sets_pass_the_same_tests(isa: str) -> None:
     )
     assert child.returncode == 0, child.stdout
     assert " passed" in child.stdout
+
+
+class Statistics(torch.nn.Module):
+    """What exported models consist of."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return ops.gram_matrix(x), ops.instance_norm(x), *ops.channel_stats(x)
+
+
+def test_an_exported_graph_is_for_all_sizes_and_needs_no_kernels() -> None:
+    sizes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    program = torch.export.export(Statistics(), (torch.rand(2, 4, 9, 12),), dynamic_shapes=(sizes,))
+    assert not [node for node in program.graph.nodes if "stylekit" in str(node.target)]
+    for shape in ((2, 4, 9, 12), (1, 4, 150, 160), (3, 4, 1, 2)):
+        x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+        for ours, theirs in zip(program.module()(x), Statistics()(x), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -24,9 +24,20 @@ def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:
     The padding, at the bottom and the right, mirrors the image. Where the image is too small for that, the last mirrored
     line is repeated. If no padding is needed, the image itself is returned. Remove the padding with ``[..., :H, :W]``.
     """
+    exporting = torch.compiler.is_exporting()
     for dim in (-2, -1):
-        image = _extend(image, dim, -(-max(image.shape[dim], least) // stride) * stride)
+        side = image.shape[dim]
+        longer = torch.sym_max(side, least) if exporting else max(side, least)
+        length = (longer + stride - 1) // stride * stride  # without negative numbers, whose division ONNX rounds up
+        image = _extended_for_all_sizes(image, dim, length) if exporting else _extend(image, dim, length)
     return image
+
+
+def _extended_for_all_sizes(image: Tensor, dim: int, length: int) -> Tensor:
+    """The same as :func:`_extend` without a decision about sizes, for an exported graph."""
+    last = image.shape[dim] - 1
+    mirrored = last - (torch.arange(length, device=image.device) - last).abs()
+    return image.index_select(dim, mirrored.clamp(min=0))
 
 
 def _extend(image: Tensor, dim: int, length: int) -> Tensor:

@@ -16,7 +16,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 def takes(x: Tensor) -> bool:
     """Whether the kernels support this tensor in the current context."""
-    if not KERNELS.live or x.dtype not in DTYPES or _is_transformed():
+    if not KERNELS.live or x.dtype not in DTYPES or _is_transformed() or torch.compiler.is_exporting():
         return False
     # CUDA kernels are compiled for sm_80 and newer.
     return x.device.type == "cpu" or (

@@ -5,6 +5,7 @@ The functions have the names and arguments of those in :mod:`stylekit.ops`, whic
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -92,12 +93,14 @@ def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
     scale = gram_scale(features, normalize)
     with without_autocast(features):
         # Scaled before summation, and summed in parts: a float32 sum over a million pixels loses four digits.
-        parts = wide(features).flatten(2).split(2**14, dim=2)
+        flat = wide(features).flatten(2)
+        # An exported graph is for all sizes, so it cannot have a part for each 16,384 pixels.
+        parts = [flat] if torch.compiler.is_exporting() else flat.split(2**14, dim=2)
         return torch.stack([part @ (part * scale).transpose(1, 2) for part in parts]).sum(0)
 
 
 def gram_scale(features: Tensor, normalize: bool) -> float:
-    return 1.0 / features.shape[1:].numel() if normalize else 1.0
+    return 1.0 / math.prod(features.shape[1:]) if normalize else 1.0
 
 
 def gram_mse(features: Tensor, target_gram: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.nn import functional
 
 from stylekit import images
@@ -44,3 +45,16 @@ def test_pad_passes_gradients() -> None:
     image = torch.rand(1, 1, 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: images.pad_to(x, 4, 8) ** 2, image)
     assert torch.autograd.gradgradcheck(lambda x: images.pad_to(x, 4, 8) ** 2, image)
+
+
+class Padded(torch.nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return images.pad_to(image, 8, 16)
+
+
+def test_padding_is_exported_for_all_sizes() -> None:
+    sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    exported = torch.export.export(Padded(), (torch.rand(1, 3, 24, 33),), dynamic_shapes=(sizes,)).module()
+    for height, width in ((24, 33), (40, 9), (7, 16), (3, 2)):
+        image = torch.rand(1, 3, height, width)
+        assert torch.equal(exported(image), images.pad_to(image, 8, 16))
