@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 import stylekit
 from stylekit.errors import StylekitError
-from stylekit.evaluation.digests import module_digest
 from stylekit.evaluation.inputs import Inputs, Pair
 from stylekit.registry import lookup
 from stylekit.registry.parts import Part, make, part_key, resolve_part
 from stylekit.registry.schema import arguments
+from stylekit.weights.digests import module_digest
 
 Results = Mapping[str, Mapping[Pair, float] | float]
 """By subject, the values of its outputs, or the value of its set."""

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from stylekit import images
 from stylekit.errors import StylekitError
-from stylekit.evaluation.digests import module_digest
 from stylekit.evaluation.inputs import Inputs, stem
 from stylekit.evaluation.pictures import FolderPictures, quantised
 from stylekit.inference.model import Model
 from stylekit.inference.styles import Style
+from stylekit.weights.digests import module_digest
 
 
 class Subject(Protocol):
