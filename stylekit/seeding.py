@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 __all__ = ["derive", "seeded"]
 
@@ -42,6 +41,8 @@ def derive(*address: int | str) -> int:
 @contextlib.contextmanager
 def seeded(*address: int | str) -> Iterator[None]:
     """Seeds torch, NumPy and ``random`` with an address within the block, and restores their states after it."""
+    import torch
+
     seed = derive(*address)
     with _lock:
         python, numpy = random.getstate(), np.random.get_state()

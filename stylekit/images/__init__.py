@@ -1,15 +1,19 @@
 """Reading, writing, resizing, padding and cropping images.
 
-An image is a float32 tensor ``(N, C, H, W)`` in ``[0, 1]``, in sRGB.
+An image is a float32 tensor ``(N, C, H, W)`` in ``[0, 1]``, in sRGB. torch is imported only by functions that need it.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from stylekit.images.animation import Animation, frame_count, frame_sizes, read_frames, write_frames
-from stylekit.images.crops import Crop, SquareCrop, square_crop
 from stylekit.images.files import ImageFiles
 from stylekit.images.picture import Metadata, Picture, over_white
 from stylekit.images.reading import from_pil, read, read_over_white, size, to_tensor
 from stylekit.images.resizing import pad_to, resize, scaled
 from stylekit.images.writing import FORMATS, to_pil, write
+
+if TYPE_CHECKING:
+    from stylekit.images.crops import Crop, SquareCrop, square_crop
 
 __all__ = [
     "FORMATS",
@@ -36,3 +40,11 @@ __all__ = [
     "write",
     "write_frames",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'stylekit.images' has no attribute {name!r}")
+    from stylekit.images import crops
+
+    return getattr(crops, name)

@@ -67,8 +67,12 @@ def frame_sizes(path: Path | str) -> list[tuple[int, int]]:
         return [(height, width) for width, height in sizes]
 
 
-def read_frames(path: Path | str) -> Animation:
+def read_frames(path: Path | str, arrays: bool = False) -> Animation:
     """Reads all frames of an image file as complete pictures. Pages of a TIFF file keep 16 bits, frames of a PNG file 8.
+
+    Args:
+        path: the file
+        arrays: as for :func:`stylekit.images.read`
 
     Raises:
         StylekitError: the file is missing, damaged, too large or not an image
@@ -83,7 +87,7 @@ def read_frames(path: Path | str) -> Animation:
             _forget_other_pages(file)
             samples = deep.samples(path, file) if file.format == "TIFF" or numbers == [0] else None
             file.load()
-            picture = picture_of(file, samples)
+            picture = picture_of(file, samples, arrays)
             frames.append(replace(picture, depth=16) if deep_frames else picture)
             durations.append(float(file.info.get("duration", 0)))
         return Animation(frames, durations, _loop(file), file.format or "")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from stylekit.datasets import SUFFIXES, find_images, open_image
 from stylekit.errors import StylekitError, warn
 from stylekit.images.reading import read_over_white
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ImageFiles:

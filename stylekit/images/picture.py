@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Metadata:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """The content of an image file.
+    """The content of an image file. Where stylekit runs without torch, the tensors are NumPy arrays.
 
     Attributes:
         image: colours ``(1, 3, H, W)`` in sRGB, float32 in ``[0, 1]``, upright

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 """Values ``(H, W)`` or ``(H, W, C)``: uint8, uint16, or float32 in ``[0, 1]``."""
@@ -54,6 +55,8 @@ def upright(values: Array, orientation: int) -> Array:
 
 def to_float(values: Array) -> Tensor:
     """The tensor ``(1, C, H, W)``, float32 in ``[0, 1]``."""
+    import torch
+
     plain = values.flags.writeable and min(values.strides) > 0  # what torch accepts
     planes = torch.from_numpy(values if plain else values.copy())
     planes = planes if values.ndim == 3 else planes[..., None]
@@ -64,3 +67,9 @@ def to_float(values: Array) -> Tensor:
 
 def _first(planes: Tensor) -> Tensor:
     return planes.permute(2, 0, 1).unsqueeze(0).contiguous()
+
+
+def to_array(values: Array) -> Array:
+    """The same as :func:`to_float` without torch: an array ``(1, C, H, W)``."""
+    planes = np.ascontiguousarray(np.atleast_3d(values).transpose(2, 0, 1)[None], np.float32)
+    return planes if values.dtype == np.float32 else np.divide(planes, np.float32(np.iinfo(values.dtype).max), planes)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageFile
-from torch import Tensor
 
 from stylekit.datasets.files import open_image, orientation, upright_size
 from stylekit.errors import StylekitError
 from stylekit.images import deep, pixels, profiles
 from stylekit.images.metadata import collect
 from stylekit.images.picture import Picture, over_white
-from stylekit.native.devices import free_memory
+from stylekit.native.memory import free_cpu_memory
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BYTES_PER_PIXEL, DEEP_BYTES_PER_PIXEL = 28, 75
 """Memory for one pixel while an image of 8 or of 16 bits is read, as measured with a colour profile."""
@@ -51,7 +53,7 @@ def require_memory(path: Path | str, frames: Iterable[ImageFile.ImageFile]) -> N
     for frame in frames:
         needed += frame.width * frame.height * (DEEP_BYTES_PER_PIXEL if deep.has_16_bits(frame) else BYTES_PER_PIXEL)
         sizes.append(frame.size)
-    if needed > SMALL and needed > (free := free_memory(torch.device("cpu"))):
+    if needed > SMALL and needed > (free := free_cpu_memory()):
         width, height = max(sizes, key=math.prod)
         pixels = (
             "up to " * (len(set(sizes)) > 1)
@@ -63,7 +65,7 @@ def require_memory(path: Path | str, frames: Iterable[ImageFile.ImageFile]) -> N
         )
 
 
-def read(path: Path | str, least: int | None = None) -> Picture:
+def read(path: Path | str, least: int | None = None, arrays: bool = False) -> Picture:
     """Reads an image file. Of a file with several pages or frames, only the first is read.
 
     ====================================  ====================================================================
@@ -87,6 +89,7 @@ def read(path: Path | str, least: int | None = None) -> Picture:
         path: the file
         least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as both sides keep at least this many pixels,
             which is much faster for photos that are reduced anyway
+        arrays: the picture has NumPy arrays instead of tensors, and torch is not imported
 
     Raises:
         StylekitError: the file is missing, damaged, truncated, too large or not an image
@@ -97,7 +100,7 @@ def read(path: Path | str, least: int | None = None) -> Picture:
         require_memory(path, [file])
         samples = deep.samples(path, file)
         file.load()
-        return picture_of(file, samples)
+        return picture_of(file, samples, arrays)
 
 
 def from_pil(image: Image.Image) -> Picture:
@@ -113,15 +116,16 @@ def from_pil(image: Image.Image) -> Picture:
         raise StylekitError(f"The PIL image cannot be read: {error}.") from error
 
 
-def picture_of(image: Image.Image, samples: pixels.Array | None = None) -> Picture:
+def picture_of(image: Image.Image, samples: pixels.Array | None = None, arrays: bool = False) -> Picture:
     """The content of a loaded PIL image, with the values of 16 bits if Pillow could not keep them."""
+    to_float: Callable[[pixels.Array], Any] = pixels.to_array if arrays else pixels.to_float
     turn, metadata, profile = orientation(image), collect(image), profiles.rgb_profile(image)
     stored, alpha = _channels(image) if samples is None else _deep_channels(image, samples)
     stored = pixels.upright(stored, turn)
     converted = profile.to_srgb(stored) if profile and not profile.is_srgb and stored.dtype != np.float32 else stored
     return Picture(
-        pixels.to_float(converted),
-        None if alpha is None else pixels.to_float(pixels.upright(alpha, turn)),
+        to_float(converted),
+        None if alpha is None else to_float(pixels.upright(alpha, turn)),
         8 if stored.dtype == np.uint8 else 16,
         replace(metadata, icc_profile=profile.data if profile else None),
         None if converted is stored else np.array(stored),

@@ -1,10 +1,16 @@
-"""Resizing and padding image tensors."""
+"""Resizing and padding images."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from stylekit.images.pixels import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -14,8 +20,21 @@ def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resizes the image ``(N, C, H, W)`` to ``size = (height, width)``: bicubic, antialiased, clamped to ``[0, 1]``."""
+    """Resizes the image ``(N, C, H, W)`` to ``size = (height, width)``: bicubic, antialiased, clamped to ``[0, 1]``.
+
+    An array ``(1, C, H, W)`` is resized by Pillow, whose filter is the same, and torch is not imported.
+    """
+    if isinstance(image, np.ndarray):
+        return resize_array(image, size)
+    from torch.nn import functional
+
     return functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def resize_array(image: Array, size: tuple[int, int], filter_: Image.Resampling = Image.Resampling.BICUBIC) -> Array:
+    """Resizes the array ``(1, C, H, W)`` by a filter of Pillow, clamped to ``[0, 1]``."""
+    planes = [Image.fromarray(plane, "F").resize(size[::-1], filter_) for plane in np.ascontiguousarray(image[0])]
+    return np.stack([np.asarray(plane) for plane in planes])[None].clip(0, 1)
 
 
 def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:
@@ -24,6 +43,8 @@ def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:
     The padding, at the bottom and the right, mirrors the image. Where the image is too small for that, the last mirrored
     line is repeated. If no padding is needed, the image itself is returned. Remove the padding with ``[..., :H, :W]``.
     """
+    import torch
+
     exporting = torch.compiler.is_exporting()
     for dim in (-2, -1):
         side = image.shape[dim]
@@ -35,6 +56,8 @@ def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:
 
 def _extended_for_all_sizes(image: Tensor, dim: int, length: int) -> Tensor:
     """The same as :func:`_extend` without a decision about sizes, for an exported graph."""
+    import torch
+
     last = image.shape[dim] - 1
     mirrored = last - (torch.arange(length, device=image.device) - last).abs()
     return image.index_select(dim, mirrored.clamp(min=0))
@@ -44,6 +67,8 @@ def _extend(image: Tensor, dim: int, length: int) -> Tensor:
     side = image.shape[dim]
     if length == side:
         return image
+    import torch
+
     mirrored = min(length - side, side - 1)
     # Concatenates the pieces because the gradient of functional.pad is not deterministic on CUDA.
     mirror = image.narrow(dim, side - 1 - mirrored, mirrored).flip(dim)

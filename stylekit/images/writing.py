@@ -6,11 +6,10 @@ import io
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from stylekit._files import write_atomic
 from stylekit.datasets.files import HEIC, SUFFIXES
@@ -21,6 +20,9 @@ from stylekit.images.metadata import save_options
 from stylekit.images.picture import Picture, over_white, with_profile
 from stylekit.images.pixels import Array
 from stylekit.images.tiff import encode_tiff
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})
 HEIF = ("HEIF", {"quality": 90})
@@ -80,32 +82,37 @@ def to_stored(picture: Picture, depth: int) -> Array:
     profile, stored = profiles.usable(picture.metadata.icc_profile), picture.stored
     if profile is None or profile.is_srgb:
         return np.moveaxis(to_integers(picture.image, 3, depth), 0, -1)
-    colors = to_planes(picture.image, 3).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    colors = np.moveaxis(to_planes(picture.image, 3).clip(0, 1), 0, -1)
     values = _rounded(profile.from_srgb(colors), depth)
     if stored is None or stored.shape != colors.shape:
         return values
-    before = pixels.to_float(profile.to_srgb(stored))[0].permute(1, 2, 0).numpy()
+    before = np.moveaxis(pixels.to_array(profile.to_srgb(stored))[0], 0, -1)
     unchanged = (before == colors).all(-1, keepdims=True)
     result: Array = np.where(unchanged, _rounded(stored / np.float32(np.iinfo(stored.dtype).max), depth), values)
     return result
 
 
-def to_integers(image: Tensor, channels: int, depth: int = 8) -> Array:
+def to_integers(image: Tensor | Array, channels: int, depth: int = 8) -> Array:
     """The values ``(channels, H, W)`` of an image as integers of 8 or 16 bits."""
-    return _rounded(to_planes(image, channels).clamp(0, 1).cpu().numpy(), depth)
+    return _rounded(to_planes(image, channels).clip(0, 1), depth)
 
 
-def to_planes(image: Tensor, channels: int) -> Tensor:
-    """The image as ``(channels, H, W)``, float32."""
-    if not image.is_floating_point():
-        raise TypeError(f"An image must be a float tensor in [0, 1], not {image.dtype}.")
-    planes = image.detach()[0] if image.ndim == 4 and len(image) == 1 else image.detach()
-    if planes.ndim != 3 or len(planes) != channels or not planes.numel():
+def to_planes(image: Tensor | Array, channels: int) -> Array:
+    """The image as an array ``(channels, H, W)``, float32."""
+    values = image if isinstance(image, np.ndarray) else _to_array(image)
+    planes = values[0] if values.ndim == 4 and len(values) == 1 else values
+    if planes.ndim != 3 or len(planes) != channels or not planes.size:
         raise ValueError(f"An image must have the shape (1, {channels}, H, W), not {tuple(image.shape)}.")
-    planes = planes.float()
-    if planes.isnan().any():
+    if np.isnan(planes).any():
         raise StylekitError("The image contains NaN: the computation that produced it went out of range.")
     return planes
+
+
+def _to_array(image: Tensor) -> Array:
+    if not image.is_floating_point():
+        raise TypeError(f"An image must be a float tensor in [0, 1], not {image.dtype}.")
+    values: Array = image.detach().float().cpu().numpy()
+    return values
 
 
 def _rounded(values: Array, depth: int) -> Array:

@@ -1,24 +1,28 @@
-"""Controls that work with any method: strength, colours, scale of the style, and masks."""
+"""Controls that work with any method: strength, colours, scale of the style, and masks.
+
+What computes with images accepts NumPy arrays instead of tensors, too, and imports torch only for tensors.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, Literal, get_args
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from stylekit import images
 from stylekit.errors import StylekitError, suggest
-from stylekit.images.color import color_stats, keep_luminance, match_color
-from stylekit.inference.inputs import ImageSource, read_image
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylekit.inference.inputs import ImageSource
 
 KeepColor = Literal["luminance", "histogram"]
-Mask = ImageSource
+Mask: TypeAlias = "ImageSource"
 """Where to stylise: fully where white, not where black; a tensor ``(1, 1, H, W)`` in [0, 1], an image, or its file."""
 
+BLEND_BELOW = 0.2
+"""Below this strength, the content is blended in; the lower the strength, the more."""
 STYLE_SIDE = 512
 """Maximum shorter side of a style image, in pixels; larger images are scaled down, as in the AdaIN paper's program."""
 STYLE_PIXELS = 2**23
@@ -59,6 +63,8 @@ def keep_color(styled: Tensor, content: Tensor, how: KeepColor | None) -> Tensor
     """
     if how is None:
         return styled
+    from stylekit.images.color import color_stats, keep_luminance, match_color
+
     if how == "luminance":
         return keep_luminance(styled, content)
     return match_color(styled, *color_stats(content))
@@ -113,12 +119,16 @@ def read_mask(mask: Mask) -> Tensor:
     Raises:
         StylekitError: it cannot be read, or has another shape.
     """
+    from stylekit.inference.inputs import read_image
+
     return read_image(mask, "A mask", channels=1)
 
 
 def fit_masks(masks: Sequence[Tensor], like: Tensor) -> list[Tensor]:
     """Scales masks to the size of an image ``(N, C, H, W)``, bilinear and antialiased, and moves them to its
     device and dtype."""
+    from torch.nn import functional
+
     size = like.shape[2:]
     return [
         mask.to(like) if mask.shape[2:] == size
@@ -150,6 +160,6 @@ def regions(masks: Sequence[Tensor], styles: int) -> list[Tensor]:
         StylekitError: the numbers of masks and styles do not match.
     """
     check_regions(len(masks), styles)
-    total = torch.stack(list(masks)).sum(0)
-    maps = [mask / total.clamp(min=1) for mask in masks]
-    return maps if styles == len(masks) else [*maps, (1 - total).clamp(min=0)]
+    total: Tensor = sum(masks[1:], masks[0])
+    maps = [mask / total.clip(min=1) for mask in masks]
+    return maps if styles == len(masks) else [*maps, (1 - total).clip(min=0)]

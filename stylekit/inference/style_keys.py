@@ -1,17 +1,18 @@
-"""Style keys, which show whether models share their styles."""
+"""Style keys, which show whether models share their styles. Comparing them does not import torch."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from stylekit.inference.styles import statistics_shapes
-from stylekit.method import Method, Statistics
 from stylekit.seeding import seeded
-from stylekit.weights.tensors import update_digest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from stylekit.method import Method, Statistics
 
 SIDE = 8
 """Side of the probe image whose statistics distinguish models: few pixels, so that each one matters."""
@@ -21,6 +22,8 @@ TOLERANCE = 5e-3
 
 def probe_statistics(method: Method, device: torch.device) -> Statistics:
     """Statistics that distinguish models: those of a small image, of the first learned style, or none."""
+    import torch
+
     waves = torch.arange(3 * SIDE**2, dtype=torch.float64).square().mul(0.1).sin()
     image = ((1 + waves) / 2).float().view(1, 3, SIDE, SIDE)
     with torch.no_grad(), torch.autocast(device.type, enabled=False), seeded("sample"):
@@ -39,6 +42,9 @@ def style_key(method: Method, name: str, known: Statistics) -> str:
         name: registered name of the method
         known: what :func:`probe_statistics` returned
     """
+    from stylekit.inference.styles import statistics_shapes
+    from stylekit.weights.tensors import update_digest
+
     digest = hashlib.sha256(f"{name} {sorted(statistics_shapes(known).items())} ".encode())
     state = method.state_dict().items()
     update_digest(digest, {key: tensor for key, tensor in state if key.split(".")[0] in method.style_modules})
@@ -47,6 +53,8 @@ def style_key(method: Method, name: str, known: Statistics) -> str:
 
 def _magnitude(rows: Tensor) -> float:
     """The logarithm of the root mean square; later numbers have a larger weight, so that the order matters."""
+    import torch
+
     row = rows[0].detach().cpu().double().flatten()
     return math.log(1e-6 + float((row * torch.linspace(1, 2, len(row))).square().mean().sqrt().nan_to_num()))
 

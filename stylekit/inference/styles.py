@@ -14,7 +14,8 @@ from torch import Tensor
 import stylekit
 from stylekit.errors import StylekitError
 from stylekit.method import Statistics
-from stylekit.weights.tensors import LARGEST, read_tensors, write_tensors
+from stylekit.weights.containers import LARGEST
+from stylekit.weights.tensors import read_tensors, write_tensors
 
 SUFFIX = ".style"
 SHARES = "shares"

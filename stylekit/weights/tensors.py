@@ -8,19 +8,14 @@ import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from stylekit._files import is_file, write_atomic
+from stylekit._files import write_atomic
 from stylekit.errors import StylekitError
-
-LONGEST_HEADER = 10_000_000
-"""Maximum bytes of a header: 100,000 tensors, which take a second to list."""
-LARGEST = 1e15
-"""Maximum absolute value of a weight or statistic. Usual ones are far below it, and its square is still finite."""
+from stylekit.weights.containers import LARGEST, read_safetensors
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str] | None = None) -> None:
@@ -71,21 +66,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         StylekitError: the file is missing, damaged, or not a safetensors file.
     """
-    if not is_file(path):
-        raise StylekitError(f"There is no file {path}.")
-    try:
-        with path.open("rb") as start:
-            size = int.from_bytes(start.read(8), "little")
-        if LONGEST_HEADER < size < path.stat().st_size:
-            raise StylekitError(
-                f"{path} is damaged: its header has {size:,} bytes, but at most {LONGEST_HEADER:,} are read."
-            )
-        with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (RuntimeError, MemoryError):  # the file cannot be mapped
-        raise StylekitError(f"{path} is too large for the memory of this machine.") from None
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise StylekitError(f"{path} is truncated, damaged or not a safetensors file ({error}).") from None
+    return read_safetensors(path, "pt")
 
 
 def _type(tensor: Tensor) -> str:

@@ -159,9 +159,9 @@ def test_the_memory_for_pages_is_that_of_each_by_its_size(tmp_path: Path, monkey
     small, large = Image.new("L", (16, 16)), Image.new("L", (2000, 1500))
     path = save(tmp_path / "x.tiff", small, save_all=True, append_images=[large, small])
     assert images.frame_sizes(path) == [(16, 16), (1500, 2000), (16, 16)]
-    monkeypatch.setattr("stylekit.images.reading.free_memory", lambda device: 10**8)
+    monkeypatch.setattr("stylekit.images.reading.free_cpu_memory", lambda: 10**8)
     assert len(images.read_frames(path).frames) == 3
-    monkeypatch.setattr("stylekit.images.reading.free_memory", lambda device: 8 * 10**7)
+    monkeypatch.setattr("stylekit.images.reading.free_cpu_memory", lambda: 8 * 10**7)
     monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", lambda self: pytest.fail("decoded"))
     with raises(StylekitError, path, "up to 2000x1500", "3 frames", "GiB"):
         images.read_frames(path)

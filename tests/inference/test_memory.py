@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.inference.memory import MARGIN, PeakBytes, bytes_per_pixel
-from stylekit.native.devices import _cgroup_headroom, free_memory
+from stylekit.native.devices import free_memory
+from stylekit.native.memory import _cgroup_headroom
 
 FLOAT = 4
 
@@ -129,7 +130,7 @@ def test_memory_limits_of_containers_and_jobs(tmp_path: Path, files: Mapping[str
 
 
 def test_the_lowest_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylekit.native.devices._cgroup_headroom", lambda: iter([7, 2**61]))
+    monkeypatch.setattr("stylekit.native.memory._cgroup_headroom", lambda: iter([7, 2**61]))
     if Path("/proc/meminfo").exists():
         assert free_memory(torch.device("cpu")) == 7
 
