@@ -52,7 +52,7 @@ from stylekit.evaluation import (
 from stylekit.evaluation.inputs import Pair
 from stylekit.inference.model_files import resolve_model_file as find_model
 from stylekit.training.sample_grid import grid
-from stylekit.training.settings import read_assignments
+from stylekit.training.written import read_assignments
 from stylekit_plugins.datasets.scenes import render
 from stylekit_plugins.datasets.textures import KINDS, draw
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 # Otherwise pydantic and torch read the metadata of every installed package, and fail if any of it is damaged.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -15,28 +16,9 @@ import typer
 
 import stylekit
 from stylekit import errors
-from stylekit.cli import (
-    check,
-    cube,
-    doctor,
-    evaluate,
-    explain,
-    import_,
-    new,
-    plugins,
-    sample,
-    sheet,
-    show,
-    stylize,
-    train,
-)
-from stylekit.cli.data import data
 from stylekit.cli.external_commands import add_commands
-from stylekit.cli.kernels import kernels
 from stylekit.cli.output import debugging, echo, echo_traceback, set_debugging
 from stylekit.cli.process import prepare
-from stylekit.cli.style import style
-from stylekit.cli.weights import weights
 from stylekit.errors import (
     PlainWarnings,
     ProcessError,
@@ -47,9 +29,42 @@ from stylekit.errors import (
 from stylekit.native.kernels import requested_kernels
 from stylekit.training.launchers import external
 
+COMMANDS = {
+    "train": "train.command",
+    "stylize": "stylize.command",
+    "sheet": "sheet.command",
+    "cube": "cube.command",
+    "sample": "sample.command",
+    "evaluate": "evaluate.command",
+    "compare": "evaluate.command",
+    "explain": "explain.command",
+    "export": "export.export",
+    "verify": "export.verify",
+    "import": "import_.command",
+    "plugins": "plugins.command",
+    "show": "show.command",
+    "new": "new.command",
+    "check": "check.command",
+    "doctor": "doctor.command",
+    "style": "style.style",
+    "data": "data.data",
+    "kernels": "kernels.kernels",
+    "weights": "weights.weights",
+}
+"""The modules of the commands and of groups of them, and their names there."""
+DETAILS: dict[str, dict[str, Any]] = {
+    "train": {"context_settings": {"allow_extra_args": True}},
+    "compare": {"help": "Compare models and programs on the same inputs: `stylekit evaluate` with several."},
+}
+"""Further arguments of typer."""
 
-def program() -> typer.Typer:
-    """The program with all its commands, including those that installed packages add."""
+
+def program(name: str | None = None) -> typer.Typer:
+    """The program with all its commands, including those that installed packages add.
+
+    Args:
+        name: if it is the name of one of stylekit's own commands, only that one is imported, which is quicker
+    """
     app = typer.Typer(
         help="Image style transfer that keeps the content.",
         no_args_is_help=True,
@@ -57,27 +72,15 @@ def program() -> typer.Typer:
         rich_markup_mode="rich",
         callback=_options,
     )
-    app.command("train", context_settings={"allow_extra_args": True})(train.command)
-    app.command("stylize")(stylize.command)
-    app.command("sheet")(sheet.command)
-    app.command("cube")(cube.command)
-    app.command("sample")(sample.command)
-    app.command("evaluate")(evaluate.command)
-    app.command("compare", help="Compare models and programs on the same inputs: `stylekit evaluate` with several.")(
-        evaluate.command
-    )
-    app.command("explain")(explain.command)
-    app.command("import")(import_.command)
-    app.command("plugins")(plugins.command)
-    app.command("show")(show.command)
-    app.command("new")(new.command)
-    app.command("check")(check.command)
-    app.command("doctor")(doctor.command)
-    app.add_typer(style, name="style")
-    app.add_typer(data, name="data")
-    app.add_typer(kernels, name="kernels")
-    app.add_typer(weights, name="weights")
-    add_commands(app)
+    for each in [name] if name in COMMANDS else COMMANDS:
+        module, attribute = COMMANDS[each].split(".")
+        target = getattr(importlib.import_module(f"stylekit.cli.{module}"), attribute)
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=each)
+        else:
+            app.command(each, **DETAILS.get(each, {}))(target)
+    if name not in COMMANDS:
+        add_commands(app)
     return app
 
 
@@ -108,7 +111,8 @@ def main() -> None:
     set_debugging("--debug" in arguments)
     try:
         requested_kernels()  # first, so that no plugin is blamed for an invalid STYLEKIT_KERNELS
-        program()([argument for argument in arguments if argument != "--debug"], prog_name="stylekit")
+        given = [argument for argument in arguments if argument != "--debug"]
+        program(given[0] if given else None)(given, prog_name="stylekit")
     except Exception as error:
         if isinstance(error, StylekitError) or environment_fault(error):
             _report(error, errors.explain(error), everywhere=isinstance(error, ProcessError))

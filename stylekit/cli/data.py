@@ -22,7 +22,7 @@ from stylekit._files import explain_os_errors
 from stylekit.cli.output import Json, echo, print_json, print_table
 from stylekit.datasets import survey
 from stylekit.errors import StylekitError, suggest
-from stylekit.training.settings import read_assignments
+from stylekit.training.written import read_assignments
 
 if TYPE_CHECKING:
     from stylekit.training.loader import SeededItems

@@ -11,7 +11,7 @@ from stylekit.cli.options import FILES, Device, Overwrite, PluginFiles, Quiet, W
 from stylekit.cli.output import Json, echo, print_json
 from stylekit.errors import StylekitError
 from stylekit.registry import lookup
-from stylekit.training.settings import read_assignments
+from stylekit.training.written import read_assignments
 
 INPUTS = "Inputs"
 

@@ -32,8 +32,9 @@ from stylekit.inference.model_files import find_model_file
 from stylekit.method import Method
 from stylekit.registry.parts import Part
 from stylekit.training.runs import Run
-from stylekit.training.settings import read_assignments, read_data, read_metric, validate_settings
+from stylekit.training.settings import read_data, read_metric, validate_settings
 from stylekit.training.setup import data_options, open_data
+from stylekit.training.written import read_assignments
 
 Mode = Literal["apply", "translate"]
 PAGES = ("report.json", "report.html")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stylekit.errors import StylekitError
-from stylekit.training.settings import read_assignments
+from stylekit.training.written import read_assignments
 
 DEFAULT_MODEL = "stylekit-any"
 """The model that is used by default."""

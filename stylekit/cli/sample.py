@@ -16,7 +16,7 @@ from stylekit.cli.progress import track
 from stylekit.cli.targets import check_overwrite, is_file_name
 from stylekit.errors import StylekitError
 from stylekit.registry import lookup
-from stylekit.training.settings import read_assignments
+from stylekit.training.written import read_assignments
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -31,7 +31,7 @@ from stylekit.cli.style_arguments import StyleMix, read_style_mixes
 from stylekit.cli.targets import check_overwrite, keep_inputs
 from stylekit.errors import StylekitError
 from stylekit.registry import lookup
-from stylekit.training.settings import read_assignments
+from stylekit.training.written import read_assignments
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,8 @@ import typer
 from stylekit.cli.output import print_json
 from stylekit.errors import StylekitError
 from stylekit.training.launchers import external
-from stylekit.training.settings import Settings, read_assignments, read_config, read_data, read_metric
+from stylekit.training.settings import Settings, read_config, read_data, read_metric
+from stylekit.training.written import read_assignments
 
 _TYPES: dict[str, Any] = {
     "plugin": list[str],

@@ -16,7 +16,7 @@ from stylekit._files import absolute_path
 from stylekit.errors import StylekitError, suggest
 from stylekit.registry import lookup
 from stylekit.registry.schema import require_no_bool
-from stylekit.training.written import read_yaml, written
+from stylekit.training.written import read_yaml
 
 CONFIG_LIMIT = 2**18
 """Maximum size of a config file in bytes, which takes a few seconds to read."""
@@ -201,29 +201,6 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(values.get("set", {}), dict):
         raise StylekitError(f"Below `set:`, the config file {path} must contain lines such as `cycle: 5`.")
     return {str(key).replace("-", "_"): value for key, value in values.items()}
-
-
-def read_assignments(items: list[str], option: str = "--set") -> dict[str, Any]:
-    """Parses ``KEY=VALUE`` strings to a dict.
-
-    The type of an option decides whether its value is YAML or text, so this is left to whoever knows it. The types of
-    ``part.option`` are known only when the part is built, so its values are YAML, which a run can store.
-
-    Raises:
-        StylekitError: an item without ``=``, or a value of ``part.option`` that is not YAML.
-    """
-    values: dict[str, Any] = {}
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            raise StylekitError(f"{option} needs KEY=VALUE, not {item!r}.")
-        try:
-            values[key] = read_yaml(value) if "." in key else written(value)
-        except yaml.YAMLError:
-            raise StylekitError(
-                f"The value in {option} {item} is not valid YAML. Quote it like a YAML string."
-            ) from None
-    return values
 
 
 def read_part(text: str, option: str, example: str) -> str | dict[str, Any]:

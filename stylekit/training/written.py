@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from stylekit.errors import StylekitError
 from stylekit.registry.schema import Written
 
 MOST, DEEPEST = 100_000, 50
@@ -79,3 +80,26 @@ def written(text: str) -> Written:
     unquoted = isinstance(value, str) and not text.startswith(("'", '"'))
     comment = value is None and not re.fullmatch(_NULL, text)
     return Written(text, text if unquoted or comment else value)
+
+
+def read_assignments(items: list[str], option: str = "--set") -> dict[str, Any]:
+    """Parses ``KEY=VALUE`` strings to a dict.
+
+    The type of an option decides whether its value is YAML or text, so this is left to whoever knows it. The types of
+    ``part.option`` are known only when the part is built, so its values are YAML, which a run can store.
+
+    Raises:
+        StylekitError: an item without ``=``, or a value of ``part.option`` that is not YAML.
+    """
+    values: dict[str, Any] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise StylekitError(f"{option} needs KEY=VALUE, not {item!r}.")
+        try:
+            values[key] = read_yaml(value) if "." in key else written(value)
+        except yaml.YAMLError:
+            raise StylekitError(
+                f"The value in {option} {item} is not valid YAML. Quote it like a YAML string."
+            ) from None
+    return values

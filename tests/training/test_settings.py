@@ -12,8 +12,9 @@ import torch
 import stylekit
 from stylekit import Method, StylekitError, images
 from stylekit.registry import lookup
-from stylekit.training.settings import Settings, read_assignments, read_config, read_data, validate_settings
+from stylekit.training.settings import Settings, read_config, read_data, validate_settings
 from stylekit.training.setup import build_method, open_data, prepare_arguments, resolve
+from stylekit.training.written import read_assignments
 from tests.facts import raises
 
 LIST = '''

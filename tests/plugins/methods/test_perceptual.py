@@ -20,8 +20,8 @@ from stylekit.inference.model_files import save_model
 from stylekit.training.distributed import Runtime
 from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
-from stylekit.training.settings import read_assignments
 from stylekit.training.steps import step
+from stylekit.training.written import read_assignments
 from stylekit.weights.tensors import read_tensors
 from stylekit_plugins.methods.perceptual import BLOCKS, Perceptual, StyleNetwork, name_of
 from tests.facts import raises
