@@ -130,7 +130,7 @@ def _home(module: ModuleType, name: str) -> str:
     """The module that defines a constant, if another module re-exports it."""
     if module is stylekit:
         return stylekit._HOMES[name]
-    for node in ast.parse(inspect.getsource(module)).body:
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
             return str(node.module)
     return module.__name__

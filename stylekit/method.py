@@ -148,6 +148,8 @@ class Capabilities:
         exportable: stylising is one graph for all images of a size, which ``torch.export`` can capture
         thread_safe: several threads may stylise different images at the same time: calls share no state on the method or
             its parts, and draw no random numbers; on a CPU, several images of a folder are then stylised in parallel
+        blends_statistics: ``transfer`` with a strength below 1 is the same as with that share of the style's statistics, and
+            the rest of the content's own: so it can be computed around an exported graph
         zero_strength: ``transfer`` accepts a strength of 0 and defines its result; otherwise stylekit blends in the content
             below a strength of 0.2, and returns the content at 0
     """
@@ -155,6 +157,7 @@ class Capabilities:
     optimizes: bool = False
     exportable: bool = True
     thread_safe: bool = False
+    blends_statistics: bool = False
     zero_strength: bool = False
 
 

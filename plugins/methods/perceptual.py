@@ -81,7 +81,7 @@ class StyleNetwork(nn.Module):
     def forward(self, content: Tensor, style: Statistics) -> Tensor:
         """Stylises images ``(N, 3, H, W)`` in [0, 1], of any size, in the style of ``rows``: one for all, or one per image."""
         height, width = content.shape[-2:]
-        rows = {name: values.expand(len(content), -1) for name, values in style.items()}
+        rows = {name: values.expand(content.shape[0], -1) for name, values in style.items()}
 
         def layer(name: str, x: Tensor, activation: Activation = "relu", residual: Tensor | None = None) -> Tensor:
             x = self.layers[name].conv(x)  # type: ignore[operator]

@@ -127,7 +127,7 @@ class StarGAN(Method):
         return {name: {"domain": row[None]} for name, row in zip(self.classes, shares, strict=True)}
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
-        return content.lerp(self.translate(content, style["domain"].expand(len(content), -1)), strength)
+        return content.lerp(self.translate(content, style["domain"].expand(content.shape[0], -1)), strength)
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         """Translates to the first domain; ``transfer`` accepts any of ``styles``, and blends of them."""

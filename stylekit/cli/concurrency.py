@@ -1,15 +1,14 @@
-"""How many images are stylised at the same time. Imports torch."""
+"""How many images are stylised at the same time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stylekit.images import Animation, Picture
-from stylekit.inference.model import Model
-from stylekit.native import devices
+
+if TYPE_CHECKING:
+    from stylekit.inference.model import Model
 
 AT_ONCE = 4
 """Maximum number of images that are stylised at the same time: with more, threads wait for Python's global lock."""
@@ -17,7 +16,53 @@ LARGE = 2**20
 """Pixels above which an image is stylised alone, because it keeps all cores busy by itself."""
 
 
-class Concurrency:
+class Concurrency(Protocol):
+    """How many images are stylised at the same time, in threads."""
+
+    @property
+    def at_once(self) -> int:
+        """The number of threads that stylise images."""
+        ...
+
+    def prepare(self) -> None:
+        """Called in each of these threads before anything else."""
+        ...
+
+    def require_memory(self, height: int, width: int) -> None:
+        """Refuses an image that could not be stylised even if nothing else was in memory, before it is decoded.
+
+        Raises:
+            StylekitError: it needs more than was free at the start; the message contains both numbers.
+        """
+        ...
+
+    def together(self, picture: Picture | Animation) -> bool:
+        """Whether an image can be stylised next to others."""
+        ...
+
+
+class ExportedConcurrency:
+    """The images that an exported model stylises at once: its runtime may be called by several threads.
+
+    Args:
+        at_once: number of images; the runtime's threads are those of one image
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+
+    def prepare(self) -> None:
+        """Does nothing: the runtime has threads of its own."""
+
+    def require_memory(self, height: int, width: int) -> None:
+        """Does nothing, as the memory that is needed is not known."""
+
+    def together(self, picture: Picture | Animation) -> bool:
+        """Any image that is not an animation."""
+        return not isinstance(picture, Animation)
+
+
+class TorchConcurrency:
     """How many images are stylised at once, in threads: on a CPU, one image of typical size leaves cores idle.
 
     Args:
@@ -27,6 +72,10 @@ class Concurrency:
     """
 
     def __init__(self, model: Model, count: int, options: Mapping[str, Any]) -> None:
+        import torch
+
+        from stylekit.native import devices
+
         model.needed_memory(1, 1, options)  # measured now, before there are threads
         cores = torch.get_num_threads()
         concurrent = model.method.capabilities.thread_safe and model.device.type == "cpu"
@@ -38,6 +87,8 @@ class Concurrency:
 
     def prepare(self) -> None:
         """Sets the number of cores that the current thread may use."""
+        import torch
+
         torch.set_num_threads(self.cores)
 
     def require_memory(self, height: int, width: int) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from stylekit.datasets.files import find_images
 from stylekit.errors import StylekitError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Masks:
@@ -22,7 +19,8 @@ class Masks:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
-        self._masks: list[Tensor | dict[Path, list[Path]]] = []
+        self._masks: list[Any] = []
+        self._read_mask: Callable[[Path], Any]
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -31,17 +29,26 @@ class Masks:
     def folders(self) -> list[Path]:
         return [path for path in self._paths if path.is_dir()]
 
-    def read(self) -> None:
+    def read(self, arrays: bool = False) -> None:
         """Reads the images, and lists the folders.
+
+        Args:
+            arrays: masks are arrays instead of tensors
 
         Raises:
             StylekitError: an image cannot be read, or a folder cannot be listed.
         """
-        from stylekit.inference.controls import read_mask
+        if arrays:
+            from stylekit.inference.exported.controls import read_mask as read_array
 
-        self._masks = [_by_name(path) if path.is_dir() else read_mask(path) for path in self._paths]
+            self._read_mask = read_array
+        else:
+            from stylekit.inference.controls import read_mask
 
-    def of(self, relative: Path) -> list[Tensor]:
+            self._read_mask = read_mask
+        self._masks = [_by_name(path) if path.is_dir() else self._read_mask(path) for path in self._paths]
+
+    def of(self, relative: Path) -> list[Any]:
         """The masks of a picture, one per region; :meth:`read` comes first.
 
         Args:
@@ -50,10 +57,8 @@ class Masks:
         Raises:
             StylekitError: there is no mask of that name, or several, or it cannot be read.
         """
-        from stylekit.inference.controls import read_mask
-
         return [
-            read_mask(_find(path, mask, relative)) if isinstance(mask, dict) else mask
+            self._read_mask(_find(path, mask, relative)) if isinstance(mask, dict) else mask
             for path, mask in zip(self._paths, self._masks, strict=True)
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stylekit._files import explain_os_errors, real_path
 from stylekit.cli.naming import distinct
@@ -15,8 +15,6 @@ from stylekit.errors import StylekitError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from stylekit.inference.model import Model
 
 PREVIEWS = 10
 """Approximate number of intermediate images that are kept of an optimisation."""
@@ -55,7 +53,7 @@ def plan_previews(
     return dict(zip(jobs, steps, strict=True))
 
 
-def create_preview_folder(folder: Path, model: Model, clip: bool) -> None:
+def create_preview_folder(folder: Path, model: Any, clip: bool) -> None:
     """Creates the folder for intermediate images.
 
     Raises:

@@ -35,8 +35,9 @@ from stylekit.cli.style_arguments import check_folder_names, read_style_mixes
 from stylekit.cli.targets import find_sources, format_suffix, is_file_name, keep_inputs, plan_jobs, split_existing
 from stylekit.cli.wildcards import expand
 from stylekit.errors import StylekitError
+from stylekit.inference.exported import SUFFIXES
 from stylekit.registry import lookup
-from stylekit.training.settings import read_assignments
+from stylekit.training.written import read_assignments
 
 
 def command(
@@ -141,6 +142,13 @@ def command(
         ),
     ] = None,
     device: Device = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="auto, torch, onnxruntime or openvino: what computes; auto takes the quickest for the model",
+            rich_help_panel=METHOD,
+        ),
+    ] = "auto",
     plugin: PluginFiles = None,
 ) -> None:  # fmt: skip
     """Stylise images. Each keeps its size, its transparency and its path within the folder.
@@ -175,16 +183,20 @@ def command(
             return
         for file in plugin or []:
             lookup.add_file(file)
+        from stylekit.cli.engines import open_stylizer
         from stylekit.cli.stylizing import Request, describe_styles, stylize_clips, stylize_images
         from stylekit.inference import controls
-        from stylekit.inference.model import load
 
         check_formats(jobs, quality, depth)
-        loaded = load(model, device, **method_options(assignments or [], steps=steps, init=init))
-        check_folder_names(style_folders, style or [], [*loaded.method.styles()])
         controls.check_controls(strength, keep_color)
         controls.check_scale(style_scale)
-        masks.read()
+        torch_only = {"--with": with_, "--set": assignments, "--steps": steps, "--init": init, "--preview": preview}
+        loaded, concurrency = open_stylizer(
+            model, engine, device, len(jobs), strength, [name for name, value in torch_only.items() if value is not None],
+            method_options(assignments or [], steps=steps, init=init),
+        )  # fmt: skip
+        check_folder_names(style_folders, style or [], loaded.learned_styles())
+        masks.read(loaded.arrays)
         options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
         if preview:
             create_preview_folder(preview, loaded, clip)
@@ -196,11 +208,11 @@ def command(
         if clip:
             stylize_clips(request, jobs, options, results)
         else:
-            stylize_images(request, jobs, previews, options, results)
+            stylize_images(request, jobs, previews, options, results, concurrency(options))
         streams.send()
 
 
 def _model_name(model: str) -> str:
     """The name of a model in file names: its own, or that of its file or folder."""
     path = real_path(model)
-    return path.stem if path.suffix == ".safetensors" else path.name
+    return path.stem if path.suffix in (".safetensors", *SUFFIXES) else path.name

@@ -1,4 +1,4 @@
-"""Stylises the images of one command: reads, stylises and writes each, alone or as the frames of a clip. Imports torch."""
+"""Stylises the images of one command: reads, stylises and writes each, alone or as the frames of a clip."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from stylekit import images
 from stylekit.cli.concurrency import Concurrency
+from stylekit.cli.engines import Stylizer
 from stylekit.cli.masks import Masks
 from stylekit.cli.pipeline import MAKERS, run_pipeline
 from stylekit.cli.previews import Steps
@@ -24,9 +25,10 @@ from stylekit.datasets.files import open_image
 from stylekit.errors import StylekitError, warn
 from stylekit.images import Animation, Picture
 from stylekit.images.animation import ANIMATED
-from stylekit.inference.model import Model
-from stylekit.inference.styles import Style
 from stylekit.seeding import derive
+
+Styles = list[tuple[Any, float]]
+"""Styles, as the model describes them, and their weights."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,14 @@ class Request:
         longest: maximum length of the longer side, in pixels; None: no limit
     """
 
-    model: Model
-    styles: Sequence[list[tuple[Style, float]] | Exception]
+    model: Stylizer
+    styles: Sequence[Styles | Exception]
     masks: Masks
     options: Mapping[str, Any]
     seed: int
     longest: int | None
 
-    def style(self, index: int) -> list[tuple[Style, float]]:
+    def style(self, index: int) -> Styles:
         """The styles of a mix and their weights.
 
         Raises:
@@ -73,7 +75,8 @@ class Request:
 
     def read(self, job: Job) -> Picture:
         """Reads an image, or the first of its frames, at the size at which it is stylised."""
-        return self._reduced(images.read(job.source, min(self.size(job)) if self.longest else None))
+        least = min(self.size(job)) if self.longest else None
+        return self._reduced(images.read(job.source, least, self.model.arrays))
 
     def read_frames(self, job: Job) -> Picture | Animation:
         """Reads an image, or all its frames if the target can hold them; warns if it cannot."""
@@ -85,7 +88,7 @@ class Request:
                 f"{job.source} has {frames} frames, but only the first is stylised, because {job.target} holds one image."
             )
             return self.read(job)
-        animation = images.read_frames(job.source)
+        animation = images.read_frames(job.source, self.model.arrays)
         return replace(animation, frames=[self._reduced(frame) for frame in animation.frames])
 
     def stylize(self, job: Job, picture: Picture | Animation) -> Picture | Animation:
@@ -124,14 +127,14 @@ def holds_frames(job: Job) -> bool:
 
 
 def describe_styles(
-    model: Model, mixes: Sequence[StyleMix], scale: float, masks: int, quiet: bool
-) -> list[list[tuple[Style, float]] | Exception]:
+    model: Stylizer, mixes: Sequence[StyleMix], scale: float, masks: int, quiet: bool
+) -> list[Styles | Exception]:
     """Describes each style once. Of several mixes, those that cannot be used fail with their images, later.
 
     Raises:
         StylekitError: no mix can be used.
     """
-    described: list[list[tuple[Style, float]] | Exception] = []
+    described: list[Styles | Exception] = []
     for mix in track(mixes, "styles", len(mixes), quiet):
         try:
             styles = [(model.style(style, scale), weight) for style, weight in mix.styles]
@@ -146,10 +149,14 @@ def describe_styles(
 
 
 def stylize_images(
-    request: Request, jobs: Sequence[Job], previews: Mapping[Job, Path], options: Mapping[str, Any], results: Results
+    request: Request,
+    jobs: Sequence[Job],
+    previews: Mapping[Job, Path],
+    options: Mapping[str, Any],
+    results: Results,
+    concurrency: Concurrency,
 ) -> None:
     """Stylises every image by itself, shows the progress, and reports at the end or when interrupted."""
-    concurrency = Concurrency(request.model, len(jobs), options)
 
     def read(job: Job) -> Picture | Animation:
         concurrency.require_memory(*request.size(job))
@@ -165,7 +172,7 @@ def stylize_images(
 
     try:
         with Progress(results.quiet) as progress:
-            request.model.method.on_step = steps = Steps(progress)
+            request.model.on_step = steps = Steps(progress)
             outcomes = run_pipeline(
                 jobs, read, make, lambda job, made: results.write(job, *made),
                 concurrency.at_once, concurrency.prepare, concurrency.together,
@@ -180,7 +187,7 @@ def stylize_images(
             os._exit(130)  # this was the second Ctrl-C, so do not wait for the threads
         raise
     finally:
-        request.model.method.on_step = None
+        request.model.on_step = None
     results.report()
 
 

@@ -41,8 +41,6 @@ Image_ = TypeVar("Image_", Tensor, Image.Image, NDArray[Any])
 Styles = StyleSource | Sequence[StyleSource | tuple[StyleSource, float]] | None
 CONTROLS = ("keep_color", "mask", "seed", "strength", "style", "style_scale")
 """The arguments of ``Model.stylize`` that work with any method."""
-BLEND_BELOW = 0.2
-"""Below this strength, the content is blended in; the lower the strength, the more."""
 LARGE = 2**22
 """Pixels above which the memory that an image needs is estimated first."""
 
@@ -111,6 +109,22 @@ class Model:
         self.device = next((tensor.device for tensor in method.state_dict().values()), torch.device("cpu"))
         self._styles = StyleReader(method, name, self.device)
         self._bytes_per_pixel: dict[str, float] = {}
+
+    arrays = False
+    """Whether pictures that it stylises have arrays instead of tensors."""
+
+    @property
+    def on_step(self) -> Callable[[int, int, Tensor], None] | None:
+        """What is called after each step of an optimisation; see :attr:`stylekit.Method.on_step`."""
+        return self.method.on_step
+
+    @on_step.setter
+    def on_step(self, called: Callable[[int, int, Tensor], None] | None) -> None:
+        self.method.on_step = called
+
+    def learned_styles(self) -> list[str]:
+        """The names of the styles that the method has learned."""
+        return [*self._styles.learned()]
 
     @property
     def style_key(self) -> str:
@@ -448,7 +462,7 @@ class Model:
                 "be damaged."
             )
         # transfer() uses the strength itself, but its output need not approach the content as the strength decreases.
-        full = 1.0 if style is None else 0.0 if self.method.capabilities.zero_strength else BLEND_BELOW
+        full = 1.0 if style is None else 0.0 if self.method.capabilities.zero_strength else controls.BLEND_BELOW
         if request.strength < full:
             styled = torch.lerp(content, styled, request.strength / full)
         return controls.keep_color(styled, content, request.keep_color)

@@ -24,9 +24,10 @@ def per_plane(values: Tensor) -> Tensor:
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Disables autocast, if the device supports it."""
+    """Disables autocast, if the device supports it; an exported graph has none."""
     device = x.device.type
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    supported = torch.amp.is_autocast_available(device) and not torch.compiler.is_exporting()
+    return torch.autocast(device, enabled=False) if supported else nullcontext()
 
 
 def channel_stats(x: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
@@ -55,7 +56,7 @@ def normalize(
             y = y * per_plane(scale)
         if shift is not None:
             y = y + per_plane(shift)
-        if alpha != 1:
+        if isinstance(alpha, Tensor) or alpha != 1:  # the input of an exported graph can have any value
             y = torch.lerp(wide(x), y, alpha)
         if residual is not None:
             y = y + residual

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
+from stylekit.inference.exported.graphs import silent
 from stylekit.testing.kit import one_line, require
 from stylekit.testing.pictures import difference, drawn, equal
 
@@ -21,7 +19,7 @@ def require_exports(module: nn.Module, inputs: Sequence[Tensor], what: str, cure
     Raises:
         StylekitError: it does not. The message has the exporter's error, shortened, and the cure.
     """
-    with torch.no_grad(), _silent():
+    with torch.no_grad(), silent():
         expected = drawn(module, inputs)
         random = not equal(expected, drawn(module, inputs, 1))  # a graph may draw its random numbers in another order
         try:
@@ -32,16 +30,3 @@ def require_exports(module: nn.Module, inputs: Sequence[Tensor], what: str, cure
             ) from error
         change = 0.0 if random else difference(exported(*inputs), expected)
     require(change < 1e-4, f"Exported by torch.export, {what} returns values that differ by {change:.2g}. {cure}")
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Hides the exporter's own logs and warnings, which the author of a part cannot act on."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

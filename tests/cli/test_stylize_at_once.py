@@ -112,7 +112,7 @@ def test_cores_are_divided_among_threads(
     cores: int, count: int, together: tuple[int, int], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
-    made = concurrency.Concurrency(load(model, "cpu"), count, {})
+    made = concurrency.TorchConcurrency(load(model, "cpu"), count, {})
     assert (made.at_once, made.cores) == together
 
 

@@ -78,7 +78,7 @@ class AnyStyle(Method):
     }
     inference_modules = ("painter",)
     style_modules = ("painter",)
-    capabilities = Capabilities(thread_safe=True)
+    capabilities = Capabilities(thread_safe=True, blends_statistics=True)
     fine_tuning: ClassVar[Mapping[str, Any]] = {"lr": 3e-4}
 
     def __init__(

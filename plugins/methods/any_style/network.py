@@ -52,8 +52,11 @@ def roots(matrix: Tensor, iterations: int = 10) -> tuple[Tensor, Tensor]:
     root, inverse, least = matrix / trace, identity.expand_as(matrix), 0.01
     for _ in range(iterations):
         scale = math.sqrt(3 / (1 + least + least**2))
-        factor = scale * (1.5 * identity - 0.5 * scale**2 * (inverse @ root))
-        root, inverse = root @ factor, factor @ inverse
+        product, share = inverse @ root, 0.5 * scale**3
+        root, inverse = (
+            1.5 * scale * root - share * (root @ product),
+            1.5 * scale * inverse - share * (product @ inverse),
+        )
         least = 0.5 * scale * least * (3 - (scale * least) ** 2)
     return root * trace.sqrt(), inverse / trace.sqrt()
 
