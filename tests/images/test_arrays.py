@@ -66,6 +66,6 @@ def test_arrays_are_resized_as_tensors_are() -> None:
 
 
 def test_nan_in_an_array_is_refused(tmp_path: Path) -> None:
-    broken = images.Picture(np.full((1, 3, 4, 4), np.nan, np.float32))  # type: ignore[arg-type]
+    broken = images.Picture(np.full((1, 3, 4, 4), np.nan, np.float32))
     with raises(StylekitError, "NaN"):
         images.write(tmp_path / "x.png", broken)
