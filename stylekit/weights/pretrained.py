@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import os
 import re
 import secrets
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError, suggest
@@ -27,7 +22,6 @@ from stylekit.weights.restoring import is_restoring
 _CHUNK = 2**20
 _TIMEOUT = 30.0
 """Seconds without data after which a download fails."""
-_SCHEME = "https"
 _LARGEST = 2**30
 """Maximum size of a file whose size is unknown."""
 
@@ -264,28 +258,12 @@ def _require_same(known: Published, sha256: str, size: int, source: str) -> None
     )
 
 
-class _SecureRedirects(urllib.request.HTTPRedirectHandler):
-    """Does not follow a redirect to plain http, or to a file."""
-
-    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
-        _require_secure(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _require_secure(url: str) -> None:
-    if urllib.parse.urlsplit(url).scheme != _SCHEME:
-        raise urllib.error.URLError(f"{url} is not an {_SCHEME} address")
-
-
 def _download(known: Published) -> Iterator[bytes]:
+    from stylekit.weights import downloading
+
     try:
-        _require_secure(known.url)
-        with urllib.request.build_opener(_SecureRedirects).open(known.url, timeout=_TIMEOUT) as response:
-            while chunk := response.read(_CHUNK):
-                yield chunk
-    except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
+        yield from downloading.chunks(known.url, _TIMEOUT, _CHUNK)
+    except OSError as error:
         raise StylekitError(
             f"Fetching {known.url} failed: {error}. Check the network and try again, or download the file by other means and "
             f"run `stylekit weights fetch {known.name} --from FILE`."

@@ -19,7 +19,7 @@ import pytest
 
 from stylekit import StylekitError
 from stylekit.inference.importing import import_model
-from stylekit.weights import pretrained
+from stylekit.weights import downloading, pretrained
 from stylekit.weights.pretrained import PUBLISHED, Published, cache_folder, fetch, pretrained_file, verify
 from tests.facts import raises
 
@@ -67,7 +67,7 @@ def server() -> Iterator[str]:
 def cache(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, and a server that publishes ``good``, ``short``, ``other`` and ``gone``."""
     monkeypatch.setenv("STYLEKIT_WEIGHTS", str(tmp_path / "cache"))
-    monkeypatch.setattr(pretrained, "_SCHEME", "http")  # the local server has no certificate
+    monkeypatch.setattr(downloading, "SCHEME", "http")  # the local server has no certificate
     Handler.requests.clear()
     digest = sha256(CONTENT).hexdigest()
     for name in ("good", "short", "other", "gone"):
@@ -231,7 +231,7 @@ def test_torch_is_not_imported() -> None:
 
 
 def test_only_https_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "_SCHEME", "https")
+    monkeypatch.setattr(downloading, "SCHEME", "https")
     with raises(StylekitError, "good.pth", "https"):
         fetch("good")
     assert Handler.requests == []
