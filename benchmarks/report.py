@@ -272,6 +272,32 @@ def evaluations() -> str:
     return tables.markdown(rows)
 
 
+def engines() -> str:
+    """Whole processes of each engine and of a rival."""
+    results = json.loads((RESULTS / "engines.json").read_text())
+    rows = [["", "first picture, 384 px", "512 px", "peak memory, 512 px", "pictures per second, 512 px", "installed"]]
+    for name, row in results["programs"].items():
+        first, memory = row["first"], row["memory"]
+        figures = [f"{first['384']:.2f} s", f"{first['512']:.2f} s", f"{memory['512']} MB", f"{row['per_second']:.1f}"]
+        label = f"`--engine {name}`" if name in ("torch", "onnxruntime", "openvino") else name
+        rows.append([label, *figures, f"{row['installed_mb']} MB"])
+    return f"{results['cores']} cores, medians:\n\n{tables.markdown(rows)}"
+
+
+def exports() -> str:
+    """What each method's exported files differ by, or why there are none."""
+    rows = [["method", "`.onnx`", "`.pt2`", "files"]]
+    for name, formats in json.loads((RESULTS / "exports.json").read_text()).items():
+        cells = [
+            f"{each['difference']:.2g}"
+            if "difference" in each
+            else f"no: {each['reason'].partition(': ')[2].partition('. ')[0].rstrip('.')}"
+            for each in formats.values()
+        ]
+        rows.append([f"`{name}`", *cells, str(formats[".pt2"].get("files", ""))])
+    return tables.markdown(rows)
+
+
 def how_long(how: Mapping[str, Any]) -> str:
     """How a run was trained, in words."""
     return f"{how['steps']} steps of {how['batch_size']} at {how['size']} pixels, {how['minutes']:.0f} minutes"
@@ -429,6 +455,8 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "look": (look, ROOT / "docs" / "methods.md"),
     "knobs": (knobs, ROOT / "docs" / "methods.md"),
     "evaluations": (evaluations, ROOT / "docs" / "evaluation.md"),
+    "engines": (engines, ROOT / "docs" / "deploy.md"),
+    "exports": (exports, ROOT / "docs" / "deploy.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),

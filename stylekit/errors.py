@@ -64,6 +64,11 @@ def one_line_error(error: BaseException) -> str:
 
 def environment_fault(error: BaseException) -> str | None:
     """One sentence about an error that a file or the machine caused, such as a missing permission; None for any other."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        return (
+            "This needs torch, which is not installed: pip install torch. Without it, exported models can be used, as "
+            "docs/deploy.md says."
+        )
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return (
             f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {error.strerror}."

@@ -68,9 +68,12 @@ def export(
         temporary = tempfile.TemporaryDirectory(dir=path.parent)
     with temporary as folder:
         draft = Path(folder) / path.name
-        for graph, name in zip(graphs, (draft, describing(draft)), strict=False):
-            write(name, replace(graph, card=replace(graph.card, probes=probes)), weights)
-        checks = _compared(ExportedFile(draft), model, options, expected)
+        try:
+            for graph, name in zip(graphs, (draft, describing(draft)), strict=False):
+                write(name, replace(graph, card=replace(graph.card, probes=probes)), weights)
+            checks = _compared(ExportedFile(draft), model, options, expected)
+        except StylekitError as error:
+            raise StylekitError(str(error).replace(f"{folder}/", f"{path.parent}/")) from error
         worst = max(checks, key=lambda check: check.difference)
         if not worst.difference <= limit:  # also true for NaN
             raise StylekitError(

