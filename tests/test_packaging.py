@@ -86,7 +86,7 @@ def installed(checkout: Path) -> set[str]:
         f"{package}/{name}"
         for package, folder in PACKAGES.items()
         for name in files(checkout / folder)
-        if name.endswith((".py", ".safetensors")) or package == "stylekit_csrc" or name.startswith("cli/templates/")
+        if name.endswith((".py", ".safetensors", ".onnx")) or package == "stylekit_csrc" or name.startswith("cli/templates/")
     }
     return (found | DATA) - NOT_INSTALLED
 
