@@ -16,7 +16,7 @@ from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel, call, copy_s
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"stylekit": "stylekit", "stylekit_csrc": "csrc", "stylekit_plugins": "plugins"}
 """Where what is installed lies in a checkout."""
-DATA = {"stylekit/evaluation/report.html", "stylekit/py.typed"}
+DATA = {"stylekit/cli/serving/page.html", "stylekit/evaluation/report.html", "stylekit/py.typed"}
 NOT_INSTALLED = {"stylekit_csrc/cuda/check.sh"}
 METADATA = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
 STRAYS = (
@@ -86,7 +86,9 @@ def installed(checkout: Path) -> set[str]:
         f"{package}/{name}"
         for package, folder in PACKAGES.items()
         for name in files(checkout / folder)
-        if name.endswith((".py", ".safetensors", ".onnx")) or package == "stylekit_csrc" or name.startswith("cli/templates/")
+        if name.endswith((".py", ".safetensors", ".onnx"))
+        or package == "stylekit_csrc"
+        or name.startswith("cli/templates/")
     }
     return (found | DATA) - NOT_INSTALLED
 

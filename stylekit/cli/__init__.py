@@ -40,6 +40,7 @@ COMMANDS = {
     "explain": "explain.command",
     "export": "export.export",
     "verify": "export.verify",
+    "serve": "serve.command",
     "import": "import_.command",
     "plugins": "plugins.command",
     "show": "show.command",

@@ -1,0 +1,77 @@
+"""``stylekit serve``: a page for the browser and an HTTP interface, on this machine only unless told otherwise."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylekit.cli.options import DEFAULT_MODEL, Device, ModelName, PluginFiles
+from stylekit.cli.output import echo
+from stylekit.errors import StylekitError
+from stylekit.registry import lookup
+from stylekit.registry.extras import import_extra
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def command(
+    model: ModelName = DEFAULT_MODEL,
+    styles: Annotated[
+        Path | None, typer.Option("--styles", help="folder of images and .style files, to choose from")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; with another than this machine's own, requests need a token")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port; 0: any that is free")] = 7860,
+    token: Annotated[str, typer.Option(help="what requests must show; by default a new one, if one is needed")] = "",
+    max_megabytes: Annotated[float, typer.Option(min=0.001, help="the largest request")] = 50.0,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="the largest picture")] = 50.0,
+    queue: Annotated[int, typer.Option(min=1, help="the most requests that wait at the same time")] = 128,
+    timeout: Annotated[float, typer.Option(min=0.1, help="the longest time of a request, in seconds")] = 120.0,
+    engine: Annotated[str, typer.Option(help="auto, torch, onnxruntime or openvino")] = "auto",
+    device: Device = "auto",
+    plugin: PluginFiles = None,
+) -> None:
+    """Open a page in the browser to stylise pictures. They do not leave this machine.
+
+    For example: [bold]stylekit serve --styles paintings[/bold], then open http://127.0.0.1:7860
+
+    Programs can use the same service: docs/deploy.md describes it, and /openapi.json for tools.
+    """
+    for file in plugin or []:
+        lookup.add_file(file)
+    uvicorn = import_extra("uvicorn", "ui", "`stylekit serve`")
+    import_extra("fastapi", "ui", "`stylekit serve`")
+    import_extra("python_multipart", "ui", "`stylekit serve`")
+    from stylekit.cli.engines import open_stylizer
+    from stylekit.cli.serving.app import Limits, create_app
+    from stylekit.cli.serving.worker import Gallery, Worker
+    from stylekit.inference.exported.runtimes import cores
+
+    if host not in LOOPBACK:
+        token = token or secrets.token_urlsafe(24)
+    gallery = Gallery.of(styles)
+    listening = _listen(host, port)
+    loaded, concurrency = open_stylizer(model, engine, device, cores(), 1.0, [], {})
+    worker = Worker(loaded, concurrency({}), gallery, int(max_megapixels * 1e6))
+    limits = Limits(int(max_megabytes * 1e6), queue, timeout)
+    app = create_app(worker, limits, model, token)
+    address = f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}/"
+    echo(f"Open {address}{f'?token={token}' if token else ''} in a browser. Ctrl-C stops it.", stderr=True)
+    settings = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 10, "server_header": False}
+    uvicorn.Server(uvicorn.Config(app, **settings)).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StylekitError(
+            f"{host}:{port} cannot be listened on: {reason}. Choose another --port or --host."
+        ) from error

@@ -1,0 +1,194 @@
+"""Stylises the pictures of requests: one model, a thread for each picture that is stylised at the same time."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stylekit import images
+from stylekit.cli.concurrency import Concurrency
+from stylekit.cli.engines import Stylizer
+from stylekit.cli.style_arguments import STYLE_FILE
+from stylekit.datasets.files import SUFFIXES
+from stylekit.errors import StylekitError
+from stylekit.images import Picture
+
+MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+"""Formats of outputs, and their media types."""
+REMEMBERED = 64
+"""Number of styles that are kept described."""
+
+
+class TooLarge(StylekitError):
+    """A picture has more pixels than the service accepts."""
+
+
+@dataclass(frozen=True)
+class StyleInput:
+    """A style of a request: the content of an image or style file, or the name of one in the gallery, and its weight."""
+
+    data: bytes | None = None
+    name: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a request asks for.
+
+    Attributes:
+        content: the file of the picture
+        styles: styles that are blended
+        mask: the file of a mask: white where the style applies; None: everywhere
+        strength, keep_color, style_scale, seed: as for ``stylekit stylize``
+        max_size: maximum length of the longer side in pixels; 0: the picture keeps its size
+        format: png, jpg or webp
+    """
+
+    content: bytes
+    styles: Sequence[StyleInput] = ()
+    mask: bytes | None = None
+    strength: float = 1.0
+    keep_color: str | None = None
+    style_scale: float = 1.0
+    seed: int = 0
+    max_size: int = 0
+    format: str = "png"
+
+    def __post_init__(self) -> None:
+        if self.format not in MEDIA:
+            raise StylekitError(f"The format must be one of {', '.join(MEDIA)}, not {self.format!r}.")
+        if self.max_size < 0:
+            raise StylekitError("The maximum size must be a number of pixels, or 0.")
+
+
+@dataclass
+class Gallery:
+    """The styles in a folder: images and style files, by name."""
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path | None) -> Gallery:
+        """The styles of a folder; none without one.
+
+        Raises:
+            StylekitError: there is no such folder.
+        """
+        if folder is None:
+            return cls()
+        if not folder.is_dir():
+            raise StylekitError(f"There is no folder {folder}.")
+        known = (*SUFFIXES, STYLE_FILE)
+        return cls(
+            {each.name: each for each in sorted(folder.iterdir()) if each.suffix.lower() in known and each.is_file()}
+        )
+
+    def __getitem__(self, name: str) -> Path:
+        if name not in self.files:
+            raise StylekitError(f"There is no style {name!r} in the gallery.")
+        return self.files[name]
+
+
+class Worker:
+    """Stylises jobs in threads.
+
+    Args:
+        model: the model
+        concurrency: how many pictures it stylises at once
+        gallery: styles by name
+        max_pixels: the most pixels that a picture may have
+    """
+
+    def __init__(self, model: Stylizer, concurrency: Concurrency, gallery: Gallery, max_pixels: int) -> None:
+        self.model, self.gallery, self.max_pixels = model, gallery, max_pixels
+        self._pool = ThreadPoolExecutor(concurrency.at_once, "stylise", concurrency.prepare)
+        self._styles: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def submit(self, job: Job) -> Future[bytes]:
+        """Starts a job when a thread is free; the result is the content of the stylised file."""
+        return self._pool.submit(self._run, job)
+
+    def close(self) -> None:
+        """Waits for the jobs that have started, and cancels the others."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _run(self, job: Job) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="stylekit-") as name:
+            folder = Path(name)
+            try:
+                return self._stylized(job, folder)
+            except StylekitError as error:  # the names of temporary files mean nothing to the user
+                kind = TooLarge if isinstance(error, TooLarge) else StylekitError
+                raise kind(str(error).replace(f"{folder}/", "")) from error
+
+    def _stylized(self, job: Job, folder: Path) -> bytes:
+        content = self._checked(folder / "content", job.content)
+        picture = self._reduced(images.read(content, job.max_size or None, self.model.arrays), job.max_size)
+        mask = [] if job.mask is None else [self._mask(self._checked(folder / "mask", job.mask))]
+        styles = [
+            (self._style(folder, number, each, job.style_scale), each.weight) for number, each in enumerate(job.styles)
+        ]
+        made = self.model.stylize_picture(
+            picture, styles, strength=job.strength, keep_color=job.keep_color, mask=mask, seed=job.seed
+        )
+        out = folder / f"out.{job.format}"
+        images.write(out, made)
+        return out.read_bytes()
+
+    def _checked(self, path: Path, data: bytes) -> Path:
+        """Writes the content of a file, and checks its number of pixels by its header."""
+        path.write_bytes(data)
+        height, width = images.size(path)
+        if height * width > self.max_pixels:
+            raise TooLarge(
+                f"{path} has {width}x{height} pixels, but at most {self.max_pixels / 1e6:g} million are accepted. "
+                "Reduce it first."
+            )
+        return path
+
+    def _reduced(self, picture: Picture, longest: int) -> Picture:
+        height, width = picture.image.shape[-2:]
+        if not 0 < longest < max(height, width):
+            return picture
+        size = images.scaled((height, width), longest / max(height, width))
+        alpha = None if picture.alpha is None else images.resize(picture.alpha, size)
+        return replace(picture, image=images.resize(picture.image, size), alpha=alpha, stored=None)
+
+    def _mask(self, path: Path) -> Any:
+        if self.model.arrays:
+            from stylekit.inference.exported.controls import read_mask as read_array
+
+            return read_array(path)
+        from stylekit.inference.controls import read_mask
+
+        return read_mask(path)
+
+    def _style(self, folder: Path, number: int, style: StyleInput, scale: float) -> Any:
+        """A style as the model describes it, which is remembered: a slider should not describe it again."""
+        key = (hashlib.sha256(style.data).digest() if style.data is not None else style.name, scale)
+        with self._lock:
+            if key in self._styles:
+                self._styles.move_to_end(key)
+                return self._styles[key]
+        if style.data is None:
+            known = style.name in self.model.learned_styles()
+            described = self.model.style(style.name if known else str(self.gallery[style.name]), scale)
+        else:
+            is_style_file = style.data[8:9] == b"{"  # as in all safetensors files
+            path = folder / f"style-{number + 1}{STYLE_FILE if is_style_file else ''}"
+            path.write_bytes(style.data)
+            described = self.model.style(str(path if is_style_file else self._checked(path, style.data)), scale)
+        with self._lock:
+            self._styles[key] = described
+            while len(self._styles) > REMEMBERED:
+                self._styles.popitem(last=False)
+        return described
