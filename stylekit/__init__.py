@@ -18,9 +18,11 @@ _HOMES = {
     "Player": "stylekit.method",
     "StylekitError": "stylekit.errors",
     "StylekitWarning": "stylekit.errors",
+    "from_pretrained": "stylekit.inference.hub",
     "hookimpl": "stylekit.hookspecs",
     "load": "stylekit.inference.model",
     "make": "stylekit.registry.parts",
+    "save_pretrained": "stylekit.inference.hub",
     "train": "stylekit.training.engine",
     "turn": "stylekit.method",
     "warn": "stylekit.errors",
@@ -34,9 +36,11 @@ __all__ = [
     "Player",
     "StylekitError",
     "StylekitWarning",
+    "from_pretrained",
     "hookimpl",
     "load",
     "make",
+    "save_pretrained",
     "train",
     "turn",
     "warn",
@@ -45,6 +49,7 @@ __all__ = [
 if TYPE_CHECKING:
     from stylekit.errors import StylekitError, StylekitWarning, warn
     from stylekit.hookspecs import hookimpl
+    from stylekit.inference.hub import from_pretrained, save_pretrained
     from stylekit.inference.model import load
     from stylekit.method import Method, Player, turn
     from stylekit.registry.parts import Part, make
