@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -50,14 +49,6 @@ class Picture:
     depth: int = 8
     metadata: Metadata = field(default_factory=Metadata)
     stored: np.ndarray[Any, np.dtype[Any]] | None = None
-
-    def _repr_png_(self) -> bytes:
-        """The picture as a notebook shows it: a PNG file."""
-        from stylekit.images.writing import to_pil
-
-        file = io.BytesIO()
-        to_pil(self).save(file, "PNG")
-        return file.getvalue()
 
 
 def over_white(image: Tensor, alpha: Tensor | None) -> Tensor:
