@@ -38,14 +38,7 @@ class Masks:
         Raises:
             StylekitError: an image cannot be read, or a folder cannot be listed.
         """
-        if arrays:
-            from stylekit.inference.exported.controls import read_mask as read_array
-
-            self._read_mask = read_array
-        else:
-            from stylekit.inference.controls import read_mask
-
-            self._read_mask = read_mask
+        self._read_mask = mask_reader(arrays)
         self._masks = [_by_name(path) if path.is_dir() else self._read_mask(path) for path in self._paths]
 
     def of(self, relative: Path) -> list[Any]:
@@ -61,6 +54,17 @@ class Masks:
             self._read_mask(_find(path, mask, relative)) if isinstance(mask, dict) else mask
             for path, mask in zip(self._paths, self._masks, strict=True)
         ]
+
+
+def mask_reader(arrays: bool) -> Callable[[Path], Any]:
+    """What reads a mask, as an array or as a tensor."""
+    if arrays:
+        from stylekit.inference.exported.controls import read_mask as read_array
+
+        return read_array
+    from stylekit.inference.controls import read_mask
+
+    return read_mask
 
 
 def _by_name(folder: Path) -> dict[Path, list[Path]]:

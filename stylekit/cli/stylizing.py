@@ -25,6 +25,7 @@ from stylekit.datasets.files import open_image
 from stylekit.errors import StylekitError, warn
 from stylekit.images import Animation, Picture
 from stylekit.images.animation import ANIMATED
+from stylekit.images.resizing import reduced
 from stylekit.seeding import derive
 
 Styles = list[tuple[Any, float]]
@@ -76,7 +77,7 @@ class Request:
     def read(self, job: Job) -> Picture:
         """Reads an image, or the first of its frames, at the size at which it is stylised."""
         least = min(self.size(job)) if self.longest else None
-        return self._reduced(images.read(job.source, least, self.model.arrays))
+        return reduced(images.read(job.source, least, self.model.arrays), self.longest or 0)
 
     def read_frames(self, job: Job) -> Picture | Animation:
         """Reads an image, or all its frames if the target can hold them; warns if it cannot."""
@@ -89,7 +90,7 @@ class Request:
             )
             return self.read(job)
         animation = images.read_frames(job.source, self.model.arrays)
-        return replace(animation, frames=[self._reduced(frame) for frame in animation.frames])
+        return replace(animation, frames=[reduced(frame, self.longest or 0) for frame in animation.frames])
 
     def stylize(self, job: Job, picture: Picture | Animation) -> Picture | Animation:
         """Stylises one image, or the frames of an animation as a clip."""
@@ -105,13 +106,6 @@ class Request:
 
     def _fitting(self, size: tuple[int, int]) -> tuple[int, int]:
         return images.scaled(size, min(1.0, (self.longest or max(size)) / max(size)))
-
-    def _reduced(self, picture: Picture) -> Picture:
-        size = self._fitting(_size(picture))
-        if size == _size(picture):
-            return picture
-        alpha = None if picture.alpha is None else images.resize(picture.alpha, size)
-        return replace(picture, image=images.resize(picture.image, size), alpha=alpha, stored=None)
 
 
 def _size(picture: Picture) -> tuple[int, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from stylekit.images.picture import Picture
 from stylekit.images.pixels import Array
 
 if TYPE_CHECKING:
@@ -35,6 +37,16 @@ def resize_array(image: Array, size: tuple[int, int], filter_: Image.Resampling 
     """Resizes the array ``(1, C, H, W)`` by a filter of Pillow, clamped to ``[0, 1]``."""
     planes = [Image.fromarray(plane, "F").resize(size[::-1], filter_) for plane in np.ascontiguousarray(image[0])]
     return np.stack([np.asarray(plane) for plane in planes])[None].clip(0, 1)
+
+
+def reduced(picture: Picture, longest: int) -> Picture:
+    """The picture, with a longer side of at most ``longest`` pixels; 0: unchanged."""
+    height, width = picture.image.shape[-2:]
+    if not 0 < longest < max(height, width):
+        return picture
+    size = scaled((height, width), longest / max(height, width))
+    alpha = None if picture.alpha is None else resize(picture.alpha, size)
+    return replace(picture, image=resize(picture.image, size), alpha=alpha, stored=None)
 
 
 def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:

@@ -8,17 +8,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stylekit import images
 from stylekit.cli.concurrency import Concurrency
 from stylekit.cli.engines import Stylizer
+from stylekit.cli.masks import mask_reader
 from stylekit.cli.style_arguments import STYLE_FILE
 from stylekit.datasets.files import SUFFIXES
 from stylekit.errors import StylekitError
-from stylekit.images import Picture
+from stylekit.images.resizing import reduced
 
 MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 """Formats of outputs, and their media types."""
@@ -132,8 +133,9 @@ class Worker:
 
     def _stylized(self, job: Job, folder: Path) -> bytes:
         content = self._checked(folder / "content", job.content)
-        picture = self._reduced(images.read(content, job.max_size or None, self.model.arrays), job.max_size)
-        mask = [] if job.mask is None else [self._mask(self._checked(folder / "mask", job.mask))]
+        picture = reduced(images.read(content, job.max_size or None, self.model.arrays), job.max_size)
+        read_mask = mask_reader(self.model.arrays)
+        mask = [] if job.mask is None else [read_mask(self._checked(folder / "mask", job.mask))]
         styles = [
             (self._style(folder, number, each, job.style_scale), each.weight) for number, each in enumerate(job.styles)
         ]
@@ -154,23 +156,6 @@ class Worker:
                 "Reduce it first."
             )
         return path
-
-    def _reduced(self, picture: Picture, longest: int) -> Picture:
-        height, width = picture.image.shape[-2:]
-        if not 0 < longest < max(height, width):
-            return picture
-        size = images.scaled((height, width), longest / max(height, width))
-        alpha = None if picture.alpha is None else images.resize(picture.alpha, size)
-        return replace(picture, image=images.resize(picture.image, size), alpha=alpha, stored=None)
-
-    def _mask(self, path: Path) -> Any:
-        if self.model.arrays:
-            from stylekit.inference.exported.controls import read_mask as read_array
-
-            return read_array(path)
-        from stylekit.inference.controls import read_mask
-
-        return read_mask(path)
 
     def _style(self, folder: Path, number: int, style: StyleInput, scale: float) -> Any:
         """A style as the model describes it, which is remembered: a slider should not describe it again."""
