@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,16 +42,24 @@ def command(program: str, source: Path, style: Path, out: Path) -> list[str]:
     return [str(BIN / "stylekit"), "stylize", str(source), "--style", str(style), "-o", str(out), *engine]
 
 
+WATCH = """
+import os, sys, time
+start = time.perf_counter()
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(process, 0)
+print(time.perf_counter() - start, usage.ru_maxrss / 1024, status)
+"""
+"""Starts a process and prints its seconds, its peak memory in MB and its status. A process of its own, because the peak memory
+of a process is at least that of the one that starts it."""
+
+
 def run(line: Sequence[str]) -> tuple[float, float]:
     """The seconds of a process, and its peak memory in MB."""
-    start = time.perf_counter()
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        assert process.stderr is not None
-        raise RuntimeError(f"{' '.join(line)}: {process.stderr.read().decode()}")
-    return seconds, usage.ru_maxrss / 1024
+    done = subprocess.run([sys.executable, "-S", "-c", WATCH, *line], capture_output=True, text=True, check=True)
+    seconds, megabytes, status = done.stdout.split()[-3:]
+    if int(status):
+        raise RuntimeError(f"{' '.join(line)}: {done.stderr}")
+    return float(seconds), float(megabytes)
 
 
 def installed(package: str, done: set[str] | None = None) -> float:

@@ -40,6 +40,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "gan": {"side": 16, "width": 8},
     "pix2pix": {"generator": GENERATOR},
     "stargan": {"generator": GENERATOR},
+    "student": {"generator": GENERATOR, "encoder": ENCODER},
     "stylegan": {"side": 16, "width": 8},
     "vae-gan": {"side": 16, "width": 8},
     "wct": {"encoder": ENCODER},

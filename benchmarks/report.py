@@ -284,6 +284,19 @@ def engines() -> str:
     return f"{results['cores']} cores, medians:\n\n{tables.markdown(rows)}"
 
 
+def students() -> str:
+    """Students beside their teacher."""
+    rows = [["", "MACs", "of the teacher's", "parameters", "milliseconds", "PSNR", "SSIM", "training"]]
+    results = json.loads((RESULTS / "students.json").read_text())
+    most = results["teacher"]["macs"]
+    for name, row in results.items():
+        training = f"{row['steps']} steps, {row['minutes']:.0f} minutes" if "steps" in row else ""
+        figures = [f"{row['macs'] / 1e6:.1f} million", f"{row['macs'] / most:.0%}", f"{row['parameters']:,}"]
+        figures += [f"{row['milliseconds']:.1f}", f"{row['psnr']:.2f} dB", f"{row['ssim']:.3f}"]
+        rows.append([name, *figures, training])
+    return tables.markdown(rows)
+
+
 def exports() -> str:
     """What each method's exported files differ by, or why there are none."""
     rows = [["method", "`.onnx`", "`.pt2`", "files"]]
@@ -457,6 +470,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "evaluations": (evaluations, ROOT / "docs" / "evaluation.md"),
     "engines": (engines, ROOT / "docs" / "deploy.md"),
     "exports": (exports, ROOT / "docs" / "deploy.md"),
+    "students": (students, ROOT / "docs" / "methods.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
