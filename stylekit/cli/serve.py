@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 from pathlib import Path
@@ -15,7 +16,8 @@ from stylekit.errors import StylekitError
 from stylekit.registry import lookup
 from stylekit.registry.extras import import_extra
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOCAL = ("127.0.0.1", "::1", "localhost")
+"""Addresses that only this machine reaches."""
 
 
 def command(
@@ -52,7 +54,9 @@ def command(
     from stylekit.cli.serving.worker import Gallery, Worker
     from stylekit.inference.exported.runtimes import cores
 
-    if host not in LOOPBACK:
+    if token and not re.fullmatch(r"[\w.~-]{8,}", token, re.ASCII):
+        raise StylekitError("--token must have 8 or more letters and digits, or be left out for a new one.")
+    if host not in LOCAL:
         token = token or secrets.token_urlsafe(24)
     gallery = Gallery.of(styles)
     listening = _listen(host, port)
@@ -62,7 +66,8 @@ def command(
     app = create_app(worker, limits, model, token)
     address = f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}/"
     echo(f"Open {address}{f'?token={token}' if token else ''} in a browser. Ctrl-C stops it.", stderr=True)
-    settings = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 10, "server_header": False}
+    settings = {"log_level": "warning", "access_log": False, "server_header": False, "limit_concurrency": 4 * queue}
+    settings["timeout_graceful_shutdown"] = int(timeout) + 1
     uvicorn.Server(uvicorn.Config(app, **settings)).run(sockets=[listening])
 
 

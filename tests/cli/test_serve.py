@@ -58,7 +58,7 @@ def model() -> ExportedModel:
 
 
 def service(model: Any, place: Path, token: str = "", pixels: float = 1e6, **limits: Any) -> TestClient:
-    worker = Worker(model, ExportedConcurrency(2), Gallery.of(place / "gallery"), int(pixels))
+    worker = Worker(model, ExportedConcurrency(model, 2), Gallery.of(place / "gallery"), int(pixels))
     return TestClient(create_app(worker, Limits(**limits), "stylekit-any", token), "http://127.0.0.1")
 
 
@@ -120,6 +120,16 @@ def test_a_mask_leaves_the_rest_as_it_is(client: TestClient, place: Path) -> Non
     change = np.abs(pixels(answer.content) - pixels(photo(place))).max((0, 2))
     assert not change[:30].any()
     assert change[30:].min() > 0
+
+
+def test_a_mask_has_the_blend_of_all_styles(client: TestClient, place: Path) -> None:
+    white = io.BytesIO()
+    Image.new("L", (60, 48), 255).save(white, "PNG")
+    form = {"style": ["painting 0.png", "painting 1.png"], "weight": ["0.5", "0.25"]}
+    plain = client.post("/stylize", data=form, files={"content": photo(place)})
+    masked = client.post("/stylize", data=form, files={"content": photo(place), "mask": white.getvalue()})
+    assert (plain.status_code, masked.status_code) == (200, 200)
+    assert np.abs(pixels(plain.content) - pixels(masked.content)).max() <= 1
 
 
 def test_what_the_service_is_and_has(client: TestClient, place: Path) -> None:
@@ -191,6 +201,13 @@ def test_what_cannot_be_stylised_is_one_sentence(
         ("application/json", b'{"content": "?"}', 400),
         ("application/json", b'{"content": "", "styles": 3}', 400),
         ("application/json", b"[" * 100_000, 400),
+        ("application/json", b'{"content": "", "styles": ["a"]}', 400),
+        ("application/json", b'{"content": "", "styles": {"a": 1}}', 400),
+        ("application/json", b'{"content": "", "styles": null}', 400),
+        ("application/json", b'{"content": "", "strength": 1' + b"0" * 400 + b"}", 400),
+        ("application/json", b'{"content": "", "format": ["png"]}', 400),
+        ("application/json", b'{"content": "", "max_size": 0.5}', 400),
+        ("application/json", b'{"content": "", "styles": [' + b'{"name": "a"},' * 16 + b'{"name": "a"}]}', 400),
         ("multipart/form-data", b"hello", 400),
         ("multipart/form-data; boundary=x", b"--x\r\nnonsense", 400),
     ],
@@ -229,6 +246,9 @@ class Slow:
     def learned_styles(self) -> list[str]:
         return []
 
+    def require_memory(self, *given: Any) -> None:
+        pass
+
     def stylize_picture(self, picture: Any, *given: Any, **options: Any) -> Any:
         self.go.wait(20)
         return picture
@@ -246,8 +266,25 @@ def test_a_long_queue_and_a_long_time_are_refused(place: Path) -> None:
         assert (third.status_code, third.headers["retry-after"]) == (429, "1")
         assert [answer.result().status_code for answer in answers] == [504, 504]
         assert "0.5 seconds" in answers[0].result().json()["error"]
+        assert client.get("/health").json()["requests"] == 2  # which run, and cannot be stopped
+        assert client.post("/stylize", files={"content": photo(place)}).status_code == 429
         slow.go.set()
+    deadline = time.monotonic() + 10
+    while client.get("/health").json()["requests"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert client.post("/stylize", files={"content": photo(place)}).status_code == 200
+
+
+def test_requests_that_hold_too_much_together_are_refused(model: ExportedModel, place: Path) -> None:
+    client = service(model, place, held=1000)
+    answer = client.post("/stylize", data={"style": "painting 0.png"}, files={"content": photo(place)})
+    assert (answer.status_code, "memory" in answer.json()["error"]) == (429, True)
     assert client.get("/health").json()["requests"] == 0
+
+
+def test_unknown_addresses_are_answered_in_json(client: TestClient) -> None:
+    assert client.get("/nope").json() == {"error": "GET /nope: Not Found."}
+    assert client.delete("/stylize").json() == {"error": "DELETE /stylize: Method Not Allowed."}
 
 
 def test_other_pages_and_names_are_not_answered(client: TestClient, place: Path) -> None:
@@ -270,6 +307,7 @@ def test_a_port_that_is_taken_is_one_sentence(program: Program, tmp_path: Path) 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"127.0.0.1:{port} cannot be listened on" in program("serve", "--port", port).error
+    assert "--token" in program("serve", "--token", "p&b c#d").error
     assert program("serve", "--styles", tmp_path / "nowhere").error == f"There is no folder {tmp_path / 'nowhere'}."
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import functools
 import hmac
+import html
 import io
 import json
 import secrets
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +22,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 import stylekit
 from stylekit import images
 from stylekit.cli.serving.worker import MEDIA, Job, StyleInput, TooLarge, Worker
-from stylekit.cli.style_arguments import STYLE_FILE
 from stylekit.errors import StylekitError, explain
 
 PAGE = Path(__file__).parent / "page.html"
@@ -41,12 +46,57 @@ class Limits:
     Attributes:
         bytes: the largest body of a request
         queue: the most requests that wait or are stylised at the same time
-        seconds: the longest time of a request, with its time in the queue
+        seconds: the longest time of a request, with its upload and its time in the queue
+        held: the most bytes that all requests may hold together
     """
 
     bytes: int = 50_000_000
     queue: int = 128
     seconds: float = 120.0
+    held: int = 2**30
+
+
+class Load:
+    """The requests at the moment, and what they hold in memory.
+
+    Args:
+        limits: the most that is accepted
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits, self.requests, self.bytes = limits, 0, 0
+        self._lock = threading.Lock()  # threads that stylise report the end of their jobs
+
+    def enter(self) -> None:
+        """Counts a request.
+
+        Raises:
+            Refused: there are too many.
+        """
+        with self._lock:
+            if self.requests >= self.limits.queue:
+                raise self._full(f"{self.requests} requests are waiting already.")
+            self.requests += 1
+
+    def add(self, size: int) -> None:
+        """Counts bytes of a request's body.
+
+        Raises:
+            Refused: all requests together hold too many.
+        """
+        with self._lock:
+            self.bytes += size
+            if self.bytes > self.limits.held:
+                raise self._full("The requests that are waiting hold too much memory.")
+
+    def leave(self, size: int) -> None:
+        """Forgets a request with so many bytes."""
+        with self._lock:
+            self.requests -= 1
+            self.bytes -= size
+
+    def _full(self, reason: str) -> Refused:
+        return Refused(429, f"{reason} Try again in a moment.", **{"Retry-After": "1"})
 
 
 class Refused(Exception):
@@ -73,7 +123,7 @@ def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> F
         worker.close()
 
     app = FastAPI(title="stylekit", version=stylekit.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    running = 0
+    load = Load(limits)
 
     @app.middleware("http")
     async def guard(request: Request, call: Any) -> Response:
@@ -93,14 +143,14 @@ def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> F
     async def refused(request: Request, error: Refused) -> Response:
         return _refusal(error)
 
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        return _refusal(Refused(error.status_code, f"{request.method} {request.url.path}: {error.detail}."))
+
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         nonce = secrets.token_urlsafe(16)
-        text = (
-            PAGE.read_text()
-            .replace("{{nonce}}", nonce)
-            .replace("{{model}}", model.replace("&", "&amp;").replace('"', "&quot;"))
-        )
+        text = PAGE.read_text(encoding="utf-8").replace("{{nonce}}", nonce).replace("{{model}}", html.escape(model))
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' blob: data:; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -110,21 +160,24 @@ def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> F
     @app.get("/health")
     async def health() -> dict[str, Any]:
         """Whether the service runs, its model, and how many requests it has at the moment."""
-        return {"status": "ok", "model": model, "method": worker.model.name, "requests": running, "limit": limits.queue}
+        return {
+            "status": "ok",
+            "model": model,
+            "method": worker.model.name,
+            "requests": load.requests,
+            "limit": limits.queue,
+        }
 
     @app.get("/styles")
     async def styles() -> list[dict[str, Any]]:
         """The styles that requests can name: those of the gallery, and those that the model has learned."""
-        known = [
-            {"name": name, "kind": "style file" if path.suffix == STYLE_FILE else "image"}
-            for name, path in worker.gallery.files.items()
-        ]
+        known = [{"name": name, "kind": worker.gallery.kind(name)} for name in worker.gallery.files]
         return [*known, *({"name": name, "kind": "learned"} for name in worker.model.learned_styles())]
 
     @app.get("/styles/{name}", responses={200: {"content": {"image/jpeg": {}}}})
     async def thumbnail(name: str) -> Response:
         """A small image of a style in the gallery."""
-        if name not in worker.gallery.files or name.endswith(STYLE_FILE):
+        if name not in worker.gallery.files or worker.gallery.kind(name) != "image":
             raise Refused(404, f"There is no image {name!r} in the gallery.")
         try:
             data = await asyncio.to_thread(_thumbnail, worker.gallery[name])
@@ -139,26 +192,27 @@ def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> F
         Errors are JSON, ``{"error": a sentence}``: 400 for what cannot be stylised, 413 for what is too large, 429 when too
         many requests wait, and 504 when it takes too long.
         """
-        nonlocal running
-        job = await _read(request, limits)
-        if running >= limits.queue:
-            raise Refused(
-                429, f"{running} requests are waiting already. Try again in a moment.", **{"Retry-After": "1"}
-            )
-        running += 1
+        load.enter()
+        end, body, future = asyncio.get_running_loop().time() + limits.seconds, bytearray(), None
         try:
-            data = await _finished(request, worker, job, limits)
+            job = await asyncio.wait_for(_read(request, body, load), limits.seconds)
+            future = worker.submit(job)
+            # A job that runs cannot be stopped, so it counts until it ends, even if nobody waits for it.
+            future.add_done_callback(lambda done: load.leave(len(body)))
+            data = await _finished(request, future, end, limits)
+        except asyncio.TimeoutError as error:
+            raise _too_long_time(limits) from error
         finally:
-            running -= 1
+            if future is None:
+                load.leave(len(body))
         return Response(data, media_type=MEDIA[job.format], headers={"Cache-Control": "no-store"})
 
     return app
 
 
-async def _finished(request: Request, worker: Worker, job: Job, limits: Limits) -> bytes:
+async def _finished(request: Request, future: Future[bytes], end: float, limits: Limits) -> bytes:
     """The stylised file; a job that has not begun is given up when the client has gone."""
-    future = worker.submit(job)
-    done, end = asyncio.wrap_future(future), asyncio.get_running_loop().time() + limits.seconds
+    done = asyncio.wrap_future(future)
     while not done.done():
         await asyncio.wait([done], timeout=0.2)
         if not done.done() and await request.is_disconnected():
@@ -166,9 +220,7 @@ async def _finished(request: Request, worker: Worker, job: Job, limits: Limits) 
             raise Refused(DISCONNECTED, "The client has gone.")
         if not done.done() and asyncio.get_running_loop().time() > end:
             future.cancel()
-            raise Refused(
-                504, f"It took longer than {limits.seconds:g} seconds. Reduce the picture, or try again later."
-            )
+            raise _too_long_time(limits)
     try:
         return done.result()
     except TooLarge as error:
@@ -179,26 +231,35 @@ async def _finished(request: Request, worker: Worker, job: Job, limits: Limits) 
         raise Refused(500, explain(error)) from error
 
 
-async def _read(request: Request, limits: Limits) -> Job:
+async def _read(request: Request, body: bytearray, load: Load) -> Job:
     """The job of a request.
+
+    Args:
+        request: the request
+        body: is filled with its body
+        load: what all requests hold
 
     Raises:
         Refused: the body is too large, or cannot be read.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limits.bytes:
-            raise _too_long(limits)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            load.add(len(chunk))
+            if len(body) > load.limits.bytes:
+                raise _too_long(load.limits)
+    except ClientDisconnect:
+        raise Refused(DISCONNECTED, "The client has gone.") from None
     try:
         if kind == "application/json":
             return _from_json(bytes(body))
         if kind == "multipart/form-data":
             return await _from_form(request, bytes(body))
-    except (StylekitError, ValueError, TypeError, KeyError, RecursionError) as error:
-        reason = str(error) if isinstance(error, StylekitError) else f"The request cannot be read: {error}."
-        raise Refused(400, reason) from error
+    except StylekitError as error:
+        raise Refused(400, str(error)) from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise Refused(400, "The request cannot be read: a value has another type than /openapi.json says.") from error
     raise Refused(415, "Send a form (multipart/form-data), or JSON (application/json).")
 
 
@@ -268,20 +329,30 @@ def _job(content: bytes, styles: list[StyleInput], mask: bytes | None, given: Ma
             options[key] = _number(options[key], key)
     for key in ("seed", "max_size"):
         if key in options:
-            options[key] = int(_number(options[key], key))
+            options[key] = _whole(options[key], key)
     return Job(content, styles, mask, **options)
 
 
+def _whole(value: Any, name: str) -> int:
+    number = _number(value, name)
+    if number != int(number):
+        raise StylekitError(f"{name!r} must be a whole number, not {value!r}.")
+    return int(number)
+
+
 def _number(value: Any, name: str) -> float:
+    if not isinstance(value, str | int | float):
+        raise StylekitError(f"{name!r} must be a number.")
     try:
         number = float(value)
-    except (ValueError, TypeError):
-        raise StylekitError(f"{name!r} must be a number, not {value!r}.") from None
+    except (ValueError, OverflowError):
+        raise StylekitError(f"{name!r} must be a number, not {str(value)[:40]!r}.") from None
     if not abs(number) < 1e9:  # also true for NaN
         raise StylekitError(f"{name!r} must be a number, not {value!r}.")
     return number
 
 
+@functools.lru_cache(maxsize=512)
 def _thumbnail(path: Path) -> bytes:
     picture = images.read(path, THUMBNAIL, arrays=True)
     image = images.to_pil(picture).convert("RGB")
@@ -311,6 +382,10 @@ def _require_token(request: Request, token: str) -> None:
         raise Refused(
             401, "This needs the token that the service printed when it started: add ?token=... to the address."
         )
+
+
+def _too_long_time(limits: Limits) -> Refused:
+    return Refused(504, f"It took longer than {limits.seconds:g} seconds. Reduce the picture, or try again later.")
 
 
 def _require_length(request: Request, limits: Limits) -> None:

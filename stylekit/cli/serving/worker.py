@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,12 +18,15 @@ from stylekit.cli.masks import mask_reader
 from stylekit.cli.style_arguments import STYLE_FILE
 from stylekit.datasets.files import SUFFIXES
 from stylekit.errors import StylekitError
+from stylekit.images.recent import Recent
 from stylekit.images.resizing import reduced
 
 MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 """Formats of outputs, and their media types."""
-REMEMBERED = 64
-"""Number of styles that are kept described."""
+REMEMBERED = 2**28
+"""Bytes of described styles that are kept."""
+MOST_STYLES = 16
+"""The most styles of a job."""
 
 
 class TooLarge(StylekitError):
@@ -47,7 +49,7 @@ class Job:
     Attributes:
         content: the file of the picture
         styles: styles that are blended
-        mask: the file of a mask: white where the style applies; None: everywhere
+        mask: the file of a mask: white where the blend of the styles applies; None: everywhere
         strength, keep_color, style_scale, seed: as for ``stylekit stylize``
         max_size: maximum length of the longer side in pixels; 0: the picture keeps its size
         format: png, jpg or webp
@@ -66,6 +68,8 @@ class Job:
     def __post_init__(self) -> None:
         if self.format not in MEDIA:
             raise StylekitError(f"The format must be one of {', '.join(MEDIA)}, not {self.format!r}.")
+        if len(self.styles) > MOST_STYLES:
+            raise StylekitError(f"There are {len(self.styles)} styles, but at most {MOST_STYLES} are blended.")
         if self.max_size < 0:
             raise StylekitError("The maximum size must be a number of pixels, or 0.")
 
@@ -92,6 +96,10 @@ class Gallery:
             {each.name: each for each in sorted(folder.iterdir()) if each.suffix.lower() in known and each.is_file()}
         )
 
+    def kind(self, name: str) -> str:
+        """What a style is: an image or a style file."""
+        return "style file" if self.files[name].suffix.lower() == STYLE_FILE else "image"
+
     def __getitem__(self, name: str) -> Path:
         if name not in self.files:
             raise StylekitError(f"There is no style {name!r} in the gallery.")
@@ -111,7 +119,7 @@ class Worker:
     def __init__(self, model: Stylizer, concurrency: Concurrency, gallery: Gallery, max_pixels: int) -> None:
         self.model, self.gallery, self.max_pixels = model, gallery, max_pixels
         self._pool = ThreadPoolExecutor(concurrency.at_once, "stylise", concurrency.prepare)
-        self._styles: OrderedDict[Any, Any] = OrderedDict()
+        self._styles: Recent[Any] = Recent(REMEMBERED, _bytes_of)
         self._lock = threading.Lock()
 
     def submit(self, job: Job) -> Future[bytes]:
@@ -139,6 +147,9 @@ class Worker:
         styles = [
             (self._style(folder, number, each, job.style_scale), each.weight) for number, each in enumerate(job.styles)
         ]
+        if mask and styles:
+            styles = [(self._blended(styles), 1.0)]
+        self.model.require_memory(*picture.image.shape[-2:])
         made = self.model.stylize_picture(
             picture, styles, strength=job.strength, keep_color=job.keep_color, mask=mask, seed=job.seed
         )
@@ -157,23 +168,37 @@ class Worker:
             )
         return path
 
+    def _blended(self, styles: Sequence[tuple[Any, float]]) -> Any:
+        """The blend of styles as one style, which a mask can have."""
+        if self.model.arrays:
+            import numpy as np
+
+            from stylekit.inference.exported.styles import ArrayStyle
+            from stylekit.inference.exported.styles import blend as blend_arrays
+
+            return ArrayStyle(blend_arrays(styles), np.ones(1, np.float32))
+        import torch
+
+        from stylekit.inference.styles import Style, blend
+
+        first = styles[0][0]
+        return Style(blend(styles), torch.ones(1), first.key, first.method)
+
     def _style(self, folder: Path, number: int, style: StyleInput, scale: float) -> Any:
         """A style as the model describes it, which is remembered: a slider should not describe it again."""
         key = (hashlib.sha256(style.data).digest() if style.data is not None else style.name, scale)
         with self._lock:
-            if key in self._styles:
-                self._styles.move_to_end(key)
-                return self._styles[key]
+            return self._styles.get(key, lambda: self._described(folder, number, style, scale))
+
+    def _described(self, folder: Path, number: int, style: StyleInput, scale: float) -> Any:
         if style.data is None:
             known = style.name in self.model.learned_styles()
-            described = self.model.style(style.name if known else str(self.gallery[style.name]), scale)
-        else:
-            is_style_file = style.data[8:9] == b"{"  # as in all safetensors files
-            path = folder / f"style-{number + 1}{STYLE_FILE if is_style_file else ''}"
-            path.write_bytes(style.data)
-            described = self.model.style(str(path if is_style_file else self._checked(path, style.data)), scale)
-        with self._lock:
-            self._styles[key] = described
-            while len(self._styles) > REMEMBERED:
-                self._styles.popitem(last=False)
-        return described
+            return self.model.style(style.name if known else str(self.gallery[style.name]), scale)
+        is_style_file = style.data[8:9] == b"{"  # as in all safetensors files
+        path = folder / f"style-{number + 1}{STYLE_FILE if is_style_file else ''}"
+        path.write_bytes(style.data)
+        return self.model.style(str(path if is_style_file else self._checked(path, style.data)), scale)
+
+
+def _bytes_of(style: Any) -> int:
+    return sum(int(rows.nbytes) for rows in style.statistics.values())
