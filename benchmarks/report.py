@@ -275,10 +275,21 @@ def evaluations() -> str:
 def engines() -> str:
     """Whole processes of each engine and of a rival."""
     results = json.loads((RESULTS / "engines.json").read_text())
-    rows = [["", "first picture, 384 px", "512 px", "peak memory, 512 px", "pictures per second, 512 px", "installed"]]
+    rows = [
+        [
+            "",
+            "first picture, 384 px",
+            "512 px",
+            "peak memory, 512 px",
+            "pictures per second, 512 px",
+            "256 px, style known",
+            "installed",
+        ]
+    ]
     for name, row in results["programs"].items():
         first, memory = row["first"], row["memory"]
         figures = [f"{first['384']:.2f} s", f"{first['512']:.2f} s", f"{memory['512']} MB", f"{row['per_second']:.1f}"]
+        figures.append(f"{row['frames']:.0f}" if "frames" in row else "")
         label = f"`--engine {name}`" if name in ("torch", "onnxruntime", "openvino") else name
         rows.append([label, *figures, f"{row['installed_mb']} MB"])
     return f"{results['cores']} cores, medians:\n\n{tables.markdown(rows)}"

@@ -45,7 +45,7 @@ def test_a_batch_is_stylised(nodes: Any) -> None:
     assert 0 <= made.min() <= made.max() <= 1
     planes = content.permute(0, 3, 1, 2)
     expected = model.stylize(planes[:1], model.style(style.permute(0, 3, 1, 2)))
-    torch.testing.assert_close(made[:1], expected.permute(0, 2, 3, 1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(made[:1], expected.permute(0, 2, 3, 1), rtol=0, atol=1e-5)
 
 
 def test_masks_alpha_and_colours(nodes: Any) -> None:
@@ -57,6 +57,14 @@ def test_masks_alpha_and_colours(nodes: Any) -> None:
     assert made.shape == (1, 20, 30, 3)
     assert torch.equal(made[:, :, :15], content[:, :, :15, :3])
     assert not torch.equal(made[:, :, 15:], content[:, :, 15:, :3])
+
+
+def test_several_styles_are_blended_where_the_mask_is_white(nodes: Any) -> None:
+    (model,) = nodes.StylekitLoader().load("color-pca")
+    content, style = torch.rand(1, 20, 30, 3), torch.rand(2, 16, 16, 3) * torch.tensor([1.0, 0.5]).view(2, 1, 1, 1)
+    (plain,) = nodes.StylekitStylize().stylize(model, content, style=style)
+    (masked,) = nodes.StylekitStylize().stylize(model, content, style=style, mask=torch.ones(1, 20, 30))
+    torch.testing.assert_close(masked, plain, rtol=0, atol=1e-5)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib is new in Python 3.11")

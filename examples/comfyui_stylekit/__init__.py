@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import stylekit
 from stylekit.inference import Model
@@ -72,18 +73,13 @@ class StylekitStylize:
         styles = [] if style is None else [model.style(each[None], stroke_scale) for each in to_planes(style)]
         outputs = []
         for number, image in enumerate(to_planes(content)):
-            masks = [] if mask is None else [mask[min(number, len(mask) - 1)][None, None].float().clamp(0, 1)]
-            blended = [(each, 1.0) for each in styles]
             keep: Any = None if colors == COLORS[0] else colors
-            # One mask has one style, or the blend of several.
-            made = model.stylize(
-                image[None],
-                blended if not masks else blended[:1],
-                strength=strength,
-                keep_color=keep,
-                mask=masks,
-                seed=seed,
-            )
+            blended = [(each, 1.0) for each in styles]
+            made = model.stylize(image[None], blended, strength=strength, keep_color=keep, seed=seed)
+            if mask is not None:
+                share = mask[min(number, len(mask) - 1)][None, None].float().clamp(0, 1)
+                share = functional.interpolate(share, made.shape[-2:], mode="bilinear", antialias=True)
+                made = image[None] + share * (made - image[None])
             outputs.append(made)
         return (torch.cat(outputs).permute(0, 2, 3, 1).contiguous(),)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stylekit.images import Animation, Picture
 
 if TYPE_CHECKING:
+    from stylekit.inference.exported.model import ExportedModel
     from stylekit.inference.model import Model
 
 AT_ONCE = 4
@@ -45,21 +46,26 @@ class ExportedConcurrency:
     """The images that an exported model stylises at once: its runtime may be called by several threads.
 
     Args:
+        model: the model
         at_once: number of images; the runtime's threads are those of one image
     """
 
-    def __init__(self, at_once: int) -> None:
-        self.at_once = at_once
+    def __init__(self, model: ExportedModel, at_once: int) -> None:
+        self.model, self.at_once = model, at_once
 
     def prepare(self) -> None:
         """Does nothing: the runtime has threads of its own."""
 
     def require_memory(self, height: int, width: int) -> None:
-        """Does nothing, as the memory that is needed is not known."""
+        """Refuses an image for which there is too little memory, before it is decoded."""
+        self.model.require_memory(height, width)
 
     def together(self, picture: Picture | Animation) -> bool:
-        """Any image that is not an animation."""
-        return not isinstance(picture, Animation)
+        """Whether an image can be stylised next to others: it is small, and not an animation."""
+        if isinstance(picture, Animation):
+            return False
+        height, width = picture.image.shape[-2:]
+        return height * width <= LARGE
 
 
 class TorchConcurrency:

@@ -78,7 +78,7 @@ def open_stylizer(
 
         exported = ExportedModel(file, engine, cores // at_once, device)
         if exported.blends(strength):
-            return exported, lambda options: ExportedConcurrency(at_once)
+            return exported, lambda options: ExportedConcurrency(exported, at_once)
         if engine != "auto" or file == Path(model):
             raise StylekitError(
                 f"{file} supports no strength between 0 and 1, because the method {exported.name!r} does not."
@@ -115,7 +115,7 @@ def exported_file(model: str, engine: str, device: str, images: int, needs_torch
         return None
     file = _shipped(model)
     if engine == "auto":
-        slow = bool(needs_torch) or device not in ("auto", "cpu") or (DRIVER.exists() and images >= MANY)
+        slow = bool(needs_torch) or device.partition(":")[0] in ("cuda", "mps") or (DRIVER.exists() and images >= MANY)
         return None if slow or file is None or not _installed(file) else file
     if file is None:
         raise StylekitError(

@@ -56,7 +56,10 @@ def export(
     """
     for file in plugin or []:
         lookup.add_file(file)
-    check_overwrite(out, overwrite)
+    from stylekit.inference.exported.card import file_names
+
+    for each in file_names(out):
+        check_overwrite(each, overwrite)
     from stylekit.inference.exported.export import export as write_exported
     from stylekit.inference.exported.writing import Weights
     from stylekit.inference.model import load
@@ -96,9 +99,9 @@ def verify(
 
 def _report(path: Path, checks: Sequence[Check], json: bool) -> None:
     """Prints the differences and the seconds at each size."""
-    from stylekit.inference.exported.card import describing
+    from stylekit.inference.exported.card import file_names
 
-    files = [each for each in (path, path.with_suffix(".bin"), describing(path)) if each.is_file()]
+    files = [each for each in file_names(path) if each.is_file()]
     if json:
         facts: dict[str, Any] = {
             "files": [{"path": str(each), "bytes": each.stat().st_size} for each in files],

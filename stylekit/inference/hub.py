@@ -138,8 +138,10 @@ def _training(run: Path | None) -> list[str]:
     if run is None:
         return ["## Training\n\nNot recorded."]
     content: Mapping[str, Any] = read_json(run / "run.json")
+    if not isinstance(content, Mapping) or not isinstance(content.get("settings"), Mapping):
+        raise StylekitError(f"{run / 'run.json'} is not the record of a run.")
     settings, sessions = content.get("settings", {}), content.get("sessions", [])
-    rows = {key: settings[key] for key in SHOWN if settings.get(key) not in (None, {}, "")}
+    rows = {key: _without_paths(settings[key]) for key in SHOWN if settings.get(key) not in (None, {}, "")}
     data = settings.get("data") or {}
     name = data.get("name", "folders") if isinstance(data, Mapping) else str(data)
     rows["data"] = "folders" if Path(name).name != name else name
@@ -158,7 +160,12 @@ def _evaluation(report: Path | None) -> list[str]:
     if report is None:
         return []
     content: Mapping[str, Any] = read_json(report)
-    scores = content.get("scores", {})
+    scores = content.get("scores", {}) if isinstance(content, Mapping) else None
+    known = isinstance(scores, Mapping) and all(
+        isinstance(row, Mapping) and all(isinstance(each, Mapping) for each in row.values()) for row in scores.values()
+    )
+    if not known or not scores:
+        raise StylekitError(f"{report} is not a report of `stylekit evaluate`.")
     subjects = list(next(iter(scores.values()), {}))
     lines = [f"| metric | {' | '.join(map(_cell, subjects))} |", "|---" * (len(subjects) + 1) + "|"]
     for metric, by_subject in scores.items():
@@ -168,6 +175,15 @@ def _evaluation(report: Path | None) -> list[str]:
     protocol = content.get("protocol", {})
     facts = f"{protocol.get('pairs')} outputs, precision {protocol.get('precision')}, seed {protocol.get('seed')}"
     return ["## Evaluation", f"By `stylekit evaluate` {stylekit.__version__}: {facts}.", "\n".join(lines)]
+
+
+def _without_paths(value: Any) -> Any:
+    """A setting in which each path is only the name of its file or folder."""
+    if isinstance(value, Mapping):
+        return {key: _without_paths(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(each) for each in value]
+    return Path(value).name if isinstance(value, str) and ("/" in value or "\\" in value) else value
 
 
 def _cell(value: Any) -> str:

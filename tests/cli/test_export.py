@@ -43,6 +43,24 @@ def test_export_prints_differences_and_seconds(program: Program, trained: Path, 
     assert read_onnx_card(out).method == "cyclegan"
 
 
+def test_no_file_that_exists_is_replaced(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "x.describe.onnx").write_text("keep")
+    result = program("export", "stylekit-any", "-o", tmp_path / "x.onnx")
+    assert result.error == f"{tmp_path / 'x.describe.onnx'} exists. --overwrite replaces it."
+    assert (tmp_path / "x.describe.onnx").read_text() == "keep"
+
+
+def test_too_little_memory_is_one_sentence(
+    program: Program, paint: Paint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = paint(tmp_path / "photo.png", 32, 48)
+    monkeypatch.setattr("stylekit.inference.exported.model.LARGE", 1000)
+    monkeypatch.setattr("stylekit.inference.exported.model.free_cpu_memory", lambda: 2**17)
+    result = program("stylize", photo, "--style", photo, "-o", tmp_path / "out.png", "--engine", "onnxruntime")
+    assert result.code == 1
+    assert "48x32 pixels need about 0.0 GiB" in result.err
+
+
 def test_verify_reports_as_json(program: Program, exported: Path) -> None:
     facts = json.loads(program("verify", exported, "--json").out)
     assert facts["files"] == [{"path": str(exported), "bytes": exported.stat().st_size}]

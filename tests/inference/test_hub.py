@@ -60,6 +60,24 @@ def test_a_card_tells_of_the_training_and_the_evaluation_but_no_paths(tmp_path: 
     assert str(tmp_path) not in card
 
 
+def test_paths_in_settings_are_left_out_of_the_card(model: Model, tmp_path: Path) -> None:
+    record = {"settings": {"set": {"style": "/home/ada/secret/style.jpg", "parts": ["/srv/x"], "lr": 0.1}, "seed": 3}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    card = hub.model_card(model, tmp_path)
+    assert '| set | {"style": "style.jpg", "parts": ["x"], "lr": 0.1} |' in card
+    assert "secret" not in card
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", '{"scores": {"x": {"a": null}}}', '{"scores": 3}'])
+def test_other_json_is_no_report_and_no_run(model: Model, tmp_path: Path, content: str) -> None:
+    (tmp_path / "report.json").write_text(content)
+    with raises(StylekitError, tmp_path / "report.json", "stylekit evaluate"):
+        hub.model_card(model, report=tmp_path / "report.json")
+    (tmp_path / "run.json").write_text("[]")
+    with raises(StylekitError, "run.json", "record of a run"):
+        hub.model_card(model, tmp_path)
+
+
 def test_only_weights_and_settings_are_fetched_from_the_hub(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

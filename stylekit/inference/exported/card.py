@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Card:
             and those of the style, or ``none``
         batch: whether it accepts any number of images at once; otherwise one at a time
         zero_strength: whether the method defines what a strength of 0 means; otherwise, the content is blended in
+        bytes_per_pixel: memory that stylising needs for each pixel; 0 if it is not known
         codes: shape of one row of the codes of a method that draws samples
         probes: what it makes of images that everyone can draw
     """
@@ -75,6 +76,7 @@ class Card:
     strength: Literal["input", "statistics", "none"] = "none"
     batch: bool = True
     zero_strength: bool = False
+    bytes_per_pixel: int = 0
     codes: Sequence[int] = ()
     probes: Sequence[Probe] = ()
 
@@ -100,15 +102,52 @@ def parse_card(text: str, path: Path) -> Card:
         probes = [Probe(**each) for each in values.pop("probes")]
         known = {each.name for each in fields(Card)}
         card = Card(**{name: value for name, value in values.items() if name in known}, probes=probes)
-        if not all(
-            isinstance(each, str) and each.isprintable() for each in (card.method, card.weights, card.style_key)
-        ):
-            raise ValueError("invalid names")
-        if card.graph not in ("stylize", "describe", "sample") or not 1 <= int(card.scale) <= 16:
-            raise ValueError("invalid values")
+        _require_sound(card)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StylekitError(f"{path} is damaged: what stylekit wrote about it cannot be read ({error}).") from None
     return card
+
+
+def _require_sound(card: Card) -> None:
+    """Checks the types and the ranges of what a file says, as anyone may have written it.
+
+    Raises:
+        ValueError: something is wrong.
+    """
+    texts = (card.method, card.weights, card.style_key, card.stylekit)
+    numbers = (card.scale, card.bytes_per_pixel)
+    learned = [rows for each in card.learned.values() for rows in each.items()]
+    sound = (
+        all(isinstance(text, str) and text.isprintable() and len(text) < 200 for text in texts)
+        and card.graph in get_args(Graph)
+        and card.strength in ("input", "statistics", "none")
+        and all(type(number) is int and 0 <= number < 10**6 for number in numbers)
+        and 1 <= card.scale <= 16
+        and all(type(flag) is bool for flag in (card.takes_styles, card.batch, card.zero_strength))
+        and all(isinstance(name, str) and _is_shape(shape, 10**7) for name, shape in card.statistics.items())
+        and _is_shape(card.codes, 10**7)
+        and all(each.keys() == card.statistics.keys() for each in card.learned.values())
+        and all(np.shape(rows) == (1, *card.statistics[name]) for name, rows in learned)
+        and len(card.probes) <= 8
+        and all(_is_shape(each.size, 10**6) and 1 <= len(each.size) <= 2 for each in card.probes)
+        and all(_is_means(each.means) for each in card.probes)
+    )
+    if not sound:
+        raise ValueError("invalid values")
+
+
+def _is_shape(value: Any, largest: int) -> bool:
+    """Whether a value is a list of sizes that are not too large together."""
+    sizes = (
+        isinstance(value, list)
+        and len(value) <= 4
+        and all(type(each) is int and 1 <= each <= largest for each in value)
+    )
+    return sizes and math.prod(value) <= largest
+
+
+def _is_means(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= 3 * CELLS**2 and all(type(each) in (int, float) for each in value)
 
 
 def read_onnx_card(path: Path) -> Card:
@@ -180,6 +219,12 @@ def _varint(file: BinaryIO) -> int:
 def describing(path: Path) -> Path:
     """The file that describes styles for the exported model in another file."""
     return path.with_name(f"{path.stem}{DESCRIBE}{path.suffix}")
+
+
+def file_names(path: Path) -> list[Path]:
+    """The files that an exported model may consist of: the model, what describes styles for it, and their weights."""
+    models = [path, describing(path)]
+    return models if path.suffix != ".xml" else [*models, *(each.with_suffix(".bin") for each in models)]
 
 
 def drawn(height: int, width: int, phase: float = 0.0) -> Array:

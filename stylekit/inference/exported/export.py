@@ -28,7 +28,7 @@ from stylekit.inference.exported.verify import (
     ExportedFile,
     probe_codes,
 )
-from stylekit.inference.exported.writing import WRITERS, Weights, write
+from stylekit.inference.exported.writing import Weights, require_format, write
 from stylekit.inference.model import Model
 from stylekit.method import Method, Statistics
 
@@ -57,8 +57,7 @@ def export(
     Raises:
         StylekitError: the method or the format does not support it, a package is missing, or the difference is too large.
     """
-    if path.suffix not in WRITERS:
-        raise StylekitError(f"{path} has no suffix of a format for exported models. Use {', '.join(WRITERS)}.")
+    require_format(path)
     graphs = capture(model, options)
     card = graphs[0].card
     expected = [_expected(model, card, options, size) for size in _sizes(card)]

@@ -125,6 +125,7 @@ def _stylize_graphs(model: Model, method: Method, card: Card, options: Mapping[s
         takes_styles=method.takes_styles(),
         strength="statistics" if method.capabilities.blends_statistics else "none",
         zero_strength=method.capabilities.zero_strength,
+        bytes_per_pixel=model.needed_memory(1000, 1000, options) // 10**6,
     )
     module, names = Stylize(method, list(style), options), [IMAGE, *style]
     graphs = []

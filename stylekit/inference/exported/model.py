@@ -25,8 +25,11 @@ from stylekit.inference.exported.card import Array
 from stylekit.inference.exported.controls import fit_masks, keep_color, read_colors
 from stylekit.inference.exported.styles import SUFFIX, ArrayStyle, blend, read_style_file
 from stylekit.inference.exported.verify import ExportedFile
+from stylekit.native.memory import free_cpu_memory
 
 Statistics = dict[str, Array]
+LARGE = 2**22
+"""Pixels above which it is checked that there is enough memory."""
 
 
 class ExportedModel:
@@ -60,11 +63,21 @@ class ExportedModel:
     """Never called, because nothing is optimised."""
 
     def needed_memory(self, height: int, width: int, options: Mapping[str, Any] = {}) -> int:
-        """The bytes that an image of that size needs: not known, 0."""
-        return 0
+        """Estimates how many bytes are needed to stylise an image of that size: what torch needs; 0 if it is not known."""
+        return self.card.bytes_per_pixel * height * width
 
     def require_memory(self, height: int, width: int, options: Mapping[str, Any] = {}) -> None:
-        """Does nothing, as the memory that is needed is not known."""
+        """Checks that there is enough free memory for an image of that size.
+
+        Raises:
+            StylekitError: it needs more; the message contains both numbers.
+        """
+        needed, free = self.needed_memory(height, width), free_cpu_memory()
+        if height * width > LARGE and needed > free:
+            raise StylekitError(
+                f"{width}x{height} pixels need about {needed / 2**30:.1f} GiB with this model, but only {free / 2**30:.1f} GiB "
+                f"are free. Make the image smaller by a factor of {(needed / max(free, 1)) ** 0.5:.1f} per side."
+            )
 
     def resolve_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The method's own options, of which an exported model has none.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,10 @@ class Runtime(ABC):
 
     Attributes:
         card: what the file says about itself
-        inputs: names of the inputs, in their order
     """
 
     engine: str
     card: Card
-    inputs: Sequence[str]
 
     @abstractmethod
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
@@ -65,7 +65,6 @@ class OnnxRuntime(Runtime):
         providers = _providers(onnxruntime.get_available_providers(), device)
         with _explained(path, self.engine):
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        self.inputs = [each.name for each in self._session.get_inputs()]
         self._path = path
         # Otherwise both files keep the memory of their largest image; giving it back takes hardly any time.
         self._each_run = onnxruntime.RunOptions()
@@ -83,7 +82,7 @@ def _providers(available: Sequence[str], device: str) -> list[str]:
     wanted = f"{PROVIDERS['cuda' if device == 'auto' else device]}ExecutionProvider"
     if wanted not in available and device != "auto":
         raise StylekitError(f"This build of onnxruntime has no device {device!r}. It offers {', '.join(available)}.")
-    return [*([wanted] if wanted in available else []), "CPUExecutionProvider"]
+    return list(dict.fromkeys([*([wanted] if wanted in available else []), "CPUExecutionProvider"]))
 
 
 class OpenVino(Runtime):
@@ -107,7 +106,6 @@ class OpenVino(Runtime):
             options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads} if named == "CPU" else {}
             self._compiled = core.compile_model(model, named, options)
             self.card = _openvino_card(model, path)
-        self.inputs = [each.any_name for each in self._compiled.inputs]
         self._path = path
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
@@ -128,6 +126,22 @@ _LOADING = threading.Lock()
 """Held while torch loads a file, which only one thread may do at a time."""
 
 
+@contextlib.contextmanager
+def _no_pickle() -> Iterator[None]:
+    """Within the block, torch loads tensors only: where that fails, torch.export would unpickle what is in a file instead,
+    which can run any program."""
+    import torch
+
+    with _LOADING:
+        unrestricted = torch.load
+        torch.load = lambda *given, **options: unrestricted(*given, **{**options, "weights_only": True})
+        before, logging.root.manager.disable = logging.root.manager.disable, logging.ERROR
+        try:
+            yield
+        finally:
+            torch.load, logging.root.manager.disable = unrestricted, before
+
+
 class Torch(Runtime):
     """torch, for its own ``.pt2`` files.
 
@@ -143,7 +157,7 @@ class Torch(Runtime):
         import torch
 
         notes: dict[str, Any] = {KEY: ""}
-        with _LOADING, _explained(path, self.engine):
+        with _no_pickle(), _explained(path, self.engine):
             program = torch.export.load(path, extra_files=notes)
         if not notes[KEY]:
             raise StylekitError(f"{path} was not written by `stylekit export`, so how to use it is not known.")
@@ -153,12 +167,12 @@ class Torch(Runtime):
         strength = ["strength"] if self.card.strength == "input" else []
         first = "codes" if self.card.graph == "sample" else "image"
         styled = self.card.graph == "stylize"
-        self.inputs = [first, *(self.card.statistics if styled else ()), *(strength if styled else ())]
+        self._inputs = [first, *(self.card.statistics if styled else ()), *(strength if styled else ())]
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         import torch
 
-        tensors = [torch.from_numpy(np.asarray(inputs[name], order="C")) for name in self.inputs]
+        tensors = [torch.from_numpy(np.asarray(inputs[name], order="C")) for name in self._inputs]
         with _explained(self._path, self.engine), torch.no_grad():
             outputs = self._module(*tensors)
         return [each.numpy() for each in (outputs if isinstance(outputs, tuple) else (outputs,))]

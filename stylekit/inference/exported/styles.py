@@ -44,9 +44,13 @@ def blend(styles: Sequence[tuple[ArrayStyle, float]]) -> dict[str, Array]:
         total += weight
     if not total:
         raise StylekitError("The weights of the styles sum to zero. Give at least one style a weight above 0.")
-    shares = np.concatenate([style.shares * (weight / total) for style, weight in styles]).astype(np.float32)
-    rows = {name: np.concatenate([style.statistics[name] for style, _ in styles]) for name in styles[0][0].statistics}
-    return {name: np.tensordot(shares, each, 1)[None] for name, each in rows.items()}
+    result: dict[str, Array] = {}
+    for style, weight in styles:  # one after the other, as their rows together could be large
+        shares = np.asarray(style.shares * (weight / total), np.float32)
+        for name, rows in style.statistics.items():
+            part = np.tensordot(shares, rows, 1)[None]
+            result[name] = result[name] + part if name in result else part
+    return result
 
 
 def read_style_file(path: Path, look: str | None, card: Card) -> ArrayStyle:

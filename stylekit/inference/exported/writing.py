@@ -30,9 +30,18 @@ def write(path: Path, graph: Graph, weights: Weights = "32") -> None:
         StylekitError: the suffix is unknown, a package is missing, an operation has no counterpart in the format, or the file
             cannot be written.
     """
+    require_format(path)
+    WRITERS[path.suffix](path, graph, weights)
+
+
+def require_format(path: Path) -> None:
+    """Checks that the suffix is that of a format.
+
+    Raises:
+        StylekitError: it is not.
+    """
     if path.suffix not in WRITERS:
         raise StylekitError(f"{path} has no suffix of a format for exported models. Use {', '.join(WRITERS)}.")
-    WRITERS[path.suffix](path, graph, weights)
 
 
 def _write_onnx(path: Path, graph: Graph, weights: Weights) -> None:

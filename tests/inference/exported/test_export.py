@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ def test_a_translator_becomes_one_file(tmp_path: Path) -> None:
     assert max(check.difference for check in checks) < 0.5
     assert [each.name for each in tmp_path.iterdir()] == ["x.onnx"]
     file = ExportedFile(tmp_path / "x.onnx")
-    assert (file.card.method, file.card.graph, file.main.inputs) == ("cyclegan", "stylize", ["image"])
+    assert (file.card.method, file.card.graph) == ("cyclegan", "stylize")
     for size in ((7, 12), (33, 200)):
         image = drawn(*size)
         with torch.no_grad():
@@ -188,6 +191,33 @@ def test_an_operation_that_onnx_lacks_is_named(tmp_path: Path) -> None:
     with raises(StylekitError, "x.onnx", "linalg_eigh", ".pt2"):
         export(small("color-pca"), tmp_path / "x.onnx")
     assert not [*tmp_path.iterdir()]
+
+
+class Attack:
+    """Runs a program when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_a_pt2_file_with_a_program_in_it_is_refused_without_running_it(tmp_path: Path) -> None:
+    export(small("color-pca"), tmp_path / "x.pt2")
+    attack = io.BytesIO()
+    torch.save(Attack(tmp_path / "ran"), attack)
+    replaced = 0
+    with zipfile.ZipFile(tmp_path / "x.pt2") as good, zipfile.ZipFile(tmp_path / "evil.pt2", "w") as evil:
+        for name in good.namelist():
+            hostile = "sample_inputs" in name
+            evil.writestr(name, attack.getvalue() if hostile else good.read(name))
+            replaced += hostile
+    assert replaced
+    with raises(StylekitError, "evil.pt2", "cannot be run"):
+        ExportedFile(tmp_path / "evil.pt2")
+    assert not (tmp_path / "ran").exists()
+    assert torch.load.__module__ == "torch.serialization"
 
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
