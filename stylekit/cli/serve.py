@@ -50,7 +50,8 @@ def command(
     import_extra("fastapi", "ui", "`stylekit serve`")
     import_extra("python_multipart", "ui", "`stylekit serve`")
     from stylekit.cli.engines import open_stylizer
-    from stylekit.cli.serving.app import Limits, create_app
+    from stylekit.cli.serving.app import create_app
+    from stylekit.cli.serving.limits import Limits
     from stylekit.cli.serving.worker import Gallery, Worker
     from stylekit.inference.exported.runtimes import cores
 

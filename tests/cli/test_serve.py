@@ -33,7 +33,8 @@ import httpx  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from stylekit.cli.concurrency import ExportedConcurrency  # noqa: E402
-from stylekit.cli.serving.app import Limits, create_app  # noqa: E402
+from stylekit.cli.serving.app import create_app  # noqa: E402
+from stylekit.cli.serving.limits import Limits  # noqa: E402
 from stylekit.cli.serving.worker import Gallery, Worker  # noqa: E402
 from stylekit.inference.exported.model import ExportedModel  # noqa: E402
 
