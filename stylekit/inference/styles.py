@@ -13,6 +13,7 @@ from torch import Tensor
 
 import stylekit
 from stylekit.errors import StylekitError
+from stylekit.inference.controls import total_weight
 from stylekit.method import Statistics
 from stylekit.weights.containers import LARGEST
 from stylekit.weights.tensors import read_tensors, write_tensors
@@ -55,13 +56,7 @@ def blend(styles: Sequence[tuple[Style, float]]) -> Statistics:
     Raises:
         StylekitError: a weight is negative or not finite, all are zero, or the styles have different statistics.
     """
-    total = 0.0
-    for _, weight in styles:
-        if not 0 <= weight < float("inf"):
-            raise StylekitError(f"The weight of a style must be a finite number of at least 0, not {weight}.")
-        total += weight
-    if not total:
-        raise StylekitError("The weights of the styles sum to zero. Give at least one style a weight above 0.")
+    total = total_weight([weight for _, weight in styles])
     first = styles[0][0].statistics
     if any(statistics_shapes(style.statistics) != statistics_shapes(first) for style, _ in styles):
         raise StylekitError("Styles of different methods cannot be blended: their statistics differ.")

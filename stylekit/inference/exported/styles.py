@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stylekit.errors import StylekitError
+from stylekit.inference.controls import total_weight
 from stylekit.inference.exported.card import Array, Card
 from stylekit.inference.style_keys import keys_match
 from stylekit.weights.containers import LARGEST, read_safetensors
@@ -37,13 +38,7 @@ def blend(styles: Sequence[tuple[ArrayStyle, float]]) -> dict[str, Array]:
     Raises:
         StylekitError: a weight is negative or not finite, or all are zero.
     """
-    total = 0.0
-    for _, weight in styles:
-        if not 0 <= weight < float("inf"):
-            raise StylekitError(f"The weight of a style must be a finite number of at least 0, not {weight}.")
-        total += weight
-    if not total:
-        raise StylekitError("The weights of the styles sum to zero. Give at least one style a weight above 0.")
+    total = total_weight([weight for _, weight in styles])
     result: dict[str, Array] = {}
     for style, weight in styles:  # one after the other, as their rows together could be large
         shares = np.asarray(style.shares * (weight / total), np.float32)
