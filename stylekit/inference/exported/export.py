@@ -17,7 +17,7 @@ from torch import Tensor
 from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError
 from stylekit.inference.exported.card import Array, Card, Probe, describing, drawn, summary
-from stylekit.inference.exported.graphs import Sample, Stylize, capture
+from stylekit.inference.exported.graphs import Sample, Stylize, capture, resolved
 from stylekit.inference.exported.verify import (
     COUNTS,
     LEVELS,
@@ -58,6 +58,7 @@ def export(
         StylekitError: the method or the format does not support it, a package is missing, or the difference is too large.
     """
     require_format(path)
+    options = resolved(model, options)
     graphs = capture(model, options)
     card = graphs[0].card
     expected = [_expected(model, card, options, size) for size in _sizes(card)]
@@ -102,7 +103,7 @@ def _expected(
         image = torch.from_numpy(drawn(*size)).expand(count, -1, -1, -1)
         rest: list[Tensor] = [*style.values(), *([torch.tensor(strength)] if strength < 1 else [])]
         start = time.perf_counter()
-        output = Stylize(method, list(style), model.resolve_options(options))(image, *rest)
+        output = Stylize(method, list(style), options)(image, *rest)
         return output.numpy(), time.perf_counter() - start
 
 

@@ -82,6 +82,17 @@ class Sample(nn.Module):
         return self.method.sample_from(codes, **self.options)
 
 
+def resolved(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The method's own options, of stylising or of drawing samples.
+
+    Raises:
+        StylekitError: an option is unknown or has another type.
+    """
+    if model.method.stylizes():
+        return model.resolve_options(options)
+    return resolve_options(sample_options(model.method), options, f"method {model.name!r}", torch.device("cpu"))
+
+
 def capture(model: Model, options: Mapping[str, Any] = {}) -> list[Graph]:
     """The graphs of a model: the one that stylises or draws samples, and the one that describes styles if it accepts any.
 
@@ -89,10 +100,10 @@ def capture(model: Model, options: Mapping[str, Any] = {}) -> list[Graph]:
 
     Args:
         model: the model, on the CPU
-        options: the method's own options, which become part of the graph
+        options: what :func:`resolved` returned; they become part of the graph
 
     Raises:
-        StylekitError: the method optimises each image or cannot be captured, or an option is invalid.
+        StylekitError: the method optimises each image or cannot be captured, or an option is an image.
     """
     method = model.method
     if not method.capabilities.exportable or method.capabilities.optimizes:
@@ -103,7 +114,7 @@ def capture(model: Model, options: Mapping[str, Any] = {}) -> list[Graph]:
     with torch.no_grad(), silent():
         if not method.stylizes():
             return [_sample_graph(model, plain, card, options)]
-        return _stylize_graphs(model, plain, card, model.resolve_options(options))
+        return _stylize_graphs(model, plain, card, options)
 
 
 def _stylize_graphs(model: Model, method: Method, card: Card, options: Mapping[str, Any]) -> list[Graph]:
@@ -145,10 +156,9 @@ def _stylize_graphs(model: Model, method: Method, card: Card, options: Mapping[s
 def _sample_graph(model: Model, method: Method, card: Card, options: Mapping[str, Any]) -> Graph:
     if not method.walks():
         raise StylekitError(f"The method {model.name!r} cannot be exported: it does not draw its images from codes.")
-    given = resolve_options(sample_options(method), options, f"method {model.name!r}", torch.device("cpu"))
     codes = method.codes(2)
-    program, batch = _captured(Sample(method, given), [codes], model)
-    card = replace(card, graph="sample", options=json_arguments(given), codes=list(codes.shape[1:]), batch=batch)
+    program, batch = _captured(Sample(method, options), [codes], model)
+    card = replace(card, graph="sample", options=json_arguments(options), codes=list(codes.shape[1:]), batch=batch)
     return Graph(program, [CODES], [OUTPUT], card)
 
 

@@ -20,6 +20,7 @@ from stylekit.inference.exported.card import drawn
 from stylekit.inference.exported.export import export
 from stylekit.inference.exported.verify import ExportedFile, verify
 from stylekit.inference.model import Model
+from stylekit.training.written import read_assignments
 from tests.facts import raises
 from tests.inference.exported.conftest import small
 
@@ -91,6 +92,14 @@ def test_samples_are_drawn_from_codes(tmp_path: Path) -> None:
     assert max(check.difference for check in checks) < 0.5
     file = ExportedFile(tmp_path / "x.onnx")
     assert file.sample(np.zeros((5, *file.card.codes), np.float32)).shape == (5, 3, 16, 16)
+
+
+@pytest.mark.slow
+def test_the_label_of_samples_becomes_part_of_the_file(tmp_path: Path) -> None:
+    model = small({"name": "gan", "side": 16, "width": 4, "classes": 3})
+    export(model, tmp_path / "x.onnx", read_assignments(["label=2"], "--with"))
+    file = ExportedFile(tmp_path / "x.onnx")
+    assert file.card.options == {"label": 2}
 
 
 @pytest.mark.slow
