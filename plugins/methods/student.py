@@ -70,6 +70,7 @@ class Student(Method):
         self.encoder_part = encoder
         self.weights = {"pixels": pixels, "ssim": ssim, "features": features, "gram": gram, "variation": variation}
         self.channels, self.lr, self.ema = channels, lr, ema
+        self.losses: dict[str, ContentLoss | StyleLoss] = {"features": ContentLoss(), "gram": StyleLoss()}
         self.similarity = StructuralSimilarity("The method 'student'") if ssim else None
 
     def prepare(self, teacher: str = "stylekit-any", style: Path | None = None) -> None:
@@ -108,26 +109,29 @@ class Student(Method):
     def imitate(self, batch: Batch, made: Tensor) -> Terms:
         with torch.no_grad(), means(self.compared[1]) as wanted:
             target = self._teach(batch["content"])
-        terms = {name: weight * self._term(name, made, target) for name, weight in self.weights.items() if weight}
+        terms = {name: self.weights[name] * term for name, term in self._terms(made, target).items()}
         if self.channels:
             pairs = zip(self.connectors, self.found, wanted, strict=True)
             errors = [F.mse_loss(connector(ours), theirs) for connector, ours, theirs in pairs]
             terms["channels"] = self.channels * torch.stack(errors).mean()
         return terms
 
-    def _term(self, name: str, made: Tensor, target: Tensor) -> Tensor:
-        if name == "pixels":
-            return F.l1_loss(made, target)
-        if name == "ssim":
-            assert self.similarity is not None
-            return 1 - self.similarity(made, target).mean()
-        if name == "variation":
-            return total_variation(made).mean()
-        encoder = self.frozen[1]
-        loss = ContentLoss() if name == "features" else StyleLoss()
-        with torch.no_grad():
-            known = loss.target(encode(encoder, target))
-        return loss(encode(encoder, made), known).mean()
+    def _terms(self, made: Tensor, target: Tensor) -> Terms:
+        """How far the student's images are from the teacher's, without the weights; only what has a weight."""
+        terms: Terms = {}
+        if self.weights["pixels"]:
+            terms["pixels"] = F.l1_loss(made, target)
+        if self.similarity is not None:
+            terms["ssim"] = 1 - self.similarity(made, target).mean()
+        compared = {name: loss for name, loss in self.losses.items() if self.weights[name]}
+        if compared:
+            features = encode(self.frozen[1], made)
+            with torch.no_grad():
+                wanted = encode(self.frozen[1], target)
+            terms |= {name: loss(features, loss.target(wanted)).mean() for name, loss in compared.items()}
+        if self.weights["variation"]:
+            terms["variation"] = total_variation(made).mean()
+        return terms
 
     def _teach(self, content: Tensor) -> Tensor:
         taught: Tensor = self.frozen[0].stylize(content, self.style)
