@@ -34,6 +34,13 @@ class Recent(Generic[Value]):
             self._bytes -= self._size(oldest)
         return value
 
+    def find(self, key: Hashable) -> Value | None:
+        """The value of a key, if it is kept."""
+        if key not in self._values:
+            return None
+        self._values.move_to_end(key)
+        return self._values[key]
+
     def drop(self, key: Hashable) -> None:
         """Forgets the value of a key, if it is kept."""
         if key in self._values:

@@ -16,8 +16,10 @@ def test_the_latest_values_are_kept_and_what_is_dropped_needs_no_space() -> None
         return recent.get(key, compute)
 
     recent: Recent[int] = Recent(5, lambda value: value)
+    assert recent.find(1) is None
     assert [get(key) for key in (1, 2, 1)] == [1, 2, 1]
     assert computed == [1, 2]
+    assert recent.find(1) == 1
     recent.drop(1)
     recent.drop(1)
     get(3)  # fits beside 2, as 1 is gone

@@ -188,7 +188,10 @@ class Worker:
         """A style as the model describes it, which is remembered: a slider should not describe it again."""
         key = (hashlib.sha256(style.data).digest() if style.data is not None else style.name, scale)
         with self._lock:
-            return self._styles.get(key, lambda: self._described(folder, number, style, scale))
+            known = self._styles.find(key)
+        described = known or self._described(folder, number, style, scale)  # without the lock, as it may take long
+        with self._lock:
+            return self._styles.get(key, lambda: described)
 
     def _described(self, folder: Path, number: int, style: StyleInput, scale: float) -> Any:
         if style.data is None:
