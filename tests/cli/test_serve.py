@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from stylekit import images
 from stylekit.inference.model_file import ModelFile
 from stylekit.registry import lookup
 from stylekit_plugins.datasets.scenes import render
+from tests.browser import headless
 from tests.cli.conftest import Program
 
 for module in ("onnxruntime", "fastapi", "uvicorn", "python_multipart", "httpx"):
@@ -344,18 +344,9 @@ def test_a_hundred_clients_at_once_and_memory_that_stays(server: tuple[str, int]
 
 @pytest.mark.slow
 def test_the_page_stylises_slides_and_downloads(server: tuple[str, int], place: Path, tmp_path: Path) -> None:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    programs = [shutil.which("chromium"), shutil.which("chromedriver")]
-    if None in programs:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1150,900"):
-        options.add_argument(argument)
-    options.binary_location = programs[0]
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
-    try:
+    with headless(tmp_path) as browser:
+        from selenium.webdriver import ActionChains
+
         browser.get(server[0])
         browser.find_element("id", "photo").send_keys(str(place / "photo.png"))
 
@@ -369,15 +360,13 @@ def test_the_page_stylises_slides_and_downloads(server: tuple[str, int], place: 
         browser.find_elements("css selector", "#gallery button")[0].click()
         wait("document.body.dataset.previews >= 1")
         stage = browser.find_element("id", "stage")
-        actions = webdriver.ActionChains(browser)
+        actions = ActionChains(browser)
         actions.move_to_element(stage).click_and_hold().move_by_offset(
             int(stage.size["width"] * 0.3), 0
         ).release().perform()
         assert browser.execute_script("return document.getElementById('stage').dataset.split") == "0.80"
         browser.find_element("id", "paint").click()
-        webdriver.ActionChains(browser).move_to_element(stage).click_and_hold().move_by_offset(
-            40, 20
-        ).release().perform()
+        ActionChains(browser).move_to_element(stage).click_and_hold().move_by_offset(40, 20).release().perform()
         wait("document.body.dataset.previews >= 2")
         shown = browser.find_element("id", "command").text
         assert shown == "stylekit stylize photo.png --style 'painting 0.png' --mask mask.png -o styled.png"
@@ -391,6 +380,3 @@ def test_the_page_stylises_slides_and_downloads(server: tuple[str, int], place: 
         form = {"style": "painting 0.png"}
         expected = httpx.post(f"{server[0]}stylize", data=form, files={"content": photo(place)}, timeout=60)
         assert np.abs(pixels((tmp_path / "photo-styled.png").read_bytes()) - pixels(expected.content)).max() <= 1
-        assert browser.get_log("browser") == []
-    finally:
-        browser.quit()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 
 from stylekit.evaluation import Inputs, evaluate, write_report
+from tests.browser import headless
 from tests.evaluation.conftest import Changed, Difference, Plain
 
 COMMAND = "stylekit evaluate dark light --content 'my photos' -o report"
@@ -51,22 +51,9 @@ def test_the_page_is_one_file_that_refers_to_nothing_else(folder: Path) -> None:
 @pytest.fixture
 def browser(folder: Path) -> Iterator[Any]:
     """The page, opened in a headless browser."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    programs = [shutil.which("chromium"), shutil.which("chromedriver")]
-    if None in programs:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1000,900"):
-        options.add_argument(argument)
-    options.binary_location = programs[0]
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
-    driver.get((folder / "report.html").as_uri())
-    yield driver
-    log = driver.get_log("browser")
-    driver.quit()
-    assert log == []
+    with headless(folder) as driver:
+        driver.get((folder / "report.html").as_uri())
+        yield driver
 
 
 @pytest.mark.slow
