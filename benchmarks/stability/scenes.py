@@ -60,6 +60,13 @@ def psnr(image: Tensor, truth: Tensor) -> float:
     return float(peak_signal_noise_ratio(image, truth, data_range=1.0, dim=(1, 2, 3)))
 
 
+def ssim(image: Tensor, truth: Tensor) -> float:
+    """The structural similarity, averaged over the images ``(N, 3, H, W)`` in [0, 1]."""
+    similarity = structural_similarity_index_measure(image, truth, data_range=1.0)
+    assert isinstance(similarity, Tensor)
+    return float(similarity)
+
+
 class Measure:
     """Compares outputs for the held-out scenes with the truth."""
 
@@ -69,11 +76,9 @@ class Measure:
         self.mind: Any = make("metric", "mind", encoder={"name": "vgg19-normalised", "layers": ["relu3_1"]})
 
     def __call__(self, output: Tensor) -> dict[str, float]:
-        ssim = structural_similarity_index_measure(output, self.truth, data_range=1.0)
-        assert isinstance(ssim, Tensor)
         return {
             "psnr": psnr(output, self.truth),
-            "ssim": float(ssim),
+            "ssim": ssim(output, self.truth),
             "mind": float(self.mind(self.mind.features(output), self.mind.features(self.truth))),
             "lost": float(self.lost(output, self.truth).mean()),
             "invented": float(self.invented(output, self.truth).mean()),
