@@ -16,9 +16,6 @@ from stylekit.errors import StylekitError
 from stylekit.registry import lookup
 from stylekit.registry.extras import import_extra
 
-LOCAL = ("127.0.0.1", "::1", "localhost")
-"""Addresses that only this machine reaches."""
-
 
 def command(
     model: ModelName = DEFAULT_MODEL,
@@ -51,7 +48,7 @@ def command(
     import_extra("python_multipart", "ui", "`stylekit serve`")
     from stylekit.cli.engines import open_stylizer
     from stylekit.cli.serving.app import create_app
-    from stylekit.cli.serving.limits import Limits
+    from stylekit.cli.serving.limits import LOCAL, Limits
     from stylekit.cli.serving.worker import Gallery, Worker
     from stylekit.inference.exported.runtimes import cores
 

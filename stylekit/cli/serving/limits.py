@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-LOCAL = ("127.0.0.1", "localhost", "[::1]")
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""The names of this machine that no other one reaches."""
 DISCONNECTED = 499
 """The status of a request whose client has gone, as nginx logs it; nobody receives it."""
 
@@ -85,7 +86,8 @@ def require_origin(request: Request) -> None:
     """Refuses requests that another web page sends: by its origin, or by a name that it gave to this machine."""
     host = request.headers.get("host", "")
     local = request.scope.get("server", ("",))[0] in ("127.0.0.1", "::1")
-    if local and host.rpartition(":")[0] not in LOCAL and host not in LOCAL:
+    known = {f"[{name}]" if ":" in name else name for name in LOCAL}
+    if local and known.isdisjoint((host, host.rpartition(":")[0])):
         raise Refused(403, f"This service is not called {host!r}.")
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
