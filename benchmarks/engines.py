@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
 from benchmarks.figures import RESULTS
 from stylekit import images
-from stylekit.inference.exported.verify import ExportedFile
+from stylekit.inference.exported.file import ExportedFile
 from stylekit.inference.model_file import ModelFile
 from stylekit.registry import lookup
 from stylekit_plugins.datasets.scenes import render

@@ -85,9 +85,10 @@ def verify(
 
     For example: [bold]stylekit verify horses.onnx[/bold]
     """
-    from stylekit.inference.exported import verify as verifying
+    from stylekit.inference.exported.file import ExportedFile
+    from stylekit.inference.exported.verify import verify as compare
 
-    checks = verifying.verify(verifying.ExportedFile(file, engine, device=device))
+    checks = compare(ExportedFile(file, engine, device=device))
     _report(file, checks, json)
     worst = max(check.difference for check in checks)
     if not worst <= tolerance:  # also true for NaN

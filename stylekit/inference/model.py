@@ -102,6 +102,9 @@ class Model:
         file: the model file, for messages
     """
 
+    arrays = False
+    """Whether pictures that it stylises have arrays instead of tensors."""
+
     def __init__(self, method: Method, name: str, file: Path | None = None) -> None:
         self.method = method.eval()
         self.name = name
@@ -109,9 +112,6 @@ class Model:
         self.device = next((tensor.device for tensor in method.state_dict().values()), torch.device("cpu"))
         self._styles = StyleReader(method, name, self.device)
         self._bytes_per_pixel: dict[str, float] = {}
-
-    arrays = False
-    """Whether pictures that it stylises have arrays instead of tensors."""
 
     @property
     def on_step(self) -> Callable[[int, int, Tensor], None] | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
-from stylekit.inference.exported.graphs import silent
+from stylekit.inference.exported.silence import silent
 from stylekit.testing.kit import one_line, require
 from stylekit.testing.pictures import difference, drawn, equal
 

@@ -1,6 +1,6 @@
 """Models in files that other runtimes execute, such as ONNX: writing them, checking them, and stylising without torch.
 
-``card``, ``runtimes``, ``verify``, ``controls``, ``styles`` and ``model`` do not import torch; ``graphs`` and ``writing`` do.
+Only ``export``, ``graphs`` and ``writing`` import torch, and ``runtimes`` for its own files.
 """
 
 SUFFIXES = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",), ".pt2": ("torch",)}

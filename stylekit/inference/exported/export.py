@@ -17,6 +17,7 @@ from torch import Tensor
 from stylekit._files import explain_os_errors
 from stylekit.errors import StylekitError
 from stylekit.inference.exported.card import Array, Card, Probe, describing, drawn, summary
+from stylekit.inference.exported.file import ExportedFile
 from stylekit.inference.exported.graphs import Sample, Stylize, capture, resolved
 from stylekit.inference.exported.verify import (
     COUNTS,
@@ -25,7 +26,8 @@ from stylekit.inference.exported.verify import (
     SIZES,
     STYLE_SIZE,
     Check,
-    ExportedFile,
+    known_style,
+    probe,
     probe_codes,
 )
 from stylekit.inference.exported.writing import Weights, require_format, write
@@ -119,10 +121,10 @@ def _compared(
     """The difference of a file from torch at every size, with two images at once, and with another strength."""
     card, checks = file.card, []
     for size, (output, torch_seconds) in zip(_sizes(card), expected, strict=True):
-        found, seconds = file.probe(size)
+        found, seconds = probe(file, size)
         checks.append(Check(size, _difference(found, output), seconds, torch_seconds))
     if card.graph == "stylize":
-        size, style, worst = SIZES[1], file.known_style(), checks[1].difference
+        size, style, worst = SIZES[1], known_style(file), checks[1].difference
         if card.batch:
             pair, _ = _expected(model, card, options, size, count=2)
             worst = max(worst, _difference(file.stylize(np.repeat(drawn(*size), 2, 0), style), pair))

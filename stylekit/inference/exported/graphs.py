@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +15,7 @@ from torch.nn.utils import parametrize
 import stylekit
 from stylekit.errors import StylekitError, one_line_error
 from stylekit.inference.exported.card import Card
+from stylekit.inference.exported.silence import silent
 from stylekit.inference.model import Model
 from stylekit.inference.model_headers import json_arguments
 from stylekit.inference.options import resolve_options, sample_options, stylize_options
@@ -195,16 +194,3 @@ def _plain(method: Method) -> Method:
             for name, value in values.items():
                 setattr(module, name, nn.Parameter(value, requires_grad=False))
     return plain
-
-
-@contextlib.contextmanager
-def silent() -> Iterator[None]:
-    """Hides the exporter's own logs and warnings, about which a user can do nothing."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -17,14 +17,13 @@ from stylekit.inference.controls import (
     KeepColor,
     check_controls,
     check_regions,
-    check_scale,
     fit_style,
     regions,
 )
 from stylekit.inference.exported.card import Array
 from stylekit.inference.exported.controls import fit_masks, keep_color, read_colors
+from stylekit.inference.exported.file import ExportedFile
 from stylekit.inference.exported.styles import SUFFIX, ArrayStyle, blend, read_style_file
-from stylekit.inference.exported.verify import ExportedFile
 from stylekit.native.memory import free_cpu_memory
 
 Statistics = dict[str, Array]
@@ -45,6 +44,11 @@ class ExportedModel:
         StylekitError: the file cannot be used, or draws samples.
     """
 
+    arrays = True
+    """Pictures that it stylises have arrays instead of tensors."""
+    on_step: Any = None
+    """Never called, because nothing is optimised."""
+
     def __init__(
         self,
         path: Path,
@@ -56,11 +60,6 @@ class ExportedModel:
         self.card, self.name = self.file.card, self.file.card.method
         if self.card.graph != "stylize":
             raise StylekitError(f"{path} does not stylise images: it was exported to {self.card.graph} them.")
-
-    arrays = True
-    """Pictures that it stylises have arrays instead of tensors."""
-    on_step: Any = None
-    """Never called, because nothing is optimised."""
 
     def needed_memory(self, height: int, width: int, options: Mapping[str, Any] = {}) -> int:
         """Estimates how many bytes are needed to stylise an image of that size: what torch needs; 0 if it is not known."""
@@ -128,15 +127,12 @@ class ExportedModel:
             )
         return style
 
-    def resolve_styles(
-        self, styles: Sequence[tuple[ArrayStyle, float]], scale: float = 1.0, masks: int = 0
-    ) -> list[Statistics]:
+    def resolve_styles(self, styles: Sequence[tuple[ArrayStyle, float]], masks: int = 0) -> list[Statistics]:
         """The statistics to stylise with: one blend of all styles, or with masks, the statistics of each region.
 
         Raises:
             StylekitError: the method needs a style and there is none, or styles, weights and masks do not match.
         """
-        check_scale(scale)
         pairs = list(styles) or [(self.style(name), 1.0) for name in self.learned_styles()[:1]]
         if not pairs and self.card.takes_styles:
             raise StylekitError(

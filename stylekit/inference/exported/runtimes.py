@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -17,6 +16,7 @@ import numpy as np
 from stylekit.errors import StylekitError, one_line_error, suggest
 from stylekit.inference.exported import SUFFIXES
 from stylekit.inference.exported.card import KEY, Array, Card, parse_card, read_onnx_card
+from stylekit.inference.exported.silence import silent
 from stylekit.registry.extras import import_extra
 
 THREADS = "STYLEKIT_THREADS"
@@ -132,14 +132,13 @@ def _no_pickle() -> Iterator[None]:
     which can run any program."""
     import torch
 
-    with _LOADING:
+    with _LOADING, silent():
         unrestricted = torch.load
         torch.load = lambda *given, **options: unrestricted(*given, **{**options, "weights_only": True})
-        before, logging.root.manager.disable = logging.root.manager.disable, logging.ERROR
         try:
             yield
         finally:
-            torch.load, logging.root.manager.disable = unrestricted, before
+            torch.load = unrestricted
 
 
 class Torch(Runtime):

@@ -14,7 +14,8 @@ import torch
 from stylekit._files import write_atomic
 from stylekit.errors import StylekitError, one_line_error
 from stylekit.inference.exported.card import KEY
-from stylekit.inference.exported.graphs import Graph, silent
+from stylekit.inference.exported.graphs import Graph
+from stylekit.inference.exported.silence import silent
 from stylekit.registry.extras import import_extra
 
 Weights = Literal["32", "16", "int8"]

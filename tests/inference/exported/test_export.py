@@ -18,7 +18,8 @@ from stylekit import Method, StylekitError
 from stylekit.inference.exported import export as exporting
 from stylekit.inference.exported.card import drawn
 from stylekit.inference.exported.export import export
-from stylekit.inference.exported.verify import ExportedFile, verify
+from stylekit.inference.exported.file import ExportedFile
+from stylekit.inference.exported.verify import verify
 from stylekit.inference.model import Model
 from stylekit.training.written import read_assignments
 from tests.facts import raises

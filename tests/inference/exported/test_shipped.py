@@ -15,8 +15,9 @@ import stylekit
 from stylekit import StylekitError, images
 from stylekit.images import Picture
 from stylekit.inference.exported.controls import read_mask
+from stylekit.inference.exported.file import ExportedFile
 from stylekit.inference.exported.model import ExportedModel
-from stylekit.inference.exported.verify import ExportedFile, verify
+from stylekit.inference.exported.verify import verify
 from stylekit.inference.model import Model
 from stylekit.inference.styles import write_style
 from stylekit.weights.digests import module_digest
