@@ -176,24 +176,29 @@ def main() -> None:
     parser.add_argument("--preset", action="append", choices=PRESETS)
     parser.add_argument("--problem", action="append", choices=PROBLEMS)
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/digits.json")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the recorded runs, and add the seeds that are missing"
+    )
     options = parser.parse_args()
     os.environ[FILE] = str(Path(options.digits).resolve())
     classifier, accuracy = train_classifier()
     print(f"classifier: {accuracy:.3f}", flush=True)
-    rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    record = RESULTS / "digits.json"
+    rows: dict[str, dict[str, list[dict[str, Any]]]]
+    rows = json.loads(record.read_text())["problems"] if options.resume else {}
     problems, presets = options.problem or PROBLEMS, options.preset or PRESETS
     for seed, problem, preset in itertools.product(range(options.seeds), problems, presets):
         runs = rows.setdefault(problem, {}).setdefault(preset, [])
-        runs.append(judged(problem, preset, seed, options.seconds, classifier))
-        means = {key: round(statistics.mean(run[key] for run in runs), 3) for key in runs[0]}
+        alike = [run for run in runs if run["seconds"] == options.seconds]
+        if len(alike) > seed:
+            continue
+        figures = {"seconds": options.seconds, **judged(problem, preset, seed, options.seconds, classifier)}
+        runs.append(figures)
+        means = {key: round(statistics.mean(run[key] for run in [*alike, figures]), 3) for key in figures}
         print(problem, preset, means, flush=True)
         if options.record:
-            report = {
-                "seconds": options.seconds,
-                "classifier": accuracy,
-                "problems": rows,
-            }
-            (RESULTS / "digits.json").write_text(json.dumps(report, indent=1) + "\n")
+            report = {"classifier": accuracy, "problems": rows}
+            record.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

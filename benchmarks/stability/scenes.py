@@ -139,15 +139,21 @@ def main() -> None:
     parser.add_argument("--discriminator", action="append", choices=list(DISCRIMINATORS))
     parser.add_argument("--sheet", type=Path, help="image file for the first scenes, as each method painted them last")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/scenes.json")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the recorded runs, and add the seeds that are missing"
+    )
     options = parser.parse_args()
     measure = Measure()
     before = measure(measure.photos)
-    rows: dict[str, list[dict[str, Any]]] = {}
+    record = RESULTS / "scenes.json"
+    rows: dict[str, list[dict[str, Any]]] = json.loads(record.read_text())["runs"] if options.resume else {}
     columns = {"photograph": measure.photos, "true painting": measure.truth}
     print(f"untouched: {before}")
     names = itertools.product(options.method or METHODS, options.discriminator or DISCRIMINATORS)
     for seed, (method, discriminator) in itertools.product(range(options.seeds), list(names)):
         name = f"{method}, {discriminator}"
+        if len(rows.get(name, [])) > seed:
+            continue
         figures, columns[method] = judged(method, discriminator, seed, options.seconds, measure)
         rows.setdefault(name, []).append(figures)
         print(line(name, rows[name], before["psnr"]), flush=True)
@@ -155,7 +161,7 @@ def main() -> None:
             write(options.sheet, sheet(columns))
         if options.record:
             report = {"seconds": options.seconds, "untouched": before, "runs": rows}
-            (RESULTS / "scenes.json").write_text(json.dumps(report, indent=1) + "\n")
+            record.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
