@@ -12,7 +12,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from stylekit.errors import NO_SPACE, StylekitError
 
@@ -35,12 +35,22 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Raises:
         StylekitError: no space is left, or the file cannot be written.
     """
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yields a temporary file to write to. At the end it replaces ``path``.
+
+    Raises:
+        StylekitError: no space is left, or the file cannot be written.
+    """
     temporary = _temporary(path)
-    data = content.encode() if isinstance(content, str) else content
     with explain_os_errors(path):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -6,9 +6,11 @@ An image is a float32 tensor ``(N, C, H, W)`` in ``[0, 1]``, in sRGB. torch is i
 from typing import TYPE_CHECKING, Any
 
 from stylekit.images.animation import Animation, frame_count, frame_sizes, read_frames, write_frames
+from stylekit.images.canvas import Canvas
+from stylekit.images.decoded import Decoded
 from stylekit.images.files import ImageFiles
 from stylekit.images.picture import Metadata, Picture, over_white
-from stylekit.images.reading import from_pil, read, read_over_white, size, to_tensor
+from stylekit.images.reading import decode, from_pil, read, read_over_white, size, to_tensor
 from stylekit.images.resizing import pad_to, resize, scaled
 from stylekit.images.writing import FORMATS, to_pil, write
 
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "Animation",
+    "Canvas",
     "Crop",
+    "Decoded",
     "ImageFiles",
     "Metadata",
     "Picture",
     "SquareCrop",
+    "decode",
     "frame_count",
     "frame_sizes",
     "from_pil",

@@ -45,6 +45,11 @@ class Animation:
     loop: int
     format: str
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first frame."""
+        return self.frames[0].size
+
 
 def frame_count(path: Path | str) -> int:
     """The number of frames or pages of an image file; 1 for a still image. The pixels are not decoded.

@@ -1,21 +1,15 @@
-"""Images with 16 bits per channel, of which Pillow reads and writes only grey ones."""
+"""Images with 16 bits per channel, of which Pillow reads only grey ones."""
 
 from __future__ import annotations
 
-import io
-import struct
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
 from stylekit.datasets import open_image
-from stylekit.datasets.png_text import SIGNATURE, chunks, write_chunk
-from stylekit.images.metadata import save_options
-from stylekit.images.picture import Metadata
 from stylekit.images.pixels import Array
 
 OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -81,23 +75,3 @@ def _low_bytes(tile: Any) -> Any:
 def _with_mode(tile: Any, mode: str) -> Any:
     arguments = mode if isinstance(tile[3], str) else (mode, *tile[3][1:])
     return tile._replace(args=arguments) if hasattr(tile, "_replace") else (*tile[:3], arguments)
-
-
-def encode_png(values: Array, metadata: Metadata) -> bytes:
-    """A PNG file with the uint16 values ``(H, W, 3 or 4)``: one that Pillow writes, with other pixels."""
-    height, width, channels = values.shape
-    small = io.BytesIO()
-    Image.new("RGB" if channels == 3 else "RGBA", (1, 1)).save(small, "PNG", **save_options(metadata, "PNG"))
-    rows = np.ascontiguousarray(values.astype(">u2")).view(np.uint8).reshape(height, -1)
-    up = np.concatenate([rows[:1], rows[1:] - rows[:-1]])  # PNG's filter 2: differences from the row above
-    filtered = np.concatenate([np.full((height, 1), 2, np.uint8), up], 1)
-    replaced = {
-        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0),
-        b"IDAT": zlib.compress(filtered.tobytes(), 4),
-    }
-    small.seek(len(SIGNATURE))
-    file = io.BytesIO()
-    file.write(SIGNATURE)
-    for kind, length in chunks(small):
-        write_chunk(file, kind, replaced.get(kind) or small.read(length))
-    return file.getvalue()

@@ -50,6 +50,12 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     stored: np.ndarray[Any, np.dtype[Any]] | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.image.shape[-2:]
+        return height, width
+
 
 def over_white(image: Tensor, alpha: Tensor | None) -> Tensor:
     """Composites the image ``(N, 3, H, W)`` over white with its alpha ``(N, 1, H, W)``; without alpha, returns it unchanged."""

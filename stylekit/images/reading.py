@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -14,6 +13,7 @@ from PIL import Image, ImageFile
 from stylekit.datasets.files import open_image, orientation, upright_size
 from stylekit.errors import StylekitError
 from stylekit.images import deep, pixels, profiles
+from stylekit.images.decoded import Decoded
 from stylekit.images.metadata import collect
 from stylekit.images.picture import Picture, over_white
 from stylekit.native.memory import free_cpu_memory
@@ -21,8 +21,9 @@ from stylekit.native.memory import free_cpu_memory
 if TYPE_CHECKING:
     from torch import Tensor
 
-BYTES_PER_PIXEL, DEEP_BYTES_PER_PIXEL = 28, 75
-"""Memory for one pixel while an image of 8 or of 16 bits is read, as measured with a colour profile."""
+BYTES_PER_PIXEL = {(False, False): 28, (True, False): 75, (False, True): 9, (True, True): 30}
+"""Memory for one pixel while an image is read, as measured with a colour profile, by whether it has 16 bits, and whether its
+values stay integers."""
 
 SMALL = 2**26
 """Bytes that are not worth asking for the free memory."""
@@ -39,19 +40,20 @@ def size(path: Path | str) -> tuple[int, int]:
         return height, width
 
 
-def require_memory(path: Path | str, frames: Iterable[ImageFile.ImageFile]) -> None:
+def require_memory(path: Path | str, frames: Iterable[ImageFile.ImageFile], decoded: bool = False) -> None:
     """Checks by the headers that the memory for all frames of a file is free.
 
     Args:
         path: the file
         frames: the open file, at each of its frames
+        decoded: whether the values stay integers
 
     Raises:
         StylekitError: it is not; the message contains both numbers
     """
     needed, sizes = 0, []
     for frame in frames:
-        needed += frame.width * frame.height * (DEEP_BYTES_PER_PIXEL if deep.has_16_bits(frame) else BYTES_PER_PIXEL)
+        needed += frame.width * frame.height * BYTES_PER_PIXEL[deep.has_16_bits(frame), decoded]
         sizes.append(frame.size)
     if needed > SMALL and needed > (free := free_cpu_memory()):
         width, height = max(sizes, key=math.prod)
@@ -118,18 +120,32 @@ def from_pil(image: Image.Image) -> Picture:
 
 def picture_of(image: Image.Image, samples: pixels.Array | None = None, arrays: bool = False) -> Picture:
     """The content of a loaded PIL image, with the values of 16 bits if Pillow could not keep them."""
-    to_float: Callable[[pixels.Array], Any] = pixels.to_array if arrays else pixels.to_float
-    turn, metadata, profile = orientation(image), collect(image), profiles.rgb_profile(image)
+    return decoded_of(image, samples).part(arrays=arrays)
+
+
+def decoded_of(image: Image.Image, samples: pixels.Array | None = None) -> Decoded:
+    """The same as integers; its parts are converted as they are needed."""
+    turn = orientation(image)
     stored, alpha = _channels(image) if samples is None else _deep_channels(image, samples)
-    stored = pixels.upright(stored, turn)
-    converted = profile.to_srgb(stored) if profile and not profile.is_srgb and stored.dtype != np.float32 else stored
-    return Picture(
-        to_float(converted),
-        None if alpha is None else to_float(pixels.upright(alpha, turn)),
-        8 if stored.dtype == np.uint8 else 16,
-        replace(metadata, icc_profile=profile.data if profile else None),
-        None if converted is stored else np.array(stored),
+    return Decoded(
+        pixels.upright(stored, turn),
+        None if alpha is None else pixels.upright(alpha, turn),
+        collect(image),
+        profiles.rgb_profile(image),
     )
+
+
+def decode(path: Path | str) -> Decoded:
+    """Reads an image file as :func:`read` does, but leaves its values as they are, in a fraction of the memory.
+
+    Raises:
+        StylekitError: as for :func:`read`
+    """
+    with open_image(path) as file:
+        require_memory(path, [file], decoded=True)
+        samples = deep.samples(path, file)
+        file.load()
+        return decoded_of(file, samples)
 
 
 def _channels(image: Image.Image) -> tuple[pixels.Array, pixels.Array | None]:

@@ -15,10 +15,10 @@ from stylekit._files import write_atomic
 from stylekit.datasets.files import HEIC, SUFFIXES
 from stylekit.errors import StylekitError
 from stylekit.images import pixels, profiles
-from stylekit.images.deep import encode_png
 from stylekit.images.metadata import save_options
 from stylekit.images.picture import Picture, over_white, with_profile
 from stylekit.images.pixels import Array
+from stylekit.images.png import encode_png
 from stylekit.images.tiff import encode_tiff
 
 if TYPE_CHECKING:
@@ -139,9 +139,7 @@ def write(path: Path | str, picture: Picture | Tensor, *, depth: int | None = No
     path = Path(path)
     picture = picture if isinstance(picture, Picture) else Picture(picture)
     name, options = write_format(path, quality)
-    if depth not in (None, 8, 16) or (depth == 16 and name not in DEEP):
-        raise StylekitError(f"{path} cannot be written with {depth} bits per channel. Use 8, or 16 for PNG and TIFF.")
-    depth = depth or (picture.depth if name in DEEP else 8)
+    depth = written_depth(path, name, depth, picture.depth)
     try:
         content = _encode(picture, name, options, depth)
     except (OSError, ValueError, struct.error) as error:
@@ -161,11 +159,25 @@ def write_format(path: Path, quality: int | None = None) -> tuple[str, dict[str,
     return name, options | ({"quality": quality} if quality and "quality" in options else {})
 
 
+def written_depth(path: Path, name: str, wanted: int | None, own: int) -> int:
+    """The bits per channel with which an image is written.
+
+    Args:
+        path: the file, for the message
+        name: its format
+        wanted: what the user wants; None: those of the image, if the format stores them
+        own: those of the image
+
+    Raises:
+        StylekitError: the format does not support them
+    """
+    if wanted not in (None, 8, 16) or (wanted == 16 and name not in DEEP):
+        raise StylekitError(f"{path} cannot be written with {wanted} bits per channel. Use 8, or 16 for PNG and TIFF.")
+    return wanted or (own if name in DEEP else 8)
+
+
 def _encode(picture: Picture, name: str, options: dict[str, Any], depth: int) -> bytes:
-    if name not in PROFILED:
-        picture = with_profile(picture, None)
-    if picture.alpha is not None and name in OPAQUE:
-        picture = replace(picture, image=over_white(picture.image, picture.alpha), alpha=None)
+    picture = fitted(picture, name)
     if name == "TIFF":
         return encode_tiff([(to_channels(picture, depth), picture.metadata)])
     if depth == 16:
@@ -174,6 +186,15 @@ def _encode(picture: Picture, name: str, options: dict[str, Any], depth: int) ->
     file = io.BytesIO()
     image.save(file, name, **options, **save_options(picture.metadata, name))
     return file.getvalue()
+
+
+def fitted(picture: Picture, name: str) -> Picture:
+    """The picture without what a format does not hold: the profile, and the alpha channel."""
+    if name not in PROFILED:
+        picture = with_profile(picture, None)
+    if picture.alpha is not None and name in OPAQUE:
+        return replace(picture, image=over_white(picture.image, picture.alpha), alpha=None)
+    return picture
 
 
 def to_channels(picture: Picture, depth: int) -> Array:

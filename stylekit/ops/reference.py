@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 def wide(x: Tensor) -> Tensor:
@@ -91,6 +92,11 @@ def slope_of(activation: str, negative_slope: float) -> float:
 
 
 def gram_matrix(features: Tensor, normalize: bool = True) -> Tensor:
+    if has_torch_function_unary(
+        features
+    ):  # as with torch's own functions and the kernels, a mode may replace the result
+        gram: Tensor = handle_torch_function(gram_matrix, (features,), features, normalize)
+        return gram
     scale = gram_scale(features, normalize)
     with without_autocast(features):
         # Scaled before summation, and summed in parts: a float32 sum over a million pixels loses four digits.
