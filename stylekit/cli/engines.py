@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stylekit.cli.concurrency import AT_ONCE, Concurrency, ExportedConcurrency, TorchConcurrency
 from stylekit.errors import StylekitError, suggest
+from stylekit.images import size
 from stylekit.inference.exported import SUFFIXES, runtimes
 from stylekit.inference.model_file import ModelFile
 from stylekit.registry import lookup
 
 if TYPE_CHECKING:
     from stylekit.images import Picture
+    from stylekit.inference.exported.model import ExportedModel
 
 DRIVER = Path("/proc/driver/nvidia/version")
 """Exists where there is a GPU that torch may use."""
@@ -54,6 +56,7 @@ def open_stylizer(
     strength: float,
     torch_only: Sequence[str],
     options: Mapping[str, Any],
+    sources: Sequence[Path] = (),
 ) -> tuple[Stylizer, Callable[[Mapping[str, Any]], Concurrency]]:
     """Loads what stylises the images.
 
@@ -65,6 +68,7 @@ def open_stylizer(
         strength: the strength of the style
         torch_only: the given options that only torch supports
         options: options of the method's constructor
+        sources: the images' files, if they are known
 
     Returns:
         the model, and what tells how many images it stylises at once, by the method's options for each image
@@ -76,10 +80,10 @@ def open_stylizer(
         at_once = max(1, min(AT_ONCE, cores := runtimes.thread_count(), images))
         from stylekit.inference.exported.model import ExportedModel
 
-        exported = ExportedModel(file, engine, cores // at_once, device)
-        if exported.blends(strength):
+        exported, only = ExportedModel(file, engine, cores // at_once, device), engine != "auto" or file == Path(model)
+        if exported.blends(strength) and (only or _fit(exported, sources)):
             return exported, lambda options: ExportedConcurrency(exported, at_once)
-        if engine != "auto" or file == Path(model):
+        if only:
             raise StylekitError(
                 f"{file} supports no strength between 0 and 1, because the method {exported.name!r} does not."
             )
@@ -125,6 +129,16 @@ def exported_file(model: str, engine: str, device: str, images: int, needs_torch
     if needs_torch:
         raise StylekitError(f"{needs_torch[0]} needs the engine torch. Leave --engine {engine} out.")
     return file
+
+
+def _fit(model: ExportedModel, sources: Sequence[Path]) -> bool:
+    """Whether all images fit into the memory. Of many, only the first are opened for it."""
+    try:
+        for source in sources[:MANY]:
+            model.require_memory(*size(source))
+    except StylekitError:
+        return False
+    return True
 
 
 def _shipped(model: str) -> Path | None:

@@ -15,7 +15,7 @@ DEFAULT_MODEL = "stylekit-any"
 LOAD_OPTIONS = {"device": "--device", "method": "--model", "run_or_file": "--model"}
 """Arguments of ``load`` that are not options of the method, with the command-line options for them."""
 
-STYLE, FILES, METHOD = "Style", "Files", "Model and method"
+STYLE, FILES, METHOD, LARGE = "Style", "Files", "Model and method", "Large images"
 """Panels of the help."""
 
 ModelName = Annotated[
@@ -58,6 +58,31 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps", rich_help_pa
 PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", help=".py file with the method, if no installed plugin offers it", rich_help_panel=METHOD),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile", metavar="PIXELS", rich_help_panel=LARGE,
+        help="maximum sides of the tiles of large images [default: what the memory allows]",
+    ),
+]  # fmt: skip
+TileStatistics = Annotated[
+    str,
+    typer.Option(
+        "--statistics", metavar="HOW", rich_help_panel=LARGE,
+        help="what the tiles share of what networks compute of the whole image: auto, exact, sampled, thumbnail or local",
+    ),
+]  # fmt: skip
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory", metavar="SIZE", rich_help_panel=LARGE,
+        help="memory that the process may use, such as 2GB: larger images are stylised in tiles [default: what is free]",
+    ),
+]  # fmt: skip
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="go on with large images that were interrupted", rich_help_panel=LARGE),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist", rich_help_panel=FILES)]
 Quiet = Annotated[

@@ -16,7 +16,7 @@ from stylekit.cli.targets import Job
 from stylekit.errors import StylekitError
 
 if TYPE_CHECKING:
-    from stylekit.images import Animation, Picture
+    from stylekit.images import Animation, Canvas, Picture
 
 
 def check_formats(jobs: Sequence[Job], quality: int | None, depth: int | None) -> None:
@@ -69,18 +69,20 @@ class Results:
         self._written: dict[Job, dict[str, Any]] = {}
         self._failed: list[dict[str, Any]] = []
 
-    def write(self, job: Job, output: Picture | Animation, seconds: float) -> None:
+    def write(self, job: Job, output: Picture | Animation | Canvas, seconds: float) -> None:
         """Writes one image, or all its frames; called by several threads."""
         from stylekit import images
 
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        frames = output.frames if isinstance(output, images.Animation) else [output]
-        if isinstance(output, images.Animation):
+        frames = len(output.frames) if isinstance(output, images.Animation) else 1
+        if isinstance(output, images.Canvas):
+            output.save()
+        elif isinstance(output, images.Animation):
             images.write_frames(job.target, output, depth=self.depth, quality=self.quality)
         else:
             images.write(job.target, output, depth=self.depth, quality=self.quality)
-        height, width = frames[0].image.shape[-2:]
-        self._written[job] = {"width": width, "height": height, "frames": len(frames), "seconds": round(seconds, 3)}
+        height, width = output.size
+        self._written[job] = {"width": width, "height": height, "frames": frames, "seconds": round(seconds, 3)}
 
     def fail(self, source: Path, error: Exception) -> None:
         """Records that an image, or the clip in a folder, failed."""

@@ -18,13 +18,17 @@ from stylekit.cli.options import (
     Assignments,
     Device,
     KeepColor,
+    MaxMemory,
     ModelName,
     Overwrite,
     PluginFiles,
     Quiet,
+    Resume,
     Seed,
     Strength,
     StyleScale,
+    Tile,
+    TileStatistics,
     With,
     method_options,
 )
@@ -110,6 +114,10 @@ def command(
         bool, typer.Option("--skip-existing", help="leave outputs that exist, to finish an earlier run", rich_help_panel=FILES)
     ] = False,
     overwrite: Overwrite = False,
+    tile: Tile = None,
+    statistics: TileStatistics = "auto",
+    max_memory: MaxMemory = None,
+    resume: Resume = False,
     preview: Annotated[
         Path | None,
         typer.Option(
@@ -184,16 +192,21 @@ def command(
         for file in plugin or []:
             lookup.add_file(file)
         from stylekit.cli.engines import open_stylizer
+        from stylekit.cli.large import Large, read_tiles
         from stylekit.cli.stylizing import Request, describe_styles, stylize_clips, stylize_images
         from stylekit.inference import controls
 
         check_formats(jobs, quality, depth)
         controls.check_controls(strength, keep_color)
         controls.check_scale(style_scale)
-        torch_only = {"--with": with_, "--set": assignments, "--steps": steps, "--init": init, "--preview": preview}
+        tiles = read_tiles(tile, statistics, max_memory)
+        torch_only = {
+            "--with": with_, "--set": assignments, "--steps": steps, "--init": init, "--preview": preview,
+            "--tile, --statistics or --max-memory": tiles,
+        }  # fmt: skip
         loaded, concurrency = open_stylizer(
             model, engine, device, len(jobs), strength, [name for name, value in torch_only.items() if value is not None],
-            method_options(assignments or [], steps=steps, init=init),
+            method_options(assignments or [], steps=steps, init=init), [job.source for job in jobs],
         )  # fmt: skip
         check_folder_names(style_folders, style or [], loaded.learned_styles())
         masks.read(loaded.arrays)
@@ -204,7 +217,9 @@ def command(
             raise StylekitError("--clip has one mask for all frames. Give an image as --mask, not a folder.")
         styles = describe_styles(loaded, mixes, style_scale, len(masks), quiet)
         settings = {"strength": strength, "keep_color": keep_color, **options}
-        request = Request(loaded, styles, masks, settings, seed, max_size)
+        made_with = repr((model, style, mask, settings, style_scale, assignments, with_))
+        large = Large(loaded, tiles, resume, depth, quality, made_with)
+        request = Request(loaded, styles, masks, settings, seed, max_size, large)
         if clip:
             stylize_clips(request, jobs, options, results)
         else:

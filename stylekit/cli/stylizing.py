@@ -6,14 +6,16 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from stylekit import images
 from stylekit.cli.concurrency import Concurrency
 from stylekit.cli.engines import Stylizer
+from stylekit.cli.large import Large
 from stylekit.cli.masks import Masks
 from stylekit.cli.pipeline import MAKERS, run_pipeline
 from stylekit.cli.previews import Steps
@@ -23,11 +25,13 @@ from stylekit.cli.style_arguments import StyleMix
 from stylekit.cli.targets import Job
 from stylekit.datasets.files import open_image
 from stylekit.errors import StylekitError, warn
-from stylekit.images import Animation, Picture
+from stylekit.images import Animation, Canvas, Decoded, Picture
 from stylekit.images.animation import ANIMATED
 from stylekit.images.resizing import reduced
 from stylekit.seeding import derive
 
+Read: TypeAlias = Picture | Animation | Decoded
+Made: TypeAlias = Picture | Animation | Canvas
 Styles = list[tuple[Any, float]]
 """Styles, as the model describes them, and their weights."""
 
@@ -43,6 +47,7 @@ class Request:
         options: further arguments of ``Model.stylize_picture``: the controls and the method's options
         seed: random seed
         longest: maximum length of the longer side, in pixels; None: no limit
+        large: what stylises images in tiles
     """
 
     model: Stylizer
@@ -51,6 +56,7 @@ class Request:
     options: Mapping[str, Any]
     seed: int
     longest: int | None
+    large: Large
 
     def style(self, index: int) -> Styles:
         """The styles of a mix and their weights.
@@ -79,6 +85,12 @@ class Request:
         least = min(self.size(job)) if self.longest else None
         return reduced(images.read(job.source, least, self.model.arrays), self.longest or 0)
 
+    def in_tiles(self, job: Job, options: Mapping[str, Any]) -> bool:
+        """Whether an image is too large to be stylised at once."""
+        size = self.size(job)
+        single = images.size(job.source) == size and images.frame_count(job.source) == 1
+        return single and self.large.takes(*size, options)
+
     def read_frames(self, job: Job) -> Picture | Animation:
         """Reads an image, or all its frames if the target can hold them; warns if it cannot."""
         frames = images.frame_count(job.source)
@@ -92,25 +104,22 @@ class Request:
         animation = images.read_frames(job.source, self.model.arrays)
         return replace(animation, frames=[reduced(frame, self.longest or 0) for frame in animation.frames])
 
-    def stylize(self, job: Job, picture: Picture | Animation) -> Picture | Animation:
-        """Stylises one image, or the frames of an animation as a clip."""
+    def stylize(self, job: Job, picture: Read, on_progress: Callable[[int, int], None]) -> Made:
+        """Stylises one image, perhaps in tiles, or the frames of an animation as a clip."""
         # Derived from the name, so that the images of a folder get different random numbers, but each can be reproduced.
         options = {
             **self.options,
             "seed": derive(self.seed, job.relative.as_posix()),
             "mask": self.masks.of(job.relative),
         }
+        if isinstance(picture, Decoded):
+            return self.large.stylize(job, picture, self.style(job.style), on_progress, **options)
         if isinstance(picture, Animation):
             return replace(picture, frames=[*self.model.clip(picture.frames, self.style(job.style), **options)])
         return self.model.stylize_picture(picture, self.style(job.style), **options)
 
     def _fitting(self, size: tuple[int, int]) -> tuple[int, int]:
         return images.scaled(size, min(1.0, (self.longest or max(size)) / max(size)))
-
-
-def _size(picture: Picture) -> tuple[int, int]:
-    height, width = picture.image.shape[-2:]
-    return height, width
 
 
 def holds_frames(job: Job) -> bool:
@@ -152,24 +161,26 @@ def stylize_images(
 ) -> None:
     """Stylises every image by itself, shows the progress, and reports at the end or when interrupted."""
 
-    def read(job: Job) -> Picture | Animation:
+    def read(job: Job) -> Read:
+        if request.in_tiles(job, options):
+            return images.decode(job.source)
         concurrency.require_memory(*request.size(job))
         return request.read_frames(job)
 
-    def make(job: Job, picture: Picture | Animation) -> tuple[Picture | Animation, float]:
+    def make(job: Job, picture: Read) -> tuple[Made, float]:
         steps.begin(previews.get(job), len(request.style(job.style)) if len(request.masks) else 1)
-        if not concurrency.together(picture):
+        if not isinstance(picture, Decoded) and not concurrency.together(picture):
             frames = picture.frames if isinstance(picture, Animation) else [picture]
-            request.model.require_memory(*max(map(_size, frames), key=math.prod), options)
+            request.model.require_memory(*max((frame.size for frame in frames), key=math.prod), options)
         start = time.perf_counter()
-        return request.stylize(job, picture), time.perf_counter() - start
+        return request.stylize(job, picture, partial(progress.update, "tiles")), time.perf_counter() - start
 
     try:
         with Progress(results.quiet) as progress:
             request.model.on_step = steps = Steps(progress)
             outcomes = run_pipeline(
-                jobs, read, make, lambda job, made: results.write(job, *made),
-                concurrency.at_once, concurrency.prepare, concurrency.together,
+                jobs, read, make, lambda job, made: results.write(job, *made), concurrency.at_once, concurrency.prepare,
+                lambda picture: not isinstance(picture, Decoded) and concurrency.together(picture),
             )  # fmt: skip
             for done, (job, error) in enumerate(outcomes, 1):
                 progress.update("images", done, len(jobs))

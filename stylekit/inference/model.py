@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import tee
 from pathlib import Path
@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from stylekit import images
-from stylekit.errors import StylekitError, suggest
-from stylekit.images import Picture
+from stylekit.errors import StylekitError, suggest, warn
+from stylekit.images import Canvas, Decoded, Picture
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
 from stylekit.inference.inputs import ImageSource, check_tensor, open_picture
 from stylekit.inference.memory import PROBE, bytes_per_pixel, probe_image
 from stylekit.inference.model_files import find_model_file, read_model, resolve_model_file
-from stylekit.inference.options import draw_samples, frames_options, resolve_options, sample_options, stylize_options
+from stylekit.inference.options import draw_samples, resolve_options, sample_options, stylize_options
 from stylekit.inference.random_numbers import random_numbers
+from stylekit.inference.request import Request, enlarged
 from stylekit.inference.style_sources import StyleReader, StyleSource, several_or_none
 from stylekit.inference.styles import Style
+from stylekit.inference.tiles import Box, Tiles, Tiling
 from stylekit.inference.torch_defaults import torch_defaults
 from stylekit.inference.walks import closed_path
 from stylekit.method import Method, Statistics
@@ -39,10 +40,14 @@ from stylekit.seeding import seeded
 
 Image_ = TypeVar("Image_", Tensor, Image.Image, NDArray[Any])
 Styles = StyleSource | Sequence[StyleSource | tuple[StyleSource, float]] | None
-CONTROLS = ("keep_color", "mask", "seed", "strength", "style", "style_scale")
+CONTROLS = ("keep_color", "mask", "seed", "strength", "style", "style_scale", "tiles")
 """The arguments of ``Model.stylize`` that work with any method."""
 LARGE = 2**22
 """Pixels above which the memory that an image needs is estimated first."""
+READ = 40
+"""Bytes of each pixel of an image that is read, stylised and written at once."""
+SMALLEST = 256
+"""Sides of an image for which the memory must suffice even if it is stylised in tiles."""
 
 
 def load(
@@ -218,6 +223,7 @@ class Model:
         mask: Mask | Sequence[Mask] = (),
         style_scale: float = 1.0,
         seed: int = 0,
+        tiles: Tiles | None = None,
         **options: Any,
     ) -> Any:
         """Stylises an image and returns one of the same kind, its sides multiplied by the method's ``scale``.
@@ -245,6 +251,7 @@ class Model:
             style_scale: factor on the sides of style images
             seed: seed of the method's random numbers; those that describe a style image are the same for every seed, so
                 that a style is the same for all images
+            tiles: stylise a large image in tiles that share their statistics; by default, only if it does not fit in memory
             options: the method's own options, as listed by ``stylekit show``, such as ``direction="b-to-a"``
 
         Raises:
@@ -254,20 +261,57 @@ class Model:
         if not isinstance(image, Tensor):
             picture, as_given = open_picture(image, "An image to stylise")
             controlled = {"strength": strength, "keep_color": keep_color, "mask": mask, "style_scale": style_scale}
-            return as_given(self.stylize_picture(picture, style, seed=seed, **controlled, **options))
-        request = self._request(style, strength, keep_color, mask, style_scale, options)
+            return as_given(self.stylize_picture(picture, style, seed=seed, tiles=tiles, **controlled, **options))
+        request = self._request(style, strength, keep_color, mask, style_scale, **options)
         image = check_tensor(image, "An image to stylise")
-        self._require_fits(image, request)
-        content = image.to(self.device, torch.float32)
-        maps = self._region_maps(content, request)
+        tiles = self._needed_tiles(image, request, tiles)
+        maps = request.maps(*image.shape[2:])
         with self._full_precision(), self._random_numbers(seed):
-            outputs = [self._stylized(content, region, request) for region in request.regions]
-            return self._composed(image, content, outputs, maps, request)
+            if tiles is None:
+                return request.stylize(image, maps)
+            return torch.cat([self._in_tiles(each[None], maps, request, tiles) for each in image])
 
     def stylize_picture(self, picture: Picture, style: Styles = None, **options: Any) -> Picture:
         """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel and metadata. Accepts the
         options of :meth:`stylize`."""
         return self._with_metadata(picture, self.stylize(_visible(picture), style, **options))
+
+    @torch.no_grad()
+    def stylize_large(
+        self,
+        picture: Decoded,
+        canvas: Canvas,
+        style: Styles = None,
+        *,
+        tiles: Tiles | None = None,
+        seed: int = 0,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        **controlled: Any,
+    ) -> None:
+        """Stylises a picture in tiles, which are put on a canvas: the memory for its floats is that of a tile.
+
+        Args:
+            picture: the picture
+            canvas: what is put on it; parts that it has already are not made again
+            style: as in :meth:`stylize`
+            tiles: sides of the tiles, and how they share their statistics; by default, what the memory allows
+            seed: as in :meth:`stylize`
+            on_progress: called with the number of tiles that have been computed, and of all, in all passes over the image
+            controlled: further arguments of :meth:`stylize`
+
+        Raises:
+            StylekitError: as in :meth:`stylize`, or no space is left.
+        """
+        request = self._request(style, **controlled)
+        self.require_tiles(request.options)
+        maps = request.maps(*picture.size)
+        with self._full_precision(), self._random_numbers(seed):
+            tiling = self._tiling(partial(_read, picture), picture.size, maps, request, tiles or Tiles(), on_progress)
+            pieces = tiling.pieces[canvas.done :]
+            tiling.measure()
+            for piece, (box, image) in zip(pieces, tiling.paint(pieces), strict=True):
+                original = picture.part(piece.inner.rows, piece.inner.columns)
+                canvas.put(box.top, box.left, self._with_metadata(original, image.cpu()))
 
     def clip(self, pictures: Iterable[Picture], style: Styles = None, **options: Any) -> Iterator[Picture]:
         """Stylises results of :func:`stylekit.images.read` as the frames of a clip. Accepts the options of
@@ -279,7 +323,7 @@ class Model:
     def _with_metadata(self, picture: Picture, styled: Tensor) -> Picture:
         if self.method.scale == 1:
             return replace(picture, image=_with_hidden(styled, picture))
-        alpha = None if picture.alpha is None else self._enlarged(picture.alpha).clamp(0, 1)
+        alpha = None if picture.alpha is None else enlarged(picture.alpha, self.method.scale).clamp(0, 1)
         return replace(picture, image=styled, alpha=alpha, stored=None)
 
     def frames(
@@ -306,17 +350,17 @@ class Model:
         """
         if not isinstance(contents, Iterable):
             raise StylekitError(f"The frames must be tensors in a list or a generator, not {type(contents).__name__}.")
-        request = self._request(style, strength, keep_color, mask, style_scale, options)
+        request = self._request(style, strength, keep_color, mask, style_scale, **options)
         originals, ready = tee(check_tensor(each, "A frame") for each in contents)
         ready, *copies = tee((each.to(self.device, torch.float32) for each in ready), len(request.regions) + 1)
-        clips = [self._clip(copy, region, request) for copy, region in zip(copies, request.regions, strict=True)]
+        clips = [request.clip(copy, region) for copy, region in zip(copies, request.regions, strict=True)]
         for number, (original, content) in enumerate(zip(originals, ready, strict=True)):
             self._require_fits(content, request)
-            maps = self._region_maps(content, request)
+            maps = request.maps(*content.shape[2:])
             with torch.no_grad(), self._full_precision(), self._random_numbers(seed, number):
                 outputs = [frame for clip in clips if (frame := next(clip, None)) is not None]
                 self._require_frames(len(outputs) == len(clips), f"stopped before frame {number + 1}")
-                frame = self._composed(original, content, outputs, maps, request)
+                frame = request.composed(original, content, outputs, maps)
             yield frame  # outside the block, with the caller's random numbers and grad mode
         with torch.no_grad(), self._full_precision(), self._random_numbers(seed):
             ended = all(next(clip, None) is None for clip in clips)
@@ -394,8 +438,14 @@ class Model:
     # Stylising
 
     def _request(
-        self, style: Any, strength: float, keep_color: KeepColor | None, mask: Any, style_scale: float, options: Any
-    ) -> _Request:
+        self,
+        style: Any,
+        strength: float = 1.0,
+        keep_color: KeepColor | None = None,
+        mask: Any = (),
+        style_scale: float = 1.0,
+        **options: Any,
+    ) -> Request:
         known = stylize_options(self.method) if options else {}
         for name in options:
             if name not in known:
@@ -404,74 +454,8 @@ class Model:
         controls.check_controls(strength, keep_color)
         masks = [controls.read_mask(each) for each in several_or_none(mask)]
         regions = self.resolve_styles(style, style_scale, len(masks))
-        return _Request(regions, masks, controls.to_float(strength), keep_color, self.resolve_options(options))
-
-    def _untouched(self, request: _Request) -> bool:
-        return request.strength == 0 and not self.method.capabilities.zero_strength
-
-    def _stylized(self, content: Tensor, style: Statistics | None, request: _Request) -> Tensor:
-        if self._untouched(request):
-            return self._enlarged(content)
-        if style is None:
-            return self.method.stylize(content, **request.options)
-        return self.method.transfer(content, style, request.strength, **request.options)
-
-    def _clip(self, contents: Iterable[Tensor], style: Statistics | None, request: _Request) -> Iterator[Tensor]:
-        """A generator, so that all of the method's ``frames`` runs with seeded random numbers."""
-        if self._untouched(request):
-            yield from map(self._enlarged, contents)
-            return
-        strength = None if style is None else request.strength
-        options = frames_options(self.method, request.options, strength, f"method {self.name!r}")
-        yield from self.method.frames(contents, style, **options)
-
-    def _region_maps(self, content: Tensor, request: _Request) -> list[Tensor]:
-        """The weight of each region's style at each pixel of the output; empty without masks."""
-        if not request.masks:
-            return []
-        regions = controls.regions(controls.fit_masks(request.masks, content), len(request.regions))
-        return [self._enlarged(region) for region in regions]
-
-    def _composed(
-        self, image: Tensor, content: Tensor, outputs: Sequence[Tensor], maps: Sequence[Tensor], request: _Request
-    ) -> Tensor:
-        """The final image: the method's outputs, blended with the content by strength and masks, in the chosen colours."""
-        base = self._enlarged(content)
-        finished = [
-            self._finished(each, base, style, request) for each, style in zip(outputs, request.regions, strict=True)
-        ]
-        out = finished[0]
-        if maps:
-            # A sum of changes, so that the image stays exactly the same where the masks are black.
-            changes = [region * (each - base) for region, each in zip(maps, finished, strict=True)]
-            out = base + torch.stack(changes).sum(0)
-        out = out.clamp(0, 1)
-        # float64 is more precise than the computation, so values that did not change are copied.
-        if image.dtype == torch.float64 and base is content:
-            return torch.where((out == content).to(image.device), image, out.to(image))
-        return out.to(image)
-
-    def _finished(self, styled: Tensor, content: Tensor, style: Statistics | None, request: _Request) -> Tensor:
-        if styled.shape != content.shape:
-            raise StylekitError(
-                f"The method {self.name!r} returned an image of shape {tuple(styled.shape)}, not {tuple(content.shape)}."
-            )
-        if not bool(styled.isfinite().all()):
-            raise StylekitError(
-                f"The {self._described} returned an image with NaN or infinity. Try another style: this one or the model may "
-                "be damaged."
-            )
-        # transfer() uses the strength itself, but its output need not approach the content as the strength decreases.
-        full = 1.0 if style is None else 0.0 if self.method.capabilities.zero_strength else controls.BLEND_BELOW
-        if request.strength < full:
-            styled = torch.lerp(content, styled, request.strength / full)
-        return controls.keep_color(styled, content, request.keep_color)
-
-    def _enlarged(self, image: Tensor) -> Tensor:
-        """The image, resized to the size of the output."""
-        scale = self.method.scale
-        height, width = image.shape[-2:]
-        return image if scale == 1 else images.resize(image, (height * scale, width * scale))
+        chosen = controls.to_float(strength), keep_color, self.resolve_options(options)
+        return Request(self.method, self.name, self._described, self.device, regions, masks, *chosen)
 
     @contextmanager
     def _full_precision(self) -> Iterator[None]:
@@ -520,11 +504,87 @@ class Model:
                 f"GiB are free on {self.device}. Make the image smaller by a factor of {factor:.1f} per side."
             )
 
-    def _require_fits(self, image: Tensor, request: _Request) -> None:
+    def _require_fits(self, image: Tensor, request: Request) -> None:
         """Checks the memory for large images only: for others, the trial run would take longer than stylising them."""
         count, _, height, width = image.shape
-        if count * height * width > LARGE and not self._untouched(request):
+        if count * height * width > LARGE and not request.untouched:
             self.require_memory(count * height, width, request.options)
+
+    # Tiles
+
+    def _needed_tiles(self, image: Tensor, request: Request, tiles: Tiles | None) -> Tiles | None:
+        """How to stylise images in tiles; None: they are small enough without."""
+        count, _, height, width = image.shape
+        if request.untouched or (tiles is None and count * height * width <= LARGE):
+            return None
+        needed = self.needed_memory(count * height, width, request.options)
+        chosen = tiles or Tiles()
+        if chosen.fits(height, width, needed, free_memory(self.device)):
+            return None
+        malloc.release_freed_memory()
+        if chosen.fits(height, width, needed, free_memory(self.device)):
+            return None
+        self.require_tiles(request.options)
+        self.require_memory(min(height, SMALLEST), min(width, SMALLEST), request.options)
+        if tiles is None:
+            warn(f"{width}x{height} pixels do not fit into the memory, so they are stylised in tiles.")
+        return chosen
+
+    def takes_tiles(self, height: int, width: int, options: Mapping[str, Any], tiles: Tiles | None) -> bool:
+        """Whether an image file of that size is to be stylised in tiles, because of its size or of what the user wants.
+
+        Args:
+            height: height of the image
+            width: its width
+            options: the method's options
+            tiles: what the user wants
+        """
+        if tiles is None and height * width <= LARGE:
+            return False
+        needed = self.needed_memory(height, width, options) + READ * height * width
+        return self._untileable(options) is None and not (tiles or Tiles()).fits(
+            height, width, needed, free_memory(self.device)
+        )
+
+    def require_tiles(self, options: Mapping[str, Any] = {}) -> None:
+        """Checks that the method can stylise an image in tiles.
+
+        Raises:
+            StylekitError: it optimises the image, or an option is an image.
+        """
+        if reason := self._untileable(options):
+            raise StylekitError(f"Images cannot be stylised in tiles: {reason}. Make the image smaller.")
+
+    def _untileable(self, options: Mapping[str, Any]) -> str | None:
+        if self.method.capabilities.optimizes:
+            return f"the method {self.name!r} optimises the whole image"
+        pictured = [name for name, value in options.items() if isinstance(value, Tensor)]
+        return f"the option {pictured[0]!r} is an image" if pictured else None
+
+    def _in_tiles(self, image: Tensor, maps: Sequence[Tensor], request: Request, tiles: Tiles) -> Tensor:
+        """Stylises an image ``(1, 3, H, W)`` in tiles."""
+        height, width = image.shape[2:]
+        tiling = self._tiling(lambda box: image[..., box.rows, box.columns], (height, width), maps, request, tiles)
+        scale = self.method.scale
+        out = image.new_empty(1, 3, height * scale, width * scale)
+        tiling.measure()
+        for box, part in tiling.paint(tiling.pieces):
+            out[..., box.rows, box.columns] = part
+        return out
+
+    def _tiling(
+        self,
+        read: Callable[[Box], Tensor],
+        size: tuple[int, int],
+        maps: Sequence[Tensor],
+        request: Request,
+        tiles: Tiles,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Tiling:
+        needed = self.needed_memory(1024, 1024, request.options) / 2**20
+        stylize = partial(request.stylize_parts, maps)
+        free = free_memory(self.device)
+        return Tiling(stylize, read, size, tiles, needed, free, self.method.scale, f"method {self.name!r}", on_progress)
 
     def _measure(self, options: Mapping[str, Any]) -> float:
         required = [name for name, option in stylize_options(self.method).items() if option.required]
@@ -541,14 +601,23 @@ class Model:
             return 0.0
 
 
-def _visible(picture: Picture) -> Tensor:
+def _visible(picture: Picture, mean: Tensor | None = None) -> Tensor:
     """The colours of a picture. Fully transparent pixels get the mean visible colour, because their own is invisible and
     often garbage."""
     if picture.alpha is None:
         return picture.image
     visible = picture.alpha > 0
-    mean = (picture.image * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
+    if mean is None:
+        mean = (picture.image * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
     return torch.where(visible, picture.image, mean)
+
+
+def _read(picture: Decoded, box: Box) -> Tensor:
+    """The visible colours of a part of a picture."""
+    part = picture.part(box.rows, box.columns)
+    if part.alpha is None:
+        return part.image
+    return _visible(part, torch.from_numpy(picture.visible_color).float()[:, None, None])
 
 
 def _with_hidden(styled: Tensor, picture: Picture) -> Tensor:
@@ -557,14 +626,3 @@ def _with_hidden(styled: Tensor, picture: Picture) -> Tensor:
         return styled
     unchanged = (styled == _visible(picture)).all(1, keepdim=True)
     return torch.where(unchanged, picture.image, styled)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What the user requests: styles by region, masks, strength, colours, and the method's options."""
-
-    regions: list[Statistics | None]
-    masks: list[Tensor]
-    strength: float
-    keep_color: KeepColor | None
-    options: Mapping[str, Any]

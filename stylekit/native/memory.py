@@ -47,3 +47,9 @@ def _read(file: Path) -> str:
         return file.read_text()
     except OSError:
         return ""
+
+
+def process_memory() -> int:
+    """The bytes of this process that are in memory; 0 if unknown."""
+    fields = dict(line.split(":", 1) for line in _read(Path("/proc/self/status")).splitlines() if ":" in line)
+    return int(fields["VmRSS"].split()[0]) * 1024 if "VmRSS" in fields else 0

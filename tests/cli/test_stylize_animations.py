@@ -90,5 +90,5 @@ def test_the_size_of_pages_is_that_of_the_largest(tmp_path: Path) -> None:
     small.save(tmp_path / "a.tif", save_all=True, append_images=[large, small])
     for name, size in (("b.tif", (30, 40)), ("b.png", (16, 16))):
         job = Job(tmp_path / "a.tif", Path("a.tif"), 0, tmp_path / name)
-        request = Request(None, [[]], (), {}, 0, None)
+        request = Request(None, [[]], (), {}, 0, None, None)
         assert request.size(job) == size

@@ -392,7 +392,7 @@ def test_the_device_is_that_of_parameters_or_buffers() -> None:
     assert load("color-pca", "cpu").device == torch.device("cpu")
 
 
-def test_large_images_and_frames_that_do_not_fit_are_refused_before_they_are_stylised(
+def test_large_images_and_frames_of_which_not_even_a_tile_fits_are_refused_before_they_are_stylised(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stylekit.inference.model.LARGE", 64 * 64)

@@ -1,0 +1,139 @@
+"""``stylekit stylize``: large images, in tiles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylekit import StylekitError
+from stylekit.cli.large import read_size
+from stylekit.images import Canvas
+from stylekit.inference.model import Model
+from tests.cli.pixels import pixels
+from tests.facts import assert_mentions, raises
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Paint, Program
+
+
+@pytest.fixture
+def line(paint: Paint, tmp_path: Path) -> list[object]:
+    """A command line that recolours a large image in the statistics of another, which are measured exactly."""
+    paint(tmp_path / "large.png", 300, 400)
+    paint(tmp_path / "style.png", seed=1)
+    return ["stylize", tmp_path / "large.png", "--style", tmp_path / "style.png", "--model", "color-pca", "-o"]
+
+
+def test_a_large_image_in_tiles_is_the_same_as_at_once(program: Program, line: list[object], tmp_path: Path) -> None:
+    assert program(*line, tmp_path / "whole.png").code == 0
+    result = program(*line, tmp_path / "tiled.png", "--tile", 128, "--json")
+    assert result.code == 0
+    assert json.loads(result.out)["written"][0]["height"] == 300
+    difference = pixels(tmp_path / "tiled.png").astype(int) - pixels(tmp_path / "whole.png")
+    assert abs(difference).max() <= 1
+    assert {path.name for path in tmp_path.iterdir()} == {"large.png", "style.png", "whole.png", "tiled.png"}
+
+
+def test_tiles_are_used(program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    large: Callable[..., None] = Model.stylize_large
+
+    def counted(self: Model, *given: Any, **options: Any) -> None:
+        used.append(options["tiles"])
+        large(self, *given, **options)
+
+    monkeypatch.setattr(Model, "stylize_large", counted)
+    program(*line, tmp_path / "a.png", "--tile", 512)  # the image is smaller
+    assert used == []
+    program(*line, tmp_path / "b.png", "--tile", 128)
+    program(*line, tmp_path / "c.png", "--max-memory", "1MB", "--tile", 256)
+    assert [each.side for each in used] == [128, 256]
+
+
+def test_alpha_depth_and_metadata_are_kept(program: Program, line: list[object], tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (300, 400, 4), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "large.png", dpi=(300, 300))
+    assert program(*line, tmp_path / "out.tif", "--tile", 128, "--depth", 16).code == 0
+    with Image.open(tmp_path / "out.tif") as made:
+        assert made.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+        assert made.tag_v2[258] == (16, 16, 16, 16)
+        assert (np.asarray(made)[..., 3] == values[..., 3]).all()
+
+
+def test_an_interrupted_image_is_finished_later(
+    program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, int]] = []
+    put: Callable[..., None] = Canvas.put
+
+    def until(limit: int) -> Callable[..., None]:
+        def counted(self: Canvas, top: int, left: int, part: Any) -> None:
+            if len(made) == limit:
+                raise KeyboardInterrupt
+            made.append((top, left))
+            put(self, top, left, part)
+
+        return counted
+
+    options = [tmp_path / "out.png", "--tile", 128]
+    monkeypatch.setattr(Canvas, "put", until(5))
+    result = program(*line, *options)
+    assert result.code == 130
+    assert_mentions(result.err, "Interrupted", "--resume")
+    assert not (tmp_path / "out.png").exists()
+    monkeypatch.setattr(Canvas, "put", until(100))
+    assert program(*line, *options, "--resume").code == 0
+    assert len(made) == len(set(made)) == 12  # 3 x 4 tiles, each once
+    monkeypatch.undo()
+    assert program(*line, tmp_path / "whole.png").code == 0
+    assert abs(pixels(tmp_path / "out.png").astype(int) - pixels(tmp_path / "whole.png")).max() <= 1
+
+
+def test_a_failed_image_leaves_nothing(
+    program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Canvas, *given: Any) -> None:
+        raise StylekitError("There is no space left.")
+
+    monkeypatch.setattr(Canvas, "put", full)
+    result = program(*line, tmp_path / "out.png", "--tile", 128)
+    assert result.code == 1
+    assert_mentions(result.err, "no space left")
+    assert {path.name for path in tmp_path.iterdir()} == {"large.png", "style.png"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "facts"),
+    [
+        (["--tile", 10], [128, 10]),
+        (["--statistics", "exat"], ["exat", "exact"]),
+        (["--max-memory", "much"], ["--max-memory", "much", "2GB"]),
+        (["--max-memory", "1kB"], [128, "memory", "0.0 GiB"]),
+    ],
+)
+def test_invalid_options_get_one_sentence(
+    program: Program, line: list[object], tmp_path: Path, wrong: list[object], facts: list[object]
+) -> None:
+    result = program(*line, tmp_path / "out.png", *wrong)
+    assert result.code in (1, 2)
+    assert_mentions(result.err, *facts)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("2GB", 2_000_000_000), ("1.5 GiB", 1_610_612_736), ("500m", 500_000_000), ("4096", 4096), ("1KiB", 1024)],
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert read_size(text) == size
+
+
+def test_other_words_are_no_sizes() -> None:
+    for text in ("", "GB", "-1GB", "2 cats"):
+        with raises(StylekitError, "--max-memory"):
+            read_size(text)
