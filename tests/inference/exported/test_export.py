@@ -46,6 +46,15 @@ def test_a_translator_becomes_one_file(tmp_path: Path) -> None:
     assert max(check.difference for check in verify(file)) < 0.5
 
 
+def test_separable_convolutions_are_exported(tmp_path: Path) -> None:
+    network = {"name": "resnet", "width": 4, "blocks": 1, "separable": True}
+    model, image = small({"name": "student", "generator": network}), drawn(33, 40)
+    assert max(check.difference for check in export(model, tmp_path / "x.onnx")) < 0.5
+    with torch.no_grad():
+        expected = model.method.stylize(torch.from_numpy(image))
+    assert np.abs(ExportedFile(tmp_path / "x.onnx").stylize(image, {}) - expected.numpy()).max() < 1e-4
+
+
 def test_an_option_becomes_part_of_the_file(tmp_path: Path) -> None:
     model, image = small(CYCLEGAN), drawn(24, 40)
     method: Any = model.method

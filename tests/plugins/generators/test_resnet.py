@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from stylekit import StylekitError, make
 from stylekit.layers import NarrowConv2d
@@ -37,6 +38,41 @@ def test_has_as_many_parameters_as_published(blocks: int, millions: float) -> No
 
 def test_resize_convolution_costs_as_many_parameters_as_the_transposed_one() -> None:
     assert count(ResNet(2, 8, upsample="resize")) == count(ResNet(2, 8)) == by_hand(2, 8)
+
+
+def macs(network: nn.Module, side: int) -> int:
+    """Multiplications with additions for an image of that side."""
+    with torch.no_grad(), FlopCounterMode(display=False) as flops:
+        network(torch.rand(1, 3, side, side))
+    return flops.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_separable_convolutions_have_the_weights_and_operations_of_the_formula(
+    norm: Literal["instance", "batch"],
+) -> None:
+    """In each of the two layers of a block, 9 C + C^2 weights and as many operations for each position, not 9 C^2; with
+    instance norms C more biases, and with batch norms C more scales and shifts each."""
+    blocks, width, side = 3, 8, 32
+    plain, separable = (ResNet(blocks, width, norm, separable=each) for each in (False, True))
+    channels, layers = 4 * width, 2 * blocks
+    fewer = layers * (9 * channels**2 - (9 * channels + channels**2))
+    assert count(plain) - count(separable) == fewer - layers * channels * (1 if norm == "instance" else 2)
+    assert macs(plain, side) - macs(separable, side) == fewer * (side // 4) ** 2
+
+
+def test_separable_blocks_convolve_each_channel_and_then_mix_them() -> None:
+    block = ResBlock(4, "none", 0.0, separable=True).double()
+    x = torch.randn(1, 4, 6, 5, dtype=torch.float64)
+    first, second = (block.conv_block[number] for number in (1, 5))
+
+    def layer(features: Tensor, depthwise: nn.Conv2d, pointwise: nn.Conv2d) -> Tensor:
+        padded = nn.functional.pad(features, (1, 1, 1, 1), mode="reflect")
+        alone = [nn.functional.conv2d(padded[:, [n]], depthwise.weight[[n]]) for n in range(4)]
+        return torch.einsum("oc,nchw->nohw", pointwise.weight[:, :, 0, 0], torch.cat(alone, 1))
+
+    hidden = layer(x, first[0], first[2]).relu()
+    torch.testing.assert_close(block(x), x + layer(hidden, second[0], second[2]), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("upsample", ["transpose", "resize"])
@@ -99,13 +135,15 @@ def test_instance_norm_needs_biases_and_the_other_norms_do_without() -> None:
     assert biases(ResNet(blocks=1, width=4, norm="none")) == 1
 
 
-@pytest.mark.parametrize("upsample", ["transpose", "resize"])
-def test_only_biases_that_a_norm_takes_out_again_do_not_learn(upsample: Literal["transpose", "resize"]) -> None:
-    network = ResNet(blocks=1, width=4, upsample=upsample).double()
+@pytest.mark.parametrize(("upsample", "separable"), [("transpose", False), ("resize", False), ("resize", True)])
+def test_only_biases_that_a_norm_takes_out_again_do_not_learn(
+    upsample: Literal["transpose", "resize"], separable: bool
+) -> None:
+    network = ResNet(blocks=1, width=4, upsample=upsample, separable=separable).double()
     image = torch.rand(1, 3, 16, 16, dtype=torch.float64)
     before = network(image)
     frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
-    assert len(frozen) == 1 + 2 + 2 + 2
+    assert len(frozen) == 1 + 2 + 2 * (1 + separable) + 2
     with torch.no_grad():
         for name in frozen:
             network.get_parameter(name).normal_()
