@@ -90,7 +90,9 @@ class Generator(Protocol):
     Optional attributes, which discriminators and encoders may have too: ``channels``, the numbers of channels that it
     accepts; ``min_size``, the smallest side of training images, 1 by default; ``sample_independent``, whether the images
     of a batch do not affect each other, so that several batches may share one pass. A generator may have a method
-    ``features(content)`` that yields its features, layer by layer, and at last the image.
+    ``features(content)`` that yields its features, layer by layer, and at last the image, and a method ``narrowed(keep)``
+    for ``stylekit prune``: the options that a generator with this share of its channels is built with, such as
+    ``{"width": 8}``, and its weights by name.
     """
 
     def __call__(self, content: Tensor, style: Tensor | None = None) -> Tensor:

@@ -27,6 +27,7 @@ from stylekit.layers import (
     require_options,
     resize_conv,
 )
+from stylekit.weights import Channels, follow, narrow
 
 PLAIN, BLURRED = 10, 12
 """The index of the first block, without and with blurred resampling."""
@@ -97,6 +98,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"
+        self.width = width
         require_options(dropout, blocks=blocks, width=width, channels=channels)
         bias = norm == "instance"
 
@@ -151,6 +153,22 @@ class ResNet(nn.Module):
             "channels": first.shape[1],
             "antialias": start == BLURRED,
         }
+
+    def narrowed(self, keep: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The options and the weights of this network with a share ``keep`` of its channels."""
+        groups = [Channels()]
+        for layer in self.model:
+            made = follow(layer, groups[-1])
+            if isinstance(layer, ResBlock):  # its output is added to what it reads, so both lose the same channels
+                *within, added = made
+                groups[-1].makers += added.makers
+                groups[-1].passed += added.passed
+                groups = [*within, *groups]
+            else:
+                groups += made
+        inner = [each for each in groups[:-1] if each.makers]  # neither the image that is read nor the one that is made
+        narrower = max(1, round(keep * self.width))
+        return {"width": narrower}, narrow(self, inner, self.width, narrower)
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         """Translates images ``(N, C, H, W)`` in [0, 1], of any size, to images of the same shape and range."""

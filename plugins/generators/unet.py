@@ -24,6 +24,7 @@ from stylekit.layers import (
     require_options,
     resize_conv,
 )
+from stylekit.weights import Channels, follow, narrow
 
 
 class Level(nn.Module):
@@ -63,6 +64,17 @@ class Level(nn.Module):
         out: Tensor = self.model(x)
         return out if self.outermost else torch.cat([x, out], 1)
 
+    def follow(self, read: Channels) -> list[Channels]:
+        """The channels that this level and those below make: first the downsampled, at last the upsampled ones."""
+        made, reads = list[Channels](), [read]
+        for layer in self.model:
+            if isinstance(layer, Level):
+                made += layer.follow(reads[0])
+                reads = [reads[0], made[-1]]
+            elif new := follow(layer, *reads):
+                made, reads = made + new, new
+        return made
+
 
 class UNet(nn.Module):
     """An encoder and a decoder with skip connections at every resolution.
@@ -87,6 +99,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"
+        self.width = width
         require_options(dropout, width=width, channels=channels)
         if downs < 5:
             raise StylekitError(f"The option 'downs' of the U-Net is {downs}, but must be at least 5.")
@@ -116,6 +129,12 @@ class UNet(nn.Module):
             "upsample": "transpose" if transposed else "resize",
             "channels": first.shape[1],
         }
+
+    def narrowed(self, keep: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The options and the weights of this network with a share ``keep`` of its channels."""
+        *inner, _image = self.model.follow(Channels())
+        narrower = max(1, round(keep * self.width))
+        return {"width": narrower}, narrow(self, inner, self.width, narrower)
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         """Translates images ``(N, C, H, W)`` in [0, 1], of any size, to images of the same shape and range."""

@@ -41,6 +41,7 @@ COMMANDS = {
     "export": "export.export",
     "verify": "export.verify",
     "serve": "serve.command",
+    "prune": "prune.command",
     "publish": "publish.command",
     "import": "import_.command",
     "plugins": "plugins.command",

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from stylekit._files import real_path
 from stylekit.errors import StylekitError
-from stylekit.inference.building import TooLarge, build_for
-from stylekit.inference.model_headers import json_arguments, model_header
+from stylekit.inference.building import TooLarge
+from stylekit.inference.model_files import save_state
+from stylekit.inference.model_headers import json_arguments
 from stylekit.method import Method
 from stylekit.registry import lookup
-from stylekit.registry.parts import make
 from stylekit.weights import pretrained
 from stylekit.weights.state_dicts import read_state_dict
-from stylekit.weights.tensors import fit_sound, require_fit, write_tensors
 
 
 def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
@@ -34,20 +33,8 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
     arguments, state = reader.import_weights({str(file): read_state_dict(file) for file in files})
 
-    def absent(method: Method) -> set[str]:
-        return {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
-
-    def check(draft: Method) -> None:
-        require_fit(draft, state, files[0], absent(draft))
-
-    def build() -> Method:
-        method: Method = make("method", name, **arguments)
-        return method
-
     try:
-        method = build_for(state, build, check)
+        save_state(state, name, arguments, out, files[0])
     except TooLarge as error:
         raise StylekitError(f"{files[0]} cannot be imported. {error}") from None
-    fit_sound(method, state, files[0], absent(method))
-    write_tensors(out, state, model_header(method, name))
     return ", ".join(f"{key}={value}" for key, value in json_arguments(arguments).items())

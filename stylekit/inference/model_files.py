@@ -39,6 +39,32 @@ def save_model(method: Method, name: str, path: Path) -> None:
     write_tensors(path, inference_state(method), model_header(method, name))
 
 
+def save_state(state: Mapping[str, Tensor], name: str, arguments: Mapping[str, Any], path: Path, source: Path) -> None:
+    """Writes a model file of weights that no method has yet, after building the method that they fit.
+
+    Args:
+        state: the weights, of some of the method's submodules or of all
+        name: registered name of the method
+        arguments: arguments of the method
+        path: the file, ending in ``.safetensors``
+        source: the file that the weights came from, for messages
+
+    Raises:
+        StylekitError: the method cannot be built, the weights do not fit it, or the file cannot be written.
+    """
+
+    def absent(method: Method) -> set[str]:
+        return {child for child, _ in method.named_children()} - {key.split(".")[0] for key in state}
+
+    def build() -> Method:
+        method: Method = make("method", name, **arguments)
+        return method
+
+    method = build_for(state, build, lambda draft: require_fit(draft, state, source, absent(draft)))
+    fit_sound(method, state, source, absent(method))
+    write_tensors(path, state, model_header(method, name))
+
+
 def inference_state(method: Method) -> dict[str, Tensor]:
     """The tensors that a model file contains."""
     return {

@@ -169,8 +169,8 @@ def _preset(method: str, factory: Callable[..., Method], name: str) -> Mapping[s
 def init_from_model(method: Method, source: Path | str) -> None:
     """Initialises a method with the weights of a finished model; weights that its model file lacks do not change.
 
-    From a model of another method, only the generator is taken: each ``generator`` and ``generator_*`` of the method starts
-    with its weights, for example to translate after having learned to restore.
+    From a model of another method, only the generator is taken, or the first if there are several: each ``generator`` and
+    ``generator_*`` of the method starts with its weights, for example to translate after having learned to restore.
 
     Raises:
         StylekitError: there is no such model, it is of another method and one of the two has no generator, or one of its
@@ -190,18 +190,21 @@ def init_from_model(method: Method, source: Path | str) -> None:
 
 
 def _take_generator(method: Method, finished: Method, source: Path) -> None:
-    given = getattr(finished, "generator", None)
-    own = [child for name, child in method.named_children() if name.split("_")[0] == "generator"]
-    if not own or not isinstance(given, nn.Module):
+    given, own = _generators(finished), _generators(method)
+    if not own or not given:
         raise StylekitError(
             f"{source} is a model of {type(finished).__name__}, but the method to train is {type(method).__name__}, and one of "
             "them has no generator to share."
         )
-    weights = given.state_dict()
+    weights = given[0].state_dict()
     for generator in own:
         require_fit(generator, weights, source)
     for generator in own:
         generator.load_state_dict(weights)
+
+
+def _generators(method: Method) -> list[nn.Module]:
+    return [child for name, child in method.named_children() if name.split("_")[0] == "generator"]
 
 
 def open_data(settings: Settings, split: str) -> Any:
