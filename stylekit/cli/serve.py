@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from stylekit.cli.options import DEFAULT_MODEL, Device, ModelName, PluginFiles
+from stylekit.cli.options import DEFAULT_MODEL, METHOD, Device, PluginFiles
 from stylekit.cli.output import echo
 from stylekit.errors import StylekitError
 from stylekit.registry import lookup
@@ -18,7 +18,15 @@ from stylekit.registry.extras import import_extra
 
 
 def command(
-    model: ModelName = DEFAULT_MODEL,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="a shipped model, a run's folder, a model file, or a method that needs no training; several to choose from "
+            f"[default: {DEFAULT_MODEL}]",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     styles: Annotated[
         Path | None, typer.Option("--styles", help="folder of images and .style files, to choose from")
     ] = None,
@@ -49,7 +57,7 @@ def command(
     from stylekit.cli.engines import open_stylizer
     from stylekit.cli.serving.app import create_app
     from stylekit.cli.serving.limits import LOCAL, Limits
-    from stylekit.cli.serving.worker import Gallery, Worker
+    from stylekit.cli.serving.worker import Gallery, Models, Worker
     from stylekit.inference.exported.runtimes import cores
 
     if token and not re.fullmatch(r"[\w.~-]{8,}", token, re.ASCII):
@@ -57,16 +65,29 @@ def command(
     if host not in LOCAL:
         token = token or secrets.token_urlsafe(24)
     gallery = Gallery.of(styles)
+
+    def load(name: str) -> Worker:
+        stylizer, concurrency = open_stylizer(name, engine, device, cores(), 1.0, [], {})
+        return Worker(stylizer, concurrency({}), gallery, int(max_megapixels * 1e6))
+
+    models = Models(model or [DEFAULT_MODEL], load)
+    for name in models.names[1:]:
+        _require(name)
     listening = _listen(host, port)
-    loaded, concurrency = open_stylizer(model, engine, device, cores(), 1.0, [], {})
-    worker = Worker(loaded, concurrency({}), gallery, int(max_megapixels * 1e6))
+    models.find().result()
     limits = Limits(int(max_megabytes * 1e6), queue, timeout)
-    app = create_app(worker, limits, model, token)
+    app = create_app(models, gallery, limits, token)
     address = f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}/"
     echo(f"Open {address}{f'?token={token}' if token else ''} in a browser. Ctrl-C stops it.", stderr=True)
     settings = {"log_level": "warning", "access_log": False, "server_header": False, "limit_concurrency": 4 * queue}
     settings["timeout_graceful_shutdown"] = int(timeout) + 1
     uvicorn.Server(uvicorn.Config(app, **settings)).run(sockets=[listening])
+
+
+def _require(model: str) -> None:
+    """Checks, without loading it, that there is a model of that name."""
+    if not (Path(model).exists() or lookup.part_owners("model", model) or lookup.part_owners("method", model)):
+        raise StylekitError(f"There is no model {model}: neither a file or a run's folder, nor one that ships.")
 
 
 def _listen(host: str, port: int) -> socket.socket:

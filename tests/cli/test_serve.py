@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylekit import images
+from stylekit import StylekitError, images
 from stylekit.inference.model_file import ModelFile
 from stylekit.registry import lookup
 from stylekit_plugins.datasets.scenes import render
@@ -35,7 +36,7 @@ from starlette.testclient import TestClient  # noqa: E402
 from stylekit.cli.concurrency import ExportedConcurrency  # noqa: E402
 from stylekit.cli.serving.app import create_app  # noqa: E402
 from stylekit.cli.serving.limits import Limits  # noqa: E402
-from stylekit.cli.serving.worker import Gallery, Worker  # noqa: E402
+from stylekit.cli.serving.worker import Gallery, Models, Worker  # noqa: E402
 from stylekit.inference.exported.model import ExportedModel  # noqa: E402
 
 
@@ -58,9 +59,20 @@ def model() -> ExportedModel:
     return ExportedModel(factory.exported)
 
 
-def service(model: Any, place: Path, token: str = "", pixels: float = 1e6, **limits: Any) -> TestClient:
-    worker = Worker(model, ExportedConcurrency(model, 2), Gallery.of(place / "gallery"), int(pixels))
-    return TestClient(create_app(worker, Limits(**limits), "stylekit-any", token), "http://127.0.0.1")
+def service(
+    model: Any, place: Path, token: str = "", pixels: float = 1e6, others: Mapping[str, Any] = {}, **limits: Any
+) -> TestClient:
+    """A client of a service with a model, and others by name; one that is an error cannot be loaded."""
+    gallery, known = Gallery.of(place / "gallery"), {"stylekit-any": model, **others}
+
+    def load(name: str) -> Worker:
+        if isinstance(known[name], Exception):
+            raise known[name]
+        return Worker(known[name], ExportedConcurrency(known[name], 2), gallery, int(pixels))
+
+    models = Models([*known], load)
+    models.find().result()
+    return TestClient(create_app(models, gallery, Limits(**limits), token), "http://127.0.0.1")
 
 
 @pytest.fixture
@@ -138,6 +150,7 @@ def test_what_the_service_is_and_has(client: TestClient, place: Path) -> None:
         "status": "ok",
         "model": "stylekit-any",
         "method": "any-style",
+        "models": [{"name": "stylekit-any", "loaded": True, "needs_style": True}],
         "requests": 0,
         "limit": 128,
     }
@@ -148,6 +161,96 @@ def test_what_the_service_is_and_has(client: TestClient, place: Path) -> None:
     schema = client.get("/openapi.json").json()["paths"]["/stylize"]["post"]
     assert {*schema["requestBody"]["content"]} == {"multipart/form-data", "application/json"}
     assert {"200", "400", "413", "429", "504"} <= schema["responses"].keys()
+
+
+class Inverting:
+    """A model that turns pictures into their negatives, and has learned one style."""
+
+    name, arrays, on_step = "inverting", True, None
+
+    def learned_styles(self) -> list[str]:
+        return ["night"]
+
+    def resolve_styles(self, styles: Any) -> None:
+        pass
+
+    def require_memory(self, *given: Any) -> None:
+        pass
+
+    def stylize_picture(self, picture: Any, *given: Any, **options: Any) -> Any:
+        return replace(picture, image=1 - picture.image, stored=None)
+
+
+def test_a_request_chooses_a_model_which_is_loaded_then(model: ExportedModel, place: Path) -> None:
+    client = service(model, place, others={"runs/negative": Inverting()})
+    first = {"name": "stylekit-any", "loaded": True, "needs_style": True}
+    second = {"name": "runs/negative", "loaded": False}
+    assert client.get("/health").json()["models"] == [first, second]
+    original, files = pixels(photo(place)), {"content": photo(place)}
+    negative = client.post("/stylize", data={"model": "runs/negative"}, files=files)
+    assert np.array_equal(pixels(negative.content), 255 - original)
+    body = {"content": base64.b64encode(photo(place)).decode(), "model": "runs/negative"}
+    assert client.post("/stylize", json=body).content == negative.content
+    assert client.get("/health").json()["models"] == [first, {**second, "loaded": True, "needs_style": False}]
+    form = {"style": "painting 0.png"}
+    default = client.post("/stylize", data=form, files=files)
+    assert client.post("/stylize", data={**form, "model": "stylekit-any"}, files=files).content == default.content
+    assert default.content != negative.content
+
+
+def test_the_styles_are_those_of_the_chosen_model(model: ExportedModel, place: Path) -> None:
+    client = service(model, place, others={"runs/negative": Inverting()})
+    known = client.get("/styles", params={"model": "runs/negative"}).json()
+    assert known[2:] == [{"name": "night", "kind": "learned", "model": "runs/negative"}]
+    assert client.get("/styles").json() == known[:2]
+
+
+def test_a_model_that_is_not_there_or_cannot_be_loaded_is_one_sentence(model: ExportedModel, place: Path) -> None:
+    client, files = (
+        service(model, place, others={"broken": StylekitError("broken is damaged.")}),
+        {"content": photo(place)},
+    )
+    for name, sentence in (
+        ("broken", "broken is damaged."),
+        ("brokn", "There is no model 'brokn' here. Did you mean 'broken'?"),
+    ):
+        for answer in (
+            client.post("/stylize", data={"model": name}, files=files),
+            client.get("/styles", params={"model": name}),
+        ):
+            assert answer.status_code == 400
+            assert answer.json()["error"].startswith(sentence)
+    assert client.get("/health").json()["requests"] == 0
+    assert client.get("/health").json()["models"][1] == {"name": "broken", "loaded": False}
+
+
+def test_another_attempt_is_made_to_load_a_model(place: Path) -> None:
+    attempts: list[str] = []
+
+    def load(name: str) -> Worker:
+        attempts.append(name)
+        if len(attempts) == 1:
+            raise StylekitError("The disk is away.")
+        return Worker(Inverting(), ExportedConcurrency(Inverting(), 1), Gallery(), 100)
+
+    models = Models(["one", "one"], load)
+    assert models.names == ["one"]
+    with pytest.raises(StylekitError, match="away"):
+        models.find().result()
+    worker = models.find("one").result()
+    assert models.find().result() is worker
+    assert attempts == ["one", "one"]
+    models.close()
+
+
+def test_the_page_offers_every_model(model: ExportedModel, place: Path) -> None:
+    page = service(model, place, others={"runs/<b>": Inverting()}).get("/").text
+    assert "<option>stylekit-any</option><option>runs/&lt;b&gt;</option></select>" in page
+
+
+def test_models_are_looked_for_before_the_service_starts(program: Program) -> None:
+    line = ["serve", "--port", 0, "--model", "stylekit-any", "--model", "nowhere"]
+    assert program(*line).error.startswith("There is no model nowhere: ")
 
 
 def test_the_page_refers_to_nothing_else(client: TestClient) -> None:
@@ -208,6 +311,7 @@ def test_what_cannot_be_stylised_is_one_sentence(
         ("application/json", b'{"content": "", "strength": 1' + b"0" * 400 + b"}", 400),
         ("application/json", b'{"content": "", "format": ["png"]}', 400),
         ("application/json", b'{"content": "", "max_size": 0.5}', 400),
+        ("application/json", b'{"content": "", "model": ["stylekit-any"]}', 400),
         ("application/json", b'{"content": "", "styles": [' + b'{"name": "a"},' * 16 + b'{"name": "a"}]}', 400),
         ("multipart/form-data", b"hello", 400),
         ("multipart/form-data; boundary=x", b"--x\r\nnonsense", 400),
@@ -246,6 +350,9 @@ class Slow:
 
     def learned_styles(self) -> list[str]:
         return []
+
+    def resolve_styles(self, styles: Any) -> None:
+        pass
 
     def require_memory(self, *given: Any) -> None:
         pass

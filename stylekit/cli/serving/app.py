@@ -31,7 +31,7 @@ from stylekit.cli.serving.limits import (
     too_slow,
 )
 from stylekit.cli.serving.schema import RESPONSES, SCHEMA
-from stylekit.cli.serving.worker import MEDIA, TooLarge, Worker
+from stylekit.cli.serving.worker import MEDIA, Gallery, Models, TooLarge, Worker
 from stylekit.errors import StylekitError, explain
 
 PAGE = Path(__file__).parent / "page.html"
@@ -39,20 +39,20 @@ THUMBNAIL = 128
 """Longer side of the images of the gallery."""
 
 
-def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> FastAPI:
+def create_app(models: Models, gallery: Gallery, limits: Limits, token: str = "") -> FastAPI:
     """The application.
 
     Args:
-        worker: what stylises
+        models: what stylises; the names are what the user gave as ``--model``
+        gallery: styles that requests can name
         limits: what it accepts
-        model: what the user gave as ``--model``, for the page's command line
         token: what requests must show, if it is not empty
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        worker.close()
+        models.close()
 
     app = FastAPI(title="stylekit", version=stylekit.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     load = Load(limits)
@@ -82,7 +82,8 @@ def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> F
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
         nonce = secrets.token_urlsafe(16)
-        text = PAGE.read_text(encoding="utf-8").replace("{{nonce}}", nonce).replace("{{model}}", html.escape(model))
+        options = "".join(f"<option>{html.escape(name)}</option>" for name in models.names)
+        text = PAGE.read_text(encoding="utf-8").replace("{{nonce}}", nonce).replace("{{models}}", options)
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' blob: data:; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -91,28 +92,36 @@ def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> F
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        """Whether the service runs, its model, and how many requests it has at the moment."""
+        """Whether the service runs, its models, the default first, and how many requests it has at the moment."""
+        loaded = models.loaded()
         return {
             "status": "ok",
-            "model": model,
-            "method": worker.model.name,
+            "model": models.names[0],
+            "method": loaded[models.names[0]].model.name if models.names[0] in loaded else None,
+            "models": [_facts(name, loaded.get(name)) for name in models.names],
             "requests": load.requests,
             "limit": limits.queue,
         }
 
     @app.get("/styles")
-    async def styles() -> list[dict[str, Any]]:
-        """The styles that requests can name: those of the gallery, and those that the model has learned."""
-        known = [{"name": name, "kind": worker.gallery.kind(name)} for name in worker.gallery.files]
-        return [*known, *({"name": name, "kind": "learned"} for name in worker.model.learned_styles())]
+    async def styles(model: str = "") -> list[dict[str, Any]]:
+        """The styles that requests can name: those of the gallery, and those that a model, by default the first, has
+        learned."""
+        try:
+            worker = await _loaded(models, model, limits.seconds)
+        except asyncio.TimeoutError as error:
+            raise too_slow(limits) from error
+        known = [{"name": name, "kind": gallery.kind(name)} for name in gallery.files]
+        learned = {"kind": "learned", "model": model or models.names[0]}
+        return [*known, *({"name": name, **learned} for name in worker.model.learned_styles())]
 
     @app.get("/styles/{name}", responses={200: {"content": {"image/jpeg": {}}}})
     async def thumbnail(name: str) -> Response:
         """A small image of a style in the gallery."""
-        if name not in worker.gallery.files or worker.gallery.kind(name) != "image":
+        if name not in gallery.files or gallery.kind(name) != "image":
             raise Refused(404, f"There is no image {name!r} in the gallery.")
         try:
-            data = await asyncio.to_thread(_thumbnail, worker.gallery[name])
+            data = await asyncio.to_thread(_thumbnail, gallery[name])
         except StylekitError as error:
             raise Refused(404, str(error)) from error
         return Response(data, media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
@@ -128,6 +137,7 @@ def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> F
         end, body, future = asyncio.get_running_loop().time() + limits.seconds, bytearray(), None
         try:
             job = await asyncio.wait_for(read_job(request, body, load), limits.seconds)
+            worker = await _loaded(models, job.model, end - asyncio.get_running_loop().time())
             future = worker.submit(job)
             # A job that runs cannot be stopped, so it counts until it ends, even if nobody waits for it.
             future.add_done_callback(lambda done: load.leave(len(body)))
@@ -140,6 +150,20 @@ def create_app(worker: Worker, limits: Limits, model: str, token: str = "") -> F
         return Response(data, media_type=MEDIA[job.format], headers={"Cache-Control": "no-store"})
 
     return app
+
+
+def _facts(name: str, worker: Worker | None) -> dict[str, Any]:
+    """What is known of a model; whether it needs a style only when it is loaded."""
+    known = {} if worker is None else {"needs_style": worker.needs_style}
+    return {"name": name, "loaded": worker is not None, **known}
+
+
+async def _loaded(models: Models, name: str, seconds: float) -> Worker:
+    """A model of the service, which goes on loading if that takes longer than this request has."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(models.find(name))), seconds)
+    except StylekitError as error:
+        raise Refused(400, str(error)) from error
 
 
 async def _finished(request: Request, future: Future[bytes], end: float, limits: Limits) -> bytes:

@@ -17,7 +17,7 @@ from stylekit.cli.serving.limits import DISCONNECTED, Load, Refused, too_long
 from stylekit.cli.serving.worker import Job, StyleInput
 from stylekit.errors import StylekitError
 
-FIELDS = ("strength", "keep_color", "style_scale", "seed", "max_size", "format")
+FIELDS = ("strength", "keep_color", "style_scale", "seed", "max_size", "format", "model")
 
 
 async def read_job(request: Request, body: bytearray, load: Load) -> Job:
@@ -119,6 +119,8 @@ def _job(content: bytes, styles: list[StyleInput], mask: bytes | None, given: Ma
     for key in ("seed", "max_size"):
         if key in options:
             options[key] = _whole(options[key], key)
+    if not isinstance(options.get("model", ""), str):
+        raise StylekitError("'model' must be a name.")
     return Job(content, styles, mask, **options)
 
 

@@ -26,6 +26,7 @@ def _properties(image: dict[str, Any], styles: dict[str, Any]) -> dict[str, Any]
                 "description": "maximum length of the longer side in pixels; 0: its own",
             },
             "format": {"type": "string", "enum": list(MEDIA), "default": "png"},
+            "model": {"type": "string", "description": "one of those that /health names; by default the first"},
         },
     }
 

@@ -1,11 +1,11 @@
-"""Stylises the pictures of requests: one model, a thread for each picture that is stylised at the same time."""
+"""Stylises the pictures of requests: a thread for each picture that a model stylises at the same time."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from stylekit.cli.engines import Stylizer
 from stylekit.cli.masks import mask_reader
 from stylekit.cli.style_arguments import STYLE_FILE
 from stylekit.datasets.files import SUFFIXES
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, suggest
 from stylekit.images.recent import Recent
 from stylekit.images.resizing import reduced
 
@@ -53,6 +53,7 @@ class Job:
         strength, keep_color, style_scale, seed: as for ``stylekit stylize``
         max_size: maximum length of the longer side in pixels; 0: the picture keeps its size
         format: png, jpg or webp
+        model: name of the model; by default the first
     """
 
     content: bytes
@@ -64,6 +65,7 @@ class Job:
     seed: int = 0
     max_size: int = 0
     format: str = "png"
+    model: str = ""
 
     def __post_init__(self) -> None:
         if self.format not in MEDIA:
@@ -118,6 +120,7 @@ class Worker:
 
     def __init__(self, model: Stylizer, concurrency: Concurrency, gallery: Gallery, max_pixels: int) -> None:
         self.model, self.gallery, self.max_pixels = model, gallery, max_pixels
+        self.needs_style = _needs_style(model)
         self._pool = ThreadPoolExecutor(concurrency.at_once, "stylise", concurrency.prepare)
         self._styles: Recent[Any] = Recent(REMEMBERED, _bytes_of)
         self._lock = threading.Lock()
@@ -201,6 +204,54 @@ class Worker:
         path = folder / f"style-{number + 1}{STYLE_FILE if is_style_file else ''}"
         path.write_bytes(style.data)
         return self.model.style(str(path if is_style_file else self._checked(path, style.data)), scale)
+
+
+class Models:
+    """The models of the service, by name. Each is loaded when it is first asked for, in a thread, and then kept.
+
+    Args:
+        names: the names, the default first
+        load: loads one
+    """
+
+    def __init__(self, names: Sequence[str], load: Callable[[str], Worker]) -> None:
+        self.names = list(dict.fromkeys(names))
+        self._load, self._loaded = load, dict[str, Future[Worker]]()
+        self._loader = ThreadPoolExecutor(1, "load")
+
+    def find(self, name: str = "") -> Future[Worker]:
+        """The model of a name, or the first; another attempt to load it if the last one failed.
+
+        Raises:
+            StylekitError: there is no model of that name.
+        """
+        name = name or self.names[0]
+        if name not in self.names:
+            raise StylekitError(f"There is no model {name!r} here. {suggest(name, self.names)}")
+        known = self._loaded.get(name)
+        if known is None or (known.done() and known.exception()):
+            self._loaded[name] = self._loader.submit(self._load, name)
+        return self._loaded[name]
+
+    def loaded(self) -> dict[str, Worker]:
+        """The models that are in memory."""
+        done = {name: future for name, future in self._loaded.items() if future.done() and not future.exception()}
+        return {name: done[name].result() for name in self.names if name in done}
+
+    def close(self) -> None:
+        """Waits for the jobs that have started, and cancels the others."""
+        self._loader.shutdown(cancel_futures=True)
+        for worker in self.loaded().values():
+            worker.close()
+
+
+def _needs_style(model: Stylizer) -> bool:
+    """Whether a model stylises nothing without a style."""
+    try:
+        model.resolve_styles([])
+    except StylekitError:
+        return True
+    return False
 
 
 def _bytes_of(style: Any) -> int:
