@@ -118,16 +118,17 @@ def exported_file(model: str, engine: str, device: str, images: int, needs_torch
     if engine == "torch":
         return None
     file = _shipped(model)
-    if engine == "auto":
+    if engine == "auto" and device not in runtimes.ONNX_ONLY:
         slow = bool(needs_torch) or device.partition(":")[0] in ("cuda", "mps") or (DRIVER.exists() and images >= MANY)
         return None if slow or file is None or not _installed(file) else file
+    asked = f"The engine {engine!r}" if engine != "auto" else f"The device {device!r}, which only onnxruntime has,"
     if file is None:
         raise StylekitError(
-            f"The engine {engine!r} needs an exported model: run `stylekit export {model} -o model.onnx`, then give --model "
-            "model.onnx."
+            f"{asked} needs an exported model: run `stylekit export {model} -o model.onnx`, then give --model model.onnx."
         )
     if needs_torch:
-        raise StylekitError(f"{needs_torch[0]} needs the engine torch. Leave --engine {engine} out.")
+        given_out = f"--engine {engine}" if engine != "auto" else f"--device {device}"
+        raise StylekitError(f"{needs_torch[0]} needs the engine torch. Leave {given_out} out.")
     return file
 
 

@@ -149,6 +149,23 @@ def test_without_a_runtime_and_for_what_needs_torch_it_is_taken(
         ),
         ("--model nowhere.onnx", "There is no file nowhere.onnx."),
         ("--model {exported} --device gpu", "onnxruntime has no device 'gpu'."),
+        (
+            "--device directml --model color-pca",
+            "The device 'directml', which only onnxruntime has, needs an exported model: run `stylekit export color-pca -o "
+            "model.onnx`, then give --model model.onnx.",
+        ),
+        (
+            "--device directml --set lr=1",
+            "--set needs the engine torch. Leave --device directml out.",
+        ),
+        (
+            "--device directml --engine torch",
+            "There is no device 'directml'. Available: auto, cpu, cuda, mps.",
+        ),
+        (
+            "--device coreml --engine onnxruntime --set lr=1",
+            "--set needs the engine torch. Leave --engine onnxruntime out.",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_one_sentence(
@@ -158,6 +175,48 @@ def test_what_does_not_go_together_is_one_sentence(
     given = arguments.format(exported=exported).split()
     error = program("stylize", photo, "--style", photo, "-o", tmp_path / "out.png", *given).error
     assert error.startswith(message.format(exported=exported))
+
+
+@pytest.mark.parametrize("line", ["stylize photo.png --style photo.png -o out.png", "verify {exported}"])
+@pytest.mark.parametrize(
+    ("device", "package"),
+    [("directml", "onnxruntime-directml"), ("coreml", "onnxruntime"), ("cuda", "onnxruntime-gpu")],
+)
+def test_a_device_of_another_build_of_onnxruntime_says_which(
+    program: Program,
+    paint: Paint,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    device: str,
+    package: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paint(Path("photo.png"))
+    words = [*line.format(exported=exported).split(), "--device", device, "--engine", "onnxruntime"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    error = program(*words).error
+    assert error.startswith(f"This build of onnxruntime has no device '{device}'. It offers CPUExecutionProvider.")
+    assert f"`pip uninstall onnxruntime`, and then `pip install {package}`, " in error
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    error = program(*words).error
+    assert error.startswith(
+        f"The device '{device}' needs onnxruntime, which is not installed: `pip install {package}`, "
+    )
+
+
+def test_directml_is_a_device_of_onnxruntime_even_where_it_is_not_installed(
+    program: Program, paint: Paint, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never one of torch or OpenVINO, which are installed."""
+    photo = paint(tmp_path / "photo.png")
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxruntime" else find(name))
+    for model in ([], ["--model", exported]):
+        line = ["stylize", photo, "--style", photo, "-o", tmp_path / "out.png", "--device", "directml", *model]
+        assert program(*line).error.startswith("The device 'directml' needs onnxruntime, which is not installed: ")
 
 
 def test_damaged_files_and_missing_runtimes_are_one_sentence(

@@ -23,6 +23,14 @@ THREADS = "STYLEKIT_THREADS"
 """The environment variable with the number of threads; by default as many as there are cores."""
 PROVIDERS = {"cpu": "CPU", "cuda": "CUDA", "coreml": "CoreML", "directml": "Dml"}
 """Devices of onnxruntime, and how its execution providers for them are called."""
+BUILDS = {
+    "cuda": "`pip install onnxruntime-gpu`, for GPUs of NVIDIA",
+    "coreml": "`pip install onnxruntime`, on macOS",
+    "directml": "`pip install onnxruntime-directml`, on Windows",
+}
+"""How the builds of onnxruntime are installed that have these devices."""
+ONNX_ONLY = ("coreml", "directml")
+"""Devices that no other engine has."""
 
 
 class Runtime(ABC):
@@ -57,6 +65,8 @@ class OnnxRuntime(Runtime):
 
     def __init__(self, path: Path, threads: int, device: str = "auto") -> None:
         self.card = read_onnx_card(path)
+        if device in BUILDS and not importlib.util.find_spec("onnxruntime"):
+            raise StylekitError(f"The device {device!r} needs onnxruntime, which is not installed: {BUILDS[device]}.")
         onnxruntime = import_extra("onnxruntime", "onnx", f"{path}, an ONNX file,")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 4
@@ -81,7 +91,10 @@ def _providers(available: Sequence[str], device: str) -> list[str]:
         raise StylekitError(f"onnxruntime has no device {device!r}. {suggest(device, ['auto', *PROVIDERS])}")
     wanted = f"{PROVIDERS['cuda' if device == 'auto' else device]}ExecutionProvider"
     if wanted not in available and device != "auto":
-        raise StylekitError(f"This build of onnxruntime has no device {device!r}. It offers {', '.join(available)}.")
+        raise StylekitError(
+            f"This build of onnxruntime has no device {device!r}. It offers {', '.join(available)}. Leave --device out, or run "
+            f"`pip uninstall onnxruntime`, and then {BUILDS[device]}."
+        )
     return list(dict.fromkeys([*([wanted] if wanted in available else []), "CPUExecutionProvider"]))
 
 
@@ -204,6 +217,8 @@ def open_runtime(path: Path, engine: str = "auto", threads: int | None = None, d
     if not path.is_file():
         raise StylekitError(f"There is no file {path}.")
     installed = [each for each in readers if importlib.util.find_spec(each)]
+    if device in ONNX_ONLY and "onnxruntime" in readers:
+        installed = ["onnxruntime"]
     chosen = engine if engine != "auto" else [*installed, *readers][0]
     return ENGINES[chosen](path, threads or thread_count(), device)
 
