@@ -308,6 +308,17 @@ def students() -> str:
     return tables.markdown(rows)
 
 
+def pruning() -> str:
+    """A pruned model, trained further or not, beside students of the same width."""
+    rows = [["", "parameters", "PSNR", "SSIM", "PSNR, the teacher's outputs", "training"]]
+    for name, row in json.loads((RESULTS / "pruning.json").read_text()).items():
+        training = f"{row['minutes']:.1f} minutes" if "minutes" in row else ""
+        imitation = f"{row['psnr_teacher']:.2f} dB" if "psnr_teacher" in row else ""
+        figures = [f"{row['parameters']:,}", f"{row['psnr']:.2f} dB", f"{row['ssim']:.3f}", imitation]
+        rows.append([name, *figures, training])
+    return tables.markdown(rows)
+
+
 def exports() -> str:
     """What each method's exported files differ by, or why there are none."""
     rows = [["method", "`.onnx`", "`.pt2`", "files"]]
@@ -482,6 +493,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "engines": (engines, ROOT / "docs" / "deploy.md"),
     "exports": (exports, ROOT / "docs" / "deploy.md"),
     "students": (students, ROOT / "docs" / "methods.md"),
+    "pruning": (pruning, ROOT / "docs" / "methods.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),

@@ -51,6 +51,26 @@ def measure(model: Model, network: torch.nn.Module) -> tuple[dict[str, Any], tor
     return figures, output
 
 
+def train_student(teacher: Path, width: int, steps: int, init: Path | None = None) -> tuple[Model, float]:
+    """A student of that width, and the minutes of its training."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = stylekit.train(
+            "student",
+            preset="tiny",
+            data="scenes",
+            size=SIZE,
+            batch_size=4,
+            steps=steps,
+            workers=1,
+            sample_every=steps,
+            init=init and str(init),
+            out=Path(folder) / "run",
+            set={"teacher": str(teacher), "generator.width": width},
+        )
+        session = json.loads((run / "run.json").read_text())["sessions"][-1]
+        return stylekit.load(run, "cpu"), round(session["seconds"] / 60, 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("teacher", type=Path)
@@ -65,26 +85,11 @@ def main() -> None:
     found["teacher"], columns["teacher"] = measure(teacher, network.generator_ab)
     print("teacher", found["teacher"], flush=True)
     for width in options.width or [8, 4]:
-        with tempfile.TemporaryDirectory() as folder:
-            settings = {"teacher": str(options.teacher), "generator.width": width}
-            run = stylekit.train(
-                "student",
-                preset="tiny",
-                data="scenes",
-                size=SIZE,
-                batch_size=4,
-                steps=options.steps,
-                workers=1,
-                sample_every=options.steps,
-                out=Path(folder) / "run",
-                set=settings,
-            )
-            session = json.loads((run / "run.json").read_text())["sessions"][-1]
-            model = stylekit.load(run, "cpu")
+        model, minutes = train_student(options.teacher, width, options.steps)
         small: Any = model.method
         name = f"student, width {width}"
         figures, columns[name] = measure(model, small.generator)
-        found[name] = {**figures, "steps": options.steps, "minutes": round(session["seconds"] / 60, 1)}
+        found[name] = {**figures, "steps": options.steps, "minutes": minutes}
         print(name, found[name], flush=True)
     if options.sheet:
         images.write(options.sheet, sheet(columns))
