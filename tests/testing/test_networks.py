@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tests.testing.conftest import Write
 
 
+NARROWED = f"{RETURN}\n\n    def narrowed(self, keep):\n        return "
 INIT, INDEPENDENT = "super().__init__()", "super().__init__(); self.sample_independent = True"
 TWICE = ".repeat_interleave(2, -1).repeat_interleave(2, -2)"
 GENERATORS: dict[str, tuple[Any, ...]] = {
@@ -79,6 +80,9 @@ GENERATORS: dict[str, tuple[Any, ...]] = {
     "twice the size": (RETURN, RETURN + TWICE, {
         "size and range": ("(1, 3, 128, 128)", "(1, 3, 64, 64)", "scale"),
     }),
+    "narrowed without weights": (RETURN, NARROWED + "{}, {}", {"narrowing": ("narrowed(0.5)", "'net.weight'")}),
+    "narrowed to another network": (RETURN, NARROWED + "{}, {key: 0 * each for key, each in self.state_dict().items()}",
+                                    {"narrowing": ("narrowed(1)", "same network")}),
     "only says that it doubles the size": (NET, NET + "; self.scale = 2", {
         "size and range": ("(1, 3, 64, 64)", "(1, 3, 128, 128)", "scale is 2"),
     }),
