@@ -18,6 +18,31 @@ from stylekit import StylekitError, hookimpl
 from stylekit.layers import Halvings, SelfAttention, Width, activations, require_options, with_condition
 
 
+def spread(features: Tensor, group: int) -> Tensor:
+    """The mean standard deviation of features ``(N, ...)`` within groups of images, ``(N, 1)``: Karras et al. 2018, section
+    3."""
+    groups = features.split(group)
+    means = [(each.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(each)) for each in groups]
+    return torch.cat(means)[:, None]
+
+
+def require_not_negative(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 0:
+            raise StylekitError(f"The option {name!r} is {count}, but must be at least 0.")
+
+
+class AppendSpread(nn.Module):
+    """Appends the :func:`spread` of each image's group to feature maps ``(N, C, H, W)``, as a further channel."""
+
+    def __init__(self, group: int) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, spread(x, self.group)[..., None, None].expand(-1, -1, *x.shape[2:])], 1)
+
+
 class PatchSN(nn.Module):
     """PatchGAN with spectral normalisation of every layer instead of instance normalisation.
 
@@ -25,19 +50,28 @@ class PatchSN(nn.Module):
         layers: downsampling layers (3: patches of 70 x 70 pixels)
         width: channels of the first layer
         channels: channels of the images, including those of a condition
+        group: number of images among which the standard deviation of the features is compared by a head of two convolutions
+            (UVCGANv2, Torbunov et al. 2023), so that images without variety are noticed; 0: no such head
+
+    Raises:
+        StylekitError: an option is too small.
     """
 
-    def __init__(self, layers: Halvings = 3, width: Width = 64, channels: Width = 3) -> None:
+    def __init__(self, layers: Halvings = 3, width: Width = 64, channels: Width = 3, group: int = 0) -> None:
         super().__init__()
-        self.sample_independent = True
+        self.sample_independent = not group
         require_options(layers=layers, width=width, channels=channels)
+        require_not_negative(group=group)
         self.min_size = 3 * 2**layers
         widths = [channels, *(width * min(2**step, 8) for step in range(layers + 1))]
         stack: list[nn.Module] = []
         for step, (before, after) in enumerate(pairwise(widths)):
             stride = 2 if step < layers else 1
             stack += [spectral_norm(nn.Conv2d(before, after, 4, stride, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
-        self.model = nn.Sequential(*stack, spectral_norm(nn.Conv2d(widths[-1], 1, 4, padding=1)))
+        if group:
+            stack += [AppendSpread(group), spectral_norm(nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1))]
+            stack += [nn.LeakyReLU(0.2, inplace=True)]
+        self.model = nn.Sequential(*stack, spectral_norm(nn.Conv2d(widths[-1], 1, 3 if group else 4, padding=1)))
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
         """Returns raw scores ``(N, 1, H', W')`` of images ``(N, C, H, W)`` in [0, 1]; a condition is an image whose channels
@@ -63,13 +97,6 @@ class _Block(nn.Module):
         deep: Tensor = self.deep(F.relu(self.wide(F.relu(x))))
         out: Tensor = F.avg_pool2d(deep, 2) + self.skip(F.avg_pool2d(x, 2))
         return out
-
-
-def spread(features: Tensor, group: int) -> Tensor:
-    """The mean standard deviation of features ``(N, C)`` within groups of images, ``(N, 1)``: Karras et al. 2018, section 3."""
-    groups = features.split(group)
-    means = [(each.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(each)) for each in groups]
-    return torch.cat(means)[:, None]
 
 
 class ResNetSN(nn.Module):
@@ -100,9 +127,7 @@ class ResNetSN(nn.Module):
         super().__init__()
         self.sample_independent = not group
         require_options(blocks=blocks, width=width, channels=channels)
-        for name, count in {"classes": classes, "group": group}.items():
-            if count < 0:
-                raise StylekitError(f"The option {name!r} is {count}, but must be at least 0.")
+        require_not_negative(classes=classes, group=group)
         self.min_size, self.classes, self.group = 2**blocks, classes, group
         widths = [width * min(2**step, 8) for step in range(blocks)]
         self.first = spectral_norm(nn.Conv2d(channels, width, 3, padding=1))

@@ -48,11 +48,13 @@ class CycleGAN(Method):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"generator": {"name": "resnet", "blocks": 9, "width": 64, "upsample": "transpose"}},
-        # UVCGANv2 (Torbunov et al. 2023), without its transformer and its batch head. Its generators have first learned to
-        # fill holes: give them by --init.
+        # UVCGANv2 (Torbunov et al. 2023), without its transformer. Its head compares one image with features of the last
+        # three, which are kept; here, the images of a batch of four. Its generators have first learned to fill holes: give
+        # them by --init.
         "uvcgan2": {
-            "discriminator": "patch-sn",
+            "discriminator": {"name": "patch-sn", "group": 4},
             "regularizers": ({"name": "gradient-penalty", "weight": 1.0, "center": 0.0},),
+            "pool": 0,
             "cycle": 5.0,
             "lr": 1e-4,
             "ema": 0.9999,

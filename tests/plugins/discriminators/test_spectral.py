@@ -22,6 +22,7 @@ from tests.facts import raises
 
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "patch-sn": lambda: PatchSN(layers=2, width=8),
+    "patch-sn in groups": lambda: PatchSN(layers=2, width=8, group=4),
     "multiscale-sn": lambda: MultiscaleSN(scales=2, layers=2, width=8),
     "resnet-sn": lambda: ResNetSN(blocks=3, width=8),
     "resnet-sn with attention": lambda: ResNetSN(blocks=3, width=8, attention=True),
@@ -166,12 +167,12 @@ def test_an_image_of_the_smallest_side_gets_a_score(build: Callable[[], nn.Modul
 
 
 @every_kind
-def test_without_a_norm_the_images_of_a_batch_do_not_affect_each_other(build: Callable[[], nn.Module]) -> None:
+def test_the_images_of_a_batch_affect_each_other_in_groups_only(build: Callable[[], nn.Module]) -> None:
     network, (image, other) = build().eval(), images(0)
     alone, in_batch = network(image[:1]), network(torch.cat([image[:1], other]))
     pairs = [(alone, in_batch)] if isinstance(alone, Tensor) else list(zip(alone, in_batch, strict=True))
     for one, many in pairs:
-        assert torch.allclose(one, many[:1], atol=1e-6)
+        assert torch.allclose(one, many[:1], atol=1e-6) == network.sample_independent
 
 
 @pytest.mark.parametrize("adversarial", ["lsgan", "nonsaturating", "hinge"])
@@ -320,10 +321,11 @@ def test_without_classes_there_is_no_embedding() -> None:
     "factory",
     [
         functools.partial(PatchSN, layers=2, width=4),
+        functools.partial(PatchSN, layers=2, width=4, group=2),
         functools.partial(MultiscaleSN, layers=2, width=4),
         functools.partial(ResNetSN, blocks=2, width=4),
     ],
-    ids=["patch-sn", "multiscale-sn", "resnet-sn"],
+    ids=["patch-sn", "patch-sn in groups", "multiscale-sn", "resnet-sn"],
 )
 def test_conformance(factory: Callable[..., nn.Module]) -> None:
     testing.check("discriminator", factory)
@@ -332,6 +334,12 @@ def test_conformance(factory: Callable[..., nn.Module]) -> None:
 def test_the_number_of_classes_in_the_message_is_the_one_given() -> None:
     with raises(StylekitError, "'classes'", "is -1"):
         ResNetSN(classes=-1)
+
+
+@pytest.mark.parametrize("build", [PatchSN, ResNetSN])
+def test_the_number_of_images_in_the_message_is_the_one_given(build: Callable[..., nn.Module]) -> None:
+    with raises(StylekitError, "'group'", "is -2"):
+        build(group=-2)
 
 
 def test_a_condition_without_classes_is_refused() -> None:
@@ -360,3 +368,37 @@ def test_with_groups_the_score_depends_on_the_variety_of_the_images() -> None:
     features = torch.relu(network.blocks(network.first(varied * 2 - 1))).mean((2, 3))
     expected = network.score.weight[0, -1] * (spread(features, 4)[0, 0] - 1e-4)
     torch.testing.assert_close(difference[0], expected, atol=1e-5, rtol=1e-3)
+
+
+def test_the_head_sees_the_features_of_each_image_and_half_the_distance_within_a_pair() -> None:
+    """Of two values, the standard deviation is half their distance."""
+    torch.manual_seed(0)
+    images = torch.rand(5, 3, 32, 32, dtype=torch.float64)
+    network = PatchSN(layers=2, width=4, group=2).double().eval()
+    features = network.model[:6](images * 2 - 1)
+    _, _, seen, _ = network.features(images)
+    assert seen.shape == (5, 17, 7, 7)
+    torch.testing.assert_close(seen[:, :16], features)
+    distance = [(features[first] - features[first + 1]).abs().mean() / 2 for first in (0, 0, 2, 2)]
+    expected = torch.stack([*distance, torch.tensor(1e-4).double()])  # the root of 1e-8, which is added to variances
+    torch.testing.assert_close(seen[:, 16], expected[:, None, None].expand(-1, 7, 7), atol=1e-5, rtol=0)
+
+
+def test_the_spread_pulls_the_features_of_a_pair_apart() -> None:
+    """Its gradient is half the sign of the difference, divided by the number of features; equal images have none."""
+    features = torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(spread(features, 2)[0, 0], features)
+    sign = (features[0] - features[1]).detach().sign() / (2 * 12)
+    torch.testing.assert_close(gradient, torch.stack([sign, -sign]), atol=1e-6, rtol=1e-4)
+    equal = torch.ones(2, 3, 2, 2, requires_grad=True)
+    (gradient,) = torch.autograd.grad(spread(equal, 2)[0, 0], equal)
+    assert not gradient.any()
+
+
+def test_in_groups_a_generator_is_told_that_its_images_are_alike() -> None:
+    """The score of an image depends on the others in its group, and only on those."""
+    torch.manual_seed(0)
+    network = PatchSN(layers=2, width=4, group=2).eval()
+    images = torch.rand(4, 3, 32, 32, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(images)[0].sum(), images)
+    assert [bool(each.any()) for each in gradient] == [True, True, False, False]

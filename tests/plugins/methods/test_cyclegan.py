@@ -491,7 +491,7 @@ def test_the_direction_is_an_option_and_a_to_b_is_the_default(method: CycleGAN, 
 
 
 def test_the_preset_of_uvcgan2_has_the_settings_of_its_paper() -> None:
-    """Torbunov et al. 2023: least squares, a penalty centred at 0 and spectral norms."""
+    """Torbunov et al. 2023: least squares, a penalty centred at 0, spectral norms and a head that compares four images."""
     settings = {
         "plugin": "cyclegan",
         "preset": "uvcgan2",
@@ -503,5 +503,8 @@ def test_the_preset_of_uvcgan2_has_the_settings_of_its_paper() -> None:
     assert (method.cycle, method.identity, method.lr, method.ema) == (5.0, 0.5, 1e-4, 0.9999)
     for adversary in (method.adversary_a, method.adversary_b):
         assert type(adversary.discriminator).__name__ == "PatchSN"
+        assert not adversary.discriminator.sample_independent
+        assert [each.group for each in adversary.discriminator.modules() if hasattr(each, "group")] == [4]
+        assert adversary.pool.size == 0
         penalty = adversary.regularizers["gradient-penalty"]
         assert (penalty.weight, penalty.center) == (1.0, 0.0)
