@@ -12,13 +12,14 @@ Every loss returns one value per image, ``(N,)``; the method computes the mean o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
 from stylekit.ops import channel_stats, gram_matrix, instance_norm
@@ -27,6 +28,7 @@ from stylekit.registry.extras import import_extra
 
 __all__ = [
     "ContentLoss",
+    "PathLength",
     "StructuralSimilarity",
     "StyleLoss",
     "color_moments",
@@ -231,6 +233,49 @@ def mode_seeking(images: Tensor, others: Tensor, codes: Tensor, other_codes: Ten
     """
     apart = (codes - other_codes).abs().flatten(1).mean(1)
     return apart / ((images - others).abs().flatten(1).mean(1) + 1e-5)
+
+
+class PathLength(nn.Module):
+    """How far steps in the space of codes are from changing images evenly (Karras et al. 2020, section 3.2, equation 4).
+
+    It is a loss of the generator, for any method that draws images from codes::
+
+        self.path_length = PathLength()
+        loss = 2 * self.path_length(self.generator(codes), codes).mean()
+
+    Args:
+        decay: share of a new mean length in the running average
+
+    Attributes:
+        average: the running average of lengths, to which those of new images should be equal; 0 at first
+    """
+
+    def __init__(self, decay: float = 0.01) -> None:
+        super().__init__()
+        self.decay, self.average = decay, nn.Buffer(torch.zeros(()))
+
+    def forward(self, images: Tensor, codes: Tensor) -> Tensor:
+        """The squared differences of the images' path lengths from the running average, which moves towards them.
+
+        Args:
+            images: images ``(N, C, H, W)``, drawn from the codes with a graph
+            codes: codes ``(N, D)``, or ``(N, scales, D)``, one for each scale of an image; they require a gradient
+
+        Returns:
+            ``(N,)``, with a graph for the parameters of the generator.
+        """
+        lengths = self.lengths(images, codes)
+        with torch.no_grad():
+            self.average.lerp_(lengths.mean().to(self.average), self.decay)
+        return (lengths - self.average).square()
+
+    @staticmethod
+    def lengths(images: Tensor, codes: Tensor) -> Tensor:
+        """The norms ``(N,)`` of the gradients of random combinations of an image's pixels; of several scales, the root of
+        the mean square."""
+        noise = torch.randn_like(images) / math.sqrt(images.shape[-2] * images.shape[-1])
+        (gradient,) = torch.autograd.grad((images * noise).sum(), codes, create_graph=True)
+        return gradient.square().sum(-1).reshape(len(codes), -1).mean(1).sqrt()
 
 
 def image_scores(scores: Tensor | Sequence[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stylekit.losses import (
     ContentLoss,
+    PathLength,
     StyleLoss,
     color_moments,
     feature_loss,
@@ -180,6 +181,51 @@ def test_a_style_loss_of_moments(unbiased: bool) -> None:
     expected = moment_loss(moments(LAYERS["one"], 0.01, unbiased), moments(OTHER["one"], 0.01, unbiased))
     torch.testing.assert_close(style(LAYERS, target), expected)
     assert float(style(LAYERS, style.target(LAYERS)).max()) == 0
+
+
+def linear(codes: Tensor, matrix: Tensor) -> Tensor:
+    """Images of 4 x 4 pixels with the Jacobian ``matrix`` ``(D, 48)``; those of several scales are summed."""
+    return (codes.flatten(1) @ matrix).view(len(codes), 3, 4, 4)
+
+
+@pytest.mark.parametrize("scales", [(), (2,)])
+def test_path_lengths_of_a_linear_generator_are_norms_of_its_jacobian_times_noise(scales: tuple[int, ...]) -> None:
+    """``J^T y`` of equation 4, of each scale by itself, for noise y divided by the square root of the number of pixels."""
+    codes = random(2, *scales, 5).requires_grad_()
+    matrix = random(codes[0].numel(), 48, seed=1).requires_grad_()
+    torch.manual_seed(2)
+    lengths = PathLength.lengths(linear(codes, matrix), codes)
+    torch.manual_seed(2)
+    gradients = (torch.randn(2, 48, dtype=torch.float64) / 4) @ matrix.T
+    expected = [gradient.view(-1, 5).norm(dim=1).square().mean().sqrt() for gradient in gradients]
+    torch.testing.assert_close(lengths, torch.stack(expected))
+    assert torch.autograd.grad(lengths.sum(), matrix)[0].all()
+
+
+def test_the_mean_square_of_path_lengths_is_the_squared_jacobian_over_the_number_of_pixels() -> None:
+    """With orthogonal rows of norm 3, that is 9 for each of the 5 dimensions of a code, divided by 16."""
+    torch.manual_seed(0)
+    rows, _ = torch.linalg.qr(random(48, 5))
+    codes = random(5000, 5).requires_grad_()
+    lengths = PathLength.lengths(linear(codes, 3 * rows.T), codes)
+    assert float(lengths.square().mean()) == pytest.approx(9 * 5 / 16, rel=0.03)
+
+
+def test_the_penalty_on_path_lengths_pulls_the_scale_of_a_generator_to_the_running_average() -> None:
+    """The penalty of ``scale * J`` is (scale * length - average)^2, and its derivative 2 length (scale * length - average)."""
+    penalty, codes, matrix = PathLength(decay=0.5).double(), random(3, 5).requires_grad_(), random(5, 48, seed=1)
+    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    average = 0.0
+    for seed in range(2):
+        torch.manual_seed(seed)
+        lengths = ((torch.randn(3, 48, dtype=torch.float64) / 4) @ matrix.T).norm(dim=1)
+        average = (average + 2 * float(lengths.mean())) / 2
+        torch.manual_seed(seed)
+        found = penalty(linear(codes, scale * matrix), codes)
+        torch.testing.assert_close(found, (2 * lengths - average).square())
+        (gradient,) = torch.autograd.grad(found.sum(), scale)
+        torch.testing.assert_close(gradient, (2 * lengths * (2 * lengths - average)).sum())
+    assert float(penalty.state_dict()["average"]) == pytest.approx(average)
 
 
 def test_gradients_match_finite_differences() -> None:

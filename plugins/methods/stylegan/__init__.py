@@ -7,7 +7,6 @@ have fewer faults (truncation).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -17,28 +16,14 @@ from torch import Tensor, nn
 from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, turn
 from stylekit.images import resize
 from stylekit.layers import Count, Width, require_options
+from stylekit.losses import PathLength
 from stylekit.method import Batch, Terms, constant
 from stylekit_plugins.methods.stylegan.networks import CodeMapping, Synthesis
 
 __all__ = ["StyleGAN"]
 
 DECAY = 0.01
-"""Share of a new value in the running averages of the styles and of the path lengths."""
-
-
-def path_lengths(images: Tensor, styles: Tensor) -> Tensor:
-    """How much images change with their styles, in a random direction of the images (Karras et al. 2020, equation 4).
-
-    Args:
-        images: ``(N, 3, H, W)``, computed from the styles
-        styles: ``(N, scales, latent)``
-
-    Returns:
-        The lengths ``(N,)``, with a graph.
-    """
-    noise = torch.randn_like(images) / math.sqrt(images.shape[-2] * images.shape[-1])
-    (gradient,) = torch.autograd.grad((images * noise).sum(), styles, create_graph=True)
-    return gradient.square().sum(2).mean(1).sqrt()
+"""Share of new styles in their running average."""
 
 
 class StyleGAN(Method):
@@ -91,7 +76,7 @@ class StyleGAN(Method):
         self.lr, self.ema = lr, ema
         self.mapping, self.synthesis = CodeMapping(latent, mapping), Synthesis(latent, side, width)
         self.scales = len(self.synthesis.blocks)
-        self.average, self.length = nn.Buffer(torch.zeros(latent)), nn.Buffer(torch.zeros(()))
+        self.average, self.length = nn.Buffer(torch.zeros(latent)), PathLength()
         self.adversary = Adversary(discriminator, adversarial, regularizers, augment)
 
     def players(self) -> dict[str, Player]:
@@ -130,12 +115,9 @@ class StyleGAN(Method):
 
     @turn("generator", interval=4)
     def straighten(self, batch: Batch, made: dict[str, Any]) -> Terms:
-        """The penalty on path lengths that differ from their running average, for half of a batch."""
+        """The penalty on path lengths, for half of a batch."""
         styles = self.mixed(self.mapping(self.codes(max(1, len(made["real"]) // 2))))
-        lengths = path_lengths(self.synthesis(styles), styles)
-        with torch.no_grad():
-            self.length.lerp_(lengths.mean(), DECAY)
-        return {"path_length": self.path_length * (lengths - self.length).square().mean()}
+        return {"path_length": self.path_length * self.length(self.synthesis(styles), styles).mean()}
 
     def codes(self, count: int) -> Tensor:
         return torch.randn(count, self.latent, device=self.average.device)

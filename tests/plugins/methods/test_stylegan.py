@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from stylekit import StylekitError, testing
 from stylekit.training.rehearsal import rehearse
-from stylekit_plugins.methods.stylegan import StyleGAN, path_lengths
+from stylekit_plugins.methods.stylegan import StyleGAN
 from stylekit_plugins.methods.stylegan.networks import ModulatedConv, ScaledLinear, Synthesis
 from tests.facts import raises
 
@@ -64,20 +64,6 @@ def test_every_scale_has_its_style() -> None:
         assert [torch.equal(*pair) for pair in zip(before, drawn, strict=True)] == [index < scale for index in range(4)]
 
 
-def test_path_lengths_are_those_of_a_linear_map() -> None:
-    """For images ``A w``, the length is the norm of ``A^T y`` for the noise y (equation 4)."""
-    torch.manual_seed(0)
-    matrix = torch.randn(5, 3 * 4 * 4, requires_grad=True)
-    styles = torch.randn(2, 1, 5, requires_grad=True)
-    images = (styles[:, 0] @ matrix).view(2, 3, 4, 4)
-    torch.manual_seed(1)
-    lengths = path_lengths(images, styles)
-    torch.manual_seed(1)
-    noise = torch.randn(2, 3 * 4 * 4) / 4
-    torch.testing.assert_close(lengths, (noise @ matrix.T).norm(dim=1))
-    assert lengths.requires_grad
-
-
 def test_styles_are_mixed_from_a_random_scale_on() -> None:
     torch.manual_seed(0)
     method = StyleGAN(**{**TINY, "mixing": 0.5})
@@ -105,8 +91,12 @@ def test_training_updates_the_averages_and_has_all_terms() -> None:
     method = StyleGAN(**TINY)
     losses = rehearse(method, {"content": torch.rand(4, 3, 48, 48)})
     assert set(losses) == {"discriminate", "generate", "straighten"}
-    assert method({"content": torch.rand(4, 3, 48, 48)})["real"].shape == (4, 3, 32, 32)
+    batch = {"content": torch.rand(4, 3, 48, 48)}
+    made = method(batch)
+    assert made["real"].shape == (4, 3, 32, 32)
     assert float(method.average.abs().max()) > 0
+    method.straighten(batch, made)
+    assert float(method.length.average) > 0
 
 
 def test_wrong_options_are_refused() -> None:
