@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from docs.method_pictures import RECIPES
 from stylekit import Method, hookspecs, images
 from stylekit.hookspecs import KINDS
+from stylekit.registry.lookup import find_part, part_names
 from stylekit.testing.catalogue import PLUGIN, checks_of
 from stylekit.training.runs import Run
 from stylekit_plugins.datasets.scenes import Scenes
@@ -122,6 +124,21 @@ def test_the_page_of_names_is_what_the_modules_say() -> None:
 def test_every_link_to_a_file_leads_somewhere(path: Path) -> None:
     links = re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_every_built_in_method_has_a_small_picture_that_says_how_long_it_was_trained() -> None:
+    page = (ROOT / "docs" / "methods.md").read_text()
+    shown = dict(re.findall(r"^!\[.+\]\(methods/([\w-]+)\.jpg\)\n\n\*`[\w-]+`(.*)\*$", page, re.M))
+    factories = {name: find_part("method", name) for name in part_names("method")}
+    built_in = {name for name, factory in factories.items() if factory.__module__.startswith("stylekit_plugins.")}
+    assert set(shown) == set(RECIPES) == built_in - {"content-gan"}  # which has a larger one
+    trained = {name: re.match(r" after (\d+) steps", caption) for name, caption in shown.items()}
+    steps = {name: int(found[1]) if found else 0 for name, found in trained.items()}
+    assert steps == {name: recipe.steps for name, recipe in RECIPES.items()}
+    sizes = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "methods").iterdir()}
+    assert set(sizes) == set(RECIPES)
+    assert max(sizes.values()) <= 100_000
+    assert sum(sizes.values()) <= 1_200_000
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
