@@ -14,10 +14,11 @@ from torch.utils.data import Dataset
 from stylekit import StylekitError, hookimpl
 from stylekit.errors import suggest
 from stylekit_plugins.datasets.scenes.canvas import Canvas
-from stylekit_plugins.datasets.scenes.kinds import KINDS
-from stylekit_plugins.datasets.scenes.manners import MANNERS
+from stylekit_plugins.datasets.scenes.clips import Camera, Clip
+from stylekit_plugins.datasets.scenes.kinds import KINDS, draw
+from stylekit_plugins.datasets.scenes.manners import MANNERS, rendered, require_drawable
 
-__all__ = ["KINDS", "MANNERS", "SPLITS", "Scenes", "render"]
+__all__ = ["KINDS", "MANNERS", "SPLITS", "Camera", "Clip", "Scenes", "render"]
 
 SPLITS = ("train", "test")
 KEPT_BYTES = 2**28
@@ -37,25 +38,14 @@ def render(index: int, manner: str = "photo", size: int = 64, seed: int = 0, str
     Returns:
         (3, size, size) in [0, 1], in steps of 1/255.
     """
-    _check(size, manner)
-    rng = random.Random(f"{seed}/{stream}/{index}")
+    require_drawable(size, manner)
+    address = f"{seed}/{stream}/{index}"
     with torch.inference_mode():
-        canvas = Canvas(size, rng)
-        KINDS[rng.choice(list(KINDS))](canvas)
-        # The texture has its own random numbers, so that it differs between manners and between scenes.
-        texture = torch.Generator().manual_seed(random.Random(f"{seed}/{stream}/{index}/{manner}").getrandbits(60))
-        shown = MANNERS[manner](canvas.rgb, canvas.ink, texture).mul_(255).round_().clamp_(0, 255).div_(255)
+        canvas = Canvas(size, random.Random(address))
+        draw(canvas)
+        shown = rendered(canvas.rgb, canvas.ink, manner, address).mul_(255).round_().clamp_(0, 255).div_(255)
     image: Tensor = shown.clone()
     return image
-
-
-def _check(size: int, *manners: str) -> None:
-    """Raises an error for a size or a manner that is not supported."""
-    if not 32 <= size <= 1024:
-        raise StylekitError(f"Scenes cannot be drawn with size {size}. Choose a size from 32 to 1024.")
-    for manner in manners:
-        if manner not in MANNERS:
-            raise StylekitError(f"The data set 'scenes' has no manner {manner!r}. {suggest(manner, MANNERS)}")
 
 
 class Scenes(Dataset[dict[str, Tensor]]):
@@ -87,7 +77,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
         length: int = 1000,
         paired: bool = False,
     ) -> None:
-        _check(size, content, style)
+        require_drawable(size, content, style)
         if split not in SPLITS:
             raise StylekitError(f"The data set 'scenes' has no split {split!r}. {suggest(split, SPLITS)}")
         self.size, self.seed, self.length = size, seed, length

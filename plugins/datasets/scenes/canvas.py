@@ -62,9 +62,13 @@ class Canvas:
     Args:
         size: side of the image in pixels
         rng: random number generator of the scene
+        lift: added to the colours of the background when the front is begun
+
+    Attributes:
+        behind: colours and contours of the background, without the front
     """
 
-    def __init__(self, size: int, rng: random.Random) -> None:
+    def __init__(self, size: int, rng: random.Random, lift: float = 0.0) -> None:
         self.rng = rng
         self._generator = torch.Generator().manual_seed(rng.getrandbits(60))
         self.side = rng.choice((-1, 1))
@@ -77,6 +81,7 @@ class Canvas:
         self.pen = max(0.9, 0.006 * size)
         self.rgb = torch.zeros(3, size, size)
         self.ink = torch.zeros(size, size)
+        self.behind, self._lift = (self.rgb, self.ink), lift
         self.rough = self.noise(80, 1.1, finest=8)
 
     def noise(self, count: int, fall: float, stretch: float = 1, finest: float = 1) -> Tensor:
@@ -154,6 +159,11 @@ class Canvas:
         part.pixel = 1 / (self._size * units[which])
         part._count, part._which = count + 1, which
         return part
+
+    def front(self) -> None:
+        """Marks what is drawn from here on as closer to the viewer: when a camera moves, it moves more than the rest."""
+        self.behind = self.rgb.clone(), self.ink.clone()
+        self.rgb += self._lift
 
     def _span(self, low: float, high: float) -> tuple[int, int]:
         """The range of pixels between two positions along a side."""

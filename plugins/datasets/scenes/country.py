@@ -35,6 +35,8 @@ def hills(canvas: Canvas) -> None:
     line = horizon + 0.05 * canvas.profile(10, 0.8)
     land(canvas, line, "#5f7f8a", 0.8, mood)
     for number, far in enumerate((0.5, 0.28, 0.1, 0.0)):
+        if number == 2:
+            canvas.front()
         line = horizon + 0.05 + 0.13 * number + (0.04 + 0.012 * number) * canvas.profile(6, 1.0)
         land(canvas, line, rng.choice(FIELDS), far, mood)
         height = (0.07, 0.11, 0.18, 0.3)[number]
@@ -65,6 +67,8 @@ def village(canvas: Canvas) -> None:
     land(canvas, horizon + 0.17 + 0.03 * canvas.profile(5, 1), rng.choice(FIELDS), 0.1, mood)
     church = rng.randint(0, 2)
     for number in range(4):
+        if number == 2:
+            canvas.front()
         width = (0.13, 0.17, 0.22, 0.28)[number]
         foot = horizon + 0.19 + 0.11 * number + 0.02 * canvas.profile(5, 1)
         if number == church:
@@ -88,6 +92,7 @@ def poppies(canvas: Canvas) -> None:
         grove = canvas.row(7 - number, line + 0.01 + 0.015 * number, 0.11 + 0.03 * number, TREE, 0.7)
         tree(grove, grove.any_of(LEAVES[:4]), 0.25, haze)
     house(canvas.at(rng.uniform(0.2, 0.8), horizon + 0.07, rng.uniform(0.17, 0.24), HOUSE))
+    canvas.front()
     near = horizon + 0.08 + 0.015 * canvas.profile(5, 1)
     land(canvas, near, rng.choice(("#7da245", "#9cae4c", "#6b9a4a")), 0, mood, bumps=0.2)
     meadow(canvas, horizon + 0.1, rng.choice(BEDS), 0.45)

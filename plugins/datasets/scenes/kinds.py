@@ -21,3 +21,8 @@ KINDS: Mapping[str, Callable[[Canvas], None]] = {
     "village": village,
 }
 """All kinds of scenes by name."""
+
+
+def draw(canvas: Canvas) -> None:
+    """Draws a scene of a random kind."""
+    KINDS[canvas.rng.choice(list(KINDS))](canvas)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import random
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylekit import StylekitError
+from stylekit.errors import suggest
 from stylekit_plugins.datasets.scenes.canvas import colour
 from stylekit_plugins.datasets.scenes.dabs import dabs
 
@@ -117,3 +120,19 @@ MANNERS: Mapping[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
     "watercolour": watercolour,
 }
 """All manners by name: functions of a drawing (3, S, S), its contours (S, S) and a generator that return an image."""
+
+
+def require_drawable(size: int, *manners: str) -> None:
+    """Raises an error for a size or a manner that is not supported."""
+    if not 32 <= size <= 1024:
+        raise StylekitError(f"Scenes cannot be drawn with size {size}. Choose a size from 32 to 1024.")
+    for manner in manners:
+        if manner not in MANNERS:
+            raise StylekitError(f"The data set 'scenes' has no manner {manner!r}. {suggest(manner, MANNERS)}")
+
+
+def rendered(rgb: Tensor, ink: Tensor, manner: str, address: str) -> Tensor:
+    """A drawing (3, S, S) in a manner, roughly in [0, 1]. Its texture has random numbers of its own, from the address of the
+    scene, so that it differs between manners and between scenes."""
+    texture = torch.Generator().manual_seed(random.Random(f"{address}/{manner}").getrandbits(60))
+    return MANNERS[manner](rgb, ink, texture)

@@ -34,6 +34,7 @@ def table(canvas: Canvas) -> None:
         edge + rng.uniform(0.06, 0.1),
         rng.uniform(0.3, 0.38),
     )
+    canvas.front()
     paint, band = rng.sample(("#2f5a94", "#e8e0d0", "#a8482c", "#3c7a6c", "#d8a840"), 2)
     if rng.random() < 0.85:
         bouquet(canvas, x, foot - 0.96 * height, rng.uniform(0.2, 0.25))

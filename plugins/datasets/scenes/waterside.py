@@ -33,6 +33,7 @@ def seaside(canvas: Canvas) -> None:
         cut = line + 0.035 + 0.02 * canvas.profile(30, 0.5)
         land(canvas, cut, ("#b8ac94", "#d0ac74")[near], 0.45 * (1 - near), mood, 0.5, 0.4)
     water(canvas, horizon, rng.choice(("#2a7f96", "#2f6fa6", "#3f8f8c")), 0.45, 1.2)
+    canvas.front()
     beach(canvas, rng.uniform(0.74, 0.84))
     for number in range(rng.randint(2, 4)):
         y = horizon + (0.02, 0.06, 0.14, 0.09)[number]
@@ -86,6 +87,7 @@ def lake(canvas: Canvas) -> None:
     if rng.random() < 0.6:
         hull = rng.choice(("#a8402c", "#2f5a7c"))
         boat(canvas, rng.uniform(0.2, 0.8), rng.uniform(0.74, 0.86), 0.2, "#fff2dc", hull)
+    canvas.front()
     for _ in range(2):
         pine(canvas.at(0.5 - canvas.side * rng.uniform(0.3, 0.48), 1.02, rng.uniform(0.5, 0.75), PINE))
 
@@ -105,6 +107,7 @@ def harbour(canvas: Canvas) -> None:
     for number in (0, 1):
         quay(canvas, shore, 10 - 3 * number, 0.2 - 0.05 * number)
     water(canvas, shore, top, 0.72, 1.5)
+    canvas.front()
     for _ in range(rng.randint(2, 3)):
         sail = rng.choice(("#d8c8b8", "#c4583c", "#e0b070"))
         hull = rng.choice(("#7a3430", "#2f5070", "#3c6450"))

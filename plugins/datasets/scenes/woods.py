@@ -31,6 +31,7 @@ def forest(canvas: Canvas) -> None:
     ray = step(0.15, 0.85, torch.sin((canvas.x * side + canvas.y * 0.7) * 15 + rng.uniform(0, 6)))
     canvas.glaze("#fff4c8", ray * 0.22 * step(0.9, 0.2, canvas.y))
     path(canvas, ground + 0.05)
+    canvas.front()
     for _ in range(rng.randint(3, 6)):
         x, y = rng.choice((rng.uniform(0.04, 0.3), rng.uniform(0.7, 0.96))), rng.uniform(0.84, 0.97)
         toadstool(canvas, x, y, rng.uniform(0.07, 0.13))
