@@ -152,7 +152,12 @@ class Augmentation(Protocol):
 
 
 class ImageLoss(Protocol):
-    """A loss that compares two images."""
+    """A loss that compares two images.
+
+    It may have a method ``change(output, reference)`` that returns what the output should be for a changed reference, and that
+    reference. ``--set extra=...`` then generates from it, with the same random numbers, and the loss compares the result with
+    what it should be: so it sees how a method responds to motion or noise.
+    """
 
     def __call__(self, output: Tensor, reference: Tensor) -> Tensor:
         """Compares images ``(N, C, H, W)`` in [0, 1]: a scalar, lower for more similar images."""

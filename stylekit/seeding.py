@@ -11,11 +11,12 @@ import hashlib
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 
-__all__ = ["derive", "seeded"]
+__all__ = ["derive", "repeatable", "seeded"]
 
 
 _lock = threading.RLock()
@@ -44,14 +45,47 @@ def seeded(*address: int | str) -> Iterator[None]:
     import torch
 
     seed = derive(*address)
+    with _restored():
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        yield
+
+
+def repeatable() -> Callable[[], AbstractContextManager[None]]:
+    """Remembers the states of torch, NumPy and ``random``.
+
+    Returns:
+        A function that opens a block in which the same numbers are drawn as after this call. The states are restored after it.
+    """
+    import torch
+
+    python, numpy, here = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    there = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+
+    @contextlib.contextmanager
+    def again() -> Iterator[None]:
+        with _restored():
+            random.setstate(python)
+            np.random.set_state(numpy)
+            torch.set_rng_state(here)
+            if there is not None:
+                torch.cuda.set_rng_state(there)
+            yield
+
+    return again
+
+
+@contextlib.contextmanager
+def _restored() -> Iterator[None]:
+    """Restores the states of torch, NumPy and ``random`` after the block, where no other thread draws."""
+    import torch
+
     with _lock:
         python, numpy = random.getstate(), np.random.get_state()
         devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
         with torch.random.fork_rng(devices):
             try:
-                torch.manual_seed(seed)
-                random.seed(seed)
-                np.random.seed(seed % 2**32)
                 yield
             finally:
                 random.setstate(python)

@@ -84,6 +84,10 @@ class AdaIN(Method):
         image = self.decoder(target)
         return {"target": target, "style": style, "image": image, "features": encode(self.encoder, image)}
 
+    def outputs(self, batch: Batch, made: dict[str, Any]) -> dict[str, list[tuple[Tensor, Tensor]]]:
+        height, width = batch["content"].shape[-2:]
+        return {"decoder": [(made["image"][..., :height, :width], batch["content"])]}
+
     @turn("decoder")
     def decode(self, batch: Batch, made: dict[str, Any]) -> Terms:
         """Equations 11 to 13, with means instead of sums of the squared differences, as in the paper's code."""

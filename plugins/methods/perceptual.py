@@ -180,6 +180,9 @@ class Perceptual(Method):
             "targets": {name: target[which] for name, target in targets.items()},
         }
 
+    def outputs(self, batch: Batch, made: dict[str, Any]) -> dict[str, list[tuple[Tensor, Tensor]]]:
+        return {"network": [(made["painted"], batch["content"])]}
+
     @torch.no_grad()
     def _targets(self, like: Tensor) -> dict[str, Tensor]:
         """The statistics of the style images, one row per style; computed at the first call."""

@@ -34,7 +34,9 @@ def warp(image: Tensor, flow: Tensor, mode: Literal["bilinear", "nearest"] = "bi
     x = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]
     y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
-    return F.grid_sample(image, grid.to(image.dtype), mode, padding_mode="border", align_corners=False)
+    dtype = torch.promote_types(image.dtype, flow.dtype)
+    warped = F.grid_sample(image.to(dtype), grid.to(dtype), mode, padding_mode="border", align_corners=False)
+    return warped.to(image.dtype)
 
 
 def visible(forward: Tensor, backward: Tensor) -> Tensor:

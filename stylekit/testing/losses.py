@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from stylekit.testing.devices import TENSORS, require_float64, require_moves
 from stylekit.testing.kit import Check, Subject, require
 from stylekit.testing.options import OPTIONS
-from stylekit.testing.pictures import BATCHES, SIDE, drawn, pictures
+from stylekit.testing.pictures import BATCHES, SIDE, drawn, pictures, require_shape
 
 WHAT = "forward(output, reference)"
 
@@ -56,6 +56,23 @@ def _gradients(subject: Subject) -> str:
     return ""
 
 
+def _change(subject: Subject) -> str:
+    loss = subject.build()
+    if not hasattr(loss, "change"):
+        return "changes no images"
+    given, before = _inputs(), _inputs()
+    changed = loss.change(*given)
+    require(
+        isinstance(changed, tuple) and len(changed) == 2,
+        "change(output, reference) must return what the output should be for a changed reference, and that reference.",
+    )
+    for image, like in zip(changed, given, strict=True):
+        require_shape(image, like, "change(output, reference)")
+        require(bool(image.isfinite().all()), "change(output, reference) must return finite images.")
+    require(all(map(torch.equal, given, before)), "change(output, reference) must not change the images that it gets.")
+    return ""
+
+
 def _float64(subject: Subject) -> str:
     loss = subject.build()
     require_float64(loss, loss, _inputs(), WHAT)
@@ -75,6 +92,7 @@ CHECKS = (
     Check("scalars", _scalars),
     Check("sense", _sense, after=("scalars",)),
     Check("gradients", _gradients),
+    Check("change", _change),
     Check("float64", _float64, after=("tensors",)),
     Check("devices", _device, after=("tensors",)),
 )

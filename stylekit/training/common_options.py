@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from stylekit.method import Batch, Method, constant, cosine, linear_decay, steps
 from stylekit.registry.parts import Part, make, part_key
 from stylekit.training.adversary import Adversary
 
+Pair = tuple[Tensor, Tensor]
 ATTRIBUTE = "common_options"
 """The attribute of a method that holds its :class:`CommonOptions`."""
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -65,12 +67,26 @@ class Extra(nn.Module):
             key = part_key(given, self.losses, "loss")
             self.losses[key], self.weights[key] = make("loss", given), weight
 
-    def forward(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """The terms of pairs of an output and its reference, each the mean over the pairs."""
-        return {
-            name: self.weights[name] * torch.stack([loss(*pair) for pair in pairs]).mean()
-            for name, loss in self.losses.items()
-        }
+    def forward(
+        self, pairs: Sequence[Pair], again: Callable[[Sequence[Tensor]], Sequence[Tensor]]
+    ) -> dict[str, Tensor]:
+        """The terms of pairs of an output and its reference, each the mean over the pairs.
+
+        Args:
+            pairs: the pairs
+            again: makes the outputs for other references
+        """
+        terms = {}
+        for name, loss in self.losses.items():
+            compared = _changed(loss, pairs, again) if hasattr(loss, "change") else pairs
+            terms[name] = self.weights[name] * torch.stack([loss(*pair) for pair in compared]).mean()
+        return terms
+
+
+def _changed(loss: Any, pairs: Sequence[Pair], again: Callable[[Sequence[Tensor]], Sequence[Tensor]]) -> Sequence[Pair]:
+    """The outputs for references that a loss changes, each with what it should be."""
+    wanted, references = zip(*(loss.change(*pair) for pair in pairs), strict=True)
+    return list(zip(again(references), wanted, strict=True))
 
 
 class CommonOptions(nn.Module):
@@ -109,8 +125,21 @@ def common_options(method: Method) -> CommonOptions | None:
     return found if isinstance(found, CommonOptions) else None
 
 
-def extra_terms(method: Method, player: str, batch: Batch, made: Any) -> dict[str, Tensor]:
+def extra_terms(
+    method: Method,
+    player: str,
+    batch: Batch,
+    made: Any,
+    repeated: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> dict[str, Tensor]:
     """The terms of the extra losses for a player, ``extra/NAME``; none if there are no such losses.
+
+    Args:
+        method: the method
+        player: name of the player
+        batch: the batch of the step
+        made: what the method's ``forward`` returned for it
+        repeated: opens a block in which ``forward`` draws the same random numbers again
 
     Raises:
         StylekitError: the method does not say which images it generates.
@@ -125,7 +154,22 @@ def extra_terms(method: Method, player: str, batch: Batch, made: Any) -> dict[st
             "outputs(batch, made) in it."
         )
     pairs = outputs.get(player)
-    return {f"extra/{name}": term for name, term in common.extra(pairs).items()} if pairs else {}
+    if not pairs:
+        return {}
+
+    def again(references: Sequence[Tensor]) -> Sequence[Tensor]:
+        changed = {id(old): new for (_, old), new in zip(pairs, references, strict=True)}
+        if not changed.keys() <= {id(image) for image in batch.values()}:
+            raise StylekitError(
+                f"{type(method).__name__} generates from images that are not in the batch, so it cannot generate again from "
+                "changed ones. Return images of the batch in outputs(batch, made), or leave this loss out of --set extra."
+            )
+        other = {key: changed.get(id(image), image) for key, image in batch.items()}
+        with repeated():
+            remade = method(other)
+        return [output for output, _ in method.outputs(other, remade)[player]]
+
+    return {f"extra/{name}": term for name, term in common.extra(pairs, again).items()}
 
 
 def waits(method: Method, modules: Any, average: Callable[[list[Tensor]], None] = lambda tensors: None) -> bool:

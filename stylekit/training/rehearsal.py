@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stylekit.errors import StylekitError, error_location, suggest
 from stylekit.inference.options import sample_options, stylize_options
 from stylekit.method import Batch, Method, Player, Turn
+from stylekit.seeding import repeatable
 from stylekit.training.common_options import extra_terms
 
 
@@ -33,13 +34,14 @@ def rehearse(method: Method, batch: Batch) -> dict[str, dict[str, float]]:
     _require_inference_modules(method)
     batch = _Keys(kind, batch)
     before = {name: t.clone() for name, t in method.state_dict().items() if not nn.parameter.is_lazy(t)}
+    repeated = repeatable()
     made = method(batch)
     players, turns = method.players(), method.turns()
     _require_players(kind, players, turns)
     losses: dict[str, dict[str, float]] = {}
     for name, player in players.items():
         played = {turn.name: _play(turn, method, batch, made) for turn in turns if turn.player == name}
-        if further := extra_terms(method, name, batch, made):
+        if further := extra_terms(method, name, batch, made, repeated):
             played["extra"] = further
         _rehearse_player(method, name, player, played)
         if not method.simultaneous:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stylekit.method import Batch, Method, Turn
 from stylekit.native.devices import computes_bf16
+from stylekit.seeding import repeatable
 from stylekit.training.common_options import extra_terms, waits
 from stylekit.training.distributed import Runtime
 from stylekit.training.player_state import PlayerState
@@ -32,6 +33,7 @@ def step(
     for part in method.modules():
         if hasattr(part, "progress"):
             part.progress = index / total  # type: ignore[assignment]
+    repeated = repeatable()
     with runtime.autocast():
         made = method(batch)
     watch(made)
@@ -40,7 +42,7 @@ def step(
     for player, turns in due:
         with runtime.autocast():
             played = {turn: turn.play(method, batch, made) for turn in turns}
-            further = extra_terms(method, player.name, batch, made)
+            further = extra_terms(method, player.name, batch, made, repeated)
         losses |= _loss_terms(played) | {name: _logged(term) for name, term in further.items()}
         scaled = [turn.interval * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
         scaled += further.values()

@@ -64,6 +64,7 @@ ADVERSARIALS: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 DIFFERS, COMPARES = "return (output - reference).square().mean()", "forward(output, reference)"
+CHANGE = "    def change(self, output, reference):\n        "
 IMAGE_LOSSES: dict[str, tuple[Any, ...]] = {
     "no module": ("(nn.Module)", "", {"builds": ("Loss", "nn.Module")}),
     "untyped option": ("    def forward", "    def __init__(self, weight=1.0):\n        super().__init__()\n\n    def forward",
@@ -75,6 +76,14 @@ IMAGE_LOSSES: dict[str, tuple[Any, ...]] = {
                     {"sense": ("forward(image, image)", "fall", "alike")}),
     "no gradient": (DIFFERS, "return (output.detach() - reference).square().mean()",
                     {"gradients": (COMPARES, "gradient", "detach")}),
+    "changes no reference": ("    def forward", f"{CHANGE}return output\n\n    def forward",
+                             {"change": ("change(output, reference)", "that reference")}),
+    "changes the size": ("    def forward", f"{CHANGE}return output[..., 1:], reference\n\n    def forward",
+                         {"change": ("change(output, reference)", "(2, 3, 64, 63)")}),
+    "changes in place": ("    def forward", f"{CHANGE}return output, reference.mul_(0.5)\n\n    def forward",
+                         {"change": ("change(output, reference)", "must not change")}),
+    "changes to infinity": ("    def forward", f"{CHANGE}return output / 0, reference\n\n    def forward",
+                            {"change": ("change(output, reference)", "finite")}),
     "float32 only": (DIFFERS, DIFFERS + ".float()", {"float64": (COMPARES, "float32", "float64")}),
     "made on the CPU": (DIFFERS, "return (output - reference + torch.zeros(3, 1, 1)).square().mean()",
                         {"devices": (COMPARES, "device=")}),

@@ -48,6 +48,16 @@ class Shifting(Method):
         return out.clamp(0, 1)
 
 
+class Darker(nn.Module):
+    """Half of the reference should give half of the output."""
+
+    def change(self, output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        return output / 2, reference / 2
+
+    def forward(self, output: Tensor, reference: Tensor) -> Tensor:
+        return (output - reference).abs().mean()
+
+
 class Silent(Shifting):
     def forward(self, batch: Batch) -> Any:
         return {"painted": self.net(batch["content"])}
@@ -64,7 +74,9 @@ def batch() -> dict[str, Tensor]:
 
 def test_terms_are_weighted_means_over_pairs() -> None:
     one, other, third = torch.rand(3, 2, 3, 8, 8)
-    terms = Extra(["l1", {"name": "l2", "weight": 3}, {"name": "l1", "weight": 0.5}])([(one, other), (one, third)])
+    terms = Extra(["l1", {"name": "l2", "weight": 3}, {"name": "l1", "weight": 0.5}])(
+        [(one, other), (one, third)], list
+    )
     absolute = ((one - other).abs().mean() + (one - third).abs().mean()) / 2
     squared = ((one - other).square().mean() + (one - third).square().mean()) / 2
     assert {name: float(term) for name, term in terms.items()} == pytest.approx(
@@ -107,16 +119,39 @@ def test_cyclegan_compares_both_translations() -> None:
     assert extra_terms(method, "discriminator", images, made) == {}
 
 
+def test_cyclegan_translates_both_changed_images() -> None:
+    method, images = CycleGAN(**CycleGAN.presets["tiny"]), {k: v.repeat(1, 1, 2, 2) for k, v in batch().items()}
+    prepare(method, {"extra": [Darker]})
+    made = method(images)
+    (found,) = extra_terms(method, "generator", images, made).values()
+    again = method({key: image / 2 for key, image in images.items()})
+    pairs = [(again[key], made[key] / 2) for key in ("fake_b", "fake_a")]
+    torch.testing.assert_close(found, sum((one - other).abs().mean() for one, other in pairs) / 2)
+
+
+def test_changed_images_must_be_of_the_batch() -> None:
+    class Copying(Shifting):
+        def outputs(self, batch: Batch, made: Any) -> dict[str, list[tuple[Tensor, Tensor]]]:
+            return {"painter": [(made, batch["content"].clone())]}
+
+    method, images = Copying(), batch()
+    prepare(method, {"extra": [Darker]})
+    with raises(StylekitError, "Copying", "not in the batch", "outputs(batch, made)"):
+        extra_terms(method, "painter", images, method(images))
+
+
 @pytest.mark.slow
 def test_a_run_learns_from_them_logs_them_and_resumes(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"preset": "tiny", "size": 32, "workers": 0, "data": "scenes", "seed": 1}
-    extra = {"extra": [{"name": "edges", "weight": 100.0}]}
+    extra = {"extra": [{"name": "edges", "weight": 100.0}, "warp-consistency", "noise-consistency"]}
     plain = stylekit.train("cyclegan", out=tmp_path / "plain", steps=2, **settings)
     run = stylekit.train("cyclegan", out=tmp_path / "run", steps=2, set=extra, **settings)
     whole = stylekit.train("cyclegan", out=tmp_path / "whole", steps=3, set=extra, **settings)
     stylekit.train(resume=True, out=run, steps=3)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert all(line["extra/edges"] > 0 for line in lines)
+    assert all(
+        line[f"extra/{name}"] > 0 for line in lines for name in ("edges", "warp-consistency", "noise-consistency")
+    )
     weights = [stylekit.load(each, "cpu").method.state_dict() for each in (plain, run, whole)]
     key = "generator_ab.model.model.0.weight"
     assert not torch.equal(weights[0][key], weights[1][key])

@@ -135,6 +135,9 @@ class AnyStyle(Method):
             wanted = {} if same else self._features(style, self.style_layers)
         return {"painted": painted, "shown": shown, "wanted": wanted}
 
+    def outputs(self, batch: Batch, made: dict[str, Any]) -> dict[str, list[tuple[Tensor, Tensor]]]:
+        return {"painter": [(made["painted"], batch["content"])]}
+
     @turn("painter")
     def paint(self, batch: Batch, made: dict[str, Any]) -> Terms:
         painted, shown, wanted = made["painted"], made["shown"], made["wanted"]

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from stylekit import StylekitError, make, testing
 from stylekit.losses import mode_seeking, patch_nce
-from stylekit_plugins.losses import contrastive, edges, features, histogram, pixels, similarity, variation
+from stylekit_plugins.losses import contrastive, edges, features, histogram, pixels, similarity, temporal, variation
 from tests.facts import raises
 
 RANDOM = {"name": "random", "width": 8, "scales": 3}
 NEED_ENCODER = {"perceptual", "gram", "patch-nce", "ccpl"}
 OFFERED = [
     each
-    for module in (contrastive, edges, features, histogram, pixels, similarity, variation)
+    for module in (contrastive, edges, features, histogram, pixels, similarity, temporal, variation)
     for each in module.stylekit_losses().items()
 ]
 
