@@ -347,6 +347,30 @@ def halos() -> str:
     return tables.markdown(rows)
 
 
+def steady() -> str:
+    """How steady clips are that the model that ships and others stylise, by ``steadiness.py``."""
+    path = RESULTS / "steadiness.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    parts = [f"{results['frames']} frames of each clip, {results['threads']} threads, torch {results['torch']}."]
+    for group, modes in results["rows"].items():
+        rows = [["", "short", "of the clip's", "long", "of the clip's", "style distance", "seconds a frame"]]
+        for name, row in modes.items():
+            errors = [f"{1000 * row['short']:.2f}", f"{row['short_ratio']:.2f}"]
+            errors += [f"{1000 * row['long']:.2f}", f"{row['long_ratio']:.2f}"]
+            seconds = f"{row['seconds']:.2f}" if name != next(iter(modes)) else ""
+            rows.append([name, *errors, f"{row['style_distance']:.3f}", seconds])
+        count = len(results["clips"])
+        title = (
+            f"Means over {count} drawn clips, with exact flow"
+            if group == "drawn"
+            else f"`{group}`, with estimated flow"
+        )
+        parts.append(f"{title}:\n\n{tables.markdown(rows)}")
+    return "\n\n".join(parts)
+
+
 def shipped() -> str:
     """The training of the model that ships: its pictures, the settings of its runs, and the curves of its losses."""
     path = RESULTS / "any.json"
@@ -495,6 +519,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "students": (students, ROOT / "docs" / "methods.md"),
     "pruning": (pruning, ROOT / "docs" / "methods.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
+    "steady": (steady, ROOT / "docs" / "large_and_video.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
     "modes": (tables.modes, ROOT / "docs" / "stability.md"),

@@ -104,7 +104,9 @@ class Clip:
 
     def frame(self, number: int) -> Tensor:
         """The frame ``(3, size, size)`` in [0, 1], not rounded to 8 bits."""
-        return self._drawn(number)[0]
+        near = self._seen(self._near, DEPTH, number)
+        image = near[:, :3] + (1 - near[:, 3:]) * self._seen(self._far, 1.0, number)
+        return F.avg_pool2d(image, SAMPLES)[0].clamp(0, 1)
 
     def flow(self, frame: int, other: int) -> tuple[Tensor, Tensor]:
         """The flow from one frame to another, and where it holds.
@@ -117,7 +119,7 @@ class Clip:
         here, there = self.camera(frame), self.camera(other)
         position = (torch.arange(self.size, dtype=torch.float64) + 0.5) / self.size
         flows, valid = [], []
-        shares = [self._drawn(number)[1] for number in (frame, other)]
+        shares = [self._share(number) for number in (frame, other)]
         for depth, front in ((1.0, False), (DEPTH, True)):
             way = torch.linalg.solve(there.view(depth), here.view(depth))
             landing = _mapped(way, position)
@@ -128,21 +130,16 @@ class Clip:
             valid.append(clear & (seen > 0.999))
         return torch.where(shares[0] > 0.5, flows[1], flows[0]).float(), valid[0] | valid[1]
 
-    @torch.no_grad()
-    def _drawn(self, number: int) -> tuple[Tensor, Tensor]:
-        """A frame, and the share (size, size) of the front in its pixels."""
-        camera, fine = self.camera(number), SAMPLES * self.size
+    def _share(self, number: int) -> Tensor:
+        """The share (size, size) of the front in the pixels of a frame."""
+        return F.avg_pool2d(self._seen(self._near[3:], DEPTH, number), SAMPLES)[0, 0]
+
+    def _seen(self, plane: Tensor, depth: float, number: int) -> Tensor:
+        """What a frame shows of a plane (C, S, S) at a depth, in finer pixels: (1, C, SAMPLES size, SAMPLES size)."""
+        fine = SAMPLES * self.size
         position = (torch.arange(fine, dtype=torch.float64) + 0.5) / fine
-
-        def seen(plane: Tensor, depth: float) -> Tensor:
-            grid = (2 * _mapped(camera.view(depth), position) - 1).permute(1, 2, 0)[None].float()
-            return F.grid_sample(plane[None], grid, padding_mode="border", align_corners=False)
-
-        near = seen(self._near, DEPTH)
-        colour, share = near[:, :3], near[:, 3:]
-        image = colour + (1 - share) * seen(self._far, 1.0)
-        shown, covered = F.avg_pool2d(image, SAMPLES)[0].clamp(0, 1), F.avg_pool2d(share, SAMPLES)[0, 0]
-        return shown, covered
+        grid = (2 * _mapped(self.camera(number).view(depth), position) - 1).permute(1, 2, 0)[None].float()
+        return F.grid_sample(plane[None], grid, padding_mode="border", align_corners=False)
 
 
 def _mapped(way: Tensor, position: Tensor) -> Tensor:

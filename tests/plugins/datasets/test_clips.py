@@ -23,7 +23,7 @@ def moved(camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
     """The flow from a moved camera's frame to that of the start, for the background and for the front, and the mask."""
     clip = Clip(1, size=60, camera=lambda frame: camera if frame else Camera())
     flow, mask = clip.flow(1, 0)
-    front = clip._drawn(1)[1]
+    front = clip._share(1)
     assert 0.2 < (front == 0).float().mean() < 0.8
     far, near = (torch.where(which & mask, flow, torch.nan) for which in (front < 0.1, front > 0.9))
     return far, near, mask
