@@ -159,10 +159,11 @@ def extra_terms(
 
     def again(references: Sequence[Tensor]) -> Sequence[Tensor]:
         changed = {id(old): new for (_, old), new in zip(pairs, references, strict=True)}
-        if not changed.keys() <= {id(image) for image in batch.values()}:
+        if len(changed) < len(pairs) or not changed.keys() <= {id(image) for image in batch.values()}:
             raise StylekitError(
-                f"{type(method).__name__} generates from images that are not in the batch, so it cannot generate again from "
-                "changed ones. Return images of the batch in outputs(batch, made), or leave this loss out of --set extra."
+                f"{type(method).__name__} generates several images from one, or from images that are not in the batch, so it "
+                "cannot generate again from changed ones. Return an image of the batch with each output in outputs(batch, "
+                "made), or leave losses that change them out of --set extra."
             )
         other = {key: changed.get(id(image), image) for key, image in batch.items()}
         with repeated():

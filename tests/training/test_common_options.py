@@ -129,15 +129,20 @@ def test_cyclegan_translates_both_changed_images() -> None:
     torch.testing.assert_close(found, sum((one - other).abs().mean() for one, other in pairs) / 2)
 
 
-def test_changed_images_must_be_of_the_batch() -> None:
+def test_changed_images_must_be_of_the_batch_and_of_one_output_each() -> None:
     class Copying(Shifting):
         def outputs(self, batch: Batch, made: Any) -> dict[str, list[tuple[Tensor, Tensor]]]:
             return {"painter": [(made, batch["content"].clone())]}
 
-    method, images = Copying(), batch()
-    prepare(method, {"extra": [Darker]})
-    with raises(StylekitError, "Copying", "not in the batch", "outputs(batch, made)"):
-        extra_terms(method, "painter", images, method(images))
+    class Twice(Shifting):
+        def outputs(self, batch: Batch, made: Any) -> dict[str, list[tuple[Tensor, Tensor]]]:
+            return {"painter": [(made, batch["content"])] * 2}
+
+    images = batch()
+    for method in (Copying(), Twice()):
+        prepare(method, {"extra": [Darker]})
+        with raises(StylekitError, type(method).__name__, "not in the batch", "outputs(batch, made)"):
+            extra_terms(method, "painter", images, method(images))
 
 
 @pytest.mark.slow
