@@ -356,10 +356,12 @@ def steady() -> str:
     parts = [f"{results['frames']} frames of each clip, {results['threads']} threads, torch {results['torch']}."]
     for group, modes in results["rows"].items():
         rows = [["", "short", "of the clip's", "long", "of the clip's", "style distance", "seconds a frame"]]
+        first = next(iter(modes.values()))  # the clip itself
         for name, row in modes.items():
-            errors = [f"{1000 * row['short']:.2f}", f"{row['short_ratio']:.2f}"]
-            errors += [f"{1000 * row['long']:.2f}", f"{row['long_ratio']:.2f}"]
-            seconds = f"{row['seconds']:.2f}" if name != next(iter(modes)) else ""
+            errors = [
+                text for key in ("short", "long") for text in (f"{1000 * row[key]:.2f}", f"{row[key] / first[key]:.1f}")
+            ]
+            seconds = f"{row['seconds']:.2f}" if row is not first else ""
             rows.append([name, *errors, f"{row['style_distance']:.3f}", seconds])
         count = len(results["clips"])
         title = (
