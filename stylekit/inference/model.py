@@ -27,7 +27,7 @@ from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.request import Request, enlarged
 from stylekit.inference.style_sources import StyleReader, StyleSource, several_or_none
 from stylekit.inference.styles import Style
-from stylekit.inference.tiles import Box, Tiles, Tiling
+from stylekit.inference.tiles import Box, Core, SharedStatistics, Tiles, Tiling
 from stylekit.inference.torch_defaults import torch_defaults
 from stylekit.inference.walks import closed_path
 from stylekit.method import Method, Statistics
@@ -44,6 +44,8 @@ CONTROLS = ("keep_color", "mask", "seed", "strength", "style", "style_scale", "t
 """The arguments of ``Model.stylize`` that work with any method."""
 LARGE = 2**22
 """Pixels above which the memory that an image needs is estimated first."""
+EXAMPLE = 512
+"""Side of the image by which the layouts of feature maps are found."""
 READ = 40
 """Bytes of each pixel of an image that is read, stylised and written at once."""
 SMALLEST = 256
@@ -336,6 +338,7 @@ class Model:
         mask: Mask | Sequence[Mask] = (),
         style_scale: float = 1.0,
         seed: int = 0,
+        shared: SharedStatistics | None = None,
         **options: Any,
     ) -> Iterator[Tensor]:
         """Stylises the frames of a clip, in order; the method may keep state from frame to frame.
@@ -343,6 +346,8 @@ class Model:
         Args:
             contents: float tensors ``(1, 3, H, W)`` in [0, 1], of one size
             style, strength, keep_color, mask, style_scale, seed, options: as in :meth:`stylize`
+            shared: what :meth:`clip_statistics` measured of the clip with the same arguments, so that its look does not change
+                from frame to frame; by default, each frame has its own statistics
 
         Raises:
             StylekitError: a frame is not such a tensor, another argument is invalid, or the method does not accept it for
@@ -358,13 +363,53 @@ class Model:
             self._require_fits(content, request)
             maps = request.maps(*content.shape[2:])
             with torch.no_grad(), self._full_precision(), self._random_numbers(seed, number):
-                outputs = [frame for clip in clips if (frame := next(clip, None)) is not None]
-                self._require_frames(len(outputs) == len(clips), f"stopped before frame {number + 1}")
-                frame = request.composed(original, content, outputs, maps)
+                run = partial(self._next_frame, request, clips, original, content, maps, number)
+                frame = shared.compute(run, Core.whole(*content.shape[2:])) if shared else run()
             yield frame  # outside the block, with the caller's random numbers and grad mode
         with torch.no_grad(), self._full_precision(), self._random_numbers(seed):
             ended = all(next(clip, None) is None for clip in clips)
         self._require_frames(ended, "yielded more frames than it received")
+
+    def _next_frame(
+        self,
+        request: Request,
+        clips: Sequence[Iterator[Tensor]],
+        original: Tensor,
+        content: Tensor,
+        maps: Sequence[Tensor],
+        number: int,
+    ) -> Tensor:
+        outputs = [frame for clip in clips if (frame := next(clip, None)) is not None]
+        self._require_frames(len(outputs) == len(clips), f"stopped before frame {number + 1}")
+        return request.composed(original, content, outputs, maps)
+
+    @torch.no_grad()
+    def clip_statistics(
+        self, samples: Sequence[Tensor], style: Styles = None, *, seed: int = 0, **controlled: Any
+    ) -> SharedStatistics:
+        """Measures what the method's networks compute of whole frames, such as the means of instance norms, over a clip.
+
+        Frames that share these statistics do not flicker when something enters the picture (Wang et al. 2020, "Consistent video
+        style transfer via relaxation and regularization", global feature sharing).
+
+        Args:
+            samples: some frames of the clip, ``(1, 3, H, W)`` in [0, 1]; as many of them are used as the memory allows
+            style, seed, controlled: as in :meth:`frames`
+
+        Raises:
+            StylekitError: as for :meth:`frames`
+        """
+        request = self._request(style, **controlled)
+        count, (height, width) = len(samples), samples[0].shape[2:]
+        if needed := self.needed_memory(height, width, request.options):
+            count = min(count, max(1, free_memory(self.device) // (2 * needed)))
+        chosen = torch.cat([samples[len(samples) * number // count] for number in range(count)])
+        probe = probe_image(EXAMPLE).to(self.device)
+        with self._full_precision(), self._random_numbers(seed):
+            example = SharedStatistics.of_example(lambda: request.stylize(probe, []), EXAMPLE)
+            shared = SharedStatistics(example.layouts)
+            shared.measure_together(lambda: request.stylize(chosen, []), Core.whole(height, width))
+        return shared
 
     def sample(self, count: int = 1, *, seed: int = 0, **options: Any) -> Tensor:
         """Draws images ``(count, 3, H, W)`` in [0, 1]; image i depends only on the seed and i.
