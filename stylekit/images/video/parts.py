@@ -53,6 +53,11 @@ class Parts(Protocol):
         ...
 
 
+def finished(folder: Path) -> int:
+    """The number of frames that are finished in a folder of either kind of parts."""
+    return max((int(path.stem) for path in folder.glob("[0-9]*.mkv")), default=0) or len([*folder.glob("frames/*.png")])
+
+
 class _LastFrame:
     """The last frame of each segment without a loss, in a file named by the number of frames up to it.
 
@@ -138,8 +143,8 @@ class Segments:
 
     def _write(self, segment: writing.SegmentEncoder) -> None:
         content, self._segment = segment.finish(), None
+        write_atomic(self._folder / f"{self.count + segment.count:08}.mkv", content)
         self.count += segment.count
-        write_atomic(self._folder / f"{self.count:08}.mkv", content)
         self._last.forget_before(self.count)
 
     def finish(self, out: Path, times: Times) -> None:

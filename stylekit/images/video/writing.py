@@ -1,7 +1,6 @@
 """Writes video files: encodes frames segment by segment, and joins the segments with the sound of the source.
 
-Segments are encoded without B-frames, so packets are in the order of the frames, and joining them is exact: packet number n
-is shown when frame number n is.
+Each segment begins with a key frame and refers to no other one, so joining them copies their packets, without a loss.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ from stylekit.images.video.colors import LIMITED, PRIMARIES, even, to_yuv
 from stylekit.images.video.reading import open_video
 from stylekit.registry.extras import import_extra
 
+REORDERED = 2
+"""How many frames that are shown earlier may be decoded after a frame: x264's maximum."""
+FASTEST = 240
+"""The largest number of frames per second that an encoder is told."""
 QUALITY = 66
 """The default quality, from 1 to 100: a CRF of 18 for H.264."""
 
@@ -44,7 +48,7 @@ class Format:
     options: tuple[tuple[str, str], ...] = ()
 
 
-H264 = ("libx264", "libopenh264", "mpeg4")
+H264 = ("libx264", "mpeg4")
 MP4 = Format("mp4", H264, options=(("movflags", "faststart"),))
 FORMATS = {
     ".mp4": MP4,
@@ -94,13 +98,13 @@ class SegmentEncoder:
     def __init__(self, encoder: str, options: dict[str, str], layout: Layout, size: tuple[int, int]) -> None:
         av = import_extra("av", "video", "Writing a video")
         self._content, self._layout, self.count = io.BytesIO(), layout, 0
-        self._base = 1 / layout.rate.limit_denominator(1001)
+        self._base = 1 / min(layout.rate, Fraction(FASTEST)).limit_denominator(1001)
         self._container = av.open(self._content, "w", format="matroska")
         self._stream = stream = self._container.add_stream(encoder, rate=1 / self._base, options=options)
         height, width = size
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         codec = stream.codec_context
-        codec.max_b_frames, codec.sample_aspect_ratio = 0, layout.pixel_aspect
+        codec.sample_aspect_ratio = layout.pixel_aspect
         codec.colorspace, codec.color_range = layout.matrix, LIMITED
         codec.color_primaries, codec.color_trc = PRIMARIES[layout.matrix], BT709
 
@@ -183,17 +187,27 @@ def _when(packet: Any) -> Fraction:
 def _video_packets(
     av: Any, segments: Sequence[Path], video: Any, times: Sequence[tuple[Fraction, Fraction]]
 ) -> Iterator[Any]:
-    base, last, remaining = Fraction(video.time_base), -1, iter(times)
+    """The packets of the segments, with the times of their frames in place of their own.
+
+    A packet may be decoded before others that are shown earlier (B-frames), by up to :data:`REORDERED`. So the packet at
+    position i is decoded when frame i - REORDERED is shown, or that much before the first.
+    """
+    base = Fraction(video.time_base)
+    shown = list(accumulate((round(begin / base) for begin, _ in times), lambda last, begin: max(begin, last + 1)))
+    step = max(1, round((times[0][1] - times[0][0]) / base))
+    decoded = [*(shown[0] - step * number for number in range(REORDERED, 0, -1)), *shown]
+    first = 0
     for path in segments:
         with av.open(f"file:{path}", format="matroska") as container:
-            for packet in container.demux(video=0):
-                if packet.size:
-                    begin, end = next(remaining)
-                    last = max(round(begin / base), last + 1)
-                    packet.time_base, packet.stream = base, video
-                    packet.pts = packet.dts = last
-                    packet.duration = max(1, round(end / base) - last)
-                    yield packet
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+        ranks = {pts: rank for rank, pts in enumerate(sorted(packet.pts for packet in packets))}
+        for position, packet in enumerate(packets, first):
+            frame = first + ranks[packet.pts]
+            packet.time_base, packet.stream = base, video
+            packet.pts, packet.dts = shown[frame], decoded[position]
+            packet.duration = max(1, round(times[frame][1] / base) - shown[frame])
+            yield packet
+        first += len(packets)
 
 
 def _sound_packets(source: Any, streams: Mapping[int, Any], sound: Sound, origin: Fraction) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -89,6 +90,36 @@ def test_colours_are_stored_with_the_matrix_of_the_source_and_marked(
         frame = next(container.decode(video=0))
         assert (frame.format.name, frame.colorspace, frame.color_range) == ("yuv420p", colorspace, 1)
         assert [np.frombuffer(bytes(plane), np.uint8)[0] for plane in frame.planes] == pytest.approx(stored, abs=1.5)
+
+
+def test_without_x264_another_encoder_is_used(tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = VideoFile(write_clip(tmp_path / "a.mp4"))
+    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
+    out = copy(clip, segments(part, clip), tmp_path / "out.mp4")
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+    assert len(read_clip(out)) == 10
+    with raises(StylekitError, "libvpx-vp9"):
+        segments(part, clip, ".webm")
+
+
+def test_frames_that_are_decoded_early_are_shown_in_time(
+    tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With B-frames, packets are not in the order of the frames, in none of several segments."""
+    monkeypatch.setattr(parts, "SEGMENT", 12)
+    random = np.random.default_rng(0)
+    times = [0, *np.cumsum(random.integers(10, 90, 29)).tolist()]
+    clip = VideoFile(write_clip(tmp_path / "a.mkv", pictures(30), times=times))
+    out = copy(clip, segments(part, clip), tmp_path / "out.mp4")
+    with av.open(str(out)) as container:
+        stamps = [(packet.dts, packet.pts) for packet in container.demux(video=0) if packet.size]
+    assert any(pts > later for (_, pts), (_, later) in pairwise(stamps))  # there are B-frames
+    assert all(dts < later for (dts, _), (later, _) in pairwise(stamps))
+    assert all(dts <= pts for dts, pts in stamps)
+    assert [time * 1000 for time in read_times(out)] == times
+    shades = [frame[40, 40, 0] for frame in read_clip(out)]
+    assert shades == pytest.approx([frame[40, 40, 0] for frame in pictures(30)], abs=5)
 
 
 def test_odd_sides_get_a_copy_of_the_last_row_and_column(tmp_path: Path, part: Path) -> None:
