@@ -29,6 +29,7 @@ class Progress:
         self._tasks: dict[str, rich.progress.TaskID] = {}
         self._lines = not quiet and not console.is_terminal
         self._due = time.monotonic() + FIRST_LINE
+        self._began: dict[str, tuple[int, float]] = {}
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -41,10 +42,26 @@ class Progress:
         """Shows that ``done`` of ``total`` are finished; ``what`` is a plural, such as images."""
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=total)
+            self._began[what] = done, time.monotonic()
         self._bar.update(self._tasks[what], completed=done, total=total)
         if self._lines and done < total and time.monotonic() >= self._due:
-            echo(f"{done} of {total} {what}", stderr=True)
+            echo(f"{done} of {total} {what}{self._left(what, done, total)}", stderr=True)
             self._due = time.monotonic() + NEXT_LINE
+
+    def _left(self, what: str, done: int, total: int) -> str:
+        """The time that the rest takes at the same rate; empty until that is known."""
+        first, began = self._began[what]
+        if done <= first:
+            return ""
+        return f", {duration((total - done) * (time.monotonic() - began) / (done - first))} left"
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit that suits it, such as ``40 s``, ``12 min`` or ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def track(items: Iterable[Item], what: str, total: int, quiet: bool = False) -> Iterator[Item]:
