@@ -32,6 +32,7 @@ from stylekit.training.launchers import external
 COMMANDS = {
     "train": "train.command",
     "stylize": "stylize.command",
+    "video": "video.command",
     "sheet": "sheet.command",
     "cube": "cube.command",
     "sample": "sample.command",

@@ -31,6 +31,9 @@ class Stylizer(Protocol):
     arrays: bool
     on_step: Any
 
+    @property
+    def keeps_state(self) -> bool: ...
+
     def learned_styles(self) -> list[str]: ...
 
     def style(self, source: str, scale: float = 1.0) -> Any: ...

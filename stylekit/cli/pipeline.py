@@ -1,9 +1,11 @@
-"""Reads, makes and writes at the same time: in threads, the next items are read and the previous ones are written."""
+"""Reads, makes and writes at the same time, in threads: the next items are read while the previous ones are written."""
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, TypeVar
@@ -85,3 +87,46 @@ def _attempt(step: Callable[..., Any], item: Any, *inputs: Any) -> Any:
 
 def _outcome(item: Item, job: Future[Any]) -> tuple[Item, Exception | None]:
     return item, job.result()
+
+
+def ahead(items: Iterable[Item], count: int = AHEAD) -> Generator[Item, None, None]:
+    """Yields the items, in order, while a thread iterates ahead by at most ``count`` of them. An error in the thread is raised
+    here. Closing the generator stops the thread after its current item."""
+    ready: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(count)
+    stopped = threading.Event()
+
+    def put(item: Item | None, error: BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                ready.put((item, error), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def iterate() -> None:
+        try:
+            for item in items:
+                if not put(item, None):
+                    return
+            put(None, END)
+        except BaseException as error:  # any error: it is raised where the items are used
+            put(None, error)
+
+    thread = threading.Thread(target=iterate, name="ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if error is END:
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        stopped.set()
+        thread.join()
+
+
+END = StopIteration()
+"""Marks the end of what a thread iterates over."""

@@ -232,7 +232,7 @@ def _unknown(path: Path) -> str:
     if not path.stat().st_size:
         return "it is empty"
     if suffix in VIDEO:
-        return "it is a video, and stylekit reads images; save its frames as images first"
+        return "it is a video; use `stylekit video` for it"
     if suffix in HEIC and suffix not in SUFFIXES:
         return f"HEIC needs a reader; install it with {INSTALL_HEIC}"
     if suffix in OTHERS:

@@ -134,6 +134,11 @@ class Model:
         return [*self._styles.learned()]
 
     @property
+    def keeps_state(self) -> bool:
+        """Whether what becomes of a frame of a clip may depend on the frames before it."""
+        return type(self.method).frames is not Method.frames
+
+    @property
     def style_key(self) -> str:
         """A key that differs between models with incompatible styles."""
         return self._styles.key
@@ -339,6 +344,7 @@ class Model:
         style_scale: float = 1.0,
         seed: int = 0,
         shared: SharedStatistics | None = None,
+        first_frame: int = 0,
         **options: Any,
     ) -> Iterator[Tensor]:
         """Stylises the frames of a clip, in order; the method may keep state from frame to frame.
@@ -348,6 +354,7 @@ class Model:
             style, strength, keep_color, mask, style_scale, seed, options: as in :meth:`stylize`
             shared: what :meth:`clip_statistics` measured of the clip with the same arguments, so that its look does not change
                 from frame to frame; by default, each frame has its own statistics
+            first_frame: number of the first of these frames in the clip, on which its random numbers depend
 
         Raises:
             StylekitError: a frame is not such a tensor, another argument is invalid, or the method does not accept it for
@@ -359,7 +366,7 @@ class Model:
         originals, ready = tee(check_tensor(each, "A frame") for each in contents)
         ready, *copies = tee((each.to(self.device, torch.float32) for each in ready), len(request.regions) + 1)
         clips = [request.clip(copy, region) for copy, region in zip(copies, request.regions, strict=True)]
-        for number, (original, content) in enumerate(zip(originals, ready, strict=True)):
+        for number, (original, content) in enumerate(zip(originals, ready, strict=True), first_frame):
             self._require_fits(content, request)
             maps = request.maps(*content.shape[2:])
             with torch.no_grad(), self._full_precision(), self._random_numbers(seed, number):

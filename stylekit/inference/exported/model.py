@@ -48,6 +48,8 @@ class ExportedModel:
     """Pictures that it stylises have arrays instead of tensors."""
     on_step: Any = None
     """Never called, because nothing is optimised."""
+    keeps_state = False
+    """Frames of a clip do not depend on those before them."""
 
     def __init__(
         self,
@@ -182,9 +184,14 @@ class ExportedModel:
         return self._with_metadata(picture, content, result.clip(0, 1))
 
     def clip(
-        self, pictures: Iterable[Picture], style: Sequence[tuple[ArrayStyle, float]] = (), **options: Any
+        self,
+        pictures: Iterable[Picture],
+        style: Sequence[tuple[ArrayStyle, float]] = (),
+        *,
+        first_frame: int = 0,
+        **options: Any,
     ) -> Iterator[Picture]:
-        """Stylises pictures one after the other."""
+        """Stylises pictures one after the other; ``first_frame`` is not used, because no random numbers are drawn."""
         for picture in pictures:
             yield self.stylize_picture(picture, style, **options)
 

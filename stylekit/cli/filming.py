@@ -1,0 +1,156 @@
+"""Stylises the frames of one clip: reads, stylises and writes at the same time, and goes on where an earlier run was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import tee
+from typing import Any
+
+import numpy as np
+
+from stylekit.cli.engines import Stylizer
+from stylekit.cli.pipeline import ahead
+from stylekit.cli.progress import Progress
+from stylekit.images.picture import Picture
+from stylekit.images.pixels import Array
+from stylekit.images.resizing import reduced
+from stylekit.images.video.clip import Clip, Selection
+from stylekit.images.video.parts import Parts, Times
+from stylekit.images.writing import to_planes
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a clip is stylised.
+
+    Attributes:
+        model: the model
+        styles: styles, as the model describes them, and their weights
+        options: further arguments of ``Model.clip``: the controls, the seed and the method's options
+        steady: blend each frame with the one before it, moved along the optical flow
+        longest: maximum length of the longer side, in pixels; None: no limit
+    """
+
+    model: Stylizer
+    styles: list[tuple[Any, float]]
+    options: Mapping[str, Any]
+    steady: bool = False
+    longest: int | None = None
+
+
+@dataclass(frozen=True)
+class Filmed:
+    """What became of a clip.
+
+    Attributes:
+        times: when each frame appears and disappears, in seconds
+        resumed: how many of them an earlier run had finished
+        size: height and width of the frames
+        seconds: what this run took
+    """
+
+    times: Times
+    resumed: int
+    size: tuple[int, int]
+    seconds: float
+
+    @property
+    def frames(self) -> int:
+        """The number of frames."""
+        return len(self.times)
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds until the last frame disappears."""
+        return self.times[-1][1]
+
+
+def stylized_frames(
+    look: Look, contents: Iterable[Picture], first: int, before: tuple[Picture, Array] | None
+) -> Iterator[Picture]:
+    """Turns the frames of a clip into stylised frames, in order.
+
+    Args:
+        look: how
+        contents: the frames
+        first: number of the first of them in the clip
+        before: for a steady clip that goes on: the frame before the first, and what was made of it, ``(3, H, W)``
+    """
+    if not look.steady:
+        yield from look.model.clip(contents, look.styles, first_frame=first, **look.options)
+        return
+    from stylekit.inference.motion.steady import steady
+
+    originals, contents = tee(contents)
+    made, shown = tee(look.model.clip(contents, look.styles, first_frame=first, **look.options))
+    pairs = ((_rows(content), _rows(each)) for content, each in zip(originals, made, strict=True))
+    earlier = (_rows(before[0]), np.moveaxis(before[1], 0, -1)) if before else None
+    for image, picture in zip(steady(pairs, earlier), shown, strict=True):
+        yield replace(picture, image=_like(picture.image, image), stored=None)
+
+
+def _rows(picture: Picture) -> Array:
+    """The colours ``(H, W, 3)`` of a picture."""
+    return np.ascontiguousarray(np.moveaxis(to_planes(picture.image, 3), 0, -1))
+
+
+def _like(image: Any, rows: Array) -> Any:
+    """Colours ``(H, W, 3)`` as an array or a tensor ``(1, 3, H, W)``, like another one."""
+    planes = np.ascontiguousarray(np.moveaxis(rows, -1, 0)[None])
+    if isinstance(image, np.ndarray):
+        return planes
+    import torch
+
+    return torch.from_numpy(planes)
+
+
+def film(look: Look, clip: Clip, selection: Selection, parts: Parts, quiet: bool) -> Filmed:
+    """Stylises the frames that are not finished, and shows the progress.
+
+    Args:
+        look: how the clip is stylised
+        clip: the clip
+        selection: which of its frames
+        parts: what is finished of it
+        quiet: show no progress
+
+    Raises:
+        StylekitError: a frame cannot be read, stylised or written.
+    """
+    done, began = parts.count, time.perf_counter()
+    times: list[tuple[Fraction, Fraction]] = []
+    kept: list[Picture] = []
+    frames = selection.of(clip)
+
+    def contents() -> Iterator[Picture]:
+        for frame in frames:
+            times.append((frame.start, frame.end))
+            if len(times) > done:
+                yield reduced(frame.read(), look.longest or 0)
+            elif len(times) == done and look.steady:
+                kept.append(reduced(frame.read(), look.longest or 0))
+
+    def outputs() -> Iterator[Picture]:
+        waiting = ahead(contents())
+        first = next(waiting, None)  # now the last finished frame is known, too
+        if first is not None:
+            before = (kept[0], parts.last()) if kept else None
+            yield from stylized_frames(look, _with(first, waiting), done, before)
+
+    height, width = clip.layout.size
+    with Progress(quiet) as progress, contextlib.closing(ahead(outputs())) as made:
+        total = selection.count(clip.layout)
+        for number, picture in enumerate(made, done + 1):
+            height, width = picture.image.shape[-2:]
+            parts.add(picture)
+            progress.update("frames", number, max(number, total))
+    return Filmed(times, done, (height, width), time.perf_counter() - began)
+
+
+def _with(first: Picture, rest: Iterable[Picture]) -> Iterator[Picture]:
+    yield first
+    yield from rest

@@ -1,0 +1,277 @@
+"""``stylekit video``: stylises a video file, an animation, or a folder of frames."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import stylekit
+from stylekit._files import explain_os_errors, path_exists
+from stylekit.cli.options import (
+    DEFAULT_MODEL,
+    FILES,
+    METHOD,
+    STYLE,
+    Assignments,
+    Device,
+    KeepColor,
+    ModelName,
+    Overwrite,
+    PluginFiles,
+    Quiet,
+    Seed,
+    Strength,
+    StyleScale,
+    With,
+    method_options,
+)
+from stylekit.cli.output import Json, echo, print_json
+from stylekit.cli.part_folders import check_part, claimed, digest, discard
+from stylekit.cli.style_arguments import STYLE_FILE, StyleMix, read_style_mixes
+from stylekit.cli.targets import check_overwrite, keep_inputs
+from stylekit.errors import StylekitError, suggest, warn
+from stylekit.images.video import writing
+from stylekit.images.video.clip import Clip, Selection
+from stylekit.images.video.opening import is_video, open_clip
+from stylekit.images.video.parts import FrameFiles, Parts, Segments, finished
+from stylekit.images.video.reading import VideoFile
+from stylekit.registry import lookup
+from stylekit.training.written import read_assignments
+
+if TYPE_CHECKING:
+    from stylekit.cli.filming import Filmed
+
+TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+FRAME_FILE = re.compile(r"\d{6}\.png")
+STEADY = ("flow",)
+MANY = 1000
+"""The number of images for which the engine is chosen: a clip has many frames."""
+
+
+def command(
+    clip: Annotated[Path, typer.Argument(help="video file, GIF, WebP or PNG animation, or folder of frames")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", rich_help_panel=FILES,
+            help="video file (.mp4, .mov, .mkv, .webm, .avi), animation (.gif, .webp, .png), or folder for PNG frames",
+        ),
+    ],
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--style", metavar="STYLE[:WEIGHT]", rich_help_panel=STYLE,
+            help="an image, a .style file, or the name of a style of the model; several are blended",
+        ),
+    ] = None,
+    strength: Strength = 1.0,
+    keep_color: KeepColor = None,
+    style_scale: StyleScale = 1.0,
+    steady: Annotated[
+        str | None,
+        typer.Option(
+            metavar="flow", rich_help_panel=STYLE,
+            help="against flicker: blend each frame with the one before it, moved along the optical flow",
+        ),
+    ] = None,
+    max_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="PIXELS", rich_help_panel=FILES,
+            help="maximum length of the longer side: larger frames are reduced before they are stylised",
+        ),
+    ] = None,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="where to begin: seconds, or H:MM:SS", rich_help_panel=FILES)
+    ] = "0",
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="where to end", rich_help_panel=FILES)
+    ] = None,
+    every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="use one of N frames; the length stays the same", rich_help_panel=FILES)
+    ] = 1,
+    fps: Annotated[
+        float, typer.Option(min=0.01, max=1000, help="frames per second of a folder of frames", rich_help_panel=FILES)
+    ] = 25,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, rich_help_panel=FILES,
+            help="quality of a video [default: 66, a CRF of 18] or of WebP and AVIF [default: 95]",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on where a run that was killed ended", rich_help_panel=FILES)
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    model: ModelName = DEFAULT_MODEL,
+    seed: Seed = 0,
+    with_: With = None,
+    assignments: Assignments = None,
+    device: Device = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="auto, torch, onnxruntime or openvino: what computes; auto takes the quickest for the model",
+            rich_help_panel=METHOD,
+        ),
+    ] = "auto",
+    plugin: PluginFiles = None,
+) -> None:  # fmt: skip
+    """Stylise a video. It keeps its length, the time of each frame, its sound and its subtitles.
+
+    For example: [bold]stylekit video clip.mp4 --style painting.jpg -o out.mp4[/bold]
+
+    What is finished is kept in OUT.part. After a crash, the same command with --resume goes on from there.
+    """
+    selection = Selection(read_time(from_, "--from"), read_time(to, "--to") if to is not None else None, every)
+    if selection.end is not None and selection.end <= selection.start:
+        raise StylekitError(f"--to {to} is not after --from {from_}.")
+    if steady not in (None, *STEADY):
+        raise StylekitError(f"There is no way {steady!r} to keep a clip steady. {suggest(steady or '', STEADY)}")
+    [mix, *others], folders = read_style_mixes(style or [])
+    if others or folders:
+        raise StylekitError(
+            "A clip has one style, or several that are blended, but --style is a folder. Give its files."
+        )
+    keep_inputs([out], [clip, *mix.files])
+    check_output(out, quality, overwrite)
+    check_part(out, resume, overwrite)
+    for file in plugin or []:
+        lookup.add_file(file)
+    from stylekit.cli.engines import open_stylizer
+    from stylekit.cli.filming import Look, film
+    from stylekit.cli.stylizing import describe_styles
+    from stylekit.inference import controls
+
+    controls.check_controls(strength, keep_color)
+    controls.check_scale(style_scale)
+    if not path_exists(clip):
+        raise StylekitError(f"There is no clip {clip}.")
+    torch_only = [name for name, value in (("--with", with_), ("--set", assignments)) if value is not None]
+    loaded, _ = open_stylizer(
+        model, engine, device, MANY, strength, torch_only, method_options(assignments or [])
+    )  # fmt: skip
+    source = open_clip(clip, Fraction(fps).limit_denominator(1001), loaded.arrays)
+    options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
+    [styles] = describe_styles(loaded, [mix], style_scale, 0, quiet)
+    if isinstance(styles, Exception):
+        raise styles
+    look = Look(
+        loaded, styles, {"strength": strength, "keep_color": keep_color, "seed": seed, **options}, steady == "flow", max_size
+    )  # fmt: skip
+    settings = {
+        "stylekit": stylekit.__version__, "clip": digest(clip), "output": out.suffix.lower(), "quality": quality,
+        "model": [loaded.name, digest(Path(model)), engine], "style": described(mix), "strength": strength,
+        "keep_color": keep_color, "style_scale": style_scale, "steady": steady, "max_size": max_size, "from": from_,
+        "to": to, "every": every, "fps": fps, "seed": seed, "with": with_, "set": assignments,
+    }  # fmt: skip
+    if loaded.keeps_state and resume:
+        warn(f"The method {loaded.name!r} keeps a state from frame to frame, so the clip is stylised from its start.")
+        resume = False
+    with claimed(out, settings, resume) as part, kept_after_errors(part):
+        parts = make_parts(part, source, selection, out, quality, look.steady)
+        filmed = film(look, source, selection, parts, quiet)
+        if not filmed.frames:
+            raise StylekitError(f"{clip} has no frame from {from_} to {to or 'its end'}.")
+        parts.finish(out, filmed.times)
+        discard(part)
+    report(clip, out, filmed, quiet, json)
+
+
+def read_time(text: str, option: str) -> Fraction:
+    """The seconds that ``90``, ``1:30`` or ``0:01:30.0`` stand for.
+
+    Raises:
+        StylekitError: it is none of these.
+    """
+    match = TIME.fullmatch(text)
+    if not match:
+        raise StylekitError(
+            f"{option} is a time in seconds, such as 90 or 1.5, or H:MM:SS, such as 0:01:30, not {text!r}."
+        )
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def check_output(out: Path, quality: int | None, overwrite: bool) -> None:
+    """Checks that a clip can be written to a path.
+
+    Raises:
+        StylekitError: it exists, its suffix is unknown, it has no quality, or a folder holds something else than frames.
+    """
+    lossy = is_video(out) or out.suffix.lower() in (".webp", ".avif")
+    if quality is not None and not lossy:
+        raise StylekitError(f"--quality is for videos, WebP and AVIF, and {out} is none of them. Leave it out.")
+    check_overwrite(out, overwrite)
+    if out.is_dir() and any(out.iterdir()):
+        if not all(FRAME_FILE.fullmatch(path.name) for path in out.iterdir()):
+            raise StylekitError(f"{out} is a folder with other files than frames. Give an empty or a new one as --out.")
+        if not overwrite:
+            raise StylekitError(f"{out} holds frames. --overwrite replaces them.")
+    with explain_os_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def described(mix: StyleMix) -> list[list[Any]]:
+    """The styles by name, with their weights and digests of their files."""
+    paths = [
+        Path(style.partition(f"{STYLE_FILE}#")[0] + STYLE_FILE * (f"{STYLE_FILE}#" in style)) for style, _ in mix.styles
+    ]
+    return [[style, weight, digest(path)] for (style, weight), path in zip(mix.styles, paths, strict=True)]
+
+
+def make_parts(
+    part: Path, source: Clip, selection: Selection, out: Path, quality: int | None, keep_last: bool
+) -> Parts:
+    """What writes the frames of the output; warns of sound that is lost."""
+    sounding = isinstance(source, VideoFile)
+    if not is_video(out):
+        lost = source.sound if isinstance(source, VideoFile) else []
+        if lost:
+            warn(f"{out} holds no {' or '.join(lost)}, so those of {source.path} are left out.")
+        return FrameFiles(part, quality, source.layout.loop, keep_last)
+    format_ = writing.FORMATS[out.suffix.lower()]
+    if sounding and (lost := writing.left_out(source.path, format_)):
+        warn(f"{', '.join(lost)} of {source.path} cannot be copied to {out.suffix} and is left out. Try .mkv.")
+    sound = writing.Sound(source.path, selection.start, selection.end) if sounding else None
+    return Segments(part, out.suffix, quality or writing.QUALITY, source.layout, sound, keep_last)
+
+
+@contextlib.contextmanager
+def kept_after_errors(part: Path) -> Iterator[None]:
+    """If the block fails, says what is finished and how to go on, or removes the folder if nothing is."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if not (count := finished(part)):
+            discard(part)
+            raise
+        told = f"{count} finished frames are kept in {part}: --resume goes on from there."
+        if isinstance(error, StylekitError):
+            raise StylekitError(f"{error} {told}") from error
+        echo(f"Interrupted. {told}" if isinstance(error, KeyboardInterrupt) else told, stderr=True)
+        raise
+
+
+def report(clip: Path, out: Path, filmed: Filmed, quiet: bool, json: bool) -> None:
+    """Prints what was written."""
+    if json:
+        height, width = filmed.size
+        print_json(
+            {
+                "source": str(clip), "target": str(out), "frames": filmed.frames, "resumed": filmed.resumed, "width": width,
+                "height": height, "duration": round(float(filmed.duration), 3), "seconds": round(filmed.seconds, 3),
+            }
+        )  # fmt: skip
+    if not quiet:
+        earlier = f", {filmed.resumed} of them by an earlier run" if filmed.resumed else ""
+        echo(f"Wrote {filmed.frames} frames to {out}{earlier}", stderr=True)
