@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from stylekit import StylekitError
-from stylekit.cli.pipeline import AHEAD, run_pipeline
+from stylekit.cli.pipeline import AHEAD, ahead, run_pipeline
 
 
 def test_steps_overlap_in_order_and_few_items_are_in_memory() -> None:
@@ -131,3 +132,50 @@ def test_few_items_are_in_memory_while_several_are_processed() -> None:
 
     assert len(list(run_pipeline(range(60), load_it, lambda item, given: given, write_it, 3))) == 60
     assert most <= 2 * AHEAD + 3 + 1  # read ahead; in the threads, finished or being written; and the current one
+
+
+def test_a_thread_iterates_ahead_by_a_few_items() -> None:
+    made: list[int] = []
+    reached = threading.Event()
+
+    def items() -> Iterator[int]:
+        assert threading.current_thread() is not threading.main_thread()
+        for item in range(10):
+            made.append(item)
+            if item == 3:
+                reached.set()
+            yield item
+
+    given = ahead(items(), 2)
+    assert next(given) == 0
+    assert reached.wait(10)  # one is used, two are ready, and one waits for room
+    assert made == [0, 1, 2, 3]
+    assert list(given) == [*range(1, 10)]
+
+
+def test_an_error_ahead_is_raised_where_the_items_are_used() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise OSError("no more")
+
+    given = ahead(items())
+    assert next(given) == 1
+    with pytest.raises(OSError, match="no more"):
+        next(given)
+
+
+def test_closing_stops_the_thread() -> None:
+    ended = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(10**9)
+        finally:
+            ended.set()
+
+    before = threading.active_count()
+    given = ahead(items())
+    assert next(given) == 0
+    given.close()
+    assert threading.active_count() == before
+    assert ended.wait(10)

@@ -21,6 +21,8 @@ LIMITED, FULL = 1, 2
 """Ranges: luma from 16 to 235, or all values."""
 HIGH_DEFINITION = 720
 """Lines from which a video whose matrix is not stated uses that of BT.709, as players assume, too."""
+EXACT = 0x4 | 0x2000 | 0x40000
+"""Flags of FFmpeg's scaler: bicubic, chroma at full resolution, accurate rounding."""
 WHITE = 65283
 """The largest value of limited 10-bit colours that FFmpeg's scaler converted to 16 bits."""
 
@@ -48,10 +50,7 @@ class Converter:
     """
 
     def __init__(self, path: Path, width: int, height: int) -> None:
-        reformatter = import_extra("av.video.reformatter", "video", "Converting colours")
-        flags = reformatter.Interpolation
-        self._scaler = reformatter.VideoReformatter()
-        self._exact = int(flags.BICUBIC | flags.ACCURATE_RND | flags.FULL_CHR_H_INT)
+        self._scaler = import_extra("av.video.reformatter", "video", "Converting colours").VideoReformatter()
         self._path, self._size, self._warned = path, {"width": width, "height": height}, False
 
     def __call__(self, frame: Any) -> Array:
@@ -70,7 +69,7 @@ class Converter:
             src_colorspace=matrix_of(frame),
             src_color_range=_range_of(frame),
             dst_color_range=FULL,
-            interpolation=self._exact,
+            interpolation=EXACT,
             **self._size,
         ).to_ndarray()
         return colors
@@ -90,13 +89,12 @@ class Converter:
 def to_yuv(colors: Array, matrix: int) -> Any:
     """A frame for an encoder, ``yuv420p`` in limited range, of RGB ``(H, W, 3)``, uint8, with even sides."""
     av = import_extra("av", "video", "Writing a video")
-    flags = import_extra("av.video.reformatter", "video", "Writing a video").Interpolation
     frame = av.VideoFrame.from_ndarray(colors, "rgb24").reformat(
         format="yuv420p",
         src_color_range=FULL,
         dst_colorspace=matrix,
         dst_color_range=LIMITED,
-        interpolation=int(flags.BICUBIC | flags.ACCURATE_RND),
+        interpolation=EXACT,
     )
     frame.colorspace, frame.color_range = matrix, LIMITED
     frame.color_primaries, frame.color_trc = PRIMARIES[matrix], BT709

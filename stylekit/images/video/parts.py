@@ -203,7 +203,7 @@ class FrameFiles:
 
     def finish(self, out: Path, times: Times) -> None:
         """Makes the animation, or the folder if ``out`` has no suffix."""
-        if out.suffix:
+        if out.suffix and not out.is_dir():
             frames = _Lazy([self._path(number) for number in range(len(times))])
             shown = [float(end - start) * 1000 for start, end in times]
             write_frames(out, Animation(frames, shown, self._loop, format=""), quality=self._quality)

@@ -183,6 +183,27 @@ def test_sound_that_a_format_cannot_hold_is_named_and_left_out(tmp_path: Path, p
     assert VideoFile(out).sound == []
 
 
+def test_subtitles_are_copied_where_they_can_be(tmp_path: Path, part: Path) -> None:
+    plain, texts = write_clip(tmp_path / "plain.mkv", pictures(50)), tmp_path / "a.srt"
+    texts.write_text("1\n00:00:00,200 --> 00:00:00,700\nHello\n\n2\n00:00:01,200 --> 00:00:01,700\nAgain\n\n")
+    subtitled = tmp_path / "a.mkv"
+    with av.open(str(plain)) as video, av.open(str(texts)) as words, av.open(str(subtitled), "w") as to:
+        for source in (video, words):
+            copied = to.add_stream_from_template(source.streams[0])
+            copied.metadata.update(source.streams[0].metadata)
+        for number, source in enumerate((video, words)):
+            for packet in source.demux():
+                if packet.size:
+                    packet.stream = to.streams[number]
+                    to.mux(packet)
+    clip = VideoFile(subtitled)
+    out = copy(clip, segments(part, clip, ".mkv"), tmp_path / "out.mkv")
+    assert packets(out, "subtitle") == packets(subtitled, "subtitle") == [b"Hello", b"Again"]
+    with av.open(str(out)) as made:
+        assert [packet.pts for packet in made.demux(subtitles=0) if packet.size] == [200, 1200]
+    assert left_out(subtitled, FORMATS[".mp4"]) == ["subtitle (srt)"]
+
+
 def test_a_process_that_comes_later_goes_on_after_the_last_segment(tmp_path: Path, part: Path) -> None:
     clip = VideoFile(write_clip(tmp_path / "a.mp4"))
     whole = copy(clip, segments(part, clip), tmp_path / "whole.mp4").read_bytes()
