@@ -33,11 +33,15 @@ def check_part(out: Path, resume: bool, overwrite: bool) -> None:
         StylekitError: there is something, and the user says neither whether to go on with it nor whether to replace it.
     """
     part = part_folder(out)
-    if part.exists() and not part.joinpath(JOURNAL).exists() and any(part.iterdir() if part.is_dir() else [part]):
+    begun = part.joinpath(JOURNAL).exists()
+    foreign = (
+        part.exists() and not begun and not (part.is_dir() and all(path.name[0] == "." for path in part.iterdir()))
+    )
+    if foreign:
         raise StylekitError(
             f"{part} is in the way: stylekit did not make it. Move it elsewhere, or give another --out."
         )
-    if part.joinpath(JOURNAL).exists() and not (resume or overwrite):
+    if begun and not (resume or overwrite):
         raise StylekitError(
             f"{part} holds what an earlier run finished of {out}. Add --resume to go on from there, or --overwrite to start "
             "again."

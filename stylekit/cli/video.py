@@ -170,9 +170,10 @@ def command(
     )  # fmt: skip
     settings = {
         "stylekit": stylekit.__version__, "clip": digest(clip), "output": out.suffix.lower(), "quality": quality,
-        "model": [loaded.name, digest(Path(model)), engine], "style": described(mix), "strength": strength,
-        "keep_color": keep_color, "style_scale": style_scale, "steady": steady, "max_size": max_size, "from": from_,
-        "to": to, "every": every, "fps": fps, "seed": seed, "with": with_, "set": assignments,
+        "model": [loaded.name, model_digest(Path(model)), type(loaded).__name__, engine, device],
+        "plugin": [*map(digest, plugin or [])], "style": described(mix), "strength": strength, "keep_color": keep_color,
+        "style_scale": style_scale, "steady": steady, "max_size": max_size, "from": from_, "to": to, "every": every,
+        "fps": fps, "seed": seed, "with": with_, "set": assignments,
     }  # fmt: skip
     if loaded.keeps_state and resume:
         warn(f"The method {loaded.name!r} keeps a state from frame to frame, so the clip is stylised from its start.")
@@ -219,6 +220,12 @@ def check_output(out: Path, quality: int | None, overwrite: bool) -> None:
             raise StylekitError(f"{out} holds frames. --overwrite replaces them.")
     with explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def model_digest(model: Path) -> str:
+    """A digest of a model's file; empty for one that is named, which the version of stylekit determines."""
+    files = (model, model / "model.safetensors", model / "method.safetensors")
+    return next((digest(file) for file in files if file.is_file()), "")
 
 
 def described(mix: StyleMix) -> list[list[Any]]:

@@ -240,6 +240,35 @@ def test_a_failure_keeps_what_is_finished_and_resume_goes_on(
     assert not (tmp_path / "out.mp4.part").exists()
 
 
+def test_another_style_or_clip_is_not_resumed(
+    program: Program, clip: Path, place: Path, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["video", clip, "--style", place / "red.png", "-o", place / "out.mp4"]
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.Segments, "finish", lambda *given: 1 / 0)
+        assert program(*line).code == 1
+    red, data = (place / "red.png").read_bytes(), clip.read_bytes()
+    (place / "red.png").write_bytes((place / "blue.png").read_bytes())
+    assert_mentions(program(*line, "--resume").error, "style was", place / "red.png")
+    (place / "red.png").write_bytes(red)
+    clip.write_bytes(data + b"0")
+    assert_mentions(program(*line, "--resume").error, "clip was")
+    clip.write_bytes(data)
+    done = program(*line, "--resume", "--json")
+    assert json.loads(done.out)["resumed"] == 8
+    assert len(read_clip(place / "out.mp4")) == 10
+
+
+def test_a_process_that_was_killed_before_its_first_frame_is_no_obstacle(
+    program: Program, line: list[object], clip: Path, tmp_path: Path
+) -> None:
+    part = tmp_path / "out.mp4.part"
+    part.mkdir()
+    (part / ".lock").touch()
+    assert program(*line, clip, "-o", tmp_path / "out.mp4", "--resume").code == 0
+    assert not part.exists()
+
+
 @pytest.mark.parametrize(
     "options", [("--steady", "flow"), ("--model", "noise"), ("--model", "trail")], ids=["steady", "drawn", "state"]
 )

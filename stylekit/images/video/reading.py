@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,15 @@ def open_video(path: Path) -> Iterator[Any]:
             raise StylekitError(f"{path} cannot be read: it is empty.")
         options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
         try:
-            with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
-                if not container.streams.video:
-                    raise StylekitError(f"{path} has no video stream, only {_kinds(container)}.")
-                yield container
-        except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+            container = av.open(f"file:{path}", options=options, metadata_errors="replace")
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
             raise StylekitError(f"{path} cannot be read: it is damaged, truncated, or not a video.") from error
+    with container:
+        if not container.streams.video:
+            raise StylekitError(f"{path} has no video stream, only {_kinds(container)}.")
+        yield container
 
 
 def _kinds(container: Any) -> str:
@@ -79,7 +82,7 @@ class VideoFile:
             stream = container.streams.video[0]
             decoder, convert = _Decoder(container, stream), Converter(self.path, stream.width, stream.height)
             if start > 0:
-                container.seek(int((start + _origin(container)) * 1_000_000), backward=True)
+                decoder.seek(start + _origin(container))
             for decoded, begin, end in _timed(decoder.frames(), _origin(container), self.layout.rate):
                 if begin >= start:
                     yield Frame(begin, end, _reader(decoded, convert, self._arrays))
@@ -116,6 +119,11 @@ class _Decoder:
                 self._decoded += 1
                 self._damaged += frame.is_corrupt
                 yield frame
+
+    def seek(self, time: Fraction) -> None:
+        """Goes to a key frame before a time, by the clip's own clock; stays at the start if the file has no index."""
+        with suppress(self._error):
+            self._container.seek(int(time * 1_000_000), backward=True)
 
     def _demuxed(self) -> Iterator[Any]:
         packets = self._container.demux(self._stream)

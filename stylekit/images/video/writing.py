@@ -25,8 +25,8 @@ from stylekit.registry.extras import import_extra
 
 REORDERED = 2
 """How many frames that are shown earlier may be decoded after a frame: x264's maximum."""
-FASTEST = 240
-"""The largest number of frames per second that an encoder is told."""
+SLOWEST, FASTEST = Fraction(1, 1000), Fraction(240)
+"""The smallest and the largest number of frames per second that an encoder is told."""
 QUALITY = 66
 """The default quality, from 1 to 100: a CRF of 18 for H.264."""
 
@@ -98,7 +98,7 @@ class SegmentEncoder:
     def __init__(self, encoder: str, options: dict[str, str], layout: Layout, size: tuple[int, int]) -> None:
         av = import_extra("av", "video", "Writing a video")
         self._content, self._layout, self.count = io.BytesIO(), layout, 0
-        self._base = 1 / min(layout.rate, Fraction(FASTEST)).limit_denominator(1001)
+        self._base = 1 / min(max(layout.rate, SLOWEST), FASTEST).limit_denominator(1001)
         self._container = av.open(self._content, "w", format="matroska")
         self._stream = stream = self._container.add_stream(encoder, rate=1 / self._base, options=options)
         height, width = size

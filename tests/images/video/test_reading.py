@@ -195,6 +195,29 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
         VideoFile(path)
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mkv", "libx264"), (".webm", "libvpx-vp9")])
+@pytest.mark.filterwarnings("ignore::stylekit.errors.StylekitWarning")
+def test_any_damage_is_an_error_or_fewer_frames(tmp_path: Path, suffix: str, codec: str) -> None:
+    whole = write_clip(tmp_path / f"whole{suffix}", codec=codec).read_bytes()
+    random, path = np.random.default_rng(0), tmp_path / f"a{suffix}"
+    read, refused = 0, []
+    for number in range(40):
+        data = bytearray(whole)
+        if number % 2:
+            del data[int(random.integers(1, len(data))) :]
+        else:
+            for position in random.integers(0, len(data), 20):
+                data[position] = random.integers(0, 256)
+        path.write_bytes(data)
+        try:
+            read += len([frame.read() for frame in VideoFile(path).frames()])
+        except StylekitError as error:
+            refused.append(str(error))
+    assert read > 0
+    assert refused
+    assert all(str(path) in message for message in refused)
+
+
 def test_sound_alone_is_refused(tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "whole.mkv", sound="aac")
     path = tmp_path / "sound.mkv"
