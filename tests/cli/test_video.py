@@ -272,14 +272,14 @@ def test_a_process_that_was_killed_before_its_first_frame_is_no_obstacle(
 @pytest.mark.parametrize(
     "options", [("--steady", "flow"), ("--model", "noise"), ("--model", "trail")], ids=["steady", "drawn", "state"]
 )
-@pytest.mark.parametrize("name", ["out.mp4", "out.png"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.png"])
 def test_a_resumed_clip_is_the_same(
     program: Program, line: list[object], clip: Path, tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch,
     options: tuple[str, ...], name: str,
 ) -> None:  # fmt: skip
     """Whatever depends on earlier frames or on their numbers."""
     assert program(*line, *options, clip, "-o", tmp_path / f"whole-{name}").code == 0
-    add, added = parts.Segments.add if name == "out.mp4" else parts.FrameFiles.add, []
+    add, added = parts.Segments.add if name != "out.png" else parts.FrameFiles.add, []
 
     def fail(self: parts.Parts, picture: object) -> None:
         added.append(picture)
@@ -288,7 +288,7 @@ def test_a_resumed_clip_is_the_same(
         add(self, picture)
 
     with monkeypatch.context() as patched:
-        patched.setattr(parts.Segments if name == "out.mp4" else parts.FrameFiles, "add", fail)
+        patched.setattr(parts.Segments if name != "out.png" else parts.FrameFiles, "add", fail)
         assert program(*line, *options, clip, "-o", tmp_path / name).code == 1
     resumed = program(*line, *options, clip, "-o", tmp_path / name, "--resume")
     assert resumed.code == 0, resumed

@@ -165,7 +165,7 @@ def join(
     format_ = FORMATS[out.suffix.lower()]
     with _explained(av, out), ExitStack() as stack:
         container = stack.enter_context(
-            av.open(f"file:{out}", "w", format=format_.muxer, options=dict(format_.options))
+            av.open(f"file:{out}", "w", format=format_.muxer, options={"fflags": "+bitexact", **dict(format_.options)})
         )
         first = stack.enter_context(av.open(f"file:{segments[0]}", format="matroska"))
         video = container.add_stream_from_template(first.streams.video[0])
