@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, overload
 
 import numpy as np
+import safetensors.numpy
 
 from stylekit._files import explain_os_errors, remove, write_atomic
 from stylekit.errors import StylekitError
@@ -70,23 +70,23 @@ class _LastFrame:
         self._folder, self.wanted = folder, wanted
 
     def _path(self, count: int) -> Path:
-        return self._folder / f"{count:08}.npy"
+        return self._folder / f"{count:08}.safetensors"
 
     def known(self, count: int) -> bool:
         return not self.wanted or self._path(count).exists()
 
     def save(self, count: int, picture: Picture) -> None:
         if self.wanted:
-            content = io.BytesIO()
-            np.save(content, to_planes(picture.image, 3))
-            write_atomic(self._path(count), content.getvalue())
+            frame = np.ascontiguousarray(to_planes(picture.image, 3))
+            write_atomic(self._path(count), safetensors.numpy.save({"frame": frame}))
 
     def load(self, count: int) -> Array:
-        frame: Array = np.load(self._path(count), allow_pickle=False)
+        with explain_os_errors(self._path(count), "read"):
+            frame: Array = safetensors.numpy.load(self._path(count).read_bytes())["frame"]
         return frame
 
     def forget_before(self, count: int) -> None:
-        for path in self._folder.glob("*.npy"):
+        for path in self._folder.glob("*.safetensors"):
             if int(path.stem) < count:
                 path.unlink()
 

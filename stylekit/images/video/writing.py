@@ -151,7 +151,7 @@ def join(
     """Joins segments without encoding them again.
 
     Args:
-        segments: files that :class:`SegmentEncoder` made
+        segments: files that :class:`SegmentEncoder` made, each named by the number of frames up to its end
         out: the file to write; its suffix determines the format
         times: when each frame appears and disappears, in seconds
         layout: what the source's headers say
@@ -200,6 +200,8 @@ def _video_packets(
     for path in segments:
         with av.open(f"file:{path}", format="matroska") as container:
             packets = [packet for packet in container.demux(video=0) if packet.size]
+        if first + len(packets) != int(path.stem):
+            raise StylekitError(f"{path} is damaged: frames are missing. Remove it and all after it, and --resume.")
         ranks = {pts: rank for rank, pts in enumerate(sorted(packet.pts for packet in packets))}
         for position, packet in enumerate(packets, first):
             frame = first + ranks[packet.pts]

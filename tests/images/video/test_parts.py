@@ -228,7 +228,7 @@ def test_the_last_frame_of_a_segment_may_be_kept_without_loss(tmp_path: Path, pa
         later = kind()
         assert later.count == 8
         assert (later.last() == frames[7][0].numpy()).all()
-        assert len(list(part.glob("*.npy"))) == 1
+        assert len(list(part.glob("*.safetensors"))) == 1
         for file in part.glob("0*"):
             file.unlink()
 
@@ -251,6 +251,15 @@ def test_frames_that_do_not_match_the_source_are_refused(tmp_path: Path, part: P
     with raises(StylekitError, "source has changed", "--overwrite"):
         to.finish(tmp_path / "out.mp4", [])
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_damaged_segment_is_named(tmp_path: Path, part: Path) -> None:
+    clip = VideoFile(write_clip(tmp_path / "a.mp4"))
+    copy(clip, segments(part, clip), tmp_path / "out.mp4")
+    (part / "00000008.mkv").write_bytes((part / "00000010.mkv").read_bytes())
+    with raises(StylekitError, part / "00000008.mkv", "damaged", "--resume"):
+        copy(clip, segments(part, clip), tmp_path / "again.mp4")
+    assert not (tmp_path / "again.mp4").exists()
 
 
 def test_an_animation_is_a_clip(tmp_path: Path) -> None:
