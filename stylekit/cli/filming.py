@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import tee
+from itertools import islice, tee
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from stylekit.cli.progress import Progress
 from stylekit.images.picture import Picture
 from stylekit.images.pixels import Array
 from stylekit.images.resizing import reduced
-from stylekit.images.video.clip import Clip, Selection
+from stylekit.images.video.clip import Clip, Frame, Selection
 from stylekit.images.video.parts import Parts, Times
 from stylekit.images.writing import to_planes
 
@@ -31,6 +32,7 @@ class Look:
         model: the model
         styles: styles, as the model describes them, and their weights
         options: further arguments of ``Model.clip``: the controls, the seed and the method's options
+        shared: the frames of each shot share what networks compute of whole frames
         steady: blend each frame with the one before it, moved along the optical flow
         longest: maximum length of the longer side, in pixels; None: no limit
     """
@@ -38,6 +40,7 @@ class Look:
     model: Stylizer
     styles: list[tuple[Any, float]]
     options: Mapping[str, Any]
+    shared: bool = False
     steady: bool = False
     longest: int | None = None
 
@@ -69,8 +72,47 @@ class Filmed:
         return self.times[-1][1]
 
 
+Shots = Sequence[tuple[int, Any]]
+"""The number of the first frame of each shot, and the statistics that its frames share, or None."""
+
+
+def measured_shots(look: Look, frames: Iterable[Picture]) -> Shots:
+    """Measures the statistics of each shot of a clip.
+
+    Args:
+        look: how the clip is stylised
+        frames: all frames
+    """
+    from stylekit.inference.model import Model, visible
+    from stylekit.inference.shots import find_shots
+
+    assert isinstance(look.model, Model)
+    shots = []
+    for shot in find_shots(frames):
+        samples = [visible(picture) for picture in shot.samples]
+        shots.append((shot.first, look.model.clip_statistics(samples, look.styles, **look.options)))
+    return shots
+
+
+def plain_frames(look: Look, contents: Iterable[Picture], first: int, shots: Shots) -> Iterator[Picture]:
+    """Turns the frames of a clip into stylised frames, shot by shot.
+
+    Args:
+        look: how
+        contents: the frames
+        first: number of the first of them in the clip
+        shots: the shots; empty: all frames are one
+    """
+    contents = iter(contents)
+    starts = [start for start, _ in shots] or [0]
+    for (_, shared), start, end in zip(shots or [(0, None)], starts, [*starts[1:], sys.maxsize], strict=True):
+        if (begin := max(first, start)) < end:
+            options = {**look.options, **({"shared": shared} if shared else {})}
+            yield from look.model.clip(islice(contents, end - begin), look.styles, first_frame=begin, **options)
+
+
 def stylized_frames(
-    look: Look, contents: Iterable[Picture], first: int, before: tuple[Picture, Array] | None
+    look: Look, contents: Iterable[Picture], first: int, before: tuple[Picture, Array] | None, shots: Shots
 ) -> Iterator[Picture]:
     """Turns the frames of a clip into stylised frames, in order.
 
@@ -79,14 +121,15 @@ def stylized_frames(
         contents: the frames
         first: number of the first of them in the clip
         before: for a steady clip that goes on: the frame before the first, and what was made of it, ``(3, H, W)``
+        shots: as for :func:`plain_frames`
     """
     if not look.steady:
-        yield from look.model.clip(contents, look.styles, first_frame=first, **look.options)
+        yield from plain_frames(look, contents, first, shots)
         return
     from stylekit.inference.motion.steady import steady
 
     originals, contents = tee(contents)
-    made, shown = tee(look.model.clip(contents, look.styles, first_frame=first, **look.options))
+    made, shown = tee(plain_frames(look, contents, first, shots))
     pairs = ((_rows(content), _rows(each)) for content, each in zip(originals, made, strict=True))
     earlier = (_rows(before[0]), np.moveaxis(before[1], 0, -1)) if before else None
     for image, picture in zip(steady(pairs, earlier), shown, strict=True):
@@ -122,6 +165,7 @@ def film(look: Look, clip: Clip, selection: Selection, parts: Parts, quiet: bool
         StylekitError: a frame cannot be read, stylised or written.
     """
     done, began = parts.count, time.perf_counter()
+    shots = measured_shots(look, (_read(look, frame) for frame in selection.of(clip))) if look.shared else []
     times: list[tuple[Fraction, Fraction]] = []
     kept: list[Picture] = []
     frames = selection.of(clip)
@@ -130,16 +174,16 @@ def film(look: Look, clip: Clip, selection: Selection, parts: Parts, quiet: bool
         for frame in frames:
             times.append((frame.start, frame.end))
             if len(times) > done:
-                yield reduced(frame.read(), look.longest or 0)
+                yield _read(look, frame)
             elif len(times) == done and look.steady:
-                kept.append(reduced(frame.read(), look.longest or 0))
+                kept.append(_read(look, frame))
 
     def outputs() -> Iterator[Picture]:
         waiting = ahead(contents())
         first = next(waiting, None)  # now the last finished frame is known, too
         if first is not None:
             before = (kept[0], parts.last()) if kept else None
-            yield from stylized_frames(look, _with(first, waiting), done, before)
+            yield from stylized_frames(look, _with(first, waiting), done, before, shots)
 
     height, width = clip.layout.size
     with Progress(quiet) as progress, contextlib.closing(ahead(outputs())) as made:
@@ -149,6 +193,11 @@ def film(look: Look, clip: Clip, selection: Selection, parts: Parts, quiet: bool
             parts.add(picture)
             progress.update("frames", number, max(number, total))
     return Filmed(times, done, (height, width), time.perf_counter() - began)
+
+
+def _read(look: Look, frame: Frame) -> Picture:
+    """A frame at the size at which it is stylised."""
+    return reduced(frame.read(), look.longest or 0)
 
 
 def _with(first: Picture, rest: Iterable[Picture]) -> Iterator[Picture]:

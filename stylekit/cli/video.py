@@ -41,6 +41,7 @@ from stylekit.images.video.clip import Clip, Selection
 from stylekit.images.video.opening import is_video, open_clip
 from stylekit.images.video.parts import FrameFiles, Parts, Segments, finished
 from stylekit.images.video.reading import VideoFile
+from stylekit.inference.exported import SUFFIXES
 from stylekit.registry import lookup
 from stylekit.training.written import read_assignments
 
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 FRAME_FILE = re.compile(r"\d{6}\.png")
-STEADY = ("flow",)
+STEADY = ("statistics", "flow", "off")
 MANY = 1000
 """The number of images for which the engine is chosen: a clip has many frames."""
 
@@ -76,8 +77,9 @@ def command(
     steady: Annotated[
         str | None,
         typer.Option(
-            metavar="flow", rich_help_panel=STYLE,
-            help="against flicker: blend each frame with the one before it, moved along the optical flow",
+            metavar="HOW", rich_help_panel=STYLE,
+            help="against flicker: statistics, the default where the model can, are those of the shot for all its frames; flow "
+            "also blends each frame with the one before it, moved along the optical flow; off",
         ),
     ] = None,
     max_size: Annotated[
@@ -156,7 +158,10 @@ def command(
     controls.check_scale(style_scale)
     if not path_exists(clip):
         raise StylekitError(f"There is no clip {clip}.")
-    torch_only = [name for name, value in (("--with", with_), ("--set", assignments)) if value is not None]
+    given = {"--with": with_, "--set": assignments, "--steady statistics": True if steady == "statistics" else None}
+    torch_only = [name for name, value in given.items() if value is not None]
+    if engine == "auto" and steady != "off" and Path(model).suffix not in SUFFIXES:
+        engine = "torch"  # exported models have no statistics that frames could share
     loaded, _ = open_stylizer(
         model, engine, device, MANY, strength, torch_only, method_options(assignments or [])
     )  # fmt: skip
@@ -165,9 +170,9 @@ def command(
     [styles] = describe_styles(loaded, [mix], style_scale, 0, quiet)
     if isinstance(styles, Exception):
         raise styles
-    look = Look(
-        loaded, styles, {"strength": strength, "keep_color": keep_color, "seed": seed, **options}, steady == "flow", max_size
-    )  # fmt: skip
+    shared = steady != "off" and not loaded.arrays and not loaded.keeps_state
+    controlled = {"strength": strength, "keep_color": keep_color, "seed": seed, **options}
+    look = Look(loaded, styles, controlled, shared, steady == "flow", max_size)
     settings = {
         "stylekit": stylekit.__version__, "clip": digest(clip), "output": out.suffix.lower(), "quality": quality,
         "model": [loaded.name, model_digest(Path(model)), type(loaded).__name__, engine, device],

@@ -281,7 +281,7 @@ class Model:
     def stylize_picture(self, picture: Picture, style: Styles = None, **options: Any) -> Picture:
         """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel and metadata. Accepts the
         options of :meth:`stylize`."""
-        return self._with_metadata(picture, self.stylize(_visible(picture), style, **options))
+        return self._with_metadata(picture, self.stylize(visible(picture), style, **options))
 
     @torch.no_grad()
     def stylize_large(
@@ -324,7 +324,7 @@ class Model:
         """Stylises results of :func:`stylekit.images.read` as the frames of a clip. Accepts the options of
         :meth:`frames`."""
         originals, contents = tee(pictures)
-        for picture, styled in zip(originals, self.frames(map(_visible, contents), style, **options), strict=True):
+        for picture, styled in zip(originals, self.frames(map(visible, contents), style, **options), strict=True):
             yield self._with_metadata(picture, styled)
 
     def _with_metadata(self, picture: Picture, styled: Tensor) -> Picture:
@@ -653,9 +653,14 @@ class Model:
             return 0.0
 
 
-def _visible(picture: Picture, mean: Tensor | None = None) -> Tensor:
-    """The colours of a picture. Fully transparent pixels get the mean visible colour, because their own is invisible and
-    often garbage."""
+def visible(picture: Picture, mean: Tensor | None = None) -> Tensor:
+    """The colours ``(1, 3, H, W)`` of a picture. Fully transparent pixels get the mean visible colour, because their own is
+    invisible and often garbage.
+
+    Args:
+        picture: the picture, or a part of one
+        mean: the mean visible colour ``(3, 1, 1)`` of the whole one; by default, that of the picture
+    """
     if picture.alpha is None:
         return picture.image
     visible = picture.alpha > 0
@@ -669,12 +674,12 @@ def _read(picture: Decoded, box: Box) -> Tensor:
     part = picture.part(box.rows, box.columns)
     if part.alpha is None:
         return part.image
-    return _visible(part, torch.from_numpy(picture.visible_color).float()[:, None, None])
+    return visible(part, torch.from_numpy(picture.visible_color).float()[:, None, None])
 
 
 def _with_hidden(styled: Tensor, picture: Picture) -> Tensor:
     """The stylised picture, with its own colours in fully transparent pixels that did not change."""
     if picture.alpha is None:
         return styled
-    unchanged = (styled == _visible(picture)).all(1, keepdim=True)
+    unchanged = (styled == visible(picture)).all(1, keepdim=True)
     return torch.where(unchanged, picture.image, styled)

@@ -59,6 +59,13 @@ class Trail(Method):
             before = content if before is None else torch.lerp(content, before, 0.5)
             yield before
 
+class Even(Method):
+    """Gives every image the same mean brightness and contrast."""
+
+    def stylize(self, content, style=None):
+        mean, std = content.mean((1, 2, 3), keepdim=True), content.std((1, 2, 3), keepdim=True)
+        return (0.5 + 0.1 * (content - mean) / (std + 0.01)).clamp(0, 1)
+
 class Larger(Method):
     """Doubles the sides."""
 
@@ -69,7 +76,7 @@ class Larger(Method):
 
 @hookimpl
 def stylekit_methods():
-    return {"invert": Invert, "noise": Noise, "trail": Trail, "larger": Larger}
+    return {"invert": Invert, "noise": Noise, "trail": Trail, "larger": Larger, "even": Even}
 '''
 
 
@@ -145,6 +152,30 @@ def test_a_shipped_model_stylises_with_a_style(program: Program, clip: Path, pla
     assert np.abs(plain[2].astype(int) - pictures()[2]).mean() > 10
     assert (plain[0] == steady[0]).all()
     assert (plain[2] != steady[2]).any()
+
+
+def test_the_frames_of_a_shot_share_their_statistics(program: Program, line: list[object], tmp_path: Path) -> None:
+    """Otherwise, what stays the same would change when something enters the picture. A new shot has its own statistics."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    left, shot = (
+        np.random.default_rng(0).integers(60, 120, (48, 64, 3), dtype=np.uint8),
+        np.full((48, 64, 3), 250, np.uint8),
+    )
+    shot[:24] = 130
+    entered = left.copy()
+    entered[:, 58:] = 250
+    for number, frame in enumerate([left, entered, shot]):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+
+    def made(name: str, *options: str) -> list[np.ndarray]:
+        assert program(*line, "--model", "even", folder, "-o", tmp_path / name, *options).code == 0
+        return [pixels(path).astype(int) for path in sorted((tmp_path / name).iterdir())]
+
+    own, shared = made("own", "--steady", "off"), made("shared")
+    assert np.abs(own[0] - own[1])[:, :50].mean() > 2
+    assert (shared[0] == shared[1])[:, :50].all()
+    assert (shared[2] == own[2]).all()
 
 
 @pytest.mark.parametrize("name", ["out.gif", "out.webp", "out.png", "frames"])
@@ -270,7 +301,9 @@ def test_a_process_that_was_killed_before_its_first_frame_is_no_obstacle(
 
 
 @pytest.mark.parametrize(
-    "options", [("--steady", "flow"), ("--model", "noise"), ("--model", "trail")], ids=["steady", "drawn", "state"]
+    "options",
+    [("--steady", "flow"), ("--model", "noise"), ("--model", "trail"), ("--model", "even")],
+    ids=["steady", "drawn", "state", "statistics"],
 )
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.png"])
 def test_a_resumed_clip_is_the_same(

@@ -320,3 +320,29 @@ def test_an_optimisation_is_not_made_in_tiles() -> None:
             model.stylize(CONTENT, STYLE, tiles=Tiles(256))
     finally:
         type(model.method).capabilities = Capabilities()
+
+
+# Clips
+
+
+def test_frames_that_share_their_statistics_do_not_change_when_something_enters() -> None:
+    model, still = Model(Normal(), "normal"), picture(128, 128)
+    entered = still.clone()
+    entered[..., 64:, 64:] = 1
+    own = list(model.frames([still, entered], STYLE))
+    shared = model.clip_statistics([still, entered], STYLE)
+    steady = list(model.frames([still, entered], STYLE, shared=shared))
+    elsewhere = (slice(None), slice(None), slice(60), slice(60))
+    assert float((own[0] - own[1])[elsewhere].abs().mean()) > 3 / 255
+    assert torch.equal(steady[0][elsewhere], steady[1][elsewhere])
+
+
+def test_statistics_of_a_clip_are_those_of_all_its_samples_together() -> None:
+    model, frames = Model(Normal(), "normal"), [picture(128, 128), 1 - picture(128, 128)]
+    shared = model.clip_statistics(frames, STYLE, strength=0.5)
+    together = torch.cat(frames, 3)  # one image with the pixels of both
+    expected = model.stylize(together, STYLE, strength=0.5)
+    made = list(model.frames(frames, STYLE, strength=0.5, shared=shared))
+    inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
+    assert float((made[0] - expected[..., :128])[inner].abs().max()) < 2 / 255
+    assert float((made[1] - expected[..., 128:])[inner].abs().max()) < 2 / 255
