@@ -5,8 +5,8 @@
 quality  a drawn scene of 2048 x 2048 pixels, at once and in tiles of 512 pixels, with each kind of statistics: the mean and the
          largest difference in levels of 255, and how much steeper the picture is across the borders of tiles than elsewhere,
          divided by that of the picture at once: above 1, borders show
-size     a picture of 10,000 x 10,000 pixels as a PNG file, in a process of its own with ``--max-memory``: seconds, gigapixels an
-         hour, and the peak of the memory that the process used
+size     a picture of 10,000 x 10,000 pixels as a PNG file, in a process of its own with ``--max-memory``: seconds, gigapixels
+         an hour, and the peak of the memory that the process used
 
 ``--record`` writes benchmarks/results/large.json.
 """

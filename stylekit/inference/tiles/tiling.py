@@ -29,6 +29,8 @@ SAMPLED = 2**22
 """Maximum number of pixels that are sampled."""
 THUMBNAIL = 1024
 """Maximum sides of the thumbnail."""
+RESERVE = 0.9
+"""The share of the allowed memory that is planned with: estimates are not exact."""
 LEAST, USUAL, LARGEST = 128, 512, 1536
 """Sides of the cores of tiles: the least, that of methods whose memory is not known, and the largest."""
 
@@ -78,7 +80,7 @@ class Tiles:
 
     def available(self, free: int) -> int:
         """The bytes that may be used, of those that are free."""
-        return free if self.memory is None else min(free, self.memory - process_memory())
+        return free if self.memory is None else min(free, int(self.memory * RESERVE) - process_memory())
 
 
 class Stylize(Protocol):
