@@ -373,6 +373,28 @@ def steady() -> str:
     return "\n\n".join(parts)
 
 
+def large() -> str:
+    """How pictures in tiles differ from those at once, and what a huge picture takes, by ``large.py``."""
+    path = RESULTS / "large.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    rows = [["", "statistics", "mean difference", "largest", "border", "time, relative to at once"]]
+    for name, kinds in results["models"].items():
+        once = kinds["at once"]["seconds"]
+        for kind, row in kinds.items():
+            if kind != "at once":
+                figures = [f"{row['mean']:.2f}", f"{row['largest']:.1f}", f"{row['border']:.3f}"]
+                rows.append([f"`{name}`", f"`{kind}`", *figures, f"{row['seconds'] / once:.1f}"])
+    huge = results["huge"]
+    return (
+        f"{results['side']} x {results['side']} pixels in tiles of {results['tile']}:\n\n{tables.markdown(rows)}\n\n"
+        f"`stylekit-any` stylises {huge['side']:,} x {huge['side']:,} pixels with `--max-memory {huge['allowed']}` in "
+        f"{huge['seconds'] / 60:.1f} minutes, with {huge['peak'] / 1e9:.2f} GB at most: "
+        f"{huge['gigapixels_an_hour']:.2f} gigapixels an hour, with {results['threads']} threads and torch {results['torch']}."
+    )
+
+
 def shipped() -> str:
     """The training of the model that ships: its pictures, the settings of its runs, and the curves of its losses."""
     path = RESULTS / "any.json"
@@ -521,6 +543,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "students": (students, ROOT / "docs" / "methods.md"),
     "pruning": (pruning, ROOT / "docs" / "methods.md"),
     "halos": (halos, ROOT / "docs" / "weights.md"),
+    "large": (large, ROOT / "docs" / "large_and_video.md"),
     "steady": (steady, ROOT / "docs" / "large_and_video.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),

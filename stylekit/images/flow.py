@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit.errors import StylekitError
-from stylekit.registry.extras import import_extra
+from stylekit.images.dis import LEAST, optical_flow
 
 __all__ = ["dis_flow", "visible", "warp"]
-
-SMALLEST = 16
-"""The smallest side that can be estimated: DIS compares patches of 8 pixels at half the size."""
 
 
 def warp(image: Tensor, flow: Tensor, mode: Literal["bilinear", "nearest"] = "bilinear") -> Tensor:
@@ -76,15 +73,8 @@ def dis_flow(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         StylekitError: OpenCV is not installed, or the images are too small.
     """
-    cv2 = import_extra("cv2", "video", "Optical flow")
-    if min(first.shape[-2:]) < SMALLEST:
+    if min(first.shape[-2:]) < LEAST:
         size = f"{first.shape[-1]} x {first.shape[-2]}"
-        raise StylekitError(f"Optical flow needs images of at least {SMALLEST} x {SMALLEST} pixels, not {size}.")
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = estimator.calc(_grey(first, cv2), _grey(second, cv2), None)
+        raise StylekitError(f"Optical flow needs images of at least {LEAST} x {LEAST} pixels, not {size}.")
+    flow = optical_flow(*(each[0].permute(1, 2, 0).float().cpu().numpy() for each in (first, second)))
     return torch.from_numpy(flow).permute(2, 0, 1)[None].to(first.device)
-
-
-def _grey(image: Tensor, cv2: Any) -> Any:
-    pixels = image[0].permute(1, 2, 0).mul(255).round().clamp(0, 255).byte().cpu().numpy()
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from stylekit.images.dis import opencv, optical_flow
 from stylekit.images.pixels import Array
-from stylekit.inference.motion.flow import opencv, optical_flow
 from stylekit.inference.motion.warping import agreement, warped
 
 SHARE = 0.8

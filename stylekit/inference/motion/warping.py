@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from stylekit.images.dis import opencv
 from stylekit.images.pixels import Array
-from stylekit.inference.motion.flow import opencv
 
 
 def warped(image: Array, flow: Array) -> Array:

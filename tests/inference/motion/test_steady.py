@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stylekit.errors import StylekitError
-from stylekit.inference.motion.flow import optical_flow
+from stylekit.images.dis import optical_flow
 from stylekit.inference.motion.steady import SHARE, steady
 from stylekit.inference.motion.warping import agreement, warped
 from stylekit.registry import extras

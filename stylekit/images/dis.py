@@ -1,4 +1,4 @@
-"""Optical flow: where each pixel of a frame is in another one."""
+"""Optical flow by DIS of OpenCV, without torch: where each pixel of a frame is in another one."""
 
 from __future__ import annotations
 
