@@ -23,8 +23,9 @@ _TYPES: dict[str, Any] = {
     "style": Path,
     "out": Path,
     "compile": bool,
+    "checkpoint_activations": bool,
     "resume": bool,
-    **dict.fromkeys(("size", "batch_size", "steps", "seed", "devices", "workers"), int),
+    **dict.fromkeys(("size", "batch_size", "steps", "accumulate", "seed", "devices", "workers"), int),
     **dict.fromkeys(("log_every", "sample_every", "checkpoint_every", "keep", "eval_every", "patience"), int),
 }
 """The types of the options that are not plain text; everything else is validated by the settings themselves."""

@@ -19,6 +19,7 @@ from stylekit.registry.provenance import require_packages
 from stylekit.registry.schema import unwrap_partial, validate_arguments
 from stylekit.seeding import seeded
 from stylekit.training import checkpoint, guard
+from stylekit.training.activations import checkpoint_sequences
 from stylekit.training.claim import locked, new_folder, require_outside
 from stylekit.training.data_files import data_facts
 from stylekit.training.distributed import Runtime, launch
@@ -138,6 +139,8 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
     if done >= settings.steps:
         raise StylekitError(f"The run in {run.folder} is already at step {done}. Set a higher total with --steps.")
     recorder = Recorder(run, name, method, players, settings, runtime, preview, facts, done, progress)
+    if settings.checkpoint_activations:
+        checkpoint_sequences(method)
     if settings.compile:
         compile_networks(players)
 

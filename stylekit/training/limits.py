@@ -62,3 +62,8 @@ def _require_processes(settings: Settings, device: torch.device) -> None:
             f"A batch of {settings.batch_size} cannot be divided evenly among {settings.devices} processes. Choose a "
             f"--batch-size that is a multiple of {settings.devices}, or other --devices."
         )
+    if (own := settings.batch_size // settings.devices) % settings.accumulate:
+        raise StylekitError(
+            f"{own} images of a batch cannot be divided evenly into {settings.accumulate} parts. Choose an --accumulate that "
+            f"divides {own}, or another --batch-size."
+        )

@@ -95,13 +95,14 @@ class Loop:
         """Trains one step, counted from one; returns a trouble that a return may mend, and whether the session ends."""
         moved, troubles = to_device(batch, self.runtime.device, self.layout), list[Trouble]()
 
-        def watch(made: Any) -> None:
+        def watch(batch: Batch, made: Any) -> None:
             if self.settings.guard != "off" and sentinel.due(number):
-                troubles.extend(filter(None, [sentinel.look(number, moved, made)]))
+                troubles.extend(filter(None, [sentinel.look(number, batch, made)]))
 
         rank = self.runtime.rank
         with seeded(self.settings.seed, "step", number - 1, rank), self.runtime.shared_buffers(self.method):
-            losses = step(self.method, self.players, moved, number - 1, self.settings.steps, self.runtime, watch)
+            total, parts = self.settings.steps, self.settings.accumulate
+            losses = step(self.method, self.players, moved, number - 1, total, self.runtime, watch, parts)
         stop = self.runtime.any(self.interrupted())
         try:
             stop |= self.recorder.record(number, losses, last=stop or number == self.settings.steps)

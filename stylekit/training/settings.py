@@ -26,6 +26,8 @@ MAY_CHANGE = frozenset(
         "device",
         "devices",
         "workers",
+        "accumulate",
+        "checkpoint_activations",
         "compile",
         "resume",
         "out",
@@ -62,6 +64,16 @@ class Settings(pydantic.BaseModel):
     size: int = Field(256, ge=1, le=2**16, description="side of the training images, in pixels")
     batch_size: int = Field(1, ge=1, le=10**9, description="items per step, over all devices")
     steps: int = Field(10_000, ge=1, le=10**12, description="steps of the whole run")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=10**4,
+        description="number of parts of each batch, computed one after the other: less memory, same updates",
+    )
+    checkpoint_activations: bool = Field(
+        False,
+        description="compute features of sequences of layers again for gradients: about half the memory, a third slower",
+    )
     seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="device to train on")
     devices: int = Field(1, ge=1, description="number of devices, or processes on a CPU, that share a batch")

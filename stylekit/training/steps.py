@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,42 +24,71 @@ def step(
     index: int,
     total: int,
     runtime: Runtime,
-    watch: Callable[[Any], None] = lambda made: None,
+    watch: Callable[[Batch, Any], None] = lambda batch, made: None,
+    parts: int = 1,
 ) -> dict[str, Tensor]:
     """Trains one step and returns its loss terms by ``turn/term``, on the device, without waiting for them.
 
-    ``watch`` gets what ``forward`` returned.
+    Args:
+        method: the method
+        players: the state of its players
+        batch: the batch
+        index: number of the step, from 0
+        total: number of steps of the run
+        runtime: the devices
+        watch: called with the batch, or the first part of it, and with what ``forward`` returned for it
+        parts: number of parts of the batch, which are computed one after the other. If there are several, all players are
+            updated at the end, as those of a ``simultaneous`` method
     """
     for part in method.modules():
         if hasattr(part, "progress"):
             part.progress = index / total  # type: ignore[assignment]
-    repeated = repeatable()
-    with runtime.autocast():
-        made = method(batch)
-    watch(made)
     due = [(player, turns) for player in players if (turns := player.due(index))]
-    losses: dict[str, Tensor] = {}
-    for player, turns in due:
+    losses: list[dict[str, Tensor]] = []
+    at_once = parts == 1 and not method.simultaneous
+    for number, each in enumerate(_divided(batch, parts)):
+        repeated = repeatable()
         with runtime.autocast():
-            played = {turn: turn.play(method, batch, made) for turn in turns}
-            further = extra_terms(method, player.name, batch, made, repeated)
-        losses |= _loss_terms(played) | {name: _logged(term) for name, term in further.items()}
-        scaled = [turn.interval * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
-        scaled += further.values()
-        # Only this player's parameters receive gradients, so the other players are not affected.
-        shared = method.simultaneous and player is not due[-1][0]
-        if waits(method, player.spec.modules, runtime.average):
-            continue
-        loss = torch.stack(scaled).sum()
-        loss.backward(inputs=player.parameters, retain_graph=shared)
-        if player.plateau:
-            player.plateau.observe(loss, runtime.average)
-        runtime.average_gradients(player.parameters)
-        if not method.simultaneous:
-            player.update(index, method.progress)
-    for player, _ in due if method.simultaneous else ():
-        player.update(index, method.progress)
-    return losses
+            made = method(each)
+        if number == 0:
+            watch(each, made)
+        losses.append({})
+        for player, turns in due:
+            with runtime.autocast():
+                played = {turn: turn.play(method, each, made) for turn in turns}
+                further = extra_terms(method, player.name, each, made, repeated)
+            losses[-1] |= _loss_terms(played) | {name: _logged(term) for name, term in further.items()}
+            scaled = [turn.interval * term.reshape(()) for turn, terms in played.items() for term in terms.values()]
+            scaled += further.values()
+            if waits(method, player.spec.modules, runtime.average):
+                continue
+            loss = torch.stack(scaled).sum() / parts
+            # Only this player's parameters receive gradients, so the other players are not affected.
+            loss.backward(inputs=player.parameters, retain_graph=method.simultaneous and player is not due[-1][0])
+            if player.plateau:
+                player.plateau.observe(loss * parts, runtime.average)
+            if at_once:
+                _update(player, index, method, runtime)
+    for player, _ in () if at_once else due:
+        _update(player, index, method, runtime)
+    return (
+        losses[0] if parts == 1 else {name: torch.stack([each[name] for each in losses]).mean() for name in losses[0]}
+    )
+
+
+def _divided(batch: Batch, parts: int) -> Iterator[Batch]:
+    """Equal parts of a batch, whose size is a multiple of their number."""
+    if parts == 1:
+        yield batch
+        return
+    divided = {key: values.chunk(parts) for key, values in batch.items()}
+    for number in range(parts):
+        yield {key: values[number] for key, values in divided.items()}
+
+
+def _update(player: PlayerState, index: int, method: Method, runtime: Runtime) -> None:
+    runtime.average_gradients(player.parameters)
+    player.update(index, method.progress)
 
 
 def _loss_terms(played: Mapping[Turn, Mapping[str, Tensor]]) -> dict[str, Tensor]:
