@@ -634,6 +634,7 @@ class Model:
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Tiling:
         needed = self.needed_memory(1024, 1024, request.options) / 2**20
+        malloc.release_freed_memory()  # such as that of the image file while it was decoded
         stylize = partial(request.stylize_parts, maps)
         free = free_memory(self.device)
         return Tiling(stylize, read, size, tiles, needed, free, self.method.scale, f"method {self.name!r}", on_progress)

@@ -275,6 +275,7 @@ def test_a_thumbnail_gives_the_statistics_too() -> None:
 
 def test_the_memory_decides_about_the_sides_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stylekit.inference.tiles.tiling.process_memory", lambda: 10**8)
+    monkeypatch.setattr("stylekit.inference.tiles.tiling.FRAGMENTED", 1.0)
 
     def sides(memory: int | None, side: int | None = None, free: int = 10**9) -> tuple[int, int]:
         tiling = Tiling(
