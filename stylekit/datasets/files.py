@@ -249,5 +249,6 @@ def _reason(path: Path, error: Exception) -> str:
         return "it is a folder"
     if isinstance(error, Image.DecompressionBombError):
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        return f"it has more than {limit:,} pixels, Pillow's safety limit; make it smaller first"
+        way = "make it smaller first, or stylise it with --max-memory"
+        return f"it has more than {limit:,} pixels, Pillow's safety limit; {way}"
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -56,6 +56,16 @@ def test_tiles_are_used(program: Program, line: list[object], tmp_path: Path, mo
     assert [each.side for each in used] == [128, 256]
 
 
+def test_who_allows_memory_may_have_images_above_pillows_limit(
+    program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    refused = program(*line, tmp_path / "out.png")
+    assert refused.code == 1
+    assert_mentions(refused.err, "20,000 pixels", "--max-memory")
+    assert program(*line, tmp_path / "out.png", "--max-memory", "20GB").code == 0
+
+
 def test_alpha_depth_and_metadata_are_kept(program: Program, line: list[object], tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (300, 400, 4), dtype=np.uint8)
     Image.fromarray(values).save(tmp_path / "large.png", dpi=(300, 300))
