@@ -422,7 +422,8 @@ def test_a_port_that_is_taken_is_one_sentence(program: Program, tmp_path: Path) 
 @pytest.fixture(scope="module")
 def server(place: Path) -> Iterator[tuple[str, int]]:
     """The address of a running service, and the number of its process."""
-    command = [sys.executable, "-m", "stylekit", "serve", "--styles", place / "gallery", "--port", "0"]
+    models = ["--model", "stylekit-any", "--model", "color-pca"]
+    command = [sys.executable, "-m", "stylekit", "serve", "--styles", place / "gallery", "--port", "0", *models]
     process = subprocess.Popen([str(each) for each in command], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     with process.stderr:
@@ -487,3 +488,27 @@ def test_the_page_stylises_slides_and_downloads(server: tuple[str, int], place: 
         form = {"style": "painting 0.png"}
         expected = httpx.post(f"{server[0]}stylize", data=form, files={"content": photo(place)}, timeout=60)
         assert np.abs(pixels((tmp_path / "photo-styled.png").read_bytes()) - pixels(expected.content)).max() <= 1
+
+
+@pytest.mark.slow
+def test_the_page_offers_several_models(server: tuple[str, int], place: Path, tmp_path: Path) -> None:
+    with headless(tmp_path) as browser:
+        from selenium.webdriver.support.ui import Select, WebDriverWait
+
+        browser.get(server[0])
+        browser.find_element("id", "photo").send_keys(str(place / "photo.png"))
+
+        def wait(condition: str) -> None:
+            WebDriverWait(browser, 30).until(lambda page: page.execute_script(f"return Boolean({condition})"))
+
+        wait("document.querySelectorAll('#gallery button').length === 2")
+        models = Select(browser.find_element("id", "model"))
+        assert [each.text for each in models.options] == ["stylekit-any", "color-pca"]
+        models.select_by_visible_text("color-pca")
+        wait("document.querySelectorAll('#gallery button').length === 2")
+        wait("!document.getElementById('status').textContent.includes('loading')")
+        browser.find_elements("css selector", "#gallery button")[0].click()
+        wait("document.body.dataset.previews >= 1")
+        assert "--model color-pca" in browser.find_element("id", "command").text
+    loaded = {each["name"]: each["loaded"] for each in httpx.get(f"{server[0]}health").json()["models"]}
+    assert loaded == {"stylekit-any": True, "color-pca": True}
