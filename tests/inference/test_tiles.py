@@ -291,7 +291,7 @@ def test_the_memory_decides_about_the_sides_of_tiles(monkeypatch: pytest.MonkeyP
         return max(max(piece.core.size) for piece in tiling.pieces), len(tiling.pieces)
 
     assert sides(None) == (800, 25)  # 1000 x 1000 pixels fit, and five of 800 are 4000
-    assert sides(265_000_000) == (352, 144)  # 85% less 10^8 bytes are left, of which 353 x 353 pixels need nearly all
+    assert sides(280_000_000) == (352, 144)  # 80% less 10^8 bytes are left, of which 353 x 353 pixels need nearly all
     assert sides(None, side=512) == (512, 64)
     with raises(StylekitError, "128", "memory"):
         sides(120_000_000)

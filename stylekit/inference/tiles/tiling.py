@@ -29,7 +29,7 @@ SAMPLED = 2**22
 """Maximum number of pixels that are sampled."""
 THUMBNAIL = 1024
 """Maximum sides of the thumbnail."""
-RESERVE = 0.85
+RESERVE = 0.8
 """The share of the allowed memory that is planned with: estimates are not exact."""
 FRAGMENTED = 1.7
 """The memory of many tiles of different sizes, relative to that of one image, because what is freed is not all used again: as
