@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Method, StylekitError, make
-from stylekit.images import resize
+from stylekit.images import resize, write
 from stylekit.inference.model import Model
 from stylekit.inference.tiles import Box, Core, SharedStatistics, Tiles, Tiling
 from stylekit.inference.tiles.pieces import divide, spread
@@ -223,6 +224,9 @@ def test_exact_statistics_give_the_same_image(scale: int, controls: dict[str, An
     assert float((made - expected).abs().max()) < 1 / 255 / 10
 
 
+SMALL: dict[str, Any] = {"name": "resnet", "width": 4, "blocks": 1}
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -230,14 +234,24 @@ def test_exact_statistics_give_the_same_image(scale: int, controls: dict[str, An
         ("wct", {"encoder": {"name": "random", "width": 8, "scales": 2}}),
         ("color-pca", {}),
         ("microast", {}),
+        ("cyclegan", {"generator": SMALL}),
+        ("cyclegan", {"generator": {**SMALL, "upsample": "resize"}}),
+        ("perceptual", {"styles": ("style.png",), "width": 4, "encoder": {"name": "random", "width": 8, "scales": 2}}),
+        ("any-style", {"width": 8, "deep": 1, "blocks": 1, "encoder": {"name": "random", "width": 8, "scales": 2}}),
     ],
 )
-def test_built_in_methods_give_the_same_image(name: str, options: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_built_in_methods_give_the_same_image(
+    name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "style.png", STYLE)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Model(make("method", {"name": name, **options}), name)
-    expected = model.stylize(CONTENT, STYLE)
-    made = model.stylize(CONTENT, STYLE, tiles=Tiles(256, "exact"))
+    style = STYLE if model.method.takes_styles() else None
+    expected = model.stylize(CONTENT, style)
+    made = model.stylize(CONTENT, style, tiles=Tiles(256, "exact"))
     assert float((made - expected).abs().max()) < 1 / 255
 
 
