@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ class Folders(Dataset[dict[str, Tensor]]):
     divided into ``train`` and ``test``, only the images of the split are used. Unreadable files are skipped with a warning.
 
     Args:
-        content: folder of content images
-        style: folder of style images; without it, items contain only the content
+        content: folder of content images, or shards: ``shards/{000..099}.tar``
+        style: folder of style images, or shards; without it, items contain only the content
         data: instead of these two, a folder that contains both: trainA and trainB, A and B, or content and style
         size: side of the square images
         seed: not used, because the engine seeds all random numbers
@@ -67,7 +67,16 @@ class Folders(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return max(len(self.content), len(self.style) if self.style else 0)
 
-    def data_files(self) -> dict[str, Path]:
+    def order(self, permute: Callable[[int], list[int]]) -> list[int]:
+        """The order of an epoch: content images of one shard are close to each other."""
+        count, order = len(self.content), list[int]()
+        if len(self) == count:
+            return self.content.order(permute)
+        while len(order) < len(self):  # there are more style images, so each content image is used several times
+            order += [index + len(order) for index in self.content.order(permute)]
+        return order
+
+    def data_files(self) -> dict[str, datasets.AnyFile]:
         """The files by names that stay the same when the folders move."""
         sides = zip(self.item_keys, self.folders, (self.content, self.style), strict=False)
         return {
@@ -91,9 +100,9 @@ class Folders(Dataset[dict[str, Tensor]]):
         return self.crop(files.read(index, self.crop.resized))
 
 
-def _subfolders(files: Sequence[Path]) -> list[list[int]]:
+def _subfolders(files: Sequence[datasets.AnyFile]) -> list[list[int]]:
     """The indices of the files of each folder."""
-    groups: dict[Path, list[int]] = {}
+    groups: dict[PurePath, list[int]] = {}
     for index, file in enumerate(files):
         groups.setdefault(file.parent, []).append(index)
     return list(groups.values())
@@ -106,13 +115,14 @@ def _draw(groups: Sequence[Sequence[int]]) -> int:
 
 def _sides(
     content: str | Path | None, style: str | Path | None, data: str | Path | None, split: str
-) -> tuple[Path, ...]:
-    """The folders of content and style, or of the content alone."""
+) -> tuple[Path | str, ...]:
+    """The folders or shards of content and style, or of the content alone."""
     if data is not None and content is None and style is None:
         layout = datasets.find_layout(data, split)
         return layout.content, layout.style
     if data is None and content is not None:
-        return tuple(datasets.split_of(folder, split) for folder in (content, style) if folder is not None)
+        sides = [side for side in (content, style) if side is not None]
+        return tuple(side if datasets.is_shards(side) else datasets.split_of(side, split) for side in sides)
     raise StylekitError(
         "The data set 'folders' needs two folders (--content DIR --style DIR), or one that contains both (--data DIR). For "
         "a method that needs no style images, --content DIR is enough."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ class Labelled(Dataset[dict[str, Tensor]]):
     both splits, and ``test`` need not have images of all.
 
     Args:
-        data: folder with one subfolder per class
+        data: folder with one subfolder per class, of images or of shards
         classes: names of the subfolders to use as classes, in this order; by default all
         size: side of the square images
         seed: not used, because the engine seeds all random numbers
@@ -85,7 +85,13 @@ class Labelled(Dataset[dict[str, Tensor]]):
         counts = [len(files) for files in self.images.values()]
         return len(counts) * max(counts) if self.balanced else sum(counts)
 
-    def data_files(self) -> dict[str, Path]:
+    def order(self, permute: Callable[[int], list[int]]) -> list[int]:
+        """The order of an epoch: images of one shard are close to each other, unless the classes take turns."""
+        if self.balanced:
+            return permute(len(self))
+        return datasets.shuffled([file for images in self.images.values() for file in images.files], permute)
+
+    def data_files(self) -> dict[str, datasets.AnyFile]:
         """The files by names that stay the same when the folder moves."""
         files = [file for images in self.images.values() for file in images.files]
         return datasets.named_files("image", self.folder, files)
@@ -110,7 +116,7 @@ class Labelled(Dataset[dict[str, Tensor]]):
 
 
 def _has_images(folder: Path) -> bool:
-    return folder.is_dir() and bool(datasets.find_images(folder))
+    return folder.is_dir() and bool(datasets.image_files(folder))
 
 
 @hookimpl

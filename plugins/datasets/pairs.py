@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,8 +22,8 @@ class Pairs(Dataset[dict[str, Tensor]]):
     that cannot be opened are skipped with a warning.
 
     Args:
-        content: folder of content images
-        style: folder of style images
+        content: folder of content images, or shards
+        style: folder of style images, or shards
         data: instead of these two: a folder that contains both (trainA and trainB, A and B, or content and style), a folder
             of side-by-side images, or a .csv file with columns ``content`` and ``style``, whose paths are relative to it
         reverse: swap content and style
@@ -63,7 +64,11 @@ class Pairs(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def data_files(self) -> dict[str, Path]:
+    def order(self, permute: Callable[[int], list[int]]) -> list[int]:
+        """The order of an epoch: pairs of one shard are close to each other."""
+        return datasets.shuffled([first for first, _ in self.pairs], permute)
+
+    def data_files(self) -> dict[str, datasets.AnyFile]:
         """The files by their places in the order of the pairs, which stay the same when the folders move."""
         return {
             f"{index}/{side}/{file.name}": file

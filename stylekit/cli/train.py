@@ -19,8 +19,6 @@ _TYPES: dict[str, Any] = {
     "plugin": list[str],
     "set": list[str],
     "log": list[str],
-    "content": Path,
-    "style": Path,
     "out": Path,
     "compile": bool,
     "checkpoint_activations": bool,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import io
 import math
 import os
 import stat
@@ -13,12 +14,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, features
 
 from stylekit._files import path_exists
 from stylekit.datasets import png_text
+from stylekit.datasets.members import AnyFile, Member, byte_size
 from stylekit.errors import StylekitError, warn
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "HEIF", "PPM", "TGA")
@@ -111,9 +113,16 @@ class _Search:
             warn(f"{folder}: left out {', '.join(others)} (stylekit does not read them).{heic}")
 
 
-def named_files(prefix: str, folder: Path | str, files: Iterable[Path]) -> dict[str, Path]:
-    """Files in a folder by names that stay the same if the folder moves: ``prefix/relative/path.png``."""
-    return {f"{prefix}/{file.relative_to(folder).as_posix()}": file for file in files}
+def named_files(prefix: str, folder: Path | str, files: Iterable[AnyFile]) -> dict[str, AnyFile]:
+    """Files in a folder by names that stay the same if the folder moves: ``prefix/relative/path.png``.
+
+    The name of a file in a shard has that of the shard in it, as if that were a folder.
+    """
+    return {f"{prefix}/{_relative(file, folder)}": file for file in files}
+
+
+def _relative(file: AnyFile, folder: Path | str) -> str:
+    return f"{file.shard.label}/{file.name}" if isinstance(file, Member) else file.relative_to(folder).as_posix()
 
 
 def existing_folder(folder: Path | str) -> Path:
@@ -147,8 +156,8 @@ def _cannot_list(error: OSError) -> NoReturn:
 
 
 @contextmanager
-def open_image(path: Path | str) -> Iterator[ImageFile.ImageFile]:
-    """Opens an image file with Pillow and closes it at the end. The header is read, but not yet the pixels.
+def open_image(path: AnyFile | str) -> Iterator[ImageFile.ImageFile]:
+    """Opens an image file, perhaps in a shard, with Pillow and closes it at the end. Its header is read, but not yet pixels.
 
     Only regular files of the known formats are opened. Pillow's warnings, for example about a very large image or damaged
     EXIF, are suppressed.
@@ -157,19 +166,30 @@ def open_image(path: Path | str) -> Iterator[ImageFile.ImageFile]:
         StylekitError: any error inside the ``with`` block, as one sentence that names the file
     """
     try:
-        _require_regular(path)
-        with warnings.catch_warnings(), open(path, "rb") as file:
+        with warnings.catch_warnings(), _opened(path) as (file, size):
             warnings.filterwarnings("ignore", module="PIL")
             source, profile = png_text.readable(file)
             with Image.open(source, formats=_formats()) as image:
-                _require_plausible(image, os.path.getsize(path))
+                _require_plausible(image, size)
                 if profile:
                     image.info["icc_profile"] = profile
                 yield image
     except StylekitError:
         raise
     except Exception as error:  # decoders may raise any type of error on damaged files
-        raise StylekitError(f"{path} cannot be read: {_reason(Path(path), error)}.") from error
+        reason = _reason(path if isinstance(path, Member) else Path(path), error)
+        raise StylekitError(f"{path} cannot be read: {reason}.") from error
+
+
+@contextmanager
+def _opened(path: AnyFile | str) -> Iterator[tuple[BinaryIO, int]]:
+    """Yields an open file, and its size in bytes."""
+    if isinstance(path, Member):
+        yield io.BytesIO(path.read_bytes()), path.size
+        return
+    _require_regular(path)
+    with open(path, "rb") as file:
+        yield file, os.path.getsize(path)
 
 
 DENSEST = {"PNG": 8 * 1032, "JPEG": 1024}
@@ -226,10 +246,10 @@ def upright_size(image: Image.Image, decode: bool = True) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def _unknown(path: Path) -> str:
+def _unknown(path: AnyFile) -> str:
     """Why a file is not identified as an image."""
     suffix = path.suffix.lower()
-    if not path.stat().st_size:
+    if not byte_size(path):
         return "it is empty"
     if suffix in VIDEO:
         return "it is a video; use `stylekit video` for it"
@@ -240,7 +260,7 @@ def _unknown(path: Path) -> str:
     return "it is damaged or in a format that stylekit does not read"
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(path: AnyFile, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return _unknown(path)
     if isinstance(error, FileNotFoundError):

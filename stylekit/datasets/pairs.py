@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from stylekit._files import path_exists
 from stylekit.datasets.files import existing_folder, find_images, open_image, upright_size
 from stylekit.datasets.layouts import begins_layout, find_layout, split_of
+from stylekit.datasets.members import AnyFile, Member
+from stylekit.datasets.shards import image_files, is_shards
 from stylekit.errors import StylekitError, warn
 
-Pair = tuple[Path, Path | None]
+Pair = tuple[AnyFile, AnyFile | None]
 """The content file and the style file. If the second is None, one file holds both images side by side."""
 Size = tuple[int, int]
 """Width and height."""
@@ -26,8 +28,8 @@ def find_pairs(
     """The pairs of a data set, sorted by name, or in the order of the CSV file.
 
     Args:
-        content: folder of content images
-        style: folder of style images; the two files of a pair have the same relative path, apart from the suffix
+        content: folder of content images, or shards
+        style: folder of style images, or shards; the two files of a pair have the same relative path, apart from the suffix
         data: instead of ``content`` and ``style``: a folder that contains both, a folder of side-by-side images, or a .csv
             file with the columns ``content``, ``style`` and optionally ``split``, and paths relative to that file
         split: train or test
@@ -36,7 +38,7 @@ def find_pairs(
         StylekitError: a folder, a file or a partner is missing, or the arguments contradict each other
     """
     if data is None and content is not None and style is not None:
-        return _by_name(split_of(content, split), split_of(style, split))
+        return _by_name(*(side if is_shards(side) else split_of(side, split) for side in (content, style)))
     if data is None or content is not None or style is not None:
         raise StylekitError(
             "The data set pairs needs two folders (--content DIR --style DIR), or --data with a folder that contains both, "
@@ -58,16 +60,16 @@ def check_pairs(pairs: Sequence[Pair]) -> list[Pair]:
     """Checks that both images of each pair have the same size, and returns the pairs that can be opened.
 
     Only the headers of the files are read. One warning lists the files that cannot be opened. Side-by-side images were
-    checked when they were found.
+    checked when they were found, and images in shards are when they are used.
 
     Raises:
         StylekitError: the images of a pair have different sizes, or no pair can be opened
     """
-    sizes = _sizes(file for first, second in pairs if second for file in (first, second))
-    opened = [pair for pair in pairs if pair[1] is None or sizes.keys() >= set(pair)]
+    sizes = _sizes(file for pair in pairs if _is_checked(pair) for file in pair if file)
+    opened = [pair for pair in pairs if not _is_checked(pair) or sizes.keys() >= set(pair)]
     if not opened:
         raise StylekitError(f"None of the {len(pairs)} pairs can be read, such as that of {pairs[0][0]}.")
-    unequal = [(first, second) for first, second in opened if second and sizes[first] != sizes[second]]
+    unequal = [(one, two) for one, two in filter(_is_checked, opened) if two and sizes[one] != sizes[two]]
     wrong = next((pair for pair in unequal if _size(pair[0]) != _size(pair[1])), None)
     if wrong:
         both = " and ".join("{}x{}".format(*_size(file)) for file in wrong)
@@ -78,9 +80,14 @@ def check_pairs(pairs: Sequence[Pair]) -> list[Pair]:
     return opened
 
 
-def _sizes(files: Iterable[Path]) -> dict[Path, Size]:
+def _is_checked(pair: Pair) -> bool:
+    """Whether the sizes of a pair are compared before it is used."""
+    return pair[1] is not None and not any(isinstance(file, Member) for file in pair)
+
+
+def _sizes(files: Iterable[AnyFile]) -> dict[AnyFile, Size]:
     """The size of each file that can be opened, by its header. One warning lists the others."""
-    sizes: dict[Path, Size] = {}
+    sizes: dict[AnyFile, Size] = {}
     problems = []
     for file in dict.fromkeys(files):
         try:
@@ -93,7 +100,7 @@ def _sizes(files: Iterable[Path]) -> dict[Path, Size]:
     return sizes
 
 
-def _size(file: Path, decode: bool = True) -> Size:
+def _size(file: AnyFile, decode: bool = True) -> Size:
     """Width and height, upright. Without ``decode``, a PNG file whose EXIF data is behind its pixels counts as upright."""
     with open_image(file) as image:
         return upright_size(image, decode)
@@ -103,7 +110,7 @@ def _and_more(wrong: Sequence[object]) -> str:
     return f", and there are {len(wrong) - 1} more" if len(wrong) > 1 else ""
 
 
-def _by_name(content: Path, style: Path) -> list[Pair]:
+def _by_name(content: Path | str, style: Path | str) -> list[Pair]:
     """The pairs of two folders: files with the same relative path, apart from the suffix."""
     left, right = (_images_by_name(folder) for folder in (content, style))
     for folder, mine, others in ((content, left, right), (style, right, left)):
@@ -114,16 +121,17 @@ def _by_name(content: Path, style: Path) -> list[Pair]:
             partner = style if folder is content else content
             raise StylekitError(
                 f"{len(unpaired)} of {len(mine)} images in {folder} have no partner of the same name in {partner}, such as "
-                f"{mine[unpaired[0]].name}. Remove them, or add their partners."
+                f"{PurePath(mine[unpaired[0]].name).name}. Remove them, or add their partners."
             )
     return [(left[name], right[name]) for name in left]
 
 
-def _images_by_name(folder: Path) -> dict[str, Path]:
-    """The images of a folder, by their relative paths without suffixes."""
-    images: dict[str, Path] = {}
-    for file in find_images(folder):
-        other = images.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
+def _images_by_name(folder: Path | str) -> dict[str, AnyFile]:
+    """The images of a folder or of shards, by their relative paths without suffixes."""
+    images: dict[str, AnyFile] = {}
+    for file in image_files(folder):
+        path = file.path if isinstance(file, Member) else file.relative_to(folder)
+        other = images.setdefault(path.with_suffix("").as_posix(), file)
         if other is not file:
             raise StylekitError(
                 f"{other} and {file} differ only in their suffixes, so their partner is ambiguous. Rename one of them."

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from PIL import ImageFile, ImageOps
 
-from stylekit.datasets.files import SUFFIXES, existing_folder, find_images, open_image, orientation, upright_size
+from stylekit.datasets.files import SUFFIXES, existing_folder, open_image, orientation, upright_size
 from stylekit.datasets.layouts import SPLITS, Layout, begins_layout, find_layout, split_of, subfolders
+from stylekit.datasets.members import AnyFile, byte_size
 from stylekit.datasets.pairs import Pair, find_pairs
+from stylekit.datasets.shards import image_files, is_shards
 from stylekit.errors import StylekitError
 
 SMALL = 64
@@ -39,14 +41,14 @@ class Side:
     """
 
     name: str
-    folder: Path
-    files: list[Path]
+    folder: Path | str
+    files: list[AnyFile]
     formats: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     turned: int = 0
-    small: list[Path] = field(default_factory=list)
-    unreadable: dict[Path, str] = field(default_factory=dict)
+    small: list[AnyFile] = field(default_factory=list)
+    unreadable: dict[AnyFile, str] = field(default_factory=dict)
 
     @property
     def lengths(self) -> tuple[int, float, int]:
@@ -75,10 +77,10 @@ class Report:
         advice: the command to run next
     """
 
-    path: Path
+    path: Path | str
     layout: str | None
     sides: list[Side]
-    duplicates: list[list[Path]]
+    duplicates: list[list[AnyFile]]
     problems: list[str]
     notes: list[str]
     advice: str
@@ -88,11 +90,13 @@ def survey(path: Path | str) -> Report:
     """Reads every image of a data set or of a plain folder completely, and reports what it contains.
 
     Args:
-        path: a folder, or the .csv file of a data set of pairs
+        path: a folder, shards, or the .csv file of a data set of pairs
 
     Raises:
-        StylekitError: the folder does not exist, or the .csv file cannot be read
+        StylekitError: the folder does not exist, or the .csv file or a shard cannot be read
     """
+    if is_shards(path):
+        return _survey_shards(path)
     if Path(path).suffix.lower() == ".csv":
         return _survey_csv(Path(path))
     path = existing_folder(path)
@@ -103,12 +107,19 @@ def survey(path: Path | str) -> Report:
         layout = None
         if begins_layout(path):  # an incomplete layout, rather than a plain folder
             problems.append(str(error))
-    sides = [_survey(name, folder, find_images(folder)) for name, folder in _sides(path, layout).items()]
+    sides = [_survey(name, folder, image_files(folder)) for name, folder in _sides(path, layout).items()]
     for side in sides:
         if not side.files:
             problems.append(f"{side.folder} has no images. Add some ({', '.join(SUFFIXES)}).")
     notes = _pairing_notes(layout) if layout else _class_notes(path, sides[0])
     return _report(path, layout.name if layout else None, sides, problems, notes, _advice(path, layout))
+
+
+def _survey_shards(source: Path | str) -> Report:
+    side = _survey("images", source, image_files(source))
+    problems = [] if side.files else [f"{source} has no images."]
+    advice = f"stylekit train --plugin cyclegan --content {shlex.quote(str(source))} --style OTHER"
+    return _report(source, None, [side], problems, [], advice)
 
 
 def _survey_csv(path: Path) -> Report:
@@ -137,7 +148,7 @@ def _pairs_by_split(path: Path) -> dict[str, list[Pair]]:
 
 
 def _report(
-    path: Path, layout: str | None, sides: list[Side], problems: list[str], notes: list[str], advice: str
+    path: Path | str, layout: str | None, sides: list[Side], problems: list[str], notes: list[str], advice: str
 ) -> Report:
     unreadable = [side for side in sides if side.unreadable]
     problems += [
@@ -179,7 +190,7 @@ def _class_notes(path: Path, side: Side) -> list[str]:
     for split in SPLITS:
         with contextlib.suppress(StylekitError):  # the folder may be divided and have only one split
             splits.append(split_of(path, split))
-    counts = {name: len(find_images(splits[0] / name)) for name in subfolders(splits[0])}
+    counts = {name: len(image_files(splits[0] / name)) for name in subfolders(splits[0])}
     filled = [f"{name} ({count})" for name, count in counts.items() if count]
     if len(filled) > 1:
         new = [name for name in subfolders(splits[-1]) if name not in counts]
@@ -212,7 +223,7 @@ def _split_sides(path: Path) -> dict[str, Path]:
     return {"images": path} if path in sides.values() else sides
 
 
-def _survey(name: str, folder: Path, files: list[Path]) -> Side:
+def _survey(name: str, folder: Path | str, files: list[AnyFile]) -> Side:
     side = Side(name, folder, files)
     for file in side.files:
         try:
@@ -241,11 +252,11 @@ def _pixel_format(image: ImageFile.ImageFile) -> str:
     return f"{'16-bit ' * deep}{name}{' with alpha' * image.has_transparency_data}"
 
 
-def _duplicates(files: Iterable[Path]) -> list[list[Path]]:
-    by_size: defaultdict[int, list[Path]] = defaultdict(list)
+def _duplicates(files: Iterable[AnyFile]) -> list[list[AnyFile]]:
+    by_size: defaultdict[int, list[AnyFile]] = defaultdict(list)
     for file in files:
-        by_size[file.stat().st_size].append(file)
-    by_content: defaultdict[bytes, list[Path]] = defaultdict(list)
+        by_size[byte_size(file)].append(file)
+    by_content: defaultdict[bytes, list[AnyFile]] = defaultdict(list)
     for file in (file for same in by_size.values() if len(same) > 1 for file in same):
         by_content[hashlib.sha256(file.read_bytes()).digest()].append(file)
     return [same for same in by_content.values() if len(same) > 1]
@@ -255,7 +266,7 @@ def _advice(path: Path, layout: Layout | None) -> str:
     train = "stylekit train --plugin cyclegan"
     if layout:
         return f"{train} --data {shlex.quote(str(path))}"
-    folders = [path / name for name in subfolders(path) if name not in SPLITS and find_images(path / name)]
+    folders = [path / name for name in subfolders(path) if name not in SPLITS and image_files(path / name)]
     if len(folders) > 1:
         content, style = (shlex.quote(str(folder)) for folder in folders[:2])
         return f"{train} --content {content} --style {style}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import ImageFile
 
-from stylekit.datasets import open_image
+from stylekit.datasets import AnyFile, open_image
 from stylekit.images.pixels import Array
 
 OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -23,7 +22,7 @@ def has_16_bits(file: ImageFile.ImageFile) -> bool:
     return any(";16" in str(tile[3]) for tile in file.tile)
 
 
-def samples(path: Path | str, file: ImageFile.ImageFile) -> Array | None:
+def samples(path: AnyFile | str, file: ImageFile.ImageFile) -> Array | None:
     """The 16-bit colours, and perhaps alpha, ``(H, W, 3 or 4)``, of an open file that was not loaded yet; None if it has 8
     bits, stores each channel by itself and compressed, or is grey, whose 16 bits Pillow keeps.
 

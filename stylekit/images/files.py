@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylekit.datasets import SUFFIXES, find_images, open_image
+from stylekit.datasets import SUFFIXES, AnyFile, Member, image_files, open_image, shuffled
 from stylekit.errors import StylekitError, warn
 from stylekit.images.reading import read_over_white
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
 
 class ImageFiles:
-    """The readable images of a folder or of a list of files. One warning lists the unreadable ones.
+    """The readable images of a folder, of shards or of a list of files. One warning lists the unreadable ones.
 
-    A file that turns out to be damaged later is skipped with a warning, and the next one is used instead.
+    A file that turns out to be damaged later is skipped with a warning, and the next one is used instead. Images in shards
+    are not opened before they are used.
 
     Args:
-        source: a folder, or files
+        source: a folder, shards (:func:`stylekit.datasets.image_files`), or files
         what: name of the source in messages
 
     Raises:
         StylekitError: the folder does not exist, or contains no readable image.
     """
 
-    def __init__(self, source: str | Path | Sequence[Path], what: str | None = None) -> None:
-        files = find_images(source) if isinstance(source, str | Path) else list(source)
+    def __init__(self, source: str | Path | Sequence[AnyFile], what: str | None = None) -> None:
+        files = image_files(source) if isinstance(source, str | Path) else list(source)
         self.what = what or str(source)
         problems: list[str] = []
-        self.files = [file for file in files if _opens(file, problems)]
+        self.files = [file for file in files if isinstance(file, Member) or _opens(file, problems)]
         if not self.files:
             reason = (
                 f"None of the images in {self.what} can be read"
@@ -44,10 +45,14 @@ class ImageFiles:
             warn(
                 f"{len(problems)} images are skipped: {' '.join(problems[:10])}{more} See: stylekit data check {self.what}"
             )
-        self._damaged: set[Path] = set()
+        self._damaged: set[AnyFile] = set()
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def order(self, permute: Callable[[int], list[int]]) -> list[int]:
+        """A random order of the images, as :func:`stylekit.datasets.shuffled` makes it."""
+        return shuffled(self.files, permute)
 
     def read(self, index: int, least: int | None = None) -> Tensor:
         """Reads image ``index`` as ``(1, 3, H, W)``, composited over white; ``least`` as in :func:`read_over_white`.
@@ -63,7 +68,8 @@ class ImageFiles:
                 return read_over_white(file, least)
             except StylekitError as problem:
                 self._damaged.add(file)
-                warn(f"{problem} The next image is used instead. See: stylekit data check {file.parent}")
+                place = file.shard.place if isinstance(file, Member) else file.parent
+                warn(f"{problem} The next image is used instead. See: stylekit data check {place}")
         raise StylekitError(f"No image in {self.what} can be read. See: stylekit data check {self.what}")
 
 

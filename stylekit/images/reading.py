@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFile
 
+from stylekit.datasets import AnyFile
 from stylekit.datasets.files import open_image, orientation, upright_size
 from stylekit.errors import StylekitError
 from stylekit.images import deep, pixels, profiles
@@ -29,7 +29,7 @@ SMALL = 2**26
 """Bytes that are not worth asking for the free memory."""
 
 
-def size(path: Path | str) -> tuple[int, int]:
+def size(path: AnyFile | str) -> tuple[int, int]:
     """The height and width of the image in a file, or of its first frame, upright, by its header: the pixels are not decoded.
 
     Raises:
@@ -40,7 +40,7 @@ def size(path: Path | str) -> tuple[int, int]:
         return height, width
 
 
-def require_memory(path: Path | str, frames: Iterable[ImageFile.ImageFile], decoded: bool = False) -> None:
+def require_memory(path: AnyFile | str, frames: Iterable[ImageFile.ImageFile], decoded: bool = False) -> None:
     """Checks by the headers that the memory for all frames of a file is free.
 
     Args:
@@ -67,7 +67,7 @@ def require_memory(path: Path | str, frames: Iterable[ImageFile.ImageFile], deco
         )
 
 
-def read(path: Path | str, least: int | None = None, arrays: bool = False) -> Picture:
+def read(path: AnyFile | str, least: int | None = None, arrays: bool = False) -> Picture:
     """Reads an image file. Of a file with several pages or frames, only the first is read.
 
     ====================================  ====================================================================
@@ -135,7 +135,7 @@ def decoded_of(image: Image.Image, samples: pixels.Array | None = None) -> Decod
     )
 
 
-def decode(path: Path | str) -> Decoded:
+def decode(path: AnyFile | str) -> Decoded:
     """Reads an image file as :func:`read` does, but leaves its values as they are, in a fraction of the memory.
 
     Raises:
@@ -160,7 +160,7 @@ def _deep_channels(image: Image.Image, samples: pixels.Array) -> tuple[pixels.Ar
     return stored, samples[..., 3] if samples.shape[-1] == 4 else None
 
 
-def read_over_white(path: Path | str, least: int | None = None) -> Tensor:
+def read_over_white(path: AnyFile | str, least: int | None = None) -> Tensor:
     """The colours ``(1, 3, H, W)`` in ``[0, 1]`` of an image file, composited over white.
 
     Args:

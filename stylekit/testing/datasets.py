@@ -63,6 +63,11 @@ def _items(subject: Subject) -> str:
         isinstance(keys, tuple | list) and bool(keys),
         'item_keys must list the keys of an item, as in item_keys = ("content",).',
     )
+    order = getattr(dataset, "order", None)
+    require(
+        order is None or sorted(order(lambda count: list(range(count)))) == list(range(len(dataset))),
+        "order must return the index of each item once, in the order that the given function makes.",
+    )
     item = _first(dataset)
     for key in keys:
         require(key in item, f"item_keys lists {key!r}, but the items have only {', '.join(item)}.")

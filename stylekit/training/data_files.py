@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stylekit._files import explain_os_errors
+from stylekit.datasets.members import AnyFile, byte_size
 from stylekit.training.run_json import DataFacts
 
 
@@ -20,12 +20,10 @@ def data_facts(dataset: Any) -> DataFacts | None:
     listed = getattr(dataset, "data_files", None)
     if not callable(listed):
         return None
-    files: Mapping[str, Path] = listed()
+    files: Mapping[str, AnyFile] = listed()
     digest = hashlib.blake2b(digest_size=16)
     for name, path in files.items():
-        with explain_os_errors(Path(path), "read"):
-            size = Path(path).stat().st_size
-        digest.update(f"{name}\0{size}\n".encode(errors="surrogateescape"))
+        digest.update(f"{name}\0{byte_size(path)}\n".encode(errors="surrogateescape"))
     return DataFacts(files=len(files), digest=digest.hexdigest())
 
 

@@ -86,25 +86,44 @@ class Order(Sampler[list[int]]):
         seed: seed of the orders
         steps: the first step, and the one after the last
         share: (rank, number of processes)
+        arrange: gives the order of an epoch, of a function that gives a random order of the numbers below a number; by
+            default, the order that this function gives of all items
     """
 
-    def __init__(self, items: int, batch_size: int, seed: int, steps: range, share: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self,
+        items: int,
+        batch_size: int,
+        seed: int,
+        steps: range,
+        share: tuple[int, int] = (0, 1),
+        arrange: Callable[[Callable[[int], list[int]]], list[int]] | None = None,
+    ) -> None:
         self.items, self.batch_size, self.seed, self.steps = items, batch_size, seed, steps
         self.rank, self.world = share
+        self.arrange = arrange or (lambda permute: permute(items))
 
     def __iter__(self) -> Iterator[list[int]]:
         per_process = self.batch_size // self.world
-        epoch, order = -1, []
+        epoch, order = -1, list[int]()
         for step in self.steps:
             first = step * self.batch_size + self.rank * per_process
             draws = []
             for position in range(first, first + per_process):
                 if position // self.items != epoch:
                     epoch = position // self.items
-                    generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
-                    order = torch.randperm(self.items, generator=generator).tolist()
+                    order = self._epoch(epoch)
                 draws.append(epoch * self.items + order[position % self.items])
             yield draws
+
+    def _epoch(self, epoch: int) -> list[int]:
+        generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
+
+        def permute(count: int) -> list[int]:
+            order: list[int] = torch.randperm(count, generator=generator).tolist()
+            return order
+
+        return self.arrange(permute)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -139,7 +158,7 @@ def batches(
         raise StylekitError(
             f"A batch of {batch_size} cannot be divided evenly among {share[1]} processes. Choose a multiple of {share[1]}."
         )
-    order = Order(len(dataset), batch_size, seed, steps, share)
+    order = Order(len(dataset), batch_size, seed, steps, share, getattr(dataset, "order", None))
     # Without its own generator, the loader would draw from the caller's random numbers.
     generator = torch.Generator().manual_seed(derive(seed, "workers"))
     loader: DataLoader[Any] = DataLoader(

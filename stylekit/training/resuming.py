@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stylekit._files import absolute_path
+from stylekit.datasets.shards import absolute_source, is_shards
 from stylekit.errors import StylekitError
 from stylekit.training.data_files import is_moved
 from stylekit.training.plugin_files import plugin_files, same_plugins
@@ -121,9 +122,9 @@ def _moved_folders(data: Any, given: Mapping[str, Any]) -> dict[str, str]:
     folders = {key: given[key] for key in ("content", "style", "data") if given.get(key) is not None}
     replaced = all(
         isinstance(folder, str | Path)
-        and os.path.isdir(absolute_path(folder))
+        and (is_shards(folder) or os.path.isdir(absolute_path(folder)))
         and isinstance(data, Mapping)
         and key in data
         for key, folder in folders.items()
     )
-    return {key: str(absolute_path(folder)) for key, folder in folders.items()} if replaced else {}
+    return {key: str(absolute_source(folder)) for key, folder in folders.items()} if replaced else {}

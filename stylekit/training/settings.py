@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
 from stylekit._files import absolute_path
+from stylekit.datasets.shards import absolute_source
 from stylekit.errors import StylekitError, suggest
 from stylekit.registry import lookup
 from stylekit.registry.schema import require_no_bool
@@ -53,8 +54,10 @@ class Settings(pydantic.BaseModel):
     )
     preset: str | None = Field(None, description="named set of the method's arguments")
     set: dict[str, Any] = Field({}, description="arguments of the method, KEY=VALUE; part.option sets a part's option")
-    content: Path | None = Field(None, description="folder of content images (domain a)")
-    style: Path | None = Field(None, description="folder of style images (domain b)")
+    content: Path | str | None = Field(
+        None, description="folder of content images (domain a), or shards, as 'shards/{000..099}.tar'"
+    )
+    style: Path | str | None = Field(None, description="folder of style images (domain b), or shards")
     data: str | dict[str, Any] | None = Field(
         None,
         description="folder that contains both, a data set's name, or its options: '{name: folders, data: DIR, crop: 1.5}' "
@@ -110,9 +113,9 @@ class Settings(pydantic.BaseModel):
 
     @pydantic.field_validator("content", "style", "out")
     @classmethod
-    def _absolute(cls, folder: Path | None) -> Path | None:
+    def _absolute(cls, folder: Path | str | None) -> Path | str | None:
         """Makes paths absolute, so that a run can be resumed from any working directory."""
-        return folder and absolute_path(folder)
+        return folder and absolute_source(folder)
 
     @pydantic.field_validator("plugin", "log", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit._files import absolute_path
+from stylekit.datasets.shards import absolute_source, is_shards
 from stylekit.errors import StylekitError, suggest, warn
 from stylekit.inference.model import load
 from stylekit.inference.model_files import inference_state
@@ -124,6 +125,8 @@ def _named_data(text: str) -> dict[str, Any]:
 
     If there is both a data set and a folder of that name, the folder is meant if the data set reads folders.
     """
+    if is_shards(text):
+        return {"data": str(absolute_source(text))}
     path = absolute_path(text)
     is_bare, exists = path.name == text, os.path.exists(path)  # which does not raise for a path that is too long
     if is_bare and lookup.part_owners("dataset", text, everywhere=not exists):

@@ -28,6 +28,8 @@ DATASETS: dict[str, tuple[Any, ...]] = {
     "broken": (KEEPS, KEEPS + "; int('x')", {"items": ("size=64", "seed=1", "split='train'", "invalid literal", "'x'")}),
     "another key": ('("content",)', '("content", "style")', {"items": ("item_keys", "'style'", "content")}),
     "no keys": ('item_keys = ("content",)', "", {"items": 'item_keys = ("content",)'}),
+    "order": (KEEPS, KEEPS + "; self.order = lambda permute: [0] * len(self)", {"items": ("order", "index", "once"),
+              "loader processes": ("loader processes", "lambda")}),
     "size": ("self.size, self.size)", "self.size, 32)", {"items": ("item['content']", "(2, 3, 64, 32)", "(2, 3, 64, 64)")}),
     "range": (ITEM, "255 * " + ITEM, {"items": ("item['content']", "[0, 1]")}),
     "drawn": (ITEM, f"{OWN} * torch.ones(3, 64, 64)", {
