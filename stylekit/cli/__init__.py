@@ -31,6 +31,7 @@ from stylekit.training.launchers import external
 
 COMMANDS = {
     "train": "train.command",
+    "runs": "runs.command",
     "stylize": "stylize.command",
     "video": "video.command",
     "sheet": "sheet.command",

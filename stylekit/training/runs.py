@@ -21,6 +21,7 @@ from stylekit import images
 from stylekit._files import explain_os_errors, remove_leftovers, require_regular, write_atomic
 from stylekit.errors import StylekitError
 from stylekit.training import checkpoint
+from stylekit.training.metrics_log import parse_line
 from stylekit.training.plugin_files import plugin_files
 from stylekit.training.run_json import FORMAT, DataFacts, RunContent, read_run
 from stylekit.training.sample_grid import grid
@@ -168,7 +169,7 @@ class Run:
             return []
         require_regular(self._metrics)
         with explain_os_errors(self._metrics, "read"), self._metrics.open(errors="replace", newline="\n") as lines:
-            parsed = [_metrics_line(line) for line in lines if line.endswith("\n")]
+            parsed = [parse_line(line) for line in lines if line.endswith("\n")]
         return [line for line in parsed if line is not None]
 
     def rewind(self, step: int) -> None:
@@ -241,17 +242,6 @@ class Run:
 
     def _write(self, content: RunContent) -> None:
         write_atomic(self._settings, json.dumps(content.model_dump(), indent=2) + "\n")
-
-
-def _metrics_line(line: str) -> dict[str, float] | None:
-    """The numbers in a line of the log; None if it is damaged."""
-    try:
-        parsed = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(parsed, dict) or type(parsed.get("step")) is not int:
-        return None
-    return parsed if all(type(value) in (int, float) and abs(value) <= 1e308 for value in parsed.values()) else None
 
 
 def _versions() -> dict[str, str]:

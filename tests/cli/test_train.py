@@ -255,7 +255,19 @@ def test_two_processes_warn_once_and_in_one_line(process: Program, tiny: Path, t
     "command",
     [
         *("train", "stylize", "sample", "import", "plugins", "show", "new", "check", "doctor", "style", "style learn"),
-        *("style show", "data", "data check", "data draw", "kernels", "kernels build", "weights", "weights fetch", ""),
+        *(
+            "style show",
+            "data",
+            "data check",
+            "data draw",
+            "data pack",
+            "runs",
+            "kernels",
+            "kernels build",
+            "weights",
+            "weights fetch",
+            "",
+        ),
     ],
 )
 def test_every_command_has_help(program: Program, command: str) -> None:
