@@ -23,6 +23,7 @@ from stylekit.training.activations import checkpoint_sequences
 from stylekit.training.claim import locked, new_folder, require_outside
 from stylekit.training.data_files import data_facts
 from stylekit.training.distributed import Runtime, launch
+from stylekit.training.launchers import restarted
 from stylekit.training.limits import require_possible
 from stylekit.training.loader import batches
 from stylekit.training.loop import Loop, own_errors
@@ -62,6 +63,8 @@ def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bo
     built = plugin if isinstance(plugin, Method) else None
     values = settings if plugin is None else {**settings, "plugin": type(built).__name__ if built else plugin}
     run = None
+    if restarted() and values.get("out") and Run(absolute_path(values["out"])).exists():
+        values = {**values, "resume": True}
     if values.get("resume"):
         if not values.get("out"):
             raise StylekitError("--resume needs --out, the folder of the run to resume.")

@@ -23,6 +23,11 @@ class External:
     by: str
 
 
+def restarted() -> bool:
+    """Whether torchrun starts this process again, after one of the run failed or nodes joined or left."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
 def external() -> External | None:
     """The position of this process if a launcher started several processes; None otherwise."""
     variables = os.environ
