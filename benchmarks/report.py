@@ -395,6 +395,25 @@ def large() -> str:
     )
 
 
+def loading() -> str:
+    """How fast images are loaded from a folder and from shards, by ``loading.py``."""
+    results = json.loads((RESULTS / "loading.json").read_text())
+    rows = [["", "folder", "shards", "shards / folder"]]
+    for key, digits in (("images per second", 0), ("seconds to open", 3)):
+        for name, title in ((key, f"{key}, files cached"), (f"{key}, cold", f"{key}, files not cached")):
+            row = results[name]
+            rows.append([title, *(f"{row[kind]:.{digits}f}" for kind in ("folder", "shards")), f"{row['ratio']:.2f}"])
+    waiting = results["waiting"]
+    rows.append(["share of training that waits", *(f"{waiting[kind]:.1%}" for kind in ("folder", "shards")), ""])
+    title = (
+        f"{results['images']} JPEG files of {results['side']} x {results['side']} pixels, {results['kilobytes']:.0f} kB each, "
+        f"or {results['shards']} shards, on a local disk; {results['workers']} process loads crops of {results['size']} x "
+        f"{results['size']}; {results['cores']} cores, shared with other work. The two are measured alternately, and the ratio "
+        f"is the median over the pairs. Training is `cyclegan` with width 16 at 128 pixels, {results['steps']} steps:"
+    )
+    return f"{title}\n\n{tables.markdown(rows)}"
+
+
 def shipped() -> str:
     """The training of the model that ships: its pictures, the settings of its runs, and the curves of its losses."""
     path = RESULTS / "any.json"
@@ -552,6 +571,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "scenes": (tables.scenes, ROOT / "docs" / "stability.md"),
     "rescue": (tables.rescue, ROOT / "docs" / "stability.md"),
     "fuzz": (fuzzed, ROOT / "docs" / "reliability.md"),
+    "loading": (loading, ROOT / "docs" / "scale.md"),
     "tutorial": (tutorial, ROOT / "docs" / "plugins.md"),
 }
 
