@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from stylekit.training.launchers import External, external
 from stylekit.training.runs import Run
 from stylekit.weights.tensors import read_tensors
 from tests.facts import assert_mentions
+from tests.training.signals import stopper
 
 SMALL = {
     "generator": {"name": "resnet", "blocks": 1, "width": 4},
@@ -132,6 +134,20 @@ def test_launched_processes_agree_on_one_new_folder_and_resume_it(
     run = Run(tmp_path / "runs" / "cyclegan-2")
     assert [line["step"] for line in run.metrics()] == [1, 2, 3, 4]
     assert run.latest() == run.checkpoints / "4"
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_launched_process_saves_a_checkpoint_and_ends_all(config: Path, tmp_path: Path) -> None:
+    stop = stopper(tmp_path, 1, signal.SIGTERM)  # which is noticed after the next step
+    code, output = srun(tmp_path, "train", "--config", str(config), "--out", "run", "--log", stop)
+    assert code == 130, output
+    assert output.count("interrupted and saved") == 1
+    run = Run(tmp_path / "run")
+    assert run.interrupted
+    assert run.latest() == run.checkpoints / "2"
+    code, output = srun(tmp_path, "train", "--resume", "--out", "run", "--log", stop)
+    assert code == 0, output
+    assert [line["step"] for line in run.metrics()] == [1, 2, 3]
 
 
 @pytest.mark.slow
