@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,89 @@ def check_formats(jobs: Sequence[Job], quality: int | None, depth: int | None) -
         raise StylekitError(f"--depth 16 is for PNG and TIFF, but {shallow[0]} is neither. Add --format png.")
 
 
-class Results:
+def save(target: Path, output: Picture | Animation | Canvas, depth: int | None, quality: int | None) -> dict[str, int]:
+    """Writes one image, or all its frames.
+
+    Returns:
+        width, height and number of frames
+    """
+    from stylekit import images
+
+    if isinstance(output, images.Canvas):
+        output.save()
+    elif isinstance(output, images.Animation):
+        images.write_frames(target, output, depth=depth, quality=quality)
+    else:
+        images.write(target, output, depth=depth, quality=quality)
+    height, width = output.size
+    frames = len(output.frames) if isinstance(output, images.Animation) else 1
+    return {"width": width, "height": height, "frames": frames}
+
+
+class Report:
+    """Keeps count of the written images and the failures.
+
+    Args:
+        entries: what identifies each image to write, by a key of any type
+        skipped: the same of those that are left as they are
+        out: the folder or file that is written to, as it is shown
+        quiet: report only failures
+        json: report as JSON on stdout, too
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[Any, Mapping[str, Any]],
+        skipped: list[Mapping[str, Any]],
+        out: str,
+        quiet: bool,
+        json: bool,
+    ) -> None:
+        self.entries, self.skipped, self.out, self.quiet, self.json = dict(entries), skipped, out, quiet, json
+        self._written: dict[Any, dict[str, Any]] = {}
+        self._failed: list[dict[str, Any]] = []
+
+    def written(self, key: Any, facts: dict[str, Any]) -> None:
+        """Records that an image was written."""
+        self._written[key] = facts
+
+    def failed(self, source: str, error: str) -> None:
+        """Records that an image failed."""
+        self._failed.append({"source": source, "error": error})
+
+    def report(self, interrupted: bool = False) -> None:
+        """Prints how many images were written, and which failed.
+
+        Raises:
+            typer.Exit: with code 1, if any failed.
+        """
+        if not self.quiet or interrupted:
+            prefix = "Interrupted: " if interrupted else ""
+            skipped = f", skipped {len(self.skipped)} that exist" if self.skipped else ""
+            count = f"wrote {len(self._written)} of {len(self.entries)} images" if self.entries else "wrote nothing"
+            for key, facts in self._written.items():
+                if facts["frames"] > 1:
+                    source = self.entries[key]["source"]
+                    echo(f"{source}: all {facts['frames']} frames were stylised, as one clip", stderr=True)
+            echo(f"{prefix}{count} to {self.out}{skipped}", stderr=True)
+        if self.json:
+            print_json(self._as_json(interrupted))
+            sys.stdout.flush()
+        if self._failed and not interrupted:
+            echo("Failed:", *(each["error"] for each in self._failed), stderr=True)
+            raise typer.Exit(1)
+
+    def _as_json(self, interrupted: bool) -> dict[str, Any]:
+        written = (key for key in self.entries if key in self._written)
+        return {
+            "written": [{**self.entries[key], **self._written[key]} for key in written],
+            "skipped": self.skipped,
+            "failed": self._failed,
+            "interrupted": interrupted,
+        }
+
+
+class Results(Report):
     """Writes the results, and keeps count of the written images and the failures.
 
     Args:
@@ -64,65 +146,21 @@ class Results:
         quiet: bool,
         json: bool,
     ) -> None:
-        self.jobs, self.skipped, self.styles, self.streams, self.out = jobs, skipped, styles, streams, out
-        self.quality, self.depth, self.quiet, self.json = quality, depth, quiet, json
-        self._written: dict[Job, dict[str, Any]] = {}
-        self._failed: list[dict[str, Any]] = []
+        self.styles, self.streams, self.quality, self.depth = styles, streams, quality, depth
+        entries = {job: self._entry(job) for job in jobs}
+        super().__init__(entries, [*map(self._entry, skipped)], streams.shown(str(out)), quiet, json)
 
     def write(self, job: Job, output: Picture | Animation | Canvas, seconds: float) -> None:
         """Writes one image, or all its frames; called by several threads."""
-        from stylekit import images
-
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        frames = len(output.frames) if isinstance(output, images.Animation) else 1
-        if isinstance(output, images.Canvas):
-            output.save()
-        elif isinstance(output, images.Animation):
-            images.write_frames(job.target, output, depth=self.depth, quality=self.quality)
-        else:
-            images.write(job.target, output, depth=self.depth, quality=self.quality)
-        height, width = output.size
-        self._written[job] = {"width": width, "height": height, "frames": frames, "seconds": round(seconds, 3)}
+        self.written(job, {**save(job.target, output, self.depth, self.quality), "seconds": round(seconds, 3)})
 
     def fail(self, source: Path, error: Exception) -> None:
         """Records that an image, or the clip in a folder, failed."""
-        self._failed.append({"source": self._path(source), "error": self.streams.shown(failure(source, error))})
-
-    def report(self, interrupted: bool = False) -> None:
-        """Prints how many images were written, and which failed.
-
-        Raises:
-            typer.Exit: with code 1, if any failed.
-        """
-        if not self.quiet or interrupted:
-            prefix = "Interrupted: " if interrupted else ""
-            skipped = f", skipped {len(self.skipped)} that exist" if self.skipped else ""
-            written = f"wrote {len(self._written)} of {len(self.jobs)} images" if self.jobs else "wrote nothing"
-            animations = [(job, facts["frames"]) for job, facts in self._written.items() if facts["frames"] > 1]
-            for job, frames in animations:
-                echo(f"{self._shown(job.source)}: all {frames} frames were stylised, as one clip", stderr=True)
-            echo(f"{prefix}{written} to {self._shown(self.out)}{skipped}", stderr=True)
-        if self.json:
-            print_json(self._as_json(interrupted))
-            sys.stdout.flush()
-        if self._failed and not interrupted:
-            echo("Failed:", *(each["error"] for each in self._failed), stderr=True)
-            raise typer.Exit(1)
-
-    def _as_json(self, interrupted: bool) -> dict[str, Any]:
-        written = (job for job in self.jobs if job in self._written)
-        return {
-            "written": [{**self._entry(job), **self._written[job]} for job in written],
-            "skipped": [self._entry(job) for job in self.skipped],
-            "failed": self._failed,
-            "interrupted": interrupted,
-        }
+        self.failed(self._path(source), self.streams.shown(failure(source, error)))
 
     def _entry(self, job: Job) -> dict[str, Any]:
         return {"source": self._path(job.source), "target": self._path(job.target), "style": self.styles[job.style]}
 
     def _path(self, path: Path) -> str:
         return STREAM if path in self.streams.names else str(path)
-
-    def _shown(self, path: Path) -> str:
-        return self.streams.shown(str(path))

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -151,15 +151,26 @@ def describe_styles(
     return described
 
 
-def stylize_images(
+def stylize_each(
     request: Request,
     jobs: Sequence[Job],
     previews: Mapping[Job, Path],
     options: Mapping[str, Any],
-    results: Results,
+    write: Callable[[Job, Made, float], None],
     concurrency: Concurrency,
-) -> None:
-    """Stylises every image by itself, shows the progress, and reports at the end or when interrupted."""
+    progress: Progress,
+) -> Iterator[tuple[Job, Exception | None]]:
+    """Stylises every image by itself, and yields each with its error or None.
+
+    Args:
+        request: what the user asks for
+        jobs: the images
+        previews: where the intermediate images of each go
+        options: the method's options
+        write: called with each stylised image and the seconds that it took; called by several threads
+        concurrency: how many images are stylised at once
+        progress: what shows the tiles and the steps of an image
+    """
 
     def read(job: Job) -> Read:
         if request.in_tiles(job, options):
@@ -175,13 +186,28 @@ def stylize_images(
         start = time.perf_counter()
         return request.stylize(job, picture, partial(progress.update, "tiles")), time.perf_counter() - start
 
+    request.model.on_step = steps = Steps(progress)
+    try:
+        yield from run_pipeline(
+            jobs, read, make, lambda job, made: write(job, *made), concurrency.at_once, concurrency.prepare,
+            lambda picture: not isinstance(picture, Decoded) and concurrency.together(picture),
+        )  # fmt: skip
+    finally:
+        request.model.on_step = None
+
+
+def stylize_images(
+    request: Request,
+    jobs: Sequence[Job],
+    previews: Mapping[Job, Path],
+    options: Mapping[str, Any],
+    results: Results,
+    concurrency: Concurrency,
+) -> None:
+    """Stylises every image by itself, shows the progress, and reports at the end or when interrupted."""
     try:
         with Progress(results.quiet) as progress:
-            request.model.on_step = steps = Steps(progress)
-            outcomes = run_pipeline(
-                jobs, read, make, lambda job, made: results.write(job, *made), concurrency.at_once, concurrency.prepare,
-                lambda picture: not isinstance(picture, Decoded) and concurrency.together(picture),
-            )  # fmt: skip
+            outcomes = stylize_each(request, jobs, previews, options, results.write, concurrency, progress)
             for done, (job, error) in enumerate(outcomes, 1):
                 progress.update("images", done, len(jobs))
                 if error:
@@ -191,8 +217,6 @@ def stylize_images(
         if any(thread.name.startswith(MAKERS) for thread in threading.enumerate()):
             os._exit(130)  # this was the second Ctrl-C, so do not wait for the threads
         raise
-    finally:
-        request.model.on_step = None
     results.report()
 
 
