@@ -15,7 +15,7 @@ DEFAULT_MODEL = "stylekit-any"
 LOAD_OPTIONS = {"device": "--device", "method": "--model", "run_or_file": "--model"}
 """Arguments of ``load`` that are not options of the method, with the command-line options for them."""
 
-STYLE, FILES, METHOD, LARGE = "Style", "Files", "Model and method", "Large images"
+STYLE, FILES, METHOD, LARGE, CLUSTER = "Style", "Files", "Model and method", "Large images", "Cluster"
 """Panels of the help."""
 
 ModelName = Annotated[

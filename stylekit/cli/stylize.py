@@ -11,6 +11,7 @@ from stylekit._files import real_path
 from stylekit.cli.masks import Masks
 from stylekit.cli.naming import Template
 from stylekit.cli.options import (
+    CLUSTER,
     DEFAULT_MODEL,
     FILES,
     METHOD,
@@ -33,6 +34,7 @@ from stylekit.cli.options import (
     method_options,
 )
 from stylekit.cli.previews import create_preview_folder, plan_previews
+from stylekit.cli.recipe import Recipe
 from stylekit.cli.results import Results, check_formats
 from stylekit.cli.streams import Streams
 from stylekit.cli.style_arguments import check_folder_names, read_style_mixes
@@ -40,7 +42,6 @@ from stylekit.cli.targets import find_sources, format_suffix, is_file_name, keep
 from stylekit.cli.wildcards import expand
 from stylekit.errors import StylekitError
 from stylekit.inference.exported import SUFFIXES
-from stylekit.registry import lookup
 from stylekit.training.written import read_assignments
 
 
@@ -158,6 +159,20 @@ def command(
         ),
     ] = "auto",
     plugin: PluginFiles = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ray|ray://HOST:PORT", rich_help_panel=CLUSTER,
+            help="stylise with Ray, on this machine's cores or on a cluster; images and --out may be URLs such as s3://",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, rich_help_panel=CLUSTER,
+            help="number of workers of the cluster [default: one for each GPU, or else for each core]",
+        ),
+    ] = None,
 ) -> None:  # fmt: skip
     """Stylise images. Each keeps its size, its transparency and its path within the folder.
 
@@ -169,17 +184,42 @@ def command(
 
     Exit code: 0 if all images were written or skipped, 1 if some failed, 2 if nothing was stylised.
     """
+    suffix = format_suffix(format_)
+    mixes, style_folders = read_style_mixes(style or [], each_style)
+    masks, crossed = Masks(mask or []), each_style or bool(style_folders)
+    template = Template(name if name is not None else ("{name}-{style}" if crossed else "{name}"))
+    torch_only = {
+        "--with": with_, "--set": assignments, "--steps": steps, "--init": init, "--preview": preview,
+        "--tile": tile, "--statistics": None if statistics == "auto" else statistics, "--max-memory": max_memory,
+    }  # fmt: skip
+    recipe = Recipe(
+        model, method_options(assignments or [], steps=steps, init=init), read_assignments(with_ or [], "--with"),
+        [option for option, value in torch_only.items() if value is not None], engine, device, plugin or [], mixes,
+        mask or [], strength, keep_color, style_scale, seed, max_size, tile, statistics, max_memory, depth, quality,
+    )  # fmt: skip
+    if cluster is not None:
+        alone = {
+            "--clip": clip, "--preview": preview, "--resume": resume, "--skip-existing": skip_existing,
+            "a folder as --mask": masks.folders,
+        }  # fmt: skip
+        for option in (option for option, value in alone.items() if value):
+            raise StylekitError(f"--cluster does not go together with {option}. Leave one of them out.")
+        from stylekit.cli.batch.command import stylize_batch
+
+        stylize_batch(
+            cluster, workers, pictures, out, recipe, template, _model_name(model), suffix, [Path(out), *style_folders],
+            overwrite, quiet, json,
+        )  # fmt: skip
+        return
+    if workers is not None:
+        raise StylekitError("--workers is for --cluster. Add --cluster ray, or leave --workers out.")
     with Streams() as streams:
-        suffix = format_suffix(format_)
         folder = streams.open_out(out, suffix or ".png", json)
-        mixes, style_folders = read_style_mixes(style or [], each_style)
-        masks = Masks(mask or [])
         left_out = [folder, *style_folders, *masks.folders, *([preview] if preview else [])]
         sources = find_sources(map(Path, streams.receive(expand(pictures))), left_out)
-        crossed, names = each_style or bool(style_folders), [mix.name for mix in mixes]
+        names = [mix.name for mix in mixes]
         if name is not None and is_file_name(folder):
             raise StylekitError(f"--name names the outputs in a folder, but --out {out} is a file. Leave --name out.")
-        template = Template(name if name is not None else ("{name}-{style}" if crossed else "{name}"))
         jobs = plan_jobs(sources, folder, names, template, _model_name(model), suffix)
         inputs = [*sources, *(mask or []), *(path for mix in mixes for path in mix.files)]
         keep_inputs((job.target for job in jobs), inputs)
@@ -189,37 +229,15 @@ def command(
         if not jobs:
             results.report()
             return
-        for file in plugin or []:
-            lookup.add_file(file)
-        from stylekit.cli.engines import open_stylizer
-        from stylekit.cli.large import Large, read_tiles
-        from stylekit.cli.stylizing import Request, describe_styles, stylize_clips, stylize_images
-        from stylekit.inference import controls
+        from stylekit.cli.stylizing import stylize_clips, stylize_images
 
         check_formats(jobs, quality, depth)
-        controls.check_controls(strength, keep_color)
-        controls.check_scale(style_scale)
-        tiles = read_tiles(tile, statistics, max_memory)
-        torch_only = {
-            "--with": with_, "--set": assignments, "--steps": steps, "--init": init, "--preview": preview,
-            "--tile, --statistics or --max-memory": tiles,
-        }  # fmt: skip
-        loaded, concurrency = open_stylizer(
-            model, engine, device, len(jobs), strength, [name for name, value in torch_only.items() if value is not None],
-            method_options(assignments or [], steps=steps, init=init), [job.source for job in jobs],
-        )  # fmt: skip
-        check_folder_names(style_folders, style or [], loaded.learned_styles())
-        masks.read(loaded.arrays)
-        options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
+        request, options, concurrency = recipe.open(masks, len(jobs), [job.source for job in jobs], resume, quiet)
+        check_folder_names(style_folders, style or [], request.model.learned_styles())
         if preview:
-            create_preview_folder(preview, loaded, clip)
+            create_preview_folder(preview, request.model, clip)
         if clip and masks.folders:
             raise StylekitError("--clip has one mask for all frames. Give an image as --mask, not a folder.")
-        styles = describe_styles(loaded, mixes, style_scale, len(masks), quiet)
-        settings = {"strength": strength, "keep_color": keep_color, **options}
-        made_with = repr((model, style, mask, settings, style_scale, assignments, with_))
-        large = Large(loaded, tiles, resume, depth, quality, made_with)
-        request = Request(loaded, styles, masks, settings, seed, max_size, large)
         if clip:
             stylize_clips(request, jobs, options, results)
         else:
