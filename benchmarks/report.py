@@ -15,6 +15,7 @@ from statistics import geometric_mean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.cluster import BATCH, NODES, projected
 from benchmarks.figures import OPERATIONS, RESULTS, Device, Kernel, devices
 from benchmarks.stability import tables
 from benchmarks.targets import targets
@@ -544,6 +545,45 @@ def on_all(table: Callable[[Device], str]) -> str:
     return "\n\n".join(parts)
 
 
+def clusters() -> str:
+    """Two workers beside one, each with one thread."""
+    path = RESULTS / "cluster.json"
+    if not path.exists():
+        return "Not yet measured."
+    figures = json.loads(path.read_text())
+    lines = [
+        f"{figures['pictures']} pictures of {figures['side']} x {figures['side']} pixels, `stylekit-any`, one thread a worker, "
+        f"on {figures['cores']} cores that other programs used at the same time (the load is the number of programs that want "
+        "one). Seconds are without Ray's start.\n",
+        "| round | load | one worker, s | two workers, s | ratio | Ray's start, s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for number, row in enumerate(figures["rounds"], 1):
+        start = min(row["start_1"], row["start_2"])
+        lines.append(
+            f"| {number} | {row['load']} | {row['seconds_1']} | {row['seconds_2']} | **{row['ratio']:.2f}** | {start} |"
+        )
+    lines.append(
+        f"\nThe engine takes {1000 * figures['seconds_per_batch']:.1f} ms to hand out a batch of {BATCH} pictures."
+    )
+    return "\n".join(lines)
+
+
+def projection() -> str:
+    """What more machines would do, by arithmetic."""
+    path = RESULTS / "cluster.json"
+    if not path.exists():
+        return "Not yet measured."
+    figures = json.loads(path.read_text())
+    lines = ["| nodes | pictures an hour | what limits them |", "|---|---|---|"]
+    for nodes in NODES:
+        row = projected(figures, nodes)
+        lines.append(f"| {nodes} | {row['pictures_an_hour']:,} | {row['limit']} |")
+    full = next(nodes for nodes in range(1, 10**6) if projected(figures, nodes)["limit"] != "the cores")
+    lines.append(f"\nFrom {full} nodes on, more of them add nothing.")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, tuple[Any, Path]] = {
     "demo": (demo, ROOT / "README.md"),
     "kernels": (lambda: on_all(summary), ROOT / "README.md"),
@@ -569,6 +609,8 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "modes": (tables.modes, ROOT / "docs" / "stability.md"),
     "digits": (tables.digits, ROOT / "docs" / "stability.md"),
     "scenes": (tables.scenes, ROOT / "docs" / "stability.md"),
+    "cluster": (clusters, ROOT / "docs" / "scale.md"),
+    "projection": (projection, ROOT / "docs" / "scale.md"),
     "rescue": (tables.rescue, ROOT / "docs" / "stability.md"),
     "fuzz": (fuzzed, ROOT / "docs" / "reliability.md"),
     "loading": (loading, ROOT / "docs" / "scale.md"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,24 +34,24 @@ class Recipe:
     """
 
     model: str
-    options: Mapping[str, Any]
-    with_: Mapping[str, Any]
-    torch_only: Sequence[str]
-    engine: str
-    device: str
-    plugins: Sequence[Path]
-    mixes: Sequence[StyleMix]
-    masks: Sequence[Path]
-    strength: float
-    keep_color: str | None
-    style_scale: float
-    seed: int
-    max_size: int | None
-    tile: int | None
-    statistics: str
-    max_memory: str | None
-    depth: int | None
-    quality: int | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    with_: Mapping[str, Any] = field(default_factory=dict)
+    torch_only: Sequence[str] = ()
+    engine: str = "auto"
+    device: str = "auto"
+    plugins: Sequence[Path] = ()
+    mixes: Sequence[StyleMix] = (StyleMix(None, ()),)
+    masks: Sequence[Path] = ()
+    strength: float = 1.0
+    keep_color: str | None = None
+    style_scale: float = 1.0
+    seed: int = 0
+    max_size: int | None = None
+    tile: int | None = None
+    statistics: str = "auto"
+    max_memory: str | None = None
+    depth: int | None = None
+    quality: int | None = None
 
     def check(self) -> None:
         """Checks what can be checked without the model.

@@ -13,7 +13,7 @@ from stylekit.cli.batch import ray_data
 from stylekit.cli.batch.function import Parcel
 from stylekit.cli.batch.manifest import FOLDER, Manifest, settings_digest
 from stylekit.cli.batch.places import Place, address, is_leftover, is_url
-from stylekit.cli.batch.worker import FAILED, FATAL, SKIPPED, Task, Worker
+from stylekit.cli.batch.worker import FAILED, FATAL, SKIPPED, Outcome, Task, Worker
 from stylekit.cli.naming import Template
 from stylekit.cli.progress import Progress
 from stylekit.cli.recipe import Recipe
@@ -61,6 +61,10 @@ def stylize_batch(
     where = ray_data.find_address(cluster)
     if STREAM in (out, *pictures):
         raise StylekitError("--cluster reads and writes files that all machines reach. Give paths or URLs, not -.")
+    if any(path.startswith("memory://") for path in (out, *pictures)):
+        raise StylekitError(
+            "memory:// is the memory of one process, and the workers of --cluster have others. Give files."
+        )
     folder = Place(address(out))
     if is_file_name(Path(out)):
         raise StylekitError(f"--cluster writes to a folder, but --out {out} is a file.")
@@ -80,45 +84,53 @@ def stylize_batch(
             f"{len(foreign)} of {len(jobs)} outputs exist, such as {folder.path}/{min(foreign)}, and no batch has recorded "
             "them. Add --overwrite to replace them, or give another --out."
         )
-    with ray_data.connected(where) as ray:
-        known = manifest.begin(settings, overwrite)
-        tasks = [
-            Task(
-                addresses[int(job.source.name)], job.relative.as_posix(), job.style, target,
-                known[target].input if target in known and target in present else "",
-            )
-            for target, job in targets.items()
-        ]  # fmt: skip
-        names = [mix.name for mix in recipe.mixes]
-        report = Report(
-            {
-                task.target: {"source": task.source, "target": f"{folder.path}/{task.target}", "style": names[task.style]}
-                for task in tasks
-            },
-            [], folder.path, quiet, json,
-        )  # fmt: skip
-        worker = Worker(parcel, len(tasks), folder.path, settings_digest(settings))
-        gpu = {"cpu": False, "auto": None}.get(recipe.device, True)
-        try:
-            with Progress(quiet) as progress:
-                for done, outcome in enumerate(ray_data.run(ray, worker, tasks, workers, gpu), 1):
-                    progress.update("images", done, len(tasks))
-                    for text in outcome.warnings:
-                        warn(text)
-                    if outcome.status == FATAL:
-                        raise StylekitError(outcome.error)
-                    if outcome.status == SKIPPED:
-                        report.skipped.append(report.entries.pop(outcome.target))
-                    elif outcome.status == FAILED:
-                        report.failed(str(report.entries[outcome.target]["source"]), outcome.error)
-                    else:
-                        report.written(outcome.target, dict(outcome.facts or {}))
-        except KeyboardInterrupt:
-            report.report(interrupted=True)
-            raise
+    known = manifest.begin(settings, overwrite)
+    tasks = [
+        Task(
+            addresses[int(job.source.name)], job.relative.as_posix(), job.style, target,
+            known[target].input if target in known and target in present else "",
+        )
+        for target, job in targets.items()
+    ]  # fmt: skip
+    names = [mix.name for mix in recipe.mixes]
+    report = Report(
+        {
+            task.target: {"source": task.source, "target": f"{folder.path}/{task.target}", "style": names[task.style]}
+            for task in tasks
+        },
+        [], folder.path, quiet, json,
+    )  # fmt: skip
+    worker = Worker(parcel, len(tasks), folder.path, settings_digest(settings))
+    gpu = {"cpu": False, "auto": None}.get(recipe.device, True)
+    try:
+        with ray_data.connected(where) as ray, Progress(quiet) as progress:
+            for done, outcome in enumerate(ray_data.run(ray, worker, tasks, workers, gpu), 1):
+                progress.update("images", done, len(tasks))
+                _note(report, outcome)
+    except KeyboardInterrupt:
+        report.report(interrupted=True)
+        raise
     manifest.merge()
-    folder.remove(name for name in present if is_leftover(name))
+    folder.remove(name for name in folder.find() if is_leftover(name))  # of workers that were killed
     report.report()
+
+
+def _note(report: Report, outcome: Outcome) -> None:
+    """Adds what became of a picture to the report.
+
+    Raises:
+        StylekitError: no other picture can succeed.
+    """
+    if outcome.status == FATAL:
+        raise StylekitError(outcome.error)
+    for text in outcome.warnings:
+        warn(text)
+    if outcome.status == SKIPPED:
+        report.skipped.append(report.entries.pop(outcome.target))
+    elif outcome.status == FAILED:
+        report.failed(str(report.entries[outcome.target]["source"]), outcome.error)
+    else:
+        report.written(outcome.target, dict(outcome.facts or {}))
 
 
 def find_pictures(pictures: Sequence[str], out: str, left_out: Sequence[Path]) -> dict[str, Path]:

@@ -7,10 +7,11 @@ import os
 import pickle
 import re
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from stylekit.cli.batch.worker import FAILED, FATAL, Outcome, Task, Worker
@@ -52,8 +53,9 @@ def find_address(cluster: str) -> str:
     answers there; Ray itself would wait for minutes.
 
     Raises:
-        StylekitError: it is no address, or nothing answers.
+        StylekitError: Ray is not installed, or it is no address, or nothing answers.
     """
+    _import_ray()
     address = os.environ.get("RAY_ADDRESS", "local") if cluster == LOCAL else cluster
     if address in ("local", "auto"):
         return address
@@ -78,22 +80,31 @@ def connected(address: str) -> Iterator[Any]:
         address: from :func:`find_address`
 
     Raises:
-        StylekitError: Ray is not installed, or the cluster cannot be used.
+        StylekitError: the cluster cannot be used.
     """
-    ray = import_extra("ray", "ray", "--cluster")
-    import_extra("ray.data", "ray", "--cluster")
+    ray = _import_ray()
     if ray.is_initialized():
         yield ray
         return
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # otherwise its notes go to the terminal
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises many types
-        raise StylekitError(_refusal(address, ray.__version__, error)) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # where Ray tells of workers that were killed; a report in JSON goes to the other
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray raises many types
+            raise StylekitError(_refusal(address, ray.__version__, error)) from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _import_ray() -> Any:
+    """Ray, with Ray Data.
+
+    Raises:
+        StylekitError: it is not installed.
+    """
+    import_extra("ray.data", "ray", "--cluster")
+    return import_extra("ray", "ray", "--cluster")
 
 
 def run(ray: Any, worker: Worker, tasks: Sequence[Task], workers: int | None, gpu: bool | None) -> Iterator[Outcome]:

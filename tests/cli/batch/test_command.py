@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         ("- -o out --cluster ray", ["paths or URLs, not -"]),
         ("photo.png -o red.png/out --cluster ray --strength 2", ["strength"]),
         ("nowhere -o out --cluster ray", ["no image or folder nowhere"]),
-        ("memory://nowhere -o out --cluster ray", ["no image or folder memory://nowhere"]),
+        ("memory://a -o out --cluster ray", ["memory:// is the memory of one process"]),
         ("nonsense://a -o out --cluster ray", ["nonsense://a", "fsspec"]),
         ("photo.png -o . --cluster ray", ["photo.png is one of the inputs"]),
     ],
@@ -40,12 +40,14 @@ if TYPE_CHECKING:
 def test_what_cannot_be_done_is_refused(
     arguments: str, facts: list[str], program: Program, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("ray")
     monkeypatch.chdir(place)
     line = ["stylize", *arguments.split(), "--style", "red.png", "--model", "color-pca"]
     assert_mentions(program(*line).error, *facts)
 
 
 def test_outputs_of_no_batch_are_not_replaced(program: Program, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
     monkeypatch.chdir(place)
     (place / "out").mkdir()
     (place / "out" / "photo.png").write_bytes(b"mine")
@@ -65,6 +67,7 @@ def test_without_ray_the_line_that_installs_it_is_shown(
 
 
 def test_an_address_where_nothing_answers_is_named_at_once(program: Program, place: Path) -> None:
+    pytest.importorskip("ray")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     line = ["stylize", place / "photo.png", "-o", place / "out", "--style", place / "red.png", "--model", "color-pca"]
@@ -89,3 +92,5 @@ def test_pictures_of_a_place_are_found_as_in_a_folder(tmp_path: Path) -> None:
     assert find_pictures([f"{place.path}/b.png"], "out", []) == {f"{place.path}/b.png": Path("b.png")}
     with pytest.raises(StylekitError, match="no images"):
         find_pictures([f"{place.path}/notes"], "out", [])
+    with pytest.raises(StylekitError, match="no image or folder"):
+        find_pictures([f"{place.path}/nowhere"], "out", [])

@@ -27,13 +27,8 @@ def make(place: Path) -> Make:
     """A recipe of ``color-pca``, with changes."""
 
     def make(**changes: object) -> Recipe:
-        given = {
-            "model": "color-pca", "options": {}, "with_": {}, "torch_only": [], "engine": "auto", "device": "cpu",
-            "plugins": [], "mixes": [StyleMix("red", ((str(place / "red.png"), 1.0),))], "masks": [], "strength": 1.0,
-            "keep_color": None, "style_scale": 1.0, "seed": 0, "max_size": None, "tile": None, "statistics": "auto",
-            "max_memory": None, "depth": None, "quality": None,
-        }  # fmt: skip
-        return Recipe(**{**given, **changes})
+        mixes = [StyleMix("red", ((str(place / "red.png"), 1.0),))]
+        return Recipe(**{"model": "color-pca", "device": "cpu", "mixes": mixes, **changes})
 
     return make
 

@@ -133,11 +133,20 @@ def test_after_the_driver_was_killed_another_does_only_what_is_missing(
 
 def test_a_picture_that_kills_every_worker_is_a_failure_in_the_end(nodes: Nodes, photos: Path) -> None:
     (photos / "deadly.py").write_text(DEADLY)
-    command = line(photos, str(photos / "in" / "0"), str(photos / "deadly"), "--cluster", "ray", "--json")
-    command = [*command, "--plugin", str(photos / "deadly.py"), "--model", "deadly"]
+    command = [
+        sys.executable,
+        "-m",
+        "stylekit",
+        "stylize",
+        str(photos / "in" / "0"),
+        "-o",
+        str(photos / "deadly"),
+        "--json",
+    ]
+    command += ["--cluster", "ray", "--plugin", str(photos / "deadly.py"), "--model", "deadly", "--device", "cpu"]
     done = subprocess.run(command, env=nodes.environment, capture_output=True, timeout=LIMIT)
+    assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout)
-    assert done.returncode == 1
     assert len(report["written"]) + len(report["failed"]) == COUNT // 2
     assert 1 <= len(report["failed"]) <= 16
     assert "its worker was killed 6 times" in report["failed"][0]["error"]
@@ -149,7 +158,7 @@ from stylekit import Method, hookimpl
 
 class Deadly(Method):
     def stylize(self, content, style=None):
-        if content.shape[-2] == 46 and 0.4986 < float(content.mean()) < 0.4988:
+        if content.shape[-2] == 46 and 0.4982 < float(content.mean()) < 0.4983:
             os.kill(os.getpid(), signal.SIGKILL)
         return 1 - content
 

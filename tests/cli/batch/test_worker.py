@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def recipe(place: Path) -> Recipe:
     mix = StyleMix("red", ((str(place / "red.png"), 1.0),))
-    return Recipe(
-        "color-pca", {}, {}, [], "auto", "cpu", [], [mix], [], 1.0, None, 1.0, 0, None, None, "auto", None, None, None
-    )
+    return Recipe("color-pca", device="cpu", mixes=[mix])
 
 
 @pytest.fixture

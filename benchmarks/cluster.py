@@ -1,0 +1,143 @@
+"""Stylises thousands of small pictures with Ray, by one worker and by two in turn, and projects what more machines would do.
+
+    python benchmarks/cluster.py [--pictures 2000] [--rounds 2] [--side 256] [--record]
+
+Each worker has one thread. What counts is the ratio of the two within a round, because other programs on the machine slow
+both down. Time is from the call to the last output, less the time of a run in which nothing is left to do: that is how long
+Ray takes to start and to read the pictures. ``--record`` writes benchmarks/results/cluster.json.
+
+The projection is arithmetic, not a measurement: :func:`projected` says from which figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.figures import RESULTS
+from stylekit import images
+from stylekit.cli.batch.ray_data import MOST as BATCH
+from stylekit_plugins.datasets.scenes import Scenes
+
+CORES, NODES = 16, (1, 10, 100, 1000)
+"""Cores of a node, and numbers of nodes, that the projection is for."""
+REQUESTS = {"s3": 3500}
+"""Writes per second that S3 states for one prefix (docs.aws.amazon.com, "Optimizing Amazon S3 performance")."""
+
+
+def projected(figures: dict[str, Any], nodes: int, cores: int = CORES) -> dict[str, Any]:
+    """Pictures an hour, and what limits them.
+
+    The workers make ``cores * nodes / seconds`` pictures a second, if none waits for another. The engine hands out at most
+    ``BATCH / handing`` pictures a second, where handing is the measured time that it takes for one batch. An object store
+    accepts as many writes as it states, and a batch needs one more, for the manifest.
+
+    Args:
+        figures: those that were recorded: seconds of a picture in one thread, and seconds of handing out a batch
+        nodes: number of machines
+        cores: cores of each
+    """
+    limits = {
+        "the cores": cores * nodes / figures["seconds_per_picture"],
+        "the engine, which hands out batches": BATCH / figures["seconds_per_batch"],
+        "writes to one prefix of S3": REQUESTS["s3"] * BATCH / (BATCH + 1),
+    }
+    limit = min(limits, key=lambda name: limits[name])
+    return {"pictures_an_hour": round(limits[limit] * 3600), "limit": limit}
+
+
+def run(folder: Path, out: Path, workers: int) -> tuple[float, int]:
+    """Seconds of one call of the program, and the number of pictures that it wrote."""
+    own = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "OMP_NUM_THREADS": "1",
+        "STYLEKIT_THREADS": "1",
+    }
+    line = ["stylize", str(folder / "in"), "--style", str(folder / "style.png"), "-o", str(out), "--device", "cpu"]
+    line += ["--cluster", "ray", "--workers", str(workers), "--json", "--quiet"]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "stylekit", *line], env={**os.environ, **own}, capture_output=True, text=True, check=True
+    )
+    return time.perf_counter() - start, len(json.loads(done.stdout)["written"])
+
+
+def handing() -> float:
+    """Seconds that Ray Data takes for a batch with which a worker does nothing, with two workers."""
+    code = (
+        "import time, ray, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "from stylekit.cli.batch.ray_data import run\n"
+        "from stylekit.cli.batch.worker import Outcome, Task\n"
+        "ray.init('local', num_cpus=2, log_to_driver=False, logging_level='ERROR')\n"
+        "class Idle:\n"
+        "    def __call__(self, tasks):\n"
+        "        return [Outcome(task.target, 'written') for task in tasks]\n"
+        "def seconds(count):\n"
+        "    tasks = [Task('', '', 0, str(number)) for number in range(count)]\n"
+        "    start = time.perf_counter()\n"
+        "    assert len(list(run(ray, Idle(), tasks, 2, False))) == count\n"
+        "    return time.perf_counter() - start\n"
+        "seconds(320)\n"
+        "print((seconds(16 * 600) - seconds(16 * 100)) / 500)\n"
+    )
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **own}, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout.split()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--record", action="store_true")
+    options = parser.parse_args()
+    rounds: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in").mkdir()
+        scenes = Scenes(size=options.side, split="test")
+        for number in range(options.pictures):
+            images.write(folder / "in" / f"{number:05}.jpg", scenes[number % 64]["content"])
+        images.write(folder / "style.png", scenes[3]["style"])
+        for turn in range(options.rounds):
+            found: dict[str, float] = {"load": round(os.getloadavg()[0], 1)}
+            for workers in (1, 2) if turn % 2 == 0 else (2, 1):
+                out = folder / f"out-{turn}-{workers}"
+                seconds, written = run(folder, out, workers)
+                idle, none = run(folder, out, workers)
+                assert (written, none) == (options.pictures, 0)
+                found |= {f"seconds_{workers}": round(seconds - idle, 1), f"start_{workers}": round(idle, 1)}
+            found["ratio"] = round(found["seconds_1"] / found["seconds_2"], 2)
+            rounds.append(found)
+            print(found, flush=True)
+    figures = {
+        "pictures": options.pictures,
+        "side": options.side,
+        "cores": os.cpu_count(),
+        "rounds": rounds,
+        "seconds_per_picture": round(min(row["seconds_1"] for row in rounds) / options.pictures, 4),
+        "seconds_per_batch": round(handing(), 4),
+        "ratio": round(statistics.median(row["ratio"] for row in rounds), 2),
+    }
+    print(figures)
+    if options.record:
+        (RESULTS / "cluster.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
