@@ -26,7 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.figures import RESULTS
 from stylekit import images
-from stylekit.cli.batch.ray_data import MOST as BATCH
+from stylekit.cli.batch.ray_data import BATCH
 from stylekit_plugins.datasets.scenes import Scenes
 
 CORES, NODES = 16, (1, 10, 100, 1000)

@@ -15,10 +15,11 @@ from statistics import geometric_mean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.cluster import BATCH, NODES, projected
+from benchmarks.cluster import NODES, projected
 from benchmarks.figures import OPERATIONS, RESULTS, Device, Kernel, devices
 from benchmarks.stability import tables
 from benchmarks.targets import targets
+from stylekit.cli.batch.ray_data import BATCH
 
 ROOT = Path(__file__).parents[1]
 

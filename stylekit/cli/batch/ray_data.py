@@ -20,7 +20,7 @@ from stylekit.registry.extras import import_extra
 
 LOCAL = "ray"
 """The cluster that is meant without an address: that of ``RAY_ADDRESS``, or one that is started on this machine."""
-MOST, LEAST = 16, 4
+BATCH, LEAST = 16, 4
 """Pictures that a worker is given at once, at most; and how many times each worker is given some, if there are enough."""
 RETRIES = 5
 """How often pictures are given to another worker if theirs was killed."""
@@ -163,7 +163,7 @@ class Runner:
         if not most or (workers or 1) > most:
             raise StylekitError(f"The cluster has {most} {what}, which are too few for --workers {workers or 1}.")
         workers = min(workers or most, len(tasks))
-        size = max(1, min(MOST, len(tasks) // (LEAST * workers)))
+        size = max(1, min(BATCH, len(tasks) // (LEAST * workers)))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars, context.max_errored_blocks = False, -1  # what is missing at the end has failed
         rows = [{"task": pickle.dumps(task)} for task in tasks]
