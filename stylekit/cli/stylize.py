@@ -198,16 +198,14 @@ def command(
         mask or [], strength, keep_color, style_scale, seed, max_size, tile, statistics, max_memory, depth, quality,
     )  # fmt: skip
     if cluster is not None:
-        alone = {
-            "--clip": clip, "--preview": preview, "--resume": resume, "--skip-existing": skip_existing,
-            "a folder as --mask": masks.folders,
-        }  # fmt: skip
+        alone = {"--clip": clip, "--preview": preview, "--resume": resume, "--skip-existing": skip_existing}
         for option in (option for option, value in alone.items() if value):
             raise StylekitError(f"--cluster does not go together with {option}. Leave one of them out.")
         from stylekit.cli.batch.command import stylize_batch
 
         stylize_batch(
-            cluster, workers, pictures, out, recipe, template, _model_name(model), suffix, [Path(out), *style_folders],
+            cluster, workers, pictures, out, recipe, template, _model_name(model), suffix,
+            [Path(out), *style_folders, *masks.folders],
             overwrite, quiet, json,
         )  # fmt: skip
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stylekit._files import is_file
+from stylekit._files import absolute_path, is_file
 from stylekit.cli.batch.manifest import digest
 from stylekit.cli.failures import failure
 from stylekit.cli.masks import Masks
@@ -21,6 +21,7 @@ from stylekit.cli.results import save
 from stylekit.cli.style_arguments import STYLE_FILE, StyleMix
 from stylekit.cli.stylizing import Made, stylize_each
 from stylekit.cli.targets import Job
+from stylekit.datasets.files import find_images, named_files
 from stylekit.errors import StylekitWarning
 from stylekit.inference.exported import SUFFIXES
 from stylekit.inference.exported.card import file_names
@@ -66,21 +67,22 @@ class Parcel:
     """A recipe with the files that it names, to be sent to a machine that does not have them.
 
     Args:
-        recipe: the recipe; its masks are images
+        recipe: the recipe; folders of masks are not sent, so every machine must reach them
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+        self.recipe = recipe = replace(recipe, masks=[absolute_path(path) for path in recipe.masks])
         named = [recipe.model, *map(str, (*recipe.plugins, *recipe.masks))]
         named += [style for mix in recipe.mixes for style, _ in mix.styles]
         self._files = {name: list(_files_of(name)) for name in dict.fromkeys(named)}
 
     def identities(self) -> dict[str, str]:
-        """The digests of the files' contents, by what the recipe calls them."""
-        contents = {
-            name: b"".join(digest(content).encode() for _, content in files) for name, files in self._files.items()
-        }
-        return {name: digest(content)[:32] for name, content in contents.items() if content}
+        """The digests of the files' contents, and of those in folders of masks, by what the recipe calls them."""
+        contents = {name: [content for _, content in files] for name, files in self._files.items()}
+        for path in filter(Path.is_dir, self.recipe.masks):
+            named = named_files("", path, find_images(path))
+            contents[str(path)] = [part for name, file in named.items() for part in (name.encode(), file.read_bytes())]
+        return {name: digest("".join(map(digest, parts)).encode())[:32] for name, parts in contents.items() if parts}
 
     def unpack(self, folder: Path) -> Recipe:
         """The recipe, with its files in a folder."""

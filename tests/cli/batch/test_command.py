@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         ("photo.png -o out --workers 2", ["--workers is for --cluster"]),
         ("photo.png -o out --cluster ray --clip", ["--clip"]),
         ("photo.png -o out --cluster ray --skip-existing", ["--skip-existing"]),
-        ("photo.png -o out --cluster ray --mask .", ["a folder as --mask"]),
         ("photo.png -o out.png --cluster ray", ["--out out.png is a file"]),
         ("- -o out --cluster ray", ["paths or URLs, not -"]),
         ("photo.png -o red.png/out --cluster ray --strength 2", ["strength"]),

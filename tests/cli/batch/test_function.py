@@ -76,6 +76,26 @@ def test_styles_masks_and_metadata_are_those_of_the_program(make: Make, program:
     assert b"a harbour" in made.content
 
 
+def test_a_folder_of_masks_has_one_for_each_picture(make: Make, program: Program, place: Path, paint: Paint) -> None:
+    photos = [paint(place / "in" / f"{number}.png", seed=number) for number in range(2)]
+    (place / "masks").mkdir()
+    for number, box in enumerate([(0, 0, 20, 40), (0, 0, 48, 10)]):
+        mask = Image.new("L", (48, 40))
+        mask.paste(255, box)
+        mask.save(place / "masks" / f"{number}.png")
+    line = ["stylize", place / "in", "--style", place / "red.png", "--mask", place / "masks", "--model", "color-pca"]
+    assert program(*line, "--device", "cpu", "-o", place / "out").code == 0
+    recipe = make(masks=[place / "masks"])
+    assert [each.content for each in stylized(recipe, *photos)] == [
+        (place / "out" / f"{number}.png").read_bytes() for number in range(2)
+    ]
+    before = Parcel(recipe).identities()
+    assert Parcel(recipe).identities() == before
+    (place / "masks" / "0.png").write_bytes((place / "masks" / "1.png").read_bytes())
+    changed = Parcel(recipe).identities()
+    assert {name for name in before if before[name] != changed[name]} == {str(place / "masks")}
+
+
 def test_animations_keep_their_frames(make: Make, program: Program, place: Path) -> None:
     (place / "in").mkdir()
     frames = [Image.new("RGB", (24, 20), color) for color in ("red", "green", "blue")]
