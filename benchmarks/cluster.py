@@ -38,17 +38,17 @@ REQUESTS = {"s3": 3500}
 def projected(figures: dict[str, Any], nodes: int, cores: int = CORES) -> dict[str, Any]:
     """Pictures an hour, and what limits them.
 
-    The workers make ``cores * nodes / seconds`` pictures a second, if none waits for another. The engine hands out at most
+    The workers make ``cores * nodes / core_seconds`` pictures a second, if none waits for another. The engine hands out at most
     ``BATCH / handing`` pictures a second, where handing is the measured time that it takes for one batch. An object store
     accepts as many writes as it states, and a batch needs one more, for the manifest.
 
     Args:
-        figures: those that were recorded: seconds of a picture in one thread, and seconds of handing out a batch
+        figures: those that were recorded: processor time of a picture in one thread, and seconds of handing out a batch
         nodes: number of machines
         cores: cores of each
     """
     limits = {
-        "the cores": cores * nodes / figures["seconds_per_picture"],
+        "the cores": cores * nodes / figures["core_seconds"],
         "the engine, which hands out batches": BATCH / figures["seconds_per_batch"],
         "writes to one prefix of S3": REQUESTS["s3"] * BATCH / (BATCH + 1),
     }
@@ -71,6 +71,39 @@ def run(folder: Path, out: Path, workers: int) -> tuple[float, int]:
         [sys.executable, "-m", "stylekit", *line], env={**os.environ, **own}, capture_output=True, text=True, check=True
     )
     return time.perf_counter() - start, len(json.loads(done.stdout)["written"])
+
+
+def working(folder: Path, count: int = 200) -> float:
+    """Seconds of processor time that a worker with one thread takes for a picture, which other programs hardly change."""
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from stylekit.cli.batch.function import Parcel\n"
+        "from stylekit.cli.batch.worker import Task, Worker\n"
+        "from stylekit.cli.recipe import Recipe\n"
+        "from stylekit.cli.style_arguments import read_style_mixes\n"
+        "folder, count = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "mixes, _ = read_style_mixes([str(folder / 'style.png')])\n"
+        "worker = Worker(Parcel(Recipe('stylekit-any', device='cpu', mixes=mixes)), 1, str(folder / 'work'), '')\n"
+        "tasks = [Task(str(path), path.name, 0, path.name) for path in sorted((folder / 'in').iterdir())[:count + 16]]\n"
+        "worker(tasks[:16])\n"
+        "start = time.process_time()\n"
+        "for first in range(16, len(tasks), 16):\n"
+        "    assert all(each.status == 'written' for each in worker(tasks[first : first + 16]))\n"
+        "print((time.process_time() - start) / (len(tasks) - 16))\n"
+    )
+    own = {"OMP_NUM_THREADS": "1", "STYLEKIT_THREADS": "1"}
+    line = [sys.executable, "-c", code, str(folder), str(count)]
+    return float(subprocess.run(line, env={**os.environ, **own}, capture_output=True, text=True, check=True).stdout)
+
+
+def draw(folder: Path, pictures: int, side: int) -> None:
+    """Writes pictures to stylise, and a style."""
+    (folder / "in").mkdir()
+    scenes = Scenes(size=side, split="test")
+    for number in range(pictures):
+        images.write(folder / "in" / f"{number:05}.jpg", scenes[number % 64]["content"])
+    images.write(folder / "style.png", scenes[3]["style"])
 
 
 def handing() -> float:
@@ -109,11 +142,8 @@ def main() -> None:
     rounds: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "in").mkdir()
-        scenes = Scenes(size=options.side, split="test")
-        for number in range(options.pictures):
-            images.write(folder / "in" / f"{number:05}.jpg", scenes[number % 64]["content"])
-        images.write(folder / "style.png", scenes[3]["style"])
+        draw(folder, options.pictures, options.side)
+        core_seconds = working(folder)
         for turn in range(options.rounds):
             found: dict[str, float] = {"load": round(os.getloadavg()[0], 1)}
             for workers in (1, 2) if turn % 2 == 0 else (2, 1):
@@ -130,7 +160,7 @@ def main() -> None:
         "side": options.side,
         "cores": os.cpu_count(),
         "rounds": rounds,
-        "seconds_per_picture": round(min(row["seconds_1"] for row in rounds) / options.pictures, 4),
+        "core_seconds": round(core_seconds, 4),
         "seconds_per_batch": round(handing(), 4),
         "ratio": round(statistics.median(row["ratio"] for row in rounds), 2),
     }

@@ -74,7 +74,8 @@ def stylize_batch(
     check_formats(jobs, recipe.quality, recipe.depth)
     addresses = [*sources]
     targets = {job.target.as_posix(): job for job in jobs}
-    _keep_inputs(targets, sources, folder)
+    own = [*recipe.masks, *(path for mix in recipe.mixes for path in mix.files)]
+    _keep_inputs(targets, [*sources, *map(str, own)], folder)
     parcel = Parcel(recipe)
     settings, manifest = describe(parcel), Manifest(folder)
     present = {name for name in folder.find() if not name.startswith(f"{FOLDER}/")}
@@ -190,8 +191,8 @@ def _plan(
     return plan_jobs(numbered, Path(), [mix.name for mix in recipe.mixes], template, model, suffix)
 
 
-def _keep_inputs(targets: Mapping[str, Job], sources: Mapping[str, Path], out: Place) -> None:
-    """Checks that no picture would be overwritten."""
+def _keep_inputs(targets: Mapping[str, Job], sources: Sequence[str], out: Place) -> None:
+    """Checks that no input would be overwritten."""
     if out.local:
         read = {str(real_path(source)) for source in sources if not is_url(source)}
         clash = next((name for name in targets if str(real_path(Path(out.path, name))) in read), None)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ("memory://a -o out --cluster ray", ["memory:// is the memory of one process"]),
         ("nonsense://a -o out --cluster ray", ["nonsense://a", "fsspec"]),
         ("photo.png -o . --cluster ray", ["photo.png is one of the inputs"]),
+        ("photo.png -o . --cluster ray --name red --overwrite", ["red.png is one of the inputs"]),
     ],
 )
 def test_what_cannot_be_done_is_refused(
