@@ -1,0 +1,54 @@
+"""The compact network of Real-ESRGAN (Wang et al. 2021; there, SRVGGNetCompact): all its convolutions see the small image.
+
+The layers have the same indices as in the paper's code, so that its files load unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylekit import StylekitError, hookimpl
+from stylekit.layers import Count, Width, require_options
+
+
+class SRVGG(nn.Module):
+    """3x3 convolutions with PReLU, and a pixel shuffle (Shi et al. 2016); its result is added to the enlarged image.
+
+    Args:
+        width: channels of the convolutions
+        convs: number of convolutions between the first and the last
+        scale: sides of the output, as a multiple of the input's
+
+    Raises:
+        StylekitError: ``scale`` is not from 1 to 8, or another number is below 1.
+    """
+
+    sample_independent = True
+
+    def __init__(self, width: Width = 64, convs: Count = 16, scale: int = 1) -> None:
+        super().__init__()
+        require_options(width=width, convs=convs)
+        if not 1 <= scale <= 8:
+            raise StylekitError(f"The option 'scale' of the generator 'srvgg' is {scale}, but must be from 1 to 8.")
+        self.scale = scale
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.PReLU(width)]
+        for _ in range(convs):
+            layers += [nn.Conv2d(width, width, 3, padding=1), nn.PReLU(width)]
+        self.body = nn.Sequential(*layers, nn.Conv2d(width, 3 * scale**2, 3, padding=1))
+
+    def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
+        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size: ``(N, 3, scale * H, scale * W)``.
+
+        In training, values may leave [0, 1], because clipped ones would have no gradient.
+        """
+        enlarged = content.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+        out = enlarged + F.pixel_shuffle(self.body(content), self.scale)
+        return out if self.training else out.clamp(0, 1)
+
+
+@hookimpl
+def stylekit_generators() -> dict[str, Callable[..., nn.Module]]:
+    return {"srvgg": SRVGG}
