@@ -31,6 +31,7 @@ __all__ = [
     "API",
     "AdversarialLoss",
     "Augmentation",
+    "Degradation",
     "Discriminator",
     "Encoder",
     "Generator",
@@ -151,6 +152,18 @@ class Augmentation(Protocol):
         ...
 
 
+class Degradation(Protocol):
+    """Makes a damaged, smaller or poorer picture from a clean one, so that a network can learn the way back.
+
+    It may have an attribute ``scale``, a whole number by which it divides the sides, 1 by default. It draws random numbers with
+    torch's functions, whose generator the engine seeds for each item and each step.
+    """
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Degrades images ``(N, 3, H, W)`` in [0, 1], each differently: ``(N, 3, H // scale, W // scale)`` in [0, 1]."""
+        ...
+
+
 class ImageLoss(Protocol):
     """A loss that compares two images.
 
@@ -227,6 +240,11 @@ def stylekit_regularizers() -> Mapping[str, Callable[..., Regularizer]]:
 @part_hook("augmentation", "augmentations")
 def stylekit_augmentations() -> Mapping[str, Callable[..., Augmentation]]:
     """Modules that implement :class:`Augmentation`."""
+
+
+@part_hook("degradation", "degradations")
+def stylekit_degradations() -> Mapping[str, Callable[..., Degradation]]:
+    """Modules that implement :class:`Degradation`."""
 
 
 @part_hook("loss", "losses")

@@ -19,10 +19,13 @@ from rich.console import Console
 from rich.progress import track
 
 from stylekit._files import explain_os_errors
+from stylekit.cli.options import Overwrite
 from stylekit.cli.output import Json, echo, print_json, print_table
 from stylekit.datasets import packing, survey
+from stylekit.cli.targets import check_overwrite
+from stylekit.datasets import survey
 from stylekit.errors import StylekitError, suggest
-from stylekit.training.written import read_assignments
+from stylekit.training.written import read_assignments, written
 
 if TYPE_CHECKING:
     from stylekit.training.loader import SeededItems
@@ -120,6 +123,41 @@ def _list(title: str, lines: list[str]) -> None:
         return
     more = [f"  and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
     echo(f"{title}:", *(f"  {line}" for line in lines[:LISTED]), *more)
+
+
+@data.command()
+def preview(
+    folder: Annotated[Path, typer.Argument(help="folder of clean pictures")],
+    degrade: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PART",
+            help="a degradation, such as jpeg, '{name: jpeg, quality: 10}' or '[blur, jpeg]', each in a column of its own",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="image to write")] = Path("preview.png"),
+    count: Annotated[int, typer.Option(min=1, help="number of pictures")] = 4,
+    size: Annotated[int, typer.Option(min=1, help="side of the patches in pixels")] = 192,
+    seed: Annotated[int, typer.Option(min=0, help="random seed")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a sheet of patches of a folder's pictures beside what degradations make of them.
+
+    Those are the pairs of the data set ``degraded``, with the same random numbers as in a training run with that seed.
+    """
+    from stylekit import images
+    from stylekit.registry.parts import make
+    from stylekit.training.loader import SeededItems
+    from stylekit.training.sample_grid import grid
+
+    check_overwrite(out, overwrite)
+    specs = [written(text).as_yaml for text in degrade]
+    options: dict[str, Any] = {"content": folder, "size": size, "seed": seed}
+    sets = [SeededItems(make("dataset", "degraded", degradation=spec, **options), seed) for spec in specs]
+    columns = [[items[number] for items in sets] for number in range(min(count, len(sets[0].dataset)))]
+    rows = [[items[0]["style"], *(item["content"] for item in items)] for items in columns]
+    images.write(out, grid(rows, ["clean", *degrade]))
+    echo(f"Wrote {out}")
 
 
 @data.command()

@@ -16,6 +16,7 @@ from stylekit.images.writing import FORMATS, to_pil, write
 
 if TYPE_CHECKING:
     from stylekit.images.crops import Crop, SquareCrop, square_crop
+    from stylekit.images.degrading import Degradations, Range, drawn, require_range
 
 __all__ = [
     "FORMATS",
@@ -23,11 +24,14 @@ __all__ = [
     "Canvas",
     "Crop",
     "Decoded",
+    "Degradations",
     "ImageFiles",
     "Metadata",
     "Picture",
+    "Range",
     "SquareCrop",
     "decode",
+    "drawn",
     "frame_count",
     "frame_sizes",
     "from_pil",
@@ -36,6 +40,7 @@ __all__ = [
     "read",
     "read_frames",
     "read_over_white",
+    "require_range",
     "resize",
     "scaled",
     "size",
@@ -50,6 +55,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'stylekit.images' has no attribute {name!r}")
-    from stylekit.images import crops
+    from stylekit.images import crops, degrading
 
-    return getattr(crops, name)
+    return getattr(degrading if hasattr(degrading, name) else crops, name)

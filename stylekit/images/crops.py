@@ -34,7 +34,8 @@ def square_crop(image: Tensor, size: int, resized: int, random: bool = True, fli
     short = min(image.shape[-2:])
     image = _window(image, LONGEST * short, random)
     height, width = (max(resized, round(side * resized / short)) for side in image.shape[-2:])
-    image = _window(resize(image, (height, width)), size, random)
+    same = (height, width) == image.shape[-2:]
+    image = _window(image if same else resize(image, (height, width)), size, random)
     if flip and torch.rand(()) < 0.5:
         image = image.flip(-1)
     return image[0].contiguous()

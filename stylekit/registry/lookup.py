@@ -296,7 +296,7 @@ def _lookup_order(name: str, everywhere: bool = True) -> Iterator[list[Plugin]]:
     own = [plugin for plugin in known if plugin.own]
     others = [plugin for plugin in known if not plugin.own and plugin.file is None]
     if _files:
-        yield [*_files.values(), *own]
+        yield [*_files.values(), *{_source(plugin): plugin for plugin in own}.values()]
     for plugins in (own, others):
         yield [plugin for plugin in plugins if plugin.name == name]
         if plugins is own or everywhere:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stylekit.hookspecs import (
         AdversarialLoss,
         Augmentation,
+        Degradation,
         Discriminator,
         Encoder,
         Generator,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     class RegularizerModule(Regularizer, nn.Module): ...
 
     class AugmentationModule(Augmentation, nn.Module): ...
+
+    class DegradationModule(Degradation, nn.Module): ...
 
     class ImageLossModule(ImageLoss, nn.Module): ...
 
@@ -93,6 +96,8 @@ def make(kind: Literal["regularizer"], spec: Part, /, **options: Any) -> Regular
 @overload
 def make(kind: Literal["augmentation"], spec: Part, /, **options: Any) -> AugmentationModule: ...
 @overload
+def make(kind: Literal["degradation"], spec: Part, /, **options: Any) -> DegradationModule: ...
+@overload
 def make(kind: Literal["loss"], spec: Part, /, **options: Any) -> ImageLossModule: ...
 @overload
 def make(kind: Literal["metric"], spec: Part, /, **options: Any) -> MetricModule: ...
@@ -104,8 +109,8 @@ def make(kind: str, spec: Part, /, **options: Any) -> Any:
     """Builds a part.
 
     Args:
-        kind: kind of the part: method, generator, discriminator, adversarial, regularizer, augmentation, loss, metric,
-            dataset or encoder
+        kind: kind of the part: method, generator, discriminator, adversarial, regularizer, augmentation, degradation, loss,
+            metric, dataset or encoder
         spec: its name, a mapping with ``name`` and options, or its factory
         options: more constructor arguments; those in ``spec`` take precedence
 

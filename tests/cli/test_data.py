@@ -167,3 +167,32 @@ def test_a_few_images_are_drawn_without_other_processes(monkeypatch: pytest.Monk
     written: list[int] = []
     assert len(list(_drawn(written.append, 10))) == 10
     assert written == list(range(10))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    scenes = make("dataset", "scenes", size=40)
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        images.write(tmp_path / f"photos/{number}.png", scenes[number]["content"])
+    return tmp_path / "photos"
+
+
+def test_a_preview_shows_the_pairs_of_a_run_with_that_seed(program: Program, photos: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    line = ("data", "preview", photos, "--degrade", "grey", "--degrade", "[gaussian-noise, {name: jpeg, quality: 20}]")
+    assert program(*line, "--size", "32", "--seed", "5", "-o", sheet).code == 0
+    shown = images.read(sheet).image[0]
+    degradation = ["gaussian-noise", {"name": "jpeg", "quality": 20}]
+    items = SeededItems(make("dataset", "degraded", degradation=degradation, content=photos, size=32), 5)
+    pair = items[0]
+    wanted = {"clean": pair["style"], "both": pair["content"]}
+    for name, image in wanted.items():
+        found = (shown.unfold(1, 32, 1).unfold(2, 32, 1) - image[:, None, None]).abs().amax((0, 3, 4))
+        assert float(found.min()) < 1 / 255, name
+    assert_mentions(program(*line, "-o", sheet).error, sheet, "--overwrite")
+
+
+def test_a_wrong_degradation_is_named(program: Program, photos: Path, tmp_path: Path) -> None:
+    error = program("data", "preview", photos, "--degrade", "jpg", "-o", tmp_path / "sheet.png").error
+    assert_mentions(error, "degradation 'jpg'", "jpeg")

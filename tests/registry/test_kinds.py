@@ -32,7 +32,16 @@ every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 def test_the_kinds_are_known() -> None:
-    parts = ["method", "generator", "discriminator", "adversarial", "regularizer", "augmentation", "loss"]
+    parts = [
+        "method",
+        "generator",
+        "discriminator",
+        "adversarial",
+        "regularizer",
+        "augmentation",
+        "degradation",
+        "loss",
+    ]
     parts += ["metric", "dataset", "encoder", "model"]
     assert list(KINDS) == parts
     assert [kind.name for kind in KINDS.values()] == parts

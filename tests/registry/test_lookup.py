@@ -641,3 +641,11 @@ def test_every_built_in_plugin_is_installed_and_loads() -> None:
     for plugin in lookup.visible_plugins():
         if plugin.package == "stylekit-torch":
             assert lookup.loaded_state(plugin)[0] == "loads", plugin.name
+
+
+def test_a_built_in_module_that_is_listed_several_times_is_one_plugin_beside_files_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("")
+    lookup.add_file(tmp_path / "mine.py")
+    listed = [plugin.name for plugin in lookup.visible_plugins() if plugin.module.endswith("degradations.noise")]
+    assert sorted(listed) == ["gaussian-noise", "poisson-noise"]
+    assert len(lookup.part_owners("degradation", "poisson-noise")) == 1

@@ -119,7 +119,10 @@ def test_adversarial_losses_are_a_kind_of_their_own() -> None:
     with raises(StylekitError, "loss 'hinge'"):
         make("loss", "hinge")
     with raises(
-        StylekitError, "'discriminators'", "did you mean 'discriminator'", "adversarial, augmentation, dataset, "
+        StylekitError,
+        "'discriminators'",
+        "did you mean 'discriminator'",
+        "adversarial, augmentation, dataset, degradation, ",
     ):
         make("discriminators", "patch")
 

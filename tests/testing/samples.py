@@ -390,6 +390,22 @@ def stylekit_augmentations():
 """
 )
 
+DEGRADATION = (
+    HEAD
+    + """
+class Halved(nn.Module):
+    scale = 2
+
+    def forward(self, image):
+        small = nn.functional.avg_pool2d(image, 2)
+        return torch.where(torch.rand(len(image), 1, 1, 1, device=image.device) < 0.5, small.flip(3), small)
+
+@hookimpl
+def stylekit_degradations():
+    return {"mine": Halved}
+"""
+)
+
 WEIGHTED = '''
 from torch import nn
 from stylekit import hookimpl

@@ -1,4 +1,4 @@
-"""The checks of regularisers and augmentations: each fault is found, and reported in one line that names it."""
+"""The checks of regularisers, augmentations and degradations: each fault is found, and reported in one line that names it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.testing.samples import (
     AUGMENTATION,
+    DEGRADATION,
     REGULARIZER,
     altered,
     assert_every_check_finds_a_fault,
@@ -57,7 +58,29 @@ AUGMENTATIONS: dict[str, tuple[Any, ...]] = {
     "made on the CPU": (CHANGE, "return image + torch.zeros(3, 1, 1, dtype=image.dtype)", {"devices": "device="}),
 }  # fmt: skip
 
-BROKEN = broken(("regularizer", REGULARIZER, REGULARIZERS), ("augmentation", AUGMENTATION, AUGMENTATIONS))
+HALVE = "return torch.where(torch.rand(len(image), 1, 1, 1, device=image.device) < 0.5, small.flip(3), small)"
+HALVED = "class Halved(nn.Module):\n"
+DEGRADATIONS: dict[str, tuple[Any, ...]] = {
+    "no module": ("Halved(nn.Module)", "Halved", {"builds": ("Halved", "nn.Module")}),
+    "no whole scale": ("scale = 2", "scale = 0.5", {"builds": ("scale", "0.5")}),
+    "untyped option": (HALVED, HALVED + "    def __init__(self, share=0.5):\n        super().__init__()\n\n",
+                       {"options": ("type", "option share")}),
+    "plain tensor": (HALVED, HALVED + "    def __init__(self):\n        super().__init__(); self.grey = torch.ones(3)\n\n",
+                     {"tensors": ("self.grey", "register_buffer")}),
+    "another size": (HALVE, "return image", {"images": ("(1, 3, 32, 32)", "scale is 2")}),
+    "out of range": (HALVE, "return small * 3", {"images": ("[0, 1]",)}),
+    "changes its input": (HALVE, "return image.mul_(0.5)[..., : small.shape[2], : small.shape[3]]",
+                          {"images": ("input", "clone")}),
+    "a generator of its own": (HALVE, "import os; return small * (os.urandom(1)[0] / 255)", {"seed": ("seed", "torch")}),
+    "float32 only": (HALVE, "return small.float() * 0.5", {"float64": ("float32", "float64")}),
+    "made on the CPU": (HALVE, "return small * torch.ones(3, 1, 1, dtype=image.dtype)", {"devices": "device="}),
+}  # fmt: skip
+
+BROKEN = broken(
+    ("regularizer", REGULARIZER, REGULARIZERS),
+    ("augmentation", AUGMENTATION, AUGMENTATIONS),
+    ("degradation", DEGRADATION, DEGRADATIONS),
+)
 
 
 @pytest.mark.parametrize(("source", "changes", "expected"), BROKEN)
@@ -70,3 +93,4 @@ def test_each_fault_is_reported_in_one_line(
 def test_every_check_finds_a_fault() -> None:
     assert_every_check_finds_a_fault(["regularizer"], [REGULARIZERS])
     assert_every_check_finds_a_fault(["augmentation"], [AUGMENTATIONS])
+    assert_every_check_finds_a_fault(["degradation"], [DEGRADATIONS])

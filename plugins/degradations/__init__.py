@@ -1,0 +1,1 @@
+"""Built-in degradations: how clean pictures become noisy, blurred, small or damaged, one idea a file."""

@@ -1,0 +1,78 @@
+"""Degradations of clean pictures, one after another, and the random numbers that they draw for each image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stylekit.errors import StylekitError
+from stylekit.registry.parts import Part, make
+
+Range = float | tuple[float, float]
+"""A number, or the smallest and the largest, between which one is drawn for each image."""
+
+
+class Degradations(nn.Module):
+    """Applies degradations one after another, as in ``Degradations(["blur", {"name": "downscale", "scale": 2}, "jpeg"])``.
+
+    Args:
+        parts: the degradations in this order, or a single one
+
+    Raises:
+        StylekitError: a degradation is unknown, or its options are wrong.
+
+    Attributes:
+        scale: by how much the sides are divided: the product of the degradations' ``scale``
+    """
+
+    def __init__(self, parts: Part | Sequence[Part]) -> None:
+        super().__init__()
+        several = [parts] if isinstance(parts, str | Mapping) or callable(parts) else parts
+        self.parts = nn.ModuleList(make("degradation", part) for part in several)
+        self.scale = math.prod(int(getattr(part, "scale", 1)) for part in self.parts)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Degrades images ``(N, 3, H, W)`` in [0, 1]: ``(N, 3, H // scale, W // scale)`` in [0, 1], in 8 bits as in a file."""
+        for part in self.parts:
+            image = part(image)
+        return image.clamp(0, 1).mul(255).round().div(255)
+
+
+def drawn(choice: Range, image: Tensor) -> Tensor:
+    """A number for each image of a batch, drawn uniformly from a range.
+
+    Args:
+        choice: a number, which is then that of every image, or the smallest and the largest
+        image: the images ``(N, ...)``, whose device and type it gets
+
+    Returns:
+        The numbers ``(N, 1, 1, 1)``.
+    """
+    low, high = (choice, choice) if isinstance(choice, int | float) else choice
+    numbers = image.new_full((len(image), 1, 1, 1), low)
+    return numbers if low == high else numbers + (high - low) * torch.rand_like(numbers)
+
+
+def require_range(what: str, least: float = 0.0, most: float = math.inf, **options: Range) -> None:
+    """Checks options that are numbers or ranges.
+
+    Args:
+        what: the part, as messages name it
+        least: the smallest number that is allowed
+        most: the largest
+        options: the ranges by name
+
+    Raises:
+        StylekitError: a number is not within these limits, or the first of a range is above the second.
+    """
+    for name, choice in options.items():
+        low, high = (choice, choice) if isinstance(choice, int | float) else choice
+        if not least <= low <= high <= most or math.isinf(high):
+            limits = f"at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
+            raise StylekitError(
+                f"The option {name!r} of the {what} is {choice}, but must be a number {limits}, or the smallest and the "
+                "largest of such numbers."
+            )
