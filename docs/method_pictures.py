@@ -31,6 +31,8 @@ TRAINED, STYLED, SHOWN, QUALITY = 64, 256, 128, 80
 NUMBERS = (6, 14, 15)
 MANNERS = ("outlined", "photo", "strokes", "watercolour")
 STYLES = (("strokes", 0), ("stripes", 4), ("leaves", 2))
+JUDGE = {"name": "patch", "layers": 2, "width": 16}
+"""A small discriminator."""
 Sheet = tuple[Sequence[str], list[list[Tensor]]]
 """The captions of the columns, and rows of images ``(1, 3, H, W)``."""
 
@@ -90,6 +92,13 @@ def learned(model: Model) -> Sheet:
     return ("content", "style", "output"), rows
 
 
+def restored(model: Model) -> Sheet:
+    """Noisy photographs, what the model makes of them, and the photographs."""
+    degrade = make("degradation", "gaussian-noise")
+    rows = [[noisy, model.stylize(noisy), photo] for photo in scenes() for noisy in [degrade(photo)]]
+    return ("degraded", "restored", "clean"), rows
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the picture of a method is made, in a folder with the picture ``style.png``.
@@ -138,6 +147,8 @@ RECIPES = {
     "adain": Recipe(styled, 200, "textures"),
     "wct": Recipe(styled, 200),
     "perceptual": Recipe(learned, 100, set={"styles": ["style.png"]}),
+    "restore": Recipe(restored, 400, set={"ema": 0.99, "lr": 2e-3}, preset="denoise"),
+    "restore-gan": Recipe(restored, 400, set={"ema": 0.99, "lr": 2e-3, "discriminator": JUDGE}, preset="denoise"),
     "student": Recipe(learned, 150, set={"style": "style.png"}),
 }
 

@@ -1,6 +1,6 @@
 """The compact network of Real-ESRGAN (Wang et al. 2021; there, SRVGGNetCompact): all its convolutions see the small image.
 
-The layers have the same indices as in the paper's code, so that its files load unchanged.
+The layers have the same names and indices as in the paper's code.
 """
 
 from __future__ import annotations
