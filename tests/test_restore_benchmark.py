@@ -1,0 +1,79 @@
+"""The benchmark of restorers: its filters, its figures and its table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import report, restore
+from benchmarks.restore import TASKS, Task
+from stylekit import StylekitError, images, make
+from tests.facts import assert_mentions, raises
+
+X2, X4, DENOISE = TASKS
+
+
+def scenes(count: int = 2, side: int = 64) -> list[torch.Tensor]:
+    drawn = make("dataset", "scenes", size=side)
+    return [drawn[number]["content"][None].mul(255).round().div(255) for number in range(count)]
+
+
+def test_enlarging_is_compared_in_y_without_a_border_and_noise_in_all_channels() -> None:
+    assert [(task.scale, task.border, task.channels) for task in TASKS] == [(2, 2, "y"), (4, 4, "y"), (1, 0, "rgb")]
+
+
+def test_the_figures_are_those_of_the_metrics() -> None:
+    """One level too much everywhere, in all channels: 20 log10(255) dB."""
+    clean = [image * 0.9 for image in scenes()]
+    clean = [image.mul(255).round().div(255) for image in clean]
+    row = restore.measure(DENOISE, lambda image: image + 1 / 255, clean, clean)
+    assert row["psnr"] == pytest.approx([48.1308] * 2, abs=0.01)
+    assert row["ssim"] == pytest.approx([1] * 2, abs=0.01)
+
+
+def test_the_best_setting_counts() -> None:
+    clean = scenes()
+    settings = [lambda image: image * 0.5, lambda image: image, lambda image: image * 0.9]
+    assert restore.best(DENOISE, settings, clean, clean)["psnr"] == pytest.approx([100, 100])
+
+
+def test_the_classical_filters_do_what_they_are_named() -> None:
+    clean = scenes()
+    for task in TASKS:
+        damaged = restore.degraded(task, clean)
+        assert all(map(torch.equal, damaged, restore.degraded(task, clean)))
+        for filters in restore.rivals(task).values():
+            try:
+                outputs = [each(damaged[0]) for each in filters]
+            except StylekitError as error:
+                assert_mentions(error, "cv2", "pip install 'stylekit-torch[video]'")
+                continue
+            assert all(output.shape == clean[0].shape for output in outputs)
+    gap = torch.full((1, 3, 9, 9), 0.4)
+    gap[..., 4, 4] = 1
+    torch.testing.assert_close(restore.median(3, gap), torch.full_like(gap, 0.4), rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(restore, "RESULTS", tmp_path)
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    assert report.restored() == "Not yet recorded."
+    small: dict[str, Any] = {"size": 32, "batch": 1, "steps": 2}
+    monkeypatch.setattr(restore, "TASKS", [Task("x2-tiny", X2.degradation, "y", **small)])
+    (tmp_path / "photos").mkdir()
+    for number, image in enumerate(scenes()):
+        images.write(tmp_path / f"photos/{number}.png", image)
+    line = ["--runs", str(tmp_path / "runs"), "--holdout", str(tmp_path / "photos"), "--names", "scenes"]
+    with raises(StylekitError, "--content DIR", "x2-tiny"):
+        restore.main(line)
+    sheets = tmp_path / "sheets"
+    restore.main([*line, "--content", str(tmp_path / "photos"), "--record", "--sheets", str(sheets)])
+    table = report.restored()
+    assert_mentions(table, "`x2-tiny`", "bicubic", "Lanczos", "scenes (2)", "2 steps", "srvgg")
+    assert [path.name for path in sheets.iterdir()] == ["scenes-x2-tiny.png"]
