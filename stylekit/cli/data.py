@@ -21,9 +21,8 @@ from rich.progress import track
 from stylekit._files import explain_os_errors
 from stylekit.cli.options import Overwrite
 from stylekit.cli.output import Json, echo, print_json, print_table
-from stylekit.datasets import packing, survey
 from stylekit.cli.targets import check_overwrite
-from stylekit.datasets import survey
+from stylekit.datasets import packing, survey
 from stylekit.errors import StylekitError, suggest
 from stylekit.training.written import read_assignments, written
 
