@@ -54,7 +54,7 @@ class Patches(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def data_files(self) -> dict[str, Path]:
+    def data_files(self) -> dict[str, datasets.AnyFile]:
         """The files by names that stay the same when the folder moves."""
         return datasets.named_files("content", self.folder, self.files.files)
 
@@ -104,9 +104,9 @@ class Degraded(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.clean)
 
-    def data_files(self) -> dict[str, Path]:
+    def data_files(self) -> dict[str, datasets.AnyFile]:
         """The files of the clean pictures, if there are any."""
-        files: dict[str, Path] = self.clean.data_files() if hasattr(self.clean, "data_files") else {}
+        files: dict[str, datasets.AnyFile] = self.clean.data_files() if hasattr(self.clean, "data_files") else {}
         return files
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
