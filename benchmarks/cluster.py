@@ -1,6 +1,6 @@
 """Stylises thousands of small pictures with Ray, by one worker and by two in turn, and projects what more machines would do.
 
-    python benchmarks/cluster.py [--pictures 2000] [--rounds 2] [--side 256] [--record]
+    python benchmarks/cluster.py [--pictures 2000] [--rounds 2] [--side 128] [--record]
 
 Each worker has one thread. What counts is the ratio of the two within a round, because other programs on the machine slow
 both down. Time is from the call to the last output, less the time of a run in which nothing is left to do: that is how long
@@ -31,11 +31,13 @@ from stylekit_plugins.datasets.scenes import Scenes
 
 CORES, NODES = 16, (1, 10, 100, 1000)
 """Cores of a node, and numbers of nodes, that the projection is for."""
+SIDES = (128, 512)
+"""Sides of the pictures that the projection is for."""
 REQUESTS = {"s3": 3500}
 """Writes per second that S3 states for one prefix (docs.aws.amazon.com, "Optimizing Amazon S3 performance")."""
 
 
-def projected(figures: dict[str, Any], nodes: int, cores: int = CORES) -> dict[str, Any]:
+def projected(figures: dict[str, Any], nodes: int, side: int, cores: int = CORES) -> dict[str, Any]:
     """Pictures an hour, and what limits them.
 
     The workers make ``cores * nodes / core_seconds`` pictures a second, if none waits for another. The engine hands out at most
@@ -45,10 +47,11 @@ def projected(figures: dict[str, Any], nodes: int, cores: int = CORES) -> dict[s
     Args:
         figures: those that were recorded: processor time of a picture in one thread, and seconds of handing out a batch
         nodes: number of machines
+        side: of the pictures, in pixels
         cores: cores of each
     """
     limits = {
-        "the cores": cores * nodes / figures["core_seconds"],
+        "the cores": cores * nodes / figures["core_seconds"][str(side)],
         "the engine, which hands out batches": BATCH / figures["seconds_per_batch"],
         "writes to one prefix of S3": REQUESTS["s3"] * BATCH / (BATCH + 1),
     }
@@ -73,7 +76,7 @@ def run(folder: Path, out: Path, workers: int) -> tuple[float, int]:
     return time.perf_counter() - start, len(json.loads(done.stdout)["written"])
 
 
-def working(folder: Path, count: int = 200) -> float:
+def working(folder: Path, count: int) -> float:
     """Seconds of processor time that a worker with one thread takes for a picture, which other programs hardly change."""
     code = (
         "import sys, time\n"
@@ -136,14 +139,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     rounds: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw(folder, options.pictures, options.side)
-        core_seconds = working(folder)
         for turn in range(options.rounds):
             found: dict[str, float] = {"load": round(os.getloadavg()[0], 1)}
             for workers in (1, 2) if turn % 2 == 0 else (2, 1):
@@ -155,12 +157,17 @@ def main() -> None:
             found["ratio"] = round(found["seconds_1"] / found["seconds_2"], 2)
             rounds.append(found)
             print(found, flush=True)
+    core_seconds = {}
+    for side in SIDES:
+        with tempfile.TemporaryDirectory() as name:
+            draw(Path(name), 48, side)
+            core_seconds[str(side)] = round(working(Path(name), 32), 4)
     figures = {
         "pictures": options.pictures,
         "side": options.side,
         "cores": os.cpu_count(),
         "rounds": rounds,
-        "core_seconds": round(core_seconds, 4),
+        "core_seconds": core_seconds,
         "seconds_per_batch": round(handing(), 4),
         "ratio": round(statistics.median(row["ratio"] for row in rounds), 2),
     }

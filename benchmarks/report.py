@@ -15,7 +15,7 @@ from statistics import geometric_mean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.cluster import NODES, projected
+from benchmarks.cluster import NODES, SIDES, projected
 from benchmarks.figures import OPERATIONS, RESULTS, Device, Kernel, devices
 from benchmarks.stability import tables
 from benchmarks.targets import targets
@@ -577,8 +577,8 @@ def clusters() -> str:
     figures = json.loads(path.read_text())
     lines = [
         f"{figures['pictures']} pictures of {figures['side']} x {figures['side']} pixels, `stylekit-any`, one thread a worker, "
-        f"on {figures['cores']} cores that other programs used at the same time (the load is the number of programs that want "
-        "one). Seconds are without Ray's start.\n",
+        f"on {figures['cores']} cores that other programs used at the same time (load: how many wanted a core at the start). "
+        "Seconds are without Ray's start.\n",
         "| round | load | one worker, s | two workers, s | ratio | Ray's start, s |",
         "|---|---|---|---|---|---|",
     ]
@@ -587,8 +587,12 @@ def clusters() -> str:
         lines.append(
             f"| {number} | {row['load']} | {row['seconds_1']} | {row['seconds_2']} | **{row['ratio']:.2f}** | {start} |"
         )
+    cores = " and ".join(
+        f"{1000 * seconds:.0f} ms at {side} x {side}" for side, seconds in figures["core_seconds"].items()
+    )
     lines.append(
-        f"\nThe engine takes {1000 * figures['seconds_per_batch']:.1f} ms to hand out a batch of {BATCH} pictures."
+        f"\nA picture takes {cores} of one core, with reading and writing (processor time). Ray Data takes "
+        f"{1000 * figures['seconds_per_batch']:.1f} ms to hand out a batch of {BATCH} pictures, on the busy machine."
     )
     return "\n".join(lines)
 
@@ -599,13 +603,16 @@ def projection() -> str:
     if not path.exists():
         return "Not yet measured."
     figures = json.loads(path.read_text())
-    lines = ["| nodes | pictures an hour | what limits them |", "|---|---|---|"]
+    lines = ["| nodes |", "|---|"]
+    for side in SIDES:
+        lines[0] += f" pictures of {side} x {side} an hour | what limits them |"
+        lines[1] += "---|---|"
     for nodes in NODES:
-        row = projected(figures, nodes)
-        lines.append(f"| {nodes} | {row['pictures_an_hour']:,} | {row['limit']} |")
-    full = next(nodes for nodes in range(1, 10**6) if projected(figures, nodes)["limit"] != "the cores")
-    lines.append(f"\nFrom {full} nodes on, more of them add nothing.")
-    return "\n".join(lines)
+        cells = [projected(figures, nodes, side) for side in SIDES]
+        lines.append(f"| {nodes} |" + "".join(f" {cell['pictures_an_hour']:,} | {cell['limit']} |" for cell in cells))
+    full = [next(n for n in range(1, 10**6) if projected(figures, n, side)["limit"] != "the cores") for side in SIDES]
+    words = " and ".join(f"{nodes} nodes at {side} x {side}" for nodes, side in zip(full, SIDES, strict=True))
+    return "\n".join([*lines, f"\nMore than {words} add nothing."])
 
 
 TABLES: dict[str, tuple[Any, Path]] = {
