@@ -17,8 +17,6 @@ from stylekit.inference.options import frames_options
 from stylekit.inference.tiles import Box
 from stylekit.method import Method, Statistics
 
-__all__ = ["Request"]
-
 
 @dataclass(frozen=True)
 class Request:

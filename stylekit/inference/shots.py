@@ -11,8 +11,6 @@ from stylekit.images.picture import Picture
 from stylekit.images.pixels import Array
 from stylekit.images.writing import to_planes
 
-__all__ = ["Shot", "find_shots"]
-
 SIDE = 16
 """Frames are compared as images of this many cells on each side."""
 CHANGE = 0.12

@@ -11,8 +11,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["checkpoint_sequences"]
-
 LAYERS = 6
 """Number of layers from which a sequence is worth it."""
 

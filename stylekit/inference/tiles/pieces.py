@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from stylekit.inference.tiles.statistics import ALIGN, Core
 
-__all__ = ["Box", "Piece", "divide", "spread"]
-
 
 @dataclass(frozen=True)
 class Box:

@@ -11,8 +11,6 @@ from stylekit.errors import StylekitError
 from stylekit.inference.memory import probe_image
 from stylekit.inference.tiles.statistics import ALIGN, Core, SharedStatistics
 
-__all__ = ["measure_reach"]
-
 SIDES = (512, 1024)
 """Sides of the images on which the reach is measured."""
 FAINT = 1e-4

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from stylekit.ops import channel_stats, gram_matrix, reference
 
-__all__ = ["Measured", "Reduction", "find_reduction"]
-
 
 @dataclass(frozen=True)
 class Moments:

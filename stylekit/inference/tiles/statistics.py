@@ -13,8 +13,6 @@ from torch.overrides import TorchFunctionMode
 from stylekit.errors import StylekitError
 from stylekit.inference.tiles.reductions import Measured, find_reduction
 
-__all__ = ["ALIGN", "Core", "SharedStatistics"]
-
 Result = TypeVar("Result")
 ALIGN = 32
 """Pieces of an image begin at multiples of this, so that networks halve them at the same pixels as the whole image."""

@@ -18,8 +18,6 @@ from stylekit.inference.tiles.reach import measure_reach
 from stylekit.inference.tiles.statistics import ALIGN, Core, SharedStatistics
 from stylekit.native.memory import process_memory
 
-__all__ = ["Sharing", "Tiles", "Tiling"]
-
 Sharing = Literal["auto", "exact", "sampled", "thumbnail", "local"]
 FEW = 2
 """Number of statistics up to which they are measured exactly, if the user does not say: each takes a pass over the image."""
