@@ -433,7 +433,7 @@ def restored() -> str:
         for name, tasks in results["rows"].items():
             for label, row in tasks[task].items():
                 beaten = "" if label == "`restore`" else f"{row['beaten']} of {row['pictures']}"
-                figures = [f"{row['psnr']:.2f}", f"{row['ssim']:.4f}", beaten, f"{row['seconds']:.2f}"]
+                figures = [f"{row['psnr']:.2f}", f"{row['ssim']:.4f}", beaten, f"{row['seconds']:.3f}"]
                 rows.append([f"{name} ({row['pictures']})", label, *figures])
         parts.append(f"`{task}`:\n\n{tables.markdown(rows)}")
     return "\n\n".join(parts)
