@@ -29,7 +29,8 @@ def environment() -> dict[str, str]:
     root = Path(__file__).parents[3]
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
-    own["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "150"  # on a busy machine it starts slowly
+    own["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "60"  # on a busy machine it starts slowly
+    own["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # the server for clients forks, and would sometimes hang
     return {**os.environ, "OMP_NUM_THREADS": "1", "STYLEKIT_THREADS": "1", "COLUMNS": "100", "PYTHONPATH": path, **own}
 
 
