@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import stylekit
-from stylekit._files import explain_os_errors, path_exists
+from stylekit._files import path_exists
 from stylekit.cli.options import (
     DEFAULT_MODEL,
     FILES,
@@ -34,13 +32,8 @@ from stylekit.cli.options import (
 from stylekit.cli.output import Json, echo, print_json
 from stylekit.cli.part_folders import check_part, claimed, digest, discard
 from stylekit.cli.style_arguments import STYLE_FILE, StyleMix, read_style_mixes
-from stylekit.cli.targets import check_overwrite, keep_inputs
+from stylekit.cli.targets import keep_inputs
 from stylekit.errors import StylekitError, suggest, warn
-from stylekit.images.video import writing
-from stylekit.images.video.clip import Clip, Selection
-from stylekit.images.video.opening import is_video, open_clip
-from stylekit.images.video.parts import FrameFiles, Parts, Segments, finished
-from stylekit.images.video.reading import VideoFile
 from stylekit.inference.exported import SUFFIXES
 from stylekit.registry import lookup
 from stylekit.training.written import read_assignments
@@ -49,7 +42,6 @@ if TYPE_CHECKING:
     from stylekit.cli.filming import Filmed
 
 TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
-FRAME_FILE = re.compile(r"\d{6}\.png")
 STEADY = ("statistics", "flow", "off")
 MANY = 1000
 """The number of images for which the engine is chosen: a clip has many frames."""
@@ -134,6 +126,10 @@ def command(
 
     What is finished is kept in OUT.part. After a crash, the same command with --resume goes on from there.
     """
+    from stylekit.cli.clip_files import check_output, kept_after_errors, make_parts
+    from stylekit.images.video.clip import Selection
+    from stylekit.images.video.opening import open_clip
+
     selection = Selection(read_time(from_, "--from"), read_time(to, "--to") if to is not None else None, every)
     if selection.end is not None and selection.end <= selection.start:
         raise StylekitError(f"--to {to} is not after --from {from_}.")
@@ -208,25 +204,6 @@ def read_time(text: str, option: str) -> Fraction:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
 
 
-def check_output(out: Path, quality: int | None, overwrite: bool) -> None:
-    """Checks that a clip can be written to a path.
-
-    Raises:
-        StylekitError: it exists, its suffix is unknown, it has no quality, or a folder holds something else than frames.
-    """
-    lossy = is_video(out) or out.suffix.lower() in (".webp", ".avif")
-    if quality is not None and not lossy:
-        raise StylekitError(f"--quality is for videos, WebP and AVIF, and {out} is none of them. Leave it out.")
-    check_overwrite(out, overwrite)
-    if out.is_dir() and any(out.iterdir()):
-        if not all(FRAME_FILE.fullmatch(path.name) for path in out.iterdir()):
-            raise StylekitError(f"{out} is a folder with other files than frames. Give an empty or a new one as --out.")
-        if not overwrite:
-            raise StylekitError(f"{out} holds frames. --overwrite replaces them.")
-    with explain_os_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-
-
 def model_digest(model: Path) -> str:
     """A digest of a model's file; empty for one that is named, which the version of stylekit determines."""
     files = (model, model / "model.safetensors", model / "method.safetensors")
@@ -239,39 +216,6 @@ def described(mix: StyleMix) -> list[list[Any]]:
         Path(style.partition(f"{STYLE_FILE}#")[0] + STYLE_FILE * (f"{STYLE_FILE}#" in style)) for style, _ in mix.styles
     ]
     return [[style, weight, digest(path)] for (style, weight), path in zip(mix.styles, paths, strict=True)]
-
-
-def make_parts(
-    part: Path, source: Clip, selection: Selection, out: Path, quality: int | None, keep_last: bool
-) -> Parts:
-    """What writes the frames of the output; warns of sound that is lost."""
-    sounding = isinstance(source, VideoFile)
-    if not is_video(out):
-        lost = source.sound if isinstance(source, VideoFile) else []
-        if lost:
-            warn(f"{out} holds no {' or '.join(lost)}, so those of {source.path} are left out.")
-        return FrameFiles(part, quality, source.layout.loop, keep_last)
-    format_ = writing.FORMATS[out.suffix.lower()]
-    if sounding and (lost := writing.left_out(source.path, format_)):
-        warn(f"{', '.join(lost)} of {source.path} cannot be copied to {out.suffix} and is left out. Try .mkv.")
-    sound = writing.Sound(source.path, selection.start, selection.end) if sounding else None
-    return Segments(part, out.suffix, quality or writing.QUALITY, source.layout, sound, keep_last)
-
-
-@contextlib.contextmanager
-def kept_after_errors(part: Path) -> Iterator[None]:
-    """If the block fails, says what is finished and how to go on, or removes the folder if nothing is."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        if not (count := finished(part)):
-            discard(part)
-            raise
-        told = f"{count} finished frames are kept in {part}: --resume goes on from there."
-        if isinstance(error, StylekitError):
-            raise StylekitError(f"{error} {told}") from error
-        echo(f"Interrupted. {told}" if isinstance(error, KeyboardInterrupt) else told, stderr=True)
-        raise
 
 
 def report(clip: Path, out: Path, filmed: Filmed, quiet: bool, json: bool) -> None:
