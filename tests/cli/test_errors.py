@@ -35,7 +35,8 @@ GOLDEN = {
         "discriminator, ema, extra, generator, half_life, identity, lr, pool, regularizers, schedule, warmup."
     ),
     "train --config settings.yaml": (
-        "There is no setting 'stepz'. Did you mean 'steps'? Available: batch_size, checkpoint_every, compile, content, "
+        "There is no setting 'stepz'. Did you mean 'steps'? Available: accumulate, batch_size, checkpoint_activations, "
+        "checkpoint_every, compile, content, "
         "data, device, devices, eval_every, eval_metric, guard, init, keep, log, log_every, out, patience, plugin, precision, "
         "preset, resume, sample_every, seed, set, size, steps, style, workers."
     ),
