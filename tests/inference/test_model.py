@@ -418,15 +418,19 @@ SOURCES = sorted(
 )
 
 
+OWN_PROCESSES = Path("stylekit/cli/batch/ray_data.py")
+"""Passes tasks between processes of one program through Ray, which pickles all that it passes; it reads no file of a user."""
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_nothing_executes_code_from_files(source: Path) -> None:
     tree = ast.parse(source.read_text())
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
         module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-        assert not {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"} & {
-            name.split(".")[0] for name in [*names, module]
-        }
+        pickled = {"pickle"} if source.match(str(OWN_PROCESSES)) else set()
+        imported = {name.split(".")[0] for name in [*names, module]} - pickled
+        assert not {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"} & imported
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)

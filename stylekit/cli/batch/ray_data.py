@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import pickle
 import re
 import socket
 import sys
@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict
 from typing import Any
 
 from stylekit.cli.batch.worker import FAILED, FATAL, Outcome, Task, Worker
@@ -32,7 +31,7 @@ PATIENCE = 10.0
 
 
 class RayWorker:
-    """A worker in the form that Ray Data wants: rows are columns, and cells are JSON.
+    """A worker in the form that Ray Data wants: rows are columns, and cells are pickled.
 
     Args:
         worker: the worker
@@ -43,10 +42,10 @@ class RayWorker:
         os.environ.setdefault("STYLEKIT_THREADS", str(threads))  # the process is this worker's own
         self.worker = worker
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         """What becomes of the pictures of a batch."""
-        tasks = [Task(**json.loads(cell)) for cell in batch["task"]]
-        return {"outcome": [json.dumps(asdict(outcome)) for outcome in self.worker(tasks)]}
+        tasks: list[Task] = [pickle.loads(cell) for cell in batch["task"]]
+        return {"outcome": [pickle.dumps(outcome) for outcome in self.worker(tasks)]}
 
 
 def find_address(cluster: str) -> str:
@@ -167,18 +166,18 @@ class Runner:
         size = max(1, min(BATCH, len(tasks) // (LEAST * workers)))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars, context.max_errored_blocks = False, -1  # what is missing at the end has failed
-        rows = [{"task": json.dumps(asdict(task))} for task in tasks]
+        rows = [{"task": pickle.dumps(task)} for task in tasks]
         with warnings.catch_warnings():
-            # Ray means to drop the last two arguments in 2.64, but offers no others yet.
-            warnings.simplefilter("ignore")
+            warnings.simplefilter(
+                "ignore"
+            )  # Ray means to drop the last two arguments in 2.64, but offers no others yet
             outcomes = ray.data.from_items(rows, override_num_blocks=-(-len(tasks) // size)).map_batches(
                 RayWorker, batch_size=None, compute=ray.data.ActorPoolStrategy(size=workers), num_cpus=1, num_gpus=int(gpu),
                 fn_constructor_args=(worker, 1), max_restarts=-1, max_task_retries=RETRIES,
             )  # fmt: skip
         remaining = {task.target: task for task in tasks}
         for row in outcomes.iter_rows():
-            told = json.loads(row["outcome"])
-            outcome = Outcome(**{**told, "warnings": tuple(told["warnings"])})
+            outcome: Outcome = pickle.loads(row["outcome"])
             remaining.pop(outcome.target, None)
             yield outcome
         for target, task in remaining.items():
