@@ -45,6 +45,7 @@ class Canvas:
 
     Attributes:
         done: number of parts that have been made
+        plan: a number on which the division into parts depends, and which the next canvas gets with them; 0: none yet
 
     Raises:
         StylekitError: the format does not hold such an image, the folder cannot be written, or no space is left.
@@ -71,7 +72,7 @@ class Canvas:
         self._row = size[1] * channels * self._type.itemsize
         self._key = hashlib.sha256(repr((key, self.shape, self._depth)).encode()).hexdigest()
         self.path = part_path(target)
-        self.done = self._parts_of_before() if resume else 0
+        self.done, self.plan = self._made_before() if resume else (0, 0)
         with explain_os_errors(target):
             self._file = self.path.open("r+b" if self.done else "w+b")
             try:
@@ -145,13 +146,14 @@ class Canvas:
             values = np.fromfile(self.path, self._type, rows * width * channels, offset=HEAD + top * self._row)
             yield values.reshape(rows, width, channels)
 
-    def _parts_of_before(self) -> int:
+    def _made_before(self) -> tuple[int, int]:
+        """The number of parts that another canvas has made, and its plan."""
         try:
             with self.path.open("rb") as file:
                 head = json.loads(file.read(HEAD).rstrip(b"\0"))
-            return int(head["done"]) if head["key"] == self._key else 0
+            return (int(head["done"]), int(head["plan"])) if head["key"] == self._key else (0, 0)
         except (OSError, ValueError, KeyError, TypeError):
-            return 0
+            return 0, 0
 
     def _reserve(self) -> None:
         size = HEAD + self.shape[0] * self._row
@@ -162,7 +164,7 @@ class Canvas:
         self._write_head()
 
     def _write_head(self) -> None:
-        self._write(0, json.dumps({"key": self._key, "done": self.done}).encode().ljust(HEAD, b"\0"))
+        self._write(0, json.dumps({"key": self._key, "done": self.done, "plan": self.plan}).encode().ljust(HEAD, b"\0"))
         self._file.flush()
 
     def _write(self, start: int, content: bytes) -> None:

@@ -313,12 +313,13 @@ class Model:
         self.require_tiles(request.options)
         maps = request.maps(*picture.size)
         with self._full_precision(), self._random_numbers(seed):
-            tiling = self._tiling(partial(_read, picture), picture.size, maps, request, tiles or Tiles(), on_progress)
-            pieces = tiling.pieces[canvas.done :]
+            read, plan = partial(_read, picture), canvas.plan if canvas.done else 0
+            tiling = self._tiling(read, picture.size, maps, request, tiles or Tiles(), on_progress, plan)
+            pieces, canvas.plan = tiling.pieces[canvas.done :], tiling.pixels
             tiling.measure()
             for piece, (box, image) in zip(pieces, tiling.paint(pieces), strict=True):
                 original = picture.part(piece.inner.rows, piece.inner.columns)
-                canvas.put(box.top, box.left, self._with_metadata(original, image.cpu()))
+                canvas.put(box.top, box.left, self._with_metadata(original, image.cpu(), _mean(picture)))
 
     def clip(self, pictures: Iterable[Picture], style: Styles = None, **options: Any) -> Iterator[Picture]:
         """Stylises results of :func:`stylekit.images.read` as the frames of a clip. Accepts the options of
@@ -327,9 +328,9 @@ class Model:
         for picture, styled in zip(originals, self.frames(map(visible, contents), style, **options), strict=True):
             yield self._with_metadata(picture, styled)
 
-    def _with_metadata(self, picture: Picture, styled: Tensor) -> Picture:
+    def _with_metadata(self, picture: Picture, styled: Tensor, mean: Tensor | None = None) -> Picture:
         if self.method.scale == 1:
-            return replace(picture, image=_with_hidden(styled, picture))
+            return replace(picture, image=_with_hidden(styled, picture, mean))
         alpha = None if picture.alpha is None else enlarged(picture.alpha, self.method.scale).clamp(0, 1)
         return replace(picture, image=styled, alpha=alpha, stored=None)
 
@@ -632,12 +633,14 @@ class Model:
         request: Request,
         tiles: Tiles,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
+        pixels: int = 0,
     ) -> Tiling:
         needed = self.needed_memory(1024, 1024, request.options) / 2**20
         malloc.release_freed_memory()  # such as that of the image file while it was decoded
         stylize = partial(request.stylize_parts, maps)
         free = free_memory(self.device)
-        return Tiling(stylize, read, size, tiles, needed, free, self.method.scale, f"method {self.name!r}", on_progress)
+        what = f"method {self.name!r}"
+        return Tiling(stylize, read, size, tiles, needed, free, self.method.scale, what, on_progress, pixels)
 
     def _measure(self, options: Mapping[str, Any]) -> float:
         required = [name for name, option in stylize_options(self.method).items() if option.required]
@@ -672,15 +675,18 @@ def visible(picture: Picture, mean: Tensor | None = None) -> Tensor:
 
 def _read(picture: Decoded, box: Box) -> Tensor:
     """The visible colours of a part of a picture."""
-    part = picture.part(box.rows, box.columns)
-    if part.alpha is None:
-        return part.image
-    return visible(part, torch.from_numpy(picture.visible_color).float()[:, None, None])
+    return visible(picture.part(box.rows, box.columns), _mean(picture))
 
 
-def _with_hidden(styled: Tensor, picture: Picture) -> Tensor:
-    """The stylised picture, with its own colours in fully transparent pixels that did not change."""
+def _mean(picture: Decoded) -> Tensor | None:
+    """The mean visible colour of a picture, if it has an alpha channel."""
+    return None if picture.alpha is None else torch.from_numpy(picture.visible_color).float()[:, None, None]
+
+
+def _with_hidden(styled: Tensor, picture: Picture, mean: Tensor | None = None) -> Tensor:
+    """The stylised picture, with its own colours in fully transparent pixels that did not change; ``mean`` as in
+    :func:`visible`."""
     if picture.alpha is None:
         return styled
-    unchanged = (styled == visible(picture)).all(1, keepdim=True)
+    unchanged = (styled == visible(picture, mean)).all(1, keepdim=True)
     return torch.where(unchanged, picture.image, styled)

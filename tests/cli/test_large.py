@@ -105,6 +105,50 @@ def test_an_interrupted_image_is_finished_later(
     assert abs(pixels(tmp_path / "out.png").astype(int) - pixels(tmp_path / "whole.png")).max() <= 1
 
 
+def test_a_resumed_image_is_divided_as_before_whatever_memory_is_free(
+    program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --tile, the memory decides about the tiles, and about how many samples there are of the image."""
+    put: Callable[..., None] = Canvas.put
+    made: list[tuple[int, int]] = []
+    # No tiles above 256 pixels, for which 10^8 bytes are enough, and 10^7 bytes are not.
+    monkeypatch.setattr("stylekit.inference.tiles.tiling.LARGEST", 256)
+    monkeypatch.setattr("stylekit.inference.tiles.Tiles.fits", lambda *given: False)
+    monkeypatch.setattr("stylekit.inference.model.LARGE", 0)
+    monkeypatch.setattr(
+        "stylekit.inference.model.Model.needed_memory", lambda self, height, width, *given: 600 * height * width
+    )
+
+    def run(name: str, free: float, limit: int, *options: str) -> int:
+        def counted(self: Canvas, top: int, left: int, part: Any) -> None:
+            if len(made) == limit:
+                raise KeyboardInterrupt
+            made.append((top, left))
+            put(self, top, left, part)
+
+        made.clear()
+        monkeypatch.setattr(Canvas, "put", counted)
+        monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: int(free))
+        return program(*line, tmp_path / name, "--statistics", "sampled", *options).code
+
+    assert run("small.png", 3e7, 100) == 0
+    tiles = list(made)
+    assert run("whole.png", 1e9, 100) == 0
+    assert len(made) < len(tiles)
+    assert run("out.png", 1e9, 2) == 130
+    assert run("out.png", 3e7, 100, "--resume") == 0
+    assert (pixels(tmp_path / "out.png") == pixels(tmp_path / "whole.png")).all()
+
+
+def test_hidden_colours_stay_where_nothing_changes(program: Program, line: list[object], tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (300, 400, 4), dtype=np.uint8)
+    values[::2, :, 3] = 0
+    Image.fromarray(values).save(tmp_path / "large.png")
+    Image.new("L", (400, 300)).save(tmp_path / "mask.png")
+    assert program(*line, tmp_path / "out.png", "--tile", 128, "--mask", tmp_path / "mask.png").code == 0
+    assert (pixels(tmp_path / "out.png") == values).all()
+
+
 def test_a_failed_image_leaves_nothing(
     program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

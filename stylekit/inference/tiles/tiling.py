@@ -105,6 +105,11 @@ class Tiling:
         scale: factor from the sides of the image to those of the output
         what: the method, for messages
         on_progress: called before each piece with the number of those that were computed, and of all, in all passes
+        pixels: pixels that are computed at once, as :attr:`pixels` was for a part of the image that is finished; 0: what the
+            memory allows
+
+    Attributes:
+        pixels: pixels that are computed at once, on which the pieces and the samples depend
 
     Raises:
         StylekitError: the memory does not suffice even for small tiles, or the method sees the whole image at once.
@@ -121,12 +126,13 @@ class Tiling:
         scale: int,
         what: str,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
+        pixels: int = 0,
     ) -> None:
         self._stylize, self._read, self.size, self.scale, self._on_progress = stylize, read, size, scale, on_progress
         reach, self._example = measure_reach(lambda image: stylize(image, None), scale, what)
         count = len(self._example)
         self._available, self._bytes_per_pixel = tiles.available(free), FRAGMENTED * bytes_per_pixel
-        self._pixels = int(self._available / self._bytes_per_pixel) if bytes_per_pixel else SAMPLED
+        self.pixels = pixels or (int(self._available / self._bytes_per_pixel) if bytes_per_pixel else SAMPLED)
         self.pieces = divide(*size, self._side(tiles, reach), reach)
         chosen = tiles.statistics if tiles.statistics != "auto" else "exact" if count <= FEW else "sampled"
         self.statistics: Sharing = chosen
@@ -135,8 +141,8 @@ class Tiling:
 
     def _side(self, tiles: Tiles, reach: int) -> int:
         """The side of the cores of the tiles."""
-        largest = math.isqrt(max(0, self._pixels)) - 2 * reach
-        side = tiles.side or (min(largest, LARGEST) if self._pixels != SAMPLED else USUAL)
+        largest = math.isqrt(max(0, self.pixels)) - 2 * reach
+        side = tiles.side or (min(largest, LARGEST) if self.pixels != SAMPLED else USUAL)
         if min(side, largest) < LEAST:
             needed = (LEAST + 2 * reach) ** 2 * self._bytes_per_pixel
             raise StylekitError(
@@ -181,7 +187,7 @@ class Tiling:
         if side <= 2 * SAMPLE_HALO:  # a narrow image: its largest tile represents it
             piece = max(self.pieces, key=lambda each: math.prod(each.core.size))
             return self._read(piece.box), [piece.box], piece.core
-        count = max(1, min(SAMPLED, self._pixels) // side**2)
+        count = max(1, min(SAMPLED, self.pixels) // side**2)
         pieces = spread(*self.size, side, SAMPLE_HALO, count)
         boxes = [piece.box for piece in pieces]
         return torch.cat([self._read(box) for box in boxes]), boxes, pieces[0].core
