@@ -59,11 +59,16 @@ def normalize(
             y = y + per_plane(shift)
         if isinstance(alpha, Tensor) or alpha != 1:  # the input of an exported graph can have any value
             y = torch.lerp(wide(x), y, alpha)
-        if residual is not None:
-            y = y + residual
-        if slope != 1:
-            y = F.leaky_relu(y, slope) if slope else F.relu(y)
-        return y.to(x.dtype)
+        return finished(y, residual, slope).to(x.dtype)
+
+
+def finished(y: Tensor, residual: Tensor | None, slope: float) -> Tensor:
+    """What follows a normalisation: the residual is added, and negative values are multiplied by the slope."""
+    if residual is not None:
+        y = y + residual
+    if slope != 1:
+        y = F.leaky_relu(y, slope) if slope else F.relu(y)
+    return y
 
 
 def adain_with(content: Tensor, mean: Tensor, std: Tensor, eps: float = 1e-5, alpha: float = 1.0) -> Tensor:

@@ -120,9 +120,8 @@ def _normalized(
     inverse, wide = (variance + eps).rsqrt(), reference.wide(x)
     factor = inverse if scale is None else scale.double() * inverse
     offset = -mean * factor if shift is None else shift.double() - mean * factor
-    planes = (reference.per_plane(each).to(wide) for each in (alpha * factor + 1 - alpha, alpha * offset))
-    factor, offset = planes
-    return torch.addcmul(offset, wide, factor)
+    factor, offset = alpha * factor + 1 - alpha, alpha * offset
+    return torch.addcmul(reference.per_plane(offset).to(wide), wide, reference.per_plane(factor).to(wide))
 
 
 def _normalize(
@@ -136,11 +135,9 @@ def _normalize(
 ) -> Reduction:
     def result(moments: Moments) -> tuple[Tensor, ...]:
         y = _normalized(x, moments.mean, moments.variance, scale, shift, eps, alpha)
-        if residual is not None:
-            y = y + residual
-        if slope != 1:
-            y = F.leaky_relu(y, slope) if slope else F.relu(y)
-        return (y.to(x.dtype),)  # the kernel's first output, and the only one that inference uses
+        return (
+            reference.finished(y, residual, slope).to(x.dtype),
+        )  # the kernel's first output, and the only one that inference uses
 
     return Reduction(x, Moments.of, result)
 
