@@ -87,10 +87,11 @@ def measured_shots(look: Look, frames: Iterable[Picture]) -> Shots:
     from stylekit.inference.shots import find_shots
 
     assert isinstance(look.model, Model)
-    shots = []
+    shots, shared = [], None
     for shot in find_shots(frames):
         samples = [visible(picture) for picture in shot.samples]
-        shots.append((shot.first, look.model.clip_statistics(samples, look.styles, **look.options)))
+        shared = look.model.clip_statistics(samples, look.styles, like=shared, **look.options)
+        shots.append((shot.first, shared))
     return shots
 
 

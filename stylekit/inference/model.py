@@ -393,7 +393,13 @@ class Model:
 
     @torch.no_grad()
     def clip_statistics(
-        self, samples: Sequence[Tensor], style: Styles = None, *, seed: int = 0, **controlled: Any
+        self,
+        samples: Sequence[Tensor],
+        style: Styles = None,
+        *,
+        like: SharedStatistics | None = None,
+        seed: int = 0,
+        **controlled: Any,
     ) -> SharedStatistics:
         """Measures what the method's networks compute of whole frames, such as the means of instance norms, over a clip.
 
@@ -402,6 +408,8 @@ class Model:
 
         Args:
             samples: some frames of the clip, ``(1, 3, H, W)`` in [0, 1]; as many of them are used as the memory allows
+            like: what this returned for another shot, with the same style and arguments: with it, no small image has to be
+                stylised to find out how feature maps are related to the frames
             style, seed, controlled: as in :meth:`frames`
 
         Raises:
@@ -412,10 +420,11 @@ class Model:
         if needed := self.needed_memory(height, width, request.options):
             count = min(count, max(1, free_memory(self.device) // (2 * needed)))
         chosen = torch.cat([samples[len(samples) * number // count] for number in range(count)])
-        probe = probe_image(EXAMPLE).to(self.device)
         with self._full_precision(), self._random_numbers(seed):
-            example = SharedStatistics.of_example(lambda: request.stylize(probe, []), EXAMPLE)
-            shared = SharedStatistics(example.layouts)
+            if like is None:
+                probe = probe_image(EXAMPLE).to(self.device)
+                like = SharedStatistics.of_example(lambda: request.stylize(probe, []), EXAMPLE)
+            shared = SharedStatistics(like.layouts)
             shared.measure_together(lambda: request.stylize(chosen, []), Core.whole(height, width))
         return shared
 

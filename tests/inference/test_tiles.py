@@ -357,7 +357,12 @@ def test_statistics_of_a_clip_are_those_of_all_its_samples_together() -> None:
     shared = model.clip_statistics(frames, STYLE, strength=0.5)
     together = torch.cat(frames, 3)  # one image with the pixels of both
     expected = model.stylize(together, STYLE, strength=0.5)
+    again = model.clip_statistics(
+        frames, STYLE, strength=0.5, like=model.clip_statistics(frames[:1], STYLE, strength=0.5)
+    )
     made = list(model.frames(frames, STYLE, strength=0.5, shared=shared))
+    for one, other in zip(made, model.frames(frames, STYLE, strength=0.5, shared=again), strict=True):
+        assert torch.equal(one, other)
     inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
     assert float((made[0] - expected[..., :128])[inner].abs().max()) < 2 / 255
     assert float((made[1] - expected[..., 128:])[inner].abs().max()) < 2 / 255
