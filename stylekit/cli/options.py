@@ -55,6 +55,13 @@ Assignments = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="an option of the method's constructor", rich_help_panel=METHOD),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps", rich_help_panel=METHOD)]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="auto, torch, onnxruntime or openvino: what computes; auto takes the quickest for the model",
+        rich_help_panel=METHOD,
+    ),
+]
 PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", help=".py file with the method, if no installed plugin offers it", rich_help_panel=METHOD),

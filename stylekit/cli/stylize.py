@@ -18,6 +18,7 @@ from stylekit.cli.options import (
     STYLE,
     Assignments,
     Device,
+    Engine,
     KeepColor,
     MaxMemory,
     ModelName,
@@ -151,13 +152,7 @@ def command(
         ),
     ] = None,
     device: Device = "auto",
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="auto, torch, onnxruntime or openvino: what computes; auto takes the quickest for the model",
-            rich_help_panel=METHOD,
-        ),
-    ] = "auto",
+    engine: Engine = "auto",
     plugin: PluginFiles = None,
     cluster: Annotated[
         str | None,

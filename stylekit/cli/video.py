@@ -14,10 +14,10 @@ from stylekit._files import path_exists
 from stylekit.cli.options import (
     DEFAULT_MODEL,
     FILES,
-    METHOD,
     STYLE,
     Assignments,
     Device,
+    Engine,
     KeepColor,
     ModelName,
     Overwrite,
@@ -111,13 +111,7 @@ def command(
     with_: With = None,
     assignments: Assignments = None,
     device: Device = "auto",
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="auto, torch, onnxruntime or openvino: what computes; auto takes the quickest for the model",
-            rich_help_panel=METHOD,
-        ),
-    ] = "auto",
+    engine: Engine = "auto",
     plugin: PluginFiles = None,
 ) -> None:  # fmt: skip
     """Stylise a video. It keeps its length, the time of each frame, its sound and its subtitles.

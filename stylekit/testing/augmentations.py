@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.seeding import seeded
-from stylekit.testing.devices import TENSORS, require_float64, require_moves
+from stylekit.testing.changes import DEVICES, FLOAT64, SEED
+from stylekit.testing.devices import TENSORS
 from stylekit.testing.kit import Check, Subject, require
 from stylekit.testing.options import OPTIONS
-from stylekit.testing.pictures import BATCHES, ODD, SIDE, drawn, equal, pictures
+from stylekit.testing.pictures import BATCHES, ODD, SIDE, pictures
 
 
 def _builds(subject: Subject) -> str:
@@ -39,16 +40,6 @@ def _images(subject: Subject) -> str:
     return ""
 
 
-def _seed(subject: Subject) -> str:
-    augmentation, image = subject.build(), pictures(2, SIDE, SIDE)
-    require(
-        equal(drawn(augmentation, (image,)), drawn(augmentation, (image,))),
-        "forward must return the same images for the same seed: draw random numbers with torch's functions, whose generator "
-        "is seeded.",
-    )
-    return ""
-
-
 def _gradient(subject: Subject) -> str:
     image = pictures(2, SIDE, SIDE).requires_grad_()
     with seeded("forward"):
@@ -62,24 +53,13 @@ def _gradient(subject: Subject) -> str:
     return ""
 
 
-def _float64(subject: Subject) -> str:
-    augmentation = subject.build()
-    require_float64(augmentation, augmentation, (pictures(2, SIDE, SIDE),), "forward")
-    return ""
-
-
-def _device(subject: Subject) -> str:
-    require_moves(subject.build(), (pictures(2, SIDE, SIDE),), "forward")
-    return ""
-
-
 CHECKS = (
     Check("builds", _builds),
     OPTIONS,
     TENSORS,
     Check("images", _images),
-    Check("seed", _seed),
+    SEED,
     Check("gradient of the image", _gradient, after=("images",)),
-    Check("float64", _float64, after=("tensors",)),
-    Check("devices", _device, after=("tensors",)),
+    FLOAT64,
+    DEVICES,
 )

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.seeding import seeded
-from stylekit.testing.devices import TENSORS, require_float64, require_moves
+from stylekit.testing.changes import DEVICES, FLOAT64, SEED
+from stylekit.testing.devices import TENSORS
 from stylekit.testing.kit import Check, Subject, require
 from stylekit.testing.options import OPTIONS
-from stylekit.testing.pictures import BATCHES, ODD, SIDE, drawn, equal, pictures, require_image
+from stylekit.testing.pictures import BATCHES, ODD, SIDE, pictures, require_image
 
 
 def _builds(subject: Subject) -> str:
@@ -48,33 +49,12 @@ def _images(subject: Subject) -> str:
     return ""
 
 
-def _seed(subject: Subject) -> str:
-    degradation, image = subject.build(), pictures(2, SIDE, SIDE)
-    require(
-        equal(drawn(degradation, (image,)), drawn(degradation, (image,))),
-        "forward must return the same images for the same seed: draw random numbers with torch's functions, whose generator "
-        "is seeded.",
-    )
-    return ""
-
-
-def _float64(subject: Subject) -> str:
-    degradation = subject.build()
-    require_float64(degradation, degradation, (pictures(2, SIDE, SIDE),), "forward")
-    return ""
-
-
-def _device(subject: Subject) -> str:
-    require_moves(subject.build(), (pictures(2, SIDE, SIDE),), "forward")
-    return ""
-
-
 CHECKS = (
     Check("builds", _builds),
     OPTIONS,
     TENSORS,
     Check("images", _images, after=("builds",)),
-    Check("seed", _seed),
-    Check("float64", _float64, after=("tensors",)),
-    Check("devices", _device, after=("tensors",)),
+    SEED,
+    FLOAT64,
+    DEVICES,
 )
