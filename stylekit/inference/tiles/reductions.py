@@ -135,9 +135,8 @@ def _normalize(
 ) -> Reduction:
     def result(moments: Moments) -> tuple[Tensor, ...]:
         y = _normalized(x, moments.mean, moments.variance, scale, shift, eps, alpha)
-        return (
-            reference.finished(y, residual, slope).to(x.dtype),
-        )  # the kernel's first output, and the only one that inference uses
+        # The kernel's first output, and the only one that inference uses.
+        return (reference.finished(y, residual, slope).to(x.dtype),)
 
     return Reduction(x, Moments.of, result)
 
