@@ -141,8 +141,10 @@ def judge(problem: str, images: Tensor, labels: Tensor, classifier: Classifier) 
     return figures
 
 
-def judged(problem: str, preset: str, seed: int, seconds: float, classifier: Classifier) -> dict[str, Any]:
-    """Trains for about ``seconds``, and measures what the finished model draws."""
+def judged(
+    problem: str, preset: str, seed: int, seconds: float, steps: int | None, classifier: Classifier
+) -> dict[str, Any]:
+    """Trains for about ``seconds`` or ``steps``, and measures what the finished model draws."""
     classes = {"classes": CLASSES} if problem == "conditional" else {}
     with tempfile.TemporaryDirectory() as folder:
         session = timed.train(
@@ -150,6 +152,7 @@ def judged(problem: str, preset: str, seed: int, seconds: float, classifier: Cla
             Path(folder),
             seconds,
             BATCH,
+            steps=steps,
             preset=preset,
             data={"name": "digits", "stacked": problem == "stacked"},
             set={"side": SIDE, "width": 16, "discriminator.width": 16, "ema": 0.995, **classes},
@@ -177,7 +180,9 @@ def main() -> None:
     parser.add_argument("--problem", action="append", choices=PROBLEMS)
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/digits.json")
     parser.add_argument(
-        "--resume", action="store_true", help="keep the recorded runs, and add the seeds that are missing"
+        "--resume",
+        action="store_true",
+        help="keep the recorded runs, and add the seeds that are missing, with as many steps",
     )
     options = parser.parse_args()
     os.environ[FILE] = str(Path(options.digits).resolve())
@@ -192,7 +197,9 @@ def main() -> None:
         alike = [run for run in runs if run["seconds"] == options.seconds]
         if len(alike) > seed:
             continue
-        figures = {"seconds": options.seconds, **judged(problem, preset, seed, options.seconds, classifier)}
+        steps = timed.alike(alike) if options.resume else None
+        result = judged(problem, preset, seed, options.seconds, steps, classifier)
+        figures = {"seconds": options.seconds, **result}
         runs.append(figures)
         means = {key: round(statistics.mean(run[key] for run in [*alike, figures]), 3) for key in figures}
         print(problem, preset, means, flush=True)

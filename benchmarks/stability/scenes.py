@@ -86,9 +86,9 @@ class Measure:
 
 
 def judged(
-    method: str, discriminator: str, seed: int, seconds: float, measure: Measure
+    method: str, discriminator: str, seed: int, seconds: float, steps: int | None, measure: Measure
 ) -> tuple[dict[str, Any], Tensor]:
-    """Trains for about ``seconds``, and measures every checkpoint; returns the last outputs, too."""
+    """Trains for about ``seconds`` or ``steps``, and measures every checkpoint; returns the last outputs, too."""
     with tempfile.TemporaryDirectory() as folder:
         session = timed.train(
             method,
@@ -96,6 +96,7 @@ def judged(
             seconds,
             BATCH,
             CHECKPOINTS,
+            steps,
             preset="tiny",
             data="scenes",
             set={"discriminator": DISCRIMINATORS[discriminator]},
@@ -140,7 +141,9 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="image file for the first scenes, as each method painted them last")
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/scenes.json")
     parser.add_argument(
-        "--resume", action="store_true", help="keep the recorded runs, and add the seeds that are missing"
+        "--resume",
+        action="store_true",
+        help="keep the recorded runs, and add the seeds that are missing, with as many steps",
     )
     options = parser.parse_args()
     measure = Measure()
@@ -152,11 +155,13 @@ def main() -> None:
     names = itertools.product(options.method or METHODS, options.discriminator or DISCRIMINATORS)
     for seed, (method, discriminator) in itertools.product(range(options.seeds), list(names)):
         name = f"{method}, {discriminator}"
-        if len(rows.get(name, [])) > seed:
+        runs = rows.setdefault(name, [])
+        if len(runs) > seed:
             continue
-        figures, columns[method] = judged(method, discriminator, seed, options.seconds, measure)
-        rows.setdefault(name, []).append(figures)
-        print(line(name, rows[name], before["psnr"]), flush=True)
+        steps = timed.alike(runs) if options.resume else None
+        figures, columns[method] = judged(method, discriminator, seed, options.seconds, steps, measure)
+        runs.append(figures)
+        print(line(name, runs, before["psnr"]), flush=True)
         if options.sheet:
             write(options.sheet, sheet(columns))
         if options.record:

@@ -6,8 +6,9 @@ Time is the processor's, so that other work on the machine does not shorten the 
 from __future__ import annotations
 
 import json
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,19 @@ TRIAL = 30
 """Steps of the trial that tells how many steps fit into the time."""
 
 
+def alike(runs: Sequence[Mapping[str, Any]]) -> int | None:
+    """As many steps as recorded runs had, on average: a seed that is added later is one more of the same."""
+    return round(statistics.mean(run["steps"] for run in runs)) if runs else None
+
+
 def train(
-    plugin: str | Sequence[str], folder: Path, seconds: float, batch_size: int, checkpoints: int = 1, **settings: Any
+    plugin: str | Sequence[str],
+    folder: Path,
+    seconds: float,
+    batch_size: int,
+    checkpoints: int = 1,
+    steps: int | None = None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Trains for about ``seconds`` in ``folder / "run"``; returns the ``seconds`` of one core, and the ``steps``.
 
@@ -30,6 +42,7 @@ def train(
         seconds: how long to train, in seconds of one core
         batch_size: images per step
         checkpoints: number of checkpoints to write and keep
+        steps: how many steps to train, instead of as many as fit into ``seconds``
         settings: further settings of the run
     """
 
@@ -51,5 +64,6 @@ def train(
         return {"seconds": record["seconds"] * cores, "rate": record["images_per_second"] / cores, "steps": steps}
 
     torch.set_num_threads(1)
-    rate = session("trial", TRIAL)["rate"]
-    return session("run", max(TRIAL, int(seconds * rate / batch_size)))
+    if steps is None:
+        steps = max(TRIAL, int(seconds * session("trial", TRIAL)["rate"] / batch_size))
+    return session("run", steps)
