@@ -75,9 +75,10 @@ class Loop:
             fixes += 1
             if fixes > MOST_FIXES:
                 raise StylekitError(f"{trouble.told} Training went wrong {fixes} times. {self.recorder.last_good()}")
-            # A checkpoint after which the same happens soon was bad already.
+            # If training goes wrong soon after a return, the checkpoint was bad already, and half the rate is still too high.
             soon = trouble.since <= returned + AGAIN
-            returned = index = self._roll_back(trouble, returned - 1 if soon else trouble.since)
+            until, divisor = (returned - 1, 4) if soon else (trouble.since, 2)
+            returned = index = self._roll_back(trouble, until, divisor)
 
     def _until_trouble(self, index: int) -> Trouble | None:
         """Trains from a step on, until the session ends or until something goes wrong that a return may mend."""
@@ -116,8 +117,8 @@ class Loop:
                 return trouble, stop
         return None, stop
 
-    def _roll_back(self, trouble: Trouble, until: float) -> int:
-        """Returns to the last checkpoint up to a step, or to the first, with half the learning rates; returns its step.
+    def _roll_back(self, trouble: Trouble, until: float, divisor: int) -> int:
+        """Returns to the last checkpoint up to a step, or to the first, and divides the learning rates; returns its step.
 
         Raises:
             StylekitError: there is no such checkpoint.
@@ -126,7 +127,7 @@ class Loop:
         path = Path(self.runtime.decided_by_main(lambda: str(run.latest(max(until, 0)) or "")) or "")
         if not path.name:
             raise StylekitError(f"{trouble.told} There is no checkpoint before, to which training could return.")
-        scales = [player.scale / 2 for player in self.players]
+        scales = [player.scale / divisor for player in self.players]
         done, states = checkpoint.load_checkpoint(path, self.method)
         for player, scale in zip(self.players, scales, strict=True):
             player.restore(states[player.name], path / "players.safetensors")
