@@ -12,7 +12,6 @@ from stylekit._files import real_path
 from stylekit.cli.batch import ray_data
 from stylekit.cli.batch.function import Parcel
 from stylekit.cli.batch.manifest import FOLDER, Manifest, settings_digest
-from stylekit.cli.batch.places import Place, address, is_leftover, is_url
 from stylekit.cli.batch.worker import FAILED, FATAL, SKIPPED, Outcome, Task, Worker
 from stylekit.cli.naming import Template
 from stylekit.cli.progress import Progress
@@ -21,6 +20,8 @@ from stylekit.cli.results import Report, check_formats
 from stylekit.cli.streams import STREAM
 from stylekit.cli.targets import Job, find_sources, is_file_name, plan_jobs
 from stylekit.datasets.files import SUFFIXES, is_image
+from stylekit.datasets.places import Place, address, is_leftover
+from stylekit.datasets.remote import is_address
 from stylekit.errors import StylekitError, warn
 
 
@@ -143,7 +144,7 @@ def find_pictures(pictures: Sequence[str], out: str, left_out: Sequence[Path]) -
     found: dict[str, Path] = {}
     inside = address(out) + "/"
     for given in pictures:
-        if not is_url(given):
+        if not is_address(given):
             local = find_sources([Path(given)], left_out)
             found |= {address(str(path)): relative for path, relative in local.items()}
             continue
@@ -194,7 +195,7 @@ def _plan(
 def _keep_inputs(targets: Mapping[str, Job], sources: Sequence[str], out: Place) -> None:
     """Checks that no input would be overwritten."""
     if out.local:
-        read = {str(real_path(source)) for source in sources if not is_url(source)}
+        read = {str(real_path(source)) for source in sources if not is_address(source)}
         clash = next((name for name in targets if str(real_path(Path(out.path, name))) in read), None)
     else:
         clash = next((name for name in targets if f"{out.path}/{name}" in sources), None)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stylekit.cli.batch.places import Place
+from stylekit.datasets.places import Place
 from stylekit.errors import StylekitError
 
 FOLDER = ".stylekit-manifest"

@@ -10,7 +10,7 @@ from typing import Any
 from stylekit import __version__
 from stylekit.cli.batch.function import BatchStylizer, Input, Output, Parcel
 from stylekit.cli.batch.manifest import Manifest, Record, digest
-from stylekit.cli.batch.places import Place
+from stylekit.datasets.places import Place
 from stylekit.errors import StylekitError, explain
 
 WRITTEN, SKIPPED, FAILED, FATAL = "written", "skipped", "failed", "fatal"

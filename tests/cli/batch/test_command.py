@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stylekit.cli.batch.command import find_pictures
-from stylekit.cli.batch.places import Place
 from stylekit.cli.batch.ray_data import _refusal
+from stylekit.datasets.places import Place
 from stylekit.errors import StylekitError
 from tests.facts import assert_mentions
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stylekit.cli.batch.manifest import FOLDER, Manifest, Record, digest, settings_digest
-from stylekit.cli.batch.places import Place
+from stylekit.datasets.places import Place
 from stylekit.errors import StylekitError
 from tests.facts import assert_mentions
 

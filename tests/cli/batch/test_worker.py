@@ -10,10 +10,10 @@ import pytest
 
 from stylekit.cli.batch.function import Parcel
 from stylekit.cli.batch.manifest import FOLDER, Manifest, digest, settings_digest
-from stylekit.cli.batch.places import Place
 from stylekit.cli.batch.worker import FAILED, FATAL, SKIPPED, WRITTEN, Task, Worker
 from stylekit.cli.recipe import Recipe
 from stylekit.cli.style_arguments import StyleMix
+from stylekit.datasets.places import Place
 from tests.facts import assert_mentions
 
 if TYPE_CHECKING:

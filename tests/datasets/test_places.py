@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stylekit.cli.batch.places import Place, address
+from stylekit.datasets.places import Place, address
 from stylekit.errors import StylekitError
 
 
@@ -17,7 +17,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         return Place(str(tmp_path / "out"))
     made = Place(f"memory://{tmp_path.name}")
     if request.param == "renaming":  # as on a server of files, where a file that is written is seen while it grows
-        monkeypatch.setattr("stylekit.cli.batch.places.PUT", set())
+        monkeypatch.setattr("stylekit.datasets.places.PUT", set())
     return made
 
 

@@ -10,21 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from stylekit._files import LEFTOVER, absolute_path, write_atomic
+from stylekit.datasets.remote import is_address
 from stylekit.errors import StylekitError, one_line_error
-from stylekit.registry.extras import import_extra
 
 PUT = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "memory"}
 """Protocols of stores where a new object is seen whole or not at all, so that no temporary name is needed."""
 
 
-def is_url(path: str) -> bool:
-    """Whether a path has a protocol, such as ``s3://bucket/folder``."""
-    return "://" in path
-
-
 def address(path: str) -> str:
     """A path that means the same in every process: a URL as it is, and a path of this machine absolute."""
-    return path.rstrip("/") if is_url(path) else str(absolute_path(path))
+    return path.rstrip("/") if is_address(path) else str(absolute_path(path))
 
 
 class Place:
@@ -39,9 +34,10 @@ class Place:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        core = import_extra("fsspec.core", "ray", f"Using {path}")
+        from fsspec.core import url_to_fs
+
         with _explained(path):
-            self._files, self._root = core.url_to_fs(path)
+            self._files, self._root = url_to_fs(path)
         protocol = self._files.protocol
         self.protocols = {protocol} if isinstance(protocol, str) else {*protocol}
 
