@@ -1,8 +1,12 @@
-"""What the tests share: reference data beside the repository, one thread for small tensors, and installed plugins."""
+"""What the tests share: reference data beside the repository, one thread, installed plugins, and an object store."""
 
 from __future__ import annotations
 
 import importlib
+import os
+import secrets
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +17,7 @@ import torch
 
 from stylekit.registry import entrypoints, lookup
 from tests.background import obey_signals
+from tests.servers import free_port, wait_for
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHARED = Path(__file__).parents[2] / "shared"
@@ -89,3 +94,33 @@ def _fresh_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         cached.cache_clear()
     for name in [name for name in sys.modules if name.startswith(("sample_", "stylekit_file_"))]:
         del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """Variables for subprocesses: one thread, and a token for Ray of the tests' own, so that none is left in the home."""
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    own["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "60"  # on a busy machine it starts slowly
+    own["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # the server for clients forks, and would sometimes hang
+    return {**os.environ, "OMP_NUM_THREADS": "1", "STYLEKIT_THREADS": "1", "COLUMNS": "100", "PYTHONPATH": path, **own}
+
+
+@pytest.fixture
+def store(environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """An object store with the bucket ``pictures``, and the variables by which programs find it."""
+    pytest.importorskip("moto")
+    pytest.importorskip("s3fs")
+    port = free_port()
+    own = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, env={**environment, **own}, stderr=subprocess.DEVNULL) as process:
+        wait_for(port)
+        make = "import s3fs; s3fs.S3FileSystem().mkdir('pictures')"
+        subprocess.run([sys.executable, "-c", make], env={**environment, **own}, check=True)
+        yield {**environment, **own}
+        process.send_signal(signal.SIGKILL)

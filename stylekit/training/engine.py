@@ -21,9 +21,9 @@ from stylekit.seeding import seeded
 from stylekit.training import checkpoint, guard
 from stylekit.training.activations import checkpoint_sequences
 from stylekit.training.claim import locked, new_folder, require_outside
+from stylekit.training.copies import RunCopy
 from stylekit.training.data_files import data_facts
 from stylekit.training.distributed import Runtime, launch
-from stylekit.training.launchers import restarted
 from stylekit.training.limits import require_possible
 from stylekit.training.loader import batches
 from stylekit.training.loop import Loop, own_errors
@@ -63,12 +63,15 @@ def train(plugin: str | Sequence[str] | Method | None = None, /, *, progress: bo
     built = plugin if isinstance(plugin, Method) else None
     values = settings if plugin is None else {**settings, "plugin": type(built).__name__ if built else plugin}
     run = None
-    if restarted() and values.get("out") and Run(absolute_path(values["out"])).exists():
+    if values.get("out") and Run(absolute_path(values["out"])).restarted():
         values = {**values, "resume": True}
     if values.get("resume"):
         if not values.get("out"):
             raise StylekitError("--resume needs --out, the folder of the run to resume.")
-        run = Run.open(absolute_path(values["out"]))
+        folder = absolute_path(values["out"])
+        if values.get("copy_to"):
+            RunCopy(values["copy_to"]).fetch(folder)
+        run = Run.open(folder)
         require_plugins(run, values)
         require_packages(run.packages(), f"The run in {run.folder}")
         values = {**values, "plugin": values.get("plugin", run.settings().plugin)}
@@ -103,6 +106,8 @@ def _claim(settings: Settings, held: contextlib.ExitStack) -> str:
         held.enter_context(locked(settings.out))
         Run(settings.out).make_folders()
         return str(settings.out)
+    if settings.copy_to:
+        RunCopy(settings.copy_to).require_new()
     return str(held.enter_context(new_folder(settings.out, _stem(settings.plugin[0]))))
 
 

@@ -23,9 +23,22 @@ class External:
     by: str
 
 
-def restarted() -> bool:
-    """Whether torchrun starts this process again, after one of the run failed or nodes joined or left."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+def job() -> str | None:
+    """The name that torchrun's job has (``--rdzv-id``); None if it has none, or without torchrun."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return None if name == "none" else name  # torchrun's default
+
+
+def restarted(made_by: str | None) -> bool:
+    """Whether torchrun starts this process again, after a process of the run failed or nodes joined or left.
+
+    torchrun counts only what failed on the process's own node: where it heard of a failure on another one, or where a node
+    joins, the name of the job tells.
+
+    Args:
+        made_by: the job that started the run
+    """
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 or (made_by is not None and made_by == job())
 
 
 def external() -> External | None:

@@ -21,7 +21,8 @@ from stylekit.method import Batch, Method
 from stylekit.registry import lookup, provenance
 from stylekit.registry.callbacks import Callbacks
 from stylekit.seeding import seeded
-from stylekit.training import checkpoint
+from stylekit.training import checkpoint, launchers
+from stylekit.training.copies import RunCopy
 from stylekit.training.distributed import Runtime
 from stylekit.training.held_out import HeldOut
 from stylekit.training.loader import SeededItems
@@ -79,6 +80,7 @@ class Recorder:
         self.pending: list[tuple[int, Mapping[str, Tensor]]] = []
         self.display = Display(done, settings.steps, settings.batch_size, progress and runtime.main)
         self.callbacks = Callbacks(settings.log if runtime.main else ())
+        self.copy = RunCopy(settings.copy_to) if settings.copy_to and runtime.main else None
         self.constants = checkpoint.not_finite(method)  # such as the -inf of an attention mask
         self.stopped_early = False
         if runtime.main:
@@ -105,9 +107,12 @@ class Recorder:
             self.run.create(self.settings)
         settings = self.settings.as_json()
         method = {"name": self.name, "arguments": json_arguments(self.method.arguments)}
-        self.run.describe(settings=settings, method=method, packages=packages, processes=world, data=data)
+        self.run.describe(
+            settings=settings, method=method, packages=packages, processes=world, job=launchers.job(), data=data
+        )
         self.id = self.run.id
         self.callbacks.call("run_started", run=self.run.folder, settings=settings)
+        self._copy()  # so that an address that cannot be written is noticed before hours of training
 
     def _preview_batch(self, dataset: Any) -> dict[str, Tensor]:
         items = SeededItems(dataset, self.settings.seed)
@@ -249,6 +254,15 @@ class Recorder:
         checkpoint.prune(self.run.checkpoints, self.settings.keep, self.id, since)
         self.run.plot()
         self.callbacks.call("checkpoint_saved", step=step, path=path)
+        try:
+            self._copy()
+        except StylekitError as error:
+            self.display.say(f"Warning: {error} The run goes on; the next checkpoint tries to copy it again.")
+
+    def _copy(self) -> None:
+        """Copies the run to its address, if it has one."""
+        if self.copy:
+            self.copy.push(self.run.folder)
 
     def warn(self, text: str) -> None:
         """Tells the user what goes wrong, and adds it to ``run.json``."""
@@ -313,6 +327,13 @@ class Recorder:
             self.run.end_session(**facts)
         if kind is None:
             self._print_summary(facts, whole)
+        try:
+            self._copy()
+        except StylekitError as failure:
+            if kind is None:
+                raise StylekitError(
+                    f"{failure} The run is whole in {self.run.folder}: copy this folder there."
+                ) from failure
 
     def _print_summary(self, facts: Mapping[str, Any], whole: bool) -> None:
         rate, wait = facts["images_per_second"], facts["share_of_time_waiting_for_data"]

@@ -54,6 +54,7 @@ class RunContent(pydantic.BaseModel):
     Attributes:
         id: a random text, which every checkpoint of the run repeats
         processes: number of processes of the last session
+        job: torchrun's name of the job that the last session belonged to
     """
 
     model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
@@ -66,6 +67,7 @@ class RunContent(pydantic.BaseModel):
     packages: dict[str, str] = {}
     data: DataFacts | None = None
     processes: int | None = None
+    job: str | None = None
     best: Best | None = None
     sessions: list[Session]
 

@@ -20,7 +20,7 @@ import stylekit
 from stylekit import images
 from stylekit._files import explain_os_errors, remove_leftovers, require_regular, write_atomic
 from stylekit.errors import StylekitError
-from stylekit.training import checkpoint
+from stylekit.training import checkpoint, launchers
 from stylekit.training.metrics_log import parse_line
 from stylekit.training.plugin_files import plugin_files
 from stylekit.training.run_json import FORMAT, DataFacts, RunContent, read_run
@@ -81,6 +81,7 @@ class Run:
             "id": secrets.token_hex(8),
             "settings": settings.as_json(),
             "versions": _versions(),
+            "job": launchers.job(),
         }
         self._write(RunContent.model_validate({**content, "sessions": []}))
 
@@ -189,6 +190,10 @@ class Run:
         from stylekit.training.plots import draw_losses
 
         write_atomic(self.folder / "losses.png", draw_losses(self.metrics()))
+
+    def restarted(self) -> bool:
+        """Whether the run exists, and a launcher now starts its processes again."""
+        return self.exists() and launchers.restarted(self._read().job)
 
     @property
     def interrupted(self) -> bool:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
 from stylekit._files import absolute_path
+from stylekit.datasets.remote import is_address
 from stylekit.datasets.shards import absolute_source
 from stylekit.errors import StylekitError, suggest
 from stylekit.registry import lookup
@@ -32,6 +33,7 @@ MAY_CHANGE = frozenset(
         "compile",
         "resume",
         "out",
+        "copy_to",
         "log",
         "log_every",
         "sample_every",
@@ -85,6 +87,11 @@ class Settings(pydantic.BaseModel):
     workers: int | None = Field(None, ge=0, description="processes that load images (default: depends on the machine)")
     out: Path | None = Field(None, description="folder of the run (default: a new one in runs/)")
     resume: bool = Field(False, description="resume the run in --out")
+    copy_to: str | None = Field(
+        None,
+        description="address such as s3://bucket/runs/mine to which the run is copied with each checkpoint; --resume fetches "
+        "it from there if --out lacks it",
+    )
     log: tuple[str, ...] = Field((), description="plugins that follow the run, such as tensorboard")
     log_every: int | None = Field(
         None,
@@ -116,6 +123,13 @@ class Settings(pydantic.BaseModel):
     def _absolute(cls, folder: Path | str | None) -> Path | str | None:
         """Makes paths absolute, so that a run can be resumed from any working directory."""
         return folder and absolute_source(folder)
+
+    @pydantic.field_validator("copy_to")
+    @classmethod
+    def _address(cls, place: str | None) -> str | None:
+        if place is not None and not is_address(place):
+            raise ValueError("must be an address such as s3://bucket/runs/mine")
+        return place
 
     @pydantic.field_validator("plugin", "log", mode="before")
     @classmethod

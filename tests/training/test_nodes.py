@@ -19,7 +19,7 @@ import stylekit
 from stylekit.training.launchers import restarted
 from stylekit.training.runs import Run
 from stylekit.weights.tensors import read_tensors
-from tests.facts import assert_mentions
+from tests.facts import assert_mentions, raises
 from tests.training.test_launchers import SMALL, clean
 
 SETTINGS: dict[str, Any] = {
@@ -174,8 +174,36 @@ def test_processes_that_torchrun_starts_again_resume_the_run(config: Path, unbro
 
 
 def test_processes_know_that_torchrun_started_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
-    assert not restarted()
-    for count, expected in (("0", False), ("2", True)):
+    assert not restarted(None)
+    # torchrun's default is no name: it may be that of another job.
+    for name, count, made_by, expected in (
+        ("mine", "0", None, False),
+        ("mine", "0", "mine", True),
+        ("mine", "0", "other", False),
+        ("none", "0", None, False),
+        ("none", "0", "none", False),
+        ("none", "2", None, True),
+    ):
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", name)
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
-        assert restarted() is expected
+        assert restarted(made_by) is expected, (name, count, made_by)
+
+
+def test_a_job_goes_on_with_its_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, number in (
+        ("TORCHELASTIC_RUN_ID", "mine"),
+        ("RANK", "0"),
+        ("WORLD_SIZE", "1"),
+        ("LOCAL_WORLD_SIZE", "1"),
+    ):
+        monkeypatch.setenv(name, number)
+    settings = {**SETTINGS, "data": "scenes", "out": tmp_path / "run"}
+    stylekit.train("cyclegan", **{**settings, "steps": 1})
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "other")
+    with raises(stylekit.StylekitError, "already contains a run"):
+        stylekit.train("cyclegan", **{**settings, "steps": 2})
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    stylekit.train("cyclegan", **{**settings, "steps": 2})
+    assert [each[:2] for each in sessions(tmp_path / "run")] == [(0, 1), (1, 2)]
