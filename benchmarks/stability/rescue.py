@@ -1,6 +1,6 @@
 """Rescue: does the sentinel notice training that fails, and not training that works; and does a rollback save it?
 
-    python benchmarks/stability/rescue.py [--seeds 10] [--record]
+    python benchmarks/stability/rescue.py [--seeds 10] [--record] [--resume]
 
 CycleGAN (preset ``tiny``) learns to paint scenes, with its own learning rate and with one that is a hundred times as high.
 With ``--guard rollback``, the run returns to a checkpoint with half the learning rate, as often as it takes. A model is
@@ -10,6 +10,7 @@ usable if its output for held-out scenes is closer to the truth than the input i
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -70,16 +71,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--record", action="store_true", help="write benchmarks/results/rescue.json")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the recorded runs, and add the seeds that are missing"
+    )
     options = parser.parse_args()
     photos, truth = held_out()
-    runs: dict[str, list[dict[str, Any]]] = {"broken": [], "healthy": []}
-    for seed in range(options.seeds):
-        runs["broken"].append(run(seed, BROKEN, "rollback", options.steps, photos, truth))
-        runs["healthy"].append(run(seed, HEALTHY, "warn", options.steps, photos, truth))
-        print(seed, {name: each[-1] for name, each in runs.items()}, flush=True)
+    record = RESULTS / "rescue.json"
+    runs: dict[str, list[dict[str, Any]]] = json.loads(record.read_text())["runs"] if options.resume else {}
+    kinds = {"broken": (BROKEN, "rollback"), "healthy": (HEALTHY, "warn")}
+    for seed, (kind, (rate, guard)) in itertools.product(range(options.seeds), kinds.items()):
+        done = runs.setdefault(kind, [])
+        if len(done) > seed:
+            continue
+        done.append(run(seed, rate, guard, options.steps, photos, truth))
+        print(seed, kind, done[-1], flush=True)
         if options.record:
             report = {"rates": {"broken": BROKEN, "healthy": HEALTHY}, "steps": options.steps, "runs": runs}
-            (RESULTS / "rescue.json").write_text(json.dumps(report, indent=1) + "\n")
+            record.write_text(json.dumps(report, indent=1) + "\n")
     noticed = sum(bool(each["warned_at"]) and each["warned_at"][0] <= WITHIN for each in runs["broken"])
     usable = sum(each["psnr"] > each["psnr_before"] for each in runs["broken"])
     silent = sum(not each["warned_at"] for each in runs["healthy"])
