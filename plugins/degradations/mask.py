@@ -17,7 +17,7 @@ Kind = Literal["strokes", "boxes"]
 
 
 class Mask(nn.Module):
-    """Makes holes white, as if they were erased. To fill holes of a photo, erase them in white, and name them with ``--mask``.
+    """Makes holes white, as if they were erased. ``restore`` fills them: ``--with hole=FILE``.
 
     A box has sides of an eighth to a third of the shorter side of the image. A stroke has four to ten straight pieces, each
     of up to a third of that side, and is 3% to 8% of it wide.

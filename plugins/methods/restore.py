@@ -28,6 +28,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "inpaint": {"degradation": "mask", "generator": {"name": "nafnet", "width": 8, "blocks": (1, 1, 1, 1, 2)}},
 }
 """The presets by task, for a CPU."""
+ERASED = 1.0
+"""What the degradation ``mask`` leaves of a hole."""
 SMALL = {
     "nafnet": {"name": "nafnet", "width": 4, "blocks": (1, 1)},
     "srvgg": {"name": "srvgg", "width": 8, "convs": 2},
@@ -107,10 +109,30 @@ class Restore(Method):
     def restore(self, batch: Batch, restored: Tensor) -> Terms:
         return {"pixels": self.loss(restored, batch["content"])}
 
-    def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size."""
-        image: Tensor = self.generator(content)
-        return image
+    def stylize(self, content: Tensor, style: Tensor | None = None, *, hole: Tensor | None = None) -> Tensor:
+        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size.
+
+        Args:
+            content: the images
+            style: not used
+            hole: image ``(1, 3, H, W)``, white where a model that was trained with the degradation ``mask`` fills the
+                content, which is erased there first; everything else stays as it is
+
+        Raises:
+            StylekitError: the hole has another size than the content, or the model enlarges.
+        """
+        if hole is None:
+            image: Tensor = self.generator(content)
+            return image
+        if self.scale != 1:
+            raise StylekitError(
+                f"The option 'hole' needs a model that keeps the size, but this one multiplies the sides by {self.scale}."
+            )
+        if hole.shape[2:] != content.shape[2:]:
+            ours, theirs = ("x".join(map(str, reversed(each.shape[2:]))) for each in (hole, content))
+            raise StylekitError(f"The image of the option 'hole' has {ours} pixels, but the content has {theirs}.")
+        inside = hole.mean(1, keepdim=True) > 0.5
+        return torch.where(inside, self.generator(content.masked_fill(inside, ERASED)), content)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         degraded = self.degrade(batch["content"])

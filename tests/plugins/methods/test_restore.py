@@ -102,6 +102,31 @@ def test_the_degraded_picture_is_compared_with_the_clean_one() -> None:
     assert loss == pytest.approx(float((luma - clean).square().mean()), rel=0.01)
 
 
+def test_a_hole_is_erased_and_filled_and_all_else_stays() -> None:
+    seen: list[Tensor] = []
+
+    class Black(torch.nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            seen.append(image)
+            return torch.zeros_like(image)
+
+    method = Restore("mask", Black)
+    image, hole = torch.rand(2, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    hole[..., 2:5, 3:7] = 1
+    filled = method.stylize(image, hole=hole)
+    expected, erased = image.clone(), image.clone()
+    expected[..., 2:5, 3:7], erased[..., 2:5, 3:7] = 0, 1
+    assert torch.equal(filled, expected)
+    assert torch.equal(seen[0], erased)
+
+
+def test_a_hole_that_does_not_fit_is_refused() -> None:
+    with raises(StylekitError, "hole", "8x4", "8x8"):
+        Restore("mask", torch.nn.Identity).stylize(torch.rand(1, 3, 8, 8), hole=torch.zeros(1, 3, 4, 8))
+    with raises(StylekitError, "hole", "keeps the size", "2"):
+        Restore({"name": "downscale", "scale": 2}, SMALL).stylize(torch.rand(1, 3, 8, 8), hole=torch.zeros(1, 3, 8, 8))
+
+
 def test_a_side_that_the_scale_does_not_divide_is_named() -> None:
     method = Restore({"name": "downscale", "scale": 3}, SMALL)
     with raises(StylekitError, "32x32", "scale 3", "--size 30"):
