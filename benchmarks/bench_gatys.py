@@ -149,7 +149,7 @@ def test_optimizer(benchmark: Any, record: Any) -> None:
     method, image, shown, grams = build(256)
 
     def optimise() -> None:
-        method._optimised(image.detach(), lambda x: (x - 0.3).pow(4).flatten(1).sum(1), STEPS, 0)
+        method.descend(image.detach(), lambda x: (x - 0.3).pow(4).flatten(1).sum(1), STEPS)
 
     optimise()
     benchmark.pedantic(optimise, rounds=3)

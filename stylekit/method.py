@@ -12,8 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
+from stylekit.images import resize
 
-__all__ = ["Batch", "Capabilities", "Statistics", "Terms", "Turn", "constant", "cosine", "linear_decay", "steps"]
+__all__ = [
+    "Batch",
+    "Capabilities",
+    "OptimizingMethod",
+    "Stage",
+    "Statistics",
+    "Terms",
+    "Turn",
+    "constant",
+    "cosine",
+    "linear_decay",
+    "steps",
+]
 
 Batch = Mapping[str, Tensor]
 """A training batch: tensors ``(N, ...)`` by key."""
@@ -381,3 +394,103 @@ class Method(nn.Module):
             StylekitError: this method cannot convert the files.
         """
         raise StylekitError(f"The method {cls.__name__} cannot import the weights of other programs.")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the sizes at which an image is optimised.
+
+    Args:
+        level: how often the sides of the content are halved
+        steps: number of steps at this size
+    """
+
+    level: int
+    steps: int
+
+
+class OptimizingMethod(Method):
+    """Base class of methods that optimise the image itself, at one or more sizes.
+
+    A subclass defines :meth:`describe`, :meth:`stages`, :meth:`objective` and :meth:`descend`. Images of any size are then
+    optimised in bounded memory, region by region: stylekit computes the objective of a region as if all others were seen,
+    too, so a method needs to know nothing of regions. In the objective, what looks at the whole image consists of means,
+    variances, norms and Gram matrices over whole feature maps, as all losses of :mod:`stylekit.losses` do.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(optimizes=True, exportable=False)
+
+    def stages(self, height: int, width: int) -> Sequence[Stage]:
+        """The sizes at which an image is optimised, from coarse to fine; the last has level 0.
+
+        Args:
+            height: height of the content
+            width: its width
+        """
+        raise StylekitError(f"The method {type(self).__name__} does not define stages(height, width).")
+
+    def objective(
+        self, content: Tensor, style: Statistics, strength: float = 1.0, level: int = 0
+    ) -> Callable[[Tensor], Tensor]:
+        """What is minimised: a function of images ``(N, 3, H, W)`` that returns a loss ``(N,)``, a mean over pixels.
+
+        Args:
+            content: the content at the size of the stage, ``(N, 3, H, W)``
+            style: the style, as ``describe`` returned it
+            strength: 1 for the full style, less towards 0
+            level: level of the stage
+        """
+        raise StylekitError(f"The method {type(self).__name__} does not define objective(content, style).")
+
+    def descend(
+        self,
+        image: Tensor,
+        objective: Callable[[Tensor], Tensor],
+        steps: int,
+        on_step: Callable[[int, Tensor], None] = lambda step, image: None,
+    ) -> Tensor:
+        """Minimises an objective, and returns the image in [0, 1]; called with gradients enabled.
+
+        Args:
+            image: the initial image ``(N, 3, H, W)``
+            objective: what :meth:`objective` returned
+            steps: number of steps
+            on_step: called after each step, with its number from 1 and the image
+        """
+        raise StylekitError(f"The method {type(self).__name__} does not define descend(image, objective, steps).")
+
+    def begin(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        """The initial image at the coarsest size, of the content's shape; by default, the content."""
+        return content
+
+    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        """Optimises images of the content's shape. :attr:`on_step` receives the images at the size of their stage."""
+        image, done = None, 0
+        stages = self.stages(*content.shape[2:])
+        total = sum(stage.steps for stage in stages)
+
+        def on_step(step: int, now: Tensor) -> None:
+            if self.on_step is not None:
+                self.on_step(done + step, total, now)
+
+        # stylekit calls this in inference mode, whose tensors cannot be used by autograd.
+        with torch.inference_mode(False), torch.enable_grad():
+            for stage in stages:
+                smaller = halved(content.clone(), stage.level)
+                objective = self.objective(smaller, style, strength, stage.level)
+                start = self.begin(smaller, style, strength) if image is None else image
+                image = self.descend(resize(start, (smaller.shape[2], smaller.shape[3])), objective, stage.steps, on_step)
+                done += stage.steps
+        assert image is not None
+        return image
+
+
+def halved(image: Tensor, level: int) -> Tensor:
+    """The image ``(N, C, H, W)`` with its sides halved ``level`` times, rounded down, and at least 1."""
+    height, width = halved_size(image.shape[2], image.shape[3], level)
+    return resize(image, (height, width)) if level else image
+
+
+def halved_size(height: int, width: int, level: int) -> tuple[int, int]:
+    """Height and width, halved ``level`` times."""
+    return max(1, height >> level), max(1, width >> level)

@@ -22,7 +22,7 @@ from stylekit.errors import NotFinite
 from stylekit.images import pad_to, resize
 from stylekit.layers import Halvings, Steps, require_options
 from stylekit.losses import ContentLoss, StyleLoss, color_moments, gram_loss, total_variation
-from stylekit.method import Capabilities, Statistics
+from stylekit.method import OptimizingMethod, Stage, Statistics, halved
 
 __all__ = ["Gatys"]
 
@@ -35,13 +35,7 @@ START = 0.98
 Maps = Mapping[str, Tensor]
 
 
-def shrunk(image: Tensor, level: int) -> Tensor:
-    """The image with its sides halved ``level`` times."""
-    height, width = (max(1, side >> level) for side in image.shape[2:])
-    return resize(image, (height, width)) if level else image
-
-
-class Gatys(Method):
+class Gatys(OptimizingMethod):
     """Optimises the image for each content and style. This is slow, but works with any encoder and needs no training.
 
     A style is described by Gram matrices. Their weighted averages are also styles, because the gradient of a weighted sum of
@@ -77,8 +71,6 @@ class Gatys(Method):
         },
         "tiny": {"encoder": {"name": "random", "scales": 3, "width": 16}, "steps": 6, "levels": 2},
     }
-    capabilities = Capabilities(optimizes=True, exportable=False)
-
     def __init__(
         self,
         encoder: Part | None = None,
@@ -117,43 +109,36 @@ class Gatys(Method):
         """
         statistics: dict[str, Tensor] = {}
         for level in range(self.levels):
-            image = shrunk(style, level)
+            image = halved(style, level)
             grams = self._grams(image, self._features(image))
             statistics |= {f"level{level}.{name}": gram for name, gram in grams.items()}
         if self.starter is not None:
             statistics |= {f"model.{name}": value for name, value in self.starter.describe(style).items()}
         return statistics
 
-    def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
-        """Optimises images of the content's shape.
+    def stages(self, height: int, width: int) -> list[Stage]:
+        """The levels whose shorter side has at least 128 pixels, and the full size. The steps are divided equally."""
+        levels = [level for level in range(self.levels) if not level or min(height, width) >> level >= COARSEST]
+        done, stages = 0, []
+        for remaining, level in reversed(list(enumerate(levels, 1))):
+            stages.append(Stage(level, (self.steps - done) // remaining))
+            done += stages[-1].steps
+        return stages
 
-        A ``strength`` below 1 moves the target Gram matrices towards those of the content. :attr:`on_step` receives the
-        images at the size of their level.
+    def objective(
+        self, content: Tensor, style: Statistics, strength: float = 1.0, level: int = 0
+    ) -> Callable[[Tensor], Tensor]:
+        """The loss. A ``strength`` below 1 moves the target Gram matrices towards those of the content.
 
         Raises:
-            NotFinite: the loss became NaN or infinite.
             StylekitError: the encoder has no such layer, or the style was described with other layers or levels.
         """
-        height, width = content.shape[2:]
-        levels = [level for level in range(self.levels) if not level or min(height, width) >> level >= COARSEST]
-        image, done = None, 0
-        # stylekit calls this in inference mode, whose tensors cannot be used by autograd.
-        with torch.inference_mode(False), torch.enable_grad():
-            for remaining, level in reversed(list(enumerate(levels, 1))):
-                smaller = shrunk(content.clone(), level)
-                shown, grams = self._targets(smaller, style, level, strength)
-                if image is None:
-                    image = self._start(smaller, style, strength)
-                steps = (self.steps - done) // remaining
-                start = resize(image, (smaller.shape[2], smaller.shape[3]))
-                image = self._optimised(start, partial(self.loss, shown=shown, grams=grams), steps, done)
-                done += steps
-        assert image is not None
-        return image
+        shown, grams = self._targets(content, style, level, strength)
+        return partial(self.loss, shown=shown, grams=grams)
 
     @torch.no_grad()
-    def _start(self, content: Tensor, style: Statistics, strength: float) -> Tensor:
-        """The initial image for a content at the coarsest level."""
+    def begin(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
+        """The initial image, as the option ``init`` says."""
         if self.starter is None:
             return torch.rand_like(content) if self.init == "noise" else content
         described = {name.removeprefix("model."): value for name, value in style.items() if name.startswith("model.")}
@@ -195,9 +180,19 @@ class Gatys(Method):
     def _grams(self, image: Tensor, features: Maps) -> dict[str, Tensor]:
         return {**self.style_loss.target(features), "colors": color_moments(image)}
 
-    def _optimised(self, start: Tensor, loss: Callable[[Tensor], Tensor], steps: int, done: int) -> Tensor:
-        """Optimises the angles of the image ``(1 + sin(angle)) / 2``, which stays in [0, 1]."""
-        angle = ((2 * start - 1) * START).asin().detach().contiguous().requires_grad_(True)  # L-BFGS calls view()
+    def descend(
+        self,
+        image: Tensor,
+        objective: Callable[[Tensor], Tensor],
+        steps: int,
+        on_step: Callable[[int, Tensor], None] = lambda step, image: None,
+    ) -> Tensor:
+        """Optimises the angles of the image ``(1 + sin(angle)) / 2``, which stays in [0, 1].
+
+        Raises:
+            NotFinite: the loss became NaN or infinite.
+        """
+        angle = ((2 * image - 1) * START).asin().detach().contiguous().requires_grad_(True)  # L-BFGS calls view()
         optimizer = self._optimizer(angle, steps)
         count = 0
 
@@ -205,14 +200,14 @@ class Gatys(Method):
             nonlocal count
             count += 1
             optimizer.zero_grad()
-            image = (1 + angle.sin()) / 2
+            now = (1 + angle.sin()) / 2
             # A sum over pixels, because torch's L-BFGS ignores gradients below an absolute threshold.
-            value = loss(image).sum() * start[0].numel()
+            value = objective(now).sum() * image[0].numel()
             if not value.isfinite():
                 raise NotFinite("The loss of gatys is not finite. Try optimizer=adam or smaller weights.")
             value.backward()
-            if self.on_step is not None and count <= steps:  # L-BFGS may exceed it to finish a line search
-                self.on_step(done + count, self.steps, image.detach())
+            if count <= steps:  # L-BFGS may exceed it to finish a line search
+                on_step(count, now.detach())
             return float(value.detach())
 
         while count < steps:

@@ -29,8 +29,12 @@ class Moments:
     @classmethod
     def of(cls, x: Tensor) -> Moments:
         """The moments of features ``(N, C, H, W)``; all N are pieces of one map."""
-        mean, std = (each.double() for each in channel_stats(x.contiguous(), 0.0))
-        first, *others = (cls(x.shape[2] * x.shape[3], *each) for each in zip(mean, std.square(), strict=True))
+        if x.requires_grad:  # a standard deviation of 0 has no gradient
+            variance, mean = (each.double() for each in torch.var_mean(reference.wide(x), (2, 3), correction=0))
+        else:
+            mean, std = (each.double() for each in channel_stats(x.contiguous(), 0.0))
+            variance = std.square()
+        first, *others = (cls(x.shape[2] * x.shape[3], *each) for each in zip(mean, variance, strict=True))
         for other in others:
             first = first.merged(other)
         return first
@@ -42,6 +46,16 @@ class Moments:
         spread = share * (1 - share) * change.square()
         variance = torch.lerp(self.variance, other.variance, share) + spread
         return Moments(count, self.mean + share * change, variance)
+
+    def without(self, part: Moments) -> Moments:
+        """The moments of the rest: merged with the part, they are these."""
+        share = part.count / self.count
+        if share == 1:
+            return Moments(0, torch.zeros_like(self.mean), torch.zeros_like(self.variance))
+        mean = (self.mean - share * part.mean) / (1 - share)
+        spread = share * (1 - share) * (part.mean - mean).square()
+        variance = (self.variance - share * part.variance - spread) / (1 - share)
+        return Moments(self.count - part.count, mean, variance.clamp(min=0))
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,12 @@ class Products:
         count = self.count + other.count
         return Products(count, torch.lerp(self.mean, other.mean, other.count / count))
 
+    def without(self, part: Products) -> Products:
+        """The products of the rest: merged with the part, they are these."""
+        share = part.count / self.count
+        rest = torch.zeros_like(self.mean) if share == 1 else (self.mean - share * part.mean) / (1 - share)
+        return Products(self.count - part.count, rest)
+
 
 @dataclass(frozen=True)
 class Extremes:
@@ -77,6 +97,10 @@ class Extremes:
     def merged(self, other: Extremes) -> Extremes:
         """The extremes of both."""
         return Extremes(torch.minimum(self.least, other.least), torch.maximum(self.most, other.most))
+
+    def without(self, part: Extremes) -> Extremes:
+        """The same: where the extremes are is not known."""
+        return self
 
 
 Measured: TypeAlias = Moments | Products | Extremes

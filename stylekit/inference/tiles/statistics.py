@@ -51,9 +51,10 @@ class Layout:
     def of(cls, features: Tensor, side: int) -> Layout | None:
         """The layout of features ``(1, C, h, w)`` of an image with that side, a multiple of ``ALIGN``; None if they are not
         those of the image, but the kernels of a convolution, for example."""
-        count = features.shape[2]
+        count, least = max(features.shape[2:]), min(features.shape[2:])
         step = 2.0 ** round(math.log2(side / count))
-        if len(features) != 1 or features.shape[3] != count or step > ALIGN:
+        # Differences of neighbours are fewer by one in their direction.
+        if len(features) != 1 or count - least > 1 or step > ALIGN:
             return None
         return cls(step, int(count - side / step) // 2)
 
@@ -147,6 +148,48 @@ class SharedStatistics:
         with _Sharing(self._known, self.layouts, core, _unknown):
             return run()
 
+    def without(self, run: Callable[[], Any], core: Core) -> SharedStatistics:
+        """The statistics of the image without a piece, given those of all of it.
+
+        Args:
+            run: computes the piece
+            core: the part of it to leave out, which may overlap with others
+        """
+        own = self._observed(run, core, lambda known, own: known)
+        return self._changed(lambda known, number: known.without(own[number]))
+
+    def joined(self, run: Callable[[], Any], core: Core) -> SharedStatistics:
+        """The statistics of the image, given those :meth:`without` a piece."""
+        own = self._observed(run, core, lambda known, own: known.merged(own))
+        return self._changed(lambda known, number: known.merged(own[number]))
+
+    def compute_joined(self, run: Callable[[], Result], core: Core) -> Result:
+        """Computes a piece, given the statistics :meth:`without` it: those of the image follow what it is now, with gradients.
+
+        Args:
+            run: computes the piece
+            core: the part of it that was left out
+        """
+        with _Sharing(self._known, self.layouts, core, _unknown, use=lambda number, known, own: known.merged(own)):
+            return run()
+
+    def _observed(self, run: Callable[[], Any], core: Core, use: Callable[[Any, Any], Measured]) -> dict[int, Any]:
+        """What is measured of a piece, by the number of the statistic, when it is computed with what ``use`` returns."""
+        own: dict[int, Any] = {}
+
+        def observe(number: int, known: Any, measured: Any) -> Measured:
+            own[number] = measured
+            return use(known, measured)
+
+        with _Sharing(self._known, self.layouts, core, _unknown, use=observe):
+            run()
+        return own
+
+    def _changed(self, change: Callable[[Any, int], Measured]) -> SharedStatistics:
+        other = SharedStatistics(self.layouts)
+        other._known = [known and change(known, number) for number, known in enumerate(self._known)]
+        return other
+
 
 def _unknown(value: Measured) -> None:
     raise StylekitError(
@@ -164,6 +207,8 @@ class _Sharing(TorchFunctionMode):
         core: the core of the piece
         measured: called with the measurement of a reduction that is not known
         learn: find the layouts
+        use: returns what is used, given the number of a reduction, its known measurement and that of the piece; by default,
+            the known one
     """
 
     def __init__(
@@ -173,8 +218,10 @@ class _Sharing(TorchFunctionMode):
         core: Core,
         measured: Callable[[Measured], None],
         learn: bool = False,
+        use: Callable[[int, Measured, Measured], Measured] | None = None,
     ) -> None:
         super().__init__()
+        self.use = use
         self.known, self.layouts, self.core, self.measured, self.learn = known, layouts, core, measured, learn
         self.number = 0
 
@@ -191,5 +238,7 @@ class _Sharing(TorchFunctionMode):
             else:
                 self.measured(reduction.measure(layout.part(reduction.x, self.core)))
         known = self.known[self.number]
+        if self.use and known is not None and layout is not None:
+            known = self.use(self.number, known, reduction.measure(layout.part(reduction.x, self.core)))
         self.number += 1
         return func(*args, **(kwargs or {})) if known is None else reduction.result(known)
