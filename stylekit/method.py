@@ -463,6 +463,14 @@ class OptimizingMethod(Method):
         """The initial image at the coarsest size, of the content's shape; by default, the content."""
         return content
 
+    def first_step(self, content: Tensor) -> Tensor:
+        """Makes one step with a content as its own style, from which follows how much memory an image needs."""
+        with torch.inference_mode(False), torch.no_grad():
+            content = content.clone()
+            objective = self.objective(content, self.describe(content))
+            with torch.enable_grad():
+                return self.descend(content, objective, 1)
+
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
         """Optimises images of the content's shape. :attr:`on_step` receives the images at the size of their stage."""
         image, done = None, 0
@@ -479,7 +487,9 @@ class OptimizingMethod(Method):
                 smaller = halved(content.clone(), stage.level)
                 objective = self.objective(smaller, style, strength, stage.level)
                 start = self.begin(smaller, style, strength) if image is None else image
-                image = self.descend(resize(start, (smaller.shape[2], smaller.shape[3])), objective, stage.steps, on_step)
+                image = self.descend(
+                    resize(start, (smaller.shape[2], smaller.shape[3])), objective, stage.steps, on_step
+                )
                 done += stage.steps
         assert image is not None
         return image

@@ -19,7 +19,7 @@ from torch import Tensor
 from stylekit import Method, Part, StylekitError, hookimpl, load, make
 from stylekit.encoders import default_encoder, encode, require_layers
 from stylekit.errors import NotFinite
-from stylekit.images import pad_to, resize
+from stylekit.images import pad_to
 from stylekit.layers import Halvings, Steps, require_options
 from stylekit.losses import ContentLoss, StyleLoss, color_moments, gram_loss, total_variation
 from stylekit.method import OptimizingMethod, Stage, Statistics, halved
@@ -71,6 +71,7 @@ class Gatys(OptimizingMethod):
         },
         "tiny": {"encoder": {"name": "random", "scales": 3, "width": 16}, "steps": 6, "levels": 2},
     }
+
     def __init__(
         self,
         encoder: Part | None = None,

@@ -101,6 +101,9 @@ class Large:
         try:
             self.model.stylize_large(picture, canvas, style, tiles=self.tiles, on_progress=on_progress, **options)
         except KeyboardInterrupt:
+            if not canvas.done:
+                canvas.discard()
+                raise
             canvas.close()
             echo(
                 f"The tiles of {job.source} that are finished were kept. Add --resume to go on with them.", stderr=True

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,19 @@ class Canvas:
                 self._write(start + number * self._row, row.tobytes())
             self.done += 1
             self._write_head()
+
+    def scratch(self, height: int, width: int) -> Any:
+        """An image ``(1, 3, H, W)`` of zeros, float32, whose values are in a nameless file next to the target.
+
+        Raises:
+            StylekitError: no space is left.
+        """
+        import torch
+
+        with explain_os_errors(self.target), tempfile.TemporaryFile(dir=self.target.parent) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, 12 * height * width)  # a full disk would kill the process later
+            return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(1, 3, height, width)))
 
     def save(self) -> None:
         """Writes the image file atomically, and removes the canvas.

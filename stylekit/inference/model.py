@@ -27,10 +27,10 @@ from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.request import Request, enlarged
 from stylekit.inference.style_sources import StyleReader, StyleSource, several_or_none
 from stylekit.inference.styles import Style
-from stylekit.inference.tiles import Box, Core, SharedStatistics, Tiles, Tiling
+from stylekit.inference.tiles import Box, Core, Regions, SharedStatistics, Tiles, Tiling
 from stylekit.inference.torch_defaults import torch_defaults
 from stylekit.inference.walks import closed_path
-from stylekit.method import Method, Statistics
+from stylekit.method import Method, OptimizingMethod, Statistics
 from stylekit.native import malloc
 from stylekit.native.devices import free_memory, pick_device
 from stylekit.registry import lookup
@@ -314,7 +314,8 @@ class Model:
         maps = request.maps(*picture.size)
         with self._full_precision(), self._random_numbers(seed):
             read, plan = partial(_read, picture), canvas.plan if canvas.done else 0
-            tiling = self._tiling(read, picture.size, maps, request, tiles or Tiles(), on_progress, plan)
+            optimized = self._optimized(read, picture.size, request, tiles or Tiles(), canvas.scratch, on_progress)
+            tiling = self._tiling(read, picture.size, maps, request, tiles or Tiles(), on_progress, plan, optimized)
             pieces, canvas.plan = tiling.pieces[canvas.done :], tiling.pixels
             tiling.measure()
             for piece, (box, image) in zip(pieces, tiling.paint(pieces), strict=True):
@@ -539,8 +540,9 @@ class Model:
     def needed_memory(self, height: int, width: int, options: Mapping[str, Any] = {}) -> int:
         """Estimates how many bytes are needed to stylise an image of that size with the method's options.
 
-        The memory per pixel is measured once, on a small image. It is 0 if it is not known: for an optimisation, which is
-        too slow for a trial run, for a method that requires an image among its options, and if the trial run fails.
+        The memory per pixel is measured once, on a small image, and by one step of an optimisation. It is 0 if it is not known:
+        for a method that optimises without being an :class:`stylekit.method.OptimizingMethod`, for one that requires an image
+        among its options, and if the trial run fails.
         """
         plain = {name: value for name, value in options.items() if not isinstance(value, Tensor)}
         key = repr(sorted(plain.items()))
@@ -618,7 +620,7 @@ class Model:
             raise StylekitError(f"Images cannot be stylised in tiles: {reason}. Make the image smaller.")
 
     def _untileable(self, options: Mapping[str, Any]) -> str | None:
-        if self.method.capabilities.optimizes:
+        if self.method.capabilities.optimizes and not isinstance(self.method, OptimizingMethod):
             return f"the method {self.name!r} optimises the whole image"
         pictured = [name for name, value in options.items() if isinstance(value, Tensor)]
         return f"the option {pictured[0]!r} is an image" if pictured else None
@@ -626,7 +628,12 @@ class Model:
     def _in_tiles(self, image: Tensor, maps: Sequence[Tensor], request: Request, tiles: Tiles) -> Tensor:
         """Stylises an image ``(1, 3, H, W)`` in tiles."""
         height, width = image.shape[2:]
-        tiling = self._tiling(lambda box: image[..., box.rows, box.columns], (height, width), maps, request, tiles)
+
+        def read(box: Box) -> Tensor:
+            return image[..., box.rows, box.columns]
+
+        optimized = self._optimized(read, (height, width), request, tiles, partial(torch.empty, 1, 3))
+        tiling = self._tiling(read, (height, width), maps, request, tiles, optimized=optimized)
         scale = self.method.scale
         out = image.new_empty(1, 3, height * scale, width * scale)
         tiling.measure()
@@ -643,17 +650,37 @@ class Model:
         tiles: Tiles,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
         pixels: int = 0,
+        optimized: Sequence[Tensor] = (),
     ) -> Tiling:
-        needed = self.needed_memory(1024, 1024, request.options) / 2**20
+        needed = 0.0 if optimized else self.needed_memory(1024, 1024, request.options) / 2**20
         malloc.release_freed_memory()  # such as that of the image file while it was decoded
-        stylize = partial(request.stylize_parts, maps)
+        stylize = partial(request.stylize_parts, maps, optimized)
         free = free_memory(self.device)
         what = f"method {self.name!r}"
         return Tiling(stylize, read, size, tiles, needed, free, self.method.scale, what, on_progress, pixels)
 
+    def _optimized(
+        self,
+        read: Callable[[Box], Tensor],
+        size: tuple[int, int],
+        request: Request,
+        tiles: Tiles,
+        allocate: Callable[[int, int], Tensor],
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Tensor]:
+        """What a method that optimises makes of a large image, region by region, in each style; empty for other methods."""
+        if not isinstance(self.method, OptimizingMethod) or request.untouched:
+            return []
+        needed = self.needed_memory(1024, 1024) / 2**20
+        malloc.release_freed_memory()
+        side = Regions.fitting_side(tiles, needed, free_memory(self.device))
+        regions = Regions(self.method, read, size, side, self.device, allocate, on_progress)
+        return [regions.optimize(style, request.strength) for style in request.regions if style is not None]
+
     def _measure(self, options: Mapping[str, Any]) -> float:
         required = [name for name, option in stylize_options(self.method).items() if option.required]
-        if self.method.capabilities.optimizes or not set(required) <= options.keys():
+        optimizes = self.method.capabilities.optimizes and not isinstance(self.method, OptimizingMethod)
+        if optimizes or not set(required) <= options.keys():
             return 0.0
         # A network pads images below its min_size, and the padding would be extrapolated as well.
         side = max(PROBE, *(getattr(part, "min_size", 1) for part in self.method.children()), 1)
@@ -661,6 +688,8 @@ class Model:
             style = probe_image(side) if self.method.takes_styles() else None
             if style is not None:
                 _ = self.style_key  # computed and cached before, so that it is not measured
+            if isinstance(self.method, OptimizingMethod):
+                return bytes_per_pixel(self.method.first_step, side)
             return bytes_per_pixel(lambda image: self.stylize(image, style, **options), side)
         except Exception:  # any error: if images fail as well, they are reported one by one
             return 0.0

@@ -69,16 +69,27 @@ class Request:
         content = image.to(self.device, torch.float32)
         return self.composed(image, content, [self._stylized(content, region) for region in self.regions], maps)
 
-    def stylize_parts(self, maps: Sequence[Tensor], image: Tensor, boxes: Sequence[Box] | None) -> Tensor:
+    def stylize_parts(
+        self, maps: Sequence[Tensor], optimized: Sequence[Tensor], image: Tensor, boxes: Sequence[Box] | None
+    ) -> Tensor:
         """Stylises parts of an image, as :class:`stylekit.inference.tiles.Tiling` wants it.
 
         Args:
             maps: the weights of the regions in the whole image
+            optimized: what the method made of the whole image, for each region; empty: it is run on the parts
             image: the parts ``(N, 3, h, w)``
             boxes: where each is in the image; None: nowhere
         """
-        here = [torch.cat([each[..., box.rows, box.columns] for box in boxes]) for each in maps] if boxes else []
-        return self.stylize(image, here)
+
+        def parts(whole: Tensor) -> Tensor:
+            return torch.cat([whole[..., box.rows, box.columns] for box in boxes or ()])
+
+        here = [parts(each) for each in maps] if boxes else []
+        if not optimized:
+            return self.stylize(image, here)
+        content = image.to(self.device, torch.float32)
+        made = [parts(each).to(self.device) if boxes else content for each in optimized]
+        return self.composed(image, content, made, here)
 
     def clip(self, contents: Iterable[Tensor], style: Statistics | None) -> Iterator[Tensor]:
         """Stylises the frames of a clip with the style of one region. A generator, so that all of the method's ``frames``

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from stylekit.inference.tiles.statistics import ALIGN, Core
 
@@ -106,3 +110,17 @@ def spread(height: int, width: int, side: int, halo: int, count: int) -> list[Pi
         for top in starts(height, rows)
         for left in starts(width, columns)
     ]
+
+
+def reduced_by(factor: int, read: Callable[[Box], Tensor], size: tuple[int, int]) -> Tensor:
+    """A whole image, reduced by a factor; read in bands.
+
+    Args:
+        factor: the factor; the sides are rounded up
+        read: returns a part ``(1, C, h, w)`` of the image
+        size: height and width of the image
+    """
+    height, width = size
+    step = max(1, ALIGN // factor) * factor
+    bands = (read(Box(top, 0, min(top + step, height), width)) for top in range(0, height, step))
+    return torch.cat([F.avg_pool2d(band, factor, ceil_mode=True, count_include_pad=False) for band in bands], 2)

@@ -9,11 +9,10 @@ from functools import partial
 from typing import Literal, Protocol, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit.errors import StylekitError, suggest
-from stylekit.inference.tiles.pieces import Box, Piece, divide, spread
+from stylekit.inference.tiles.pieces import Box, Piece, divide, reduced_by, spread
 from stylekit.inference.tiles.reach import measure_reach
 from stylekit.inference.tiles.statistics import ALIGN, Core, SharedStatistics
 from stylekit.native.memory import process_memory
@@ -84,6 +83,30 @@ class Tiles:
         return free if self.memory is None else min(free, int(self.memory * RESERVE) - process_memory())
 
 
+def side_of_cores(tiles: Tiles, halo: int, pixels: int, available: int, bytes_per_pixel: float) -> int:
+    """The side of the cores of tiles, a multiple of ``ALIGN``.
+
+    Args:
+        tiles: what the user wants
+        halo: how far tiles reach beyond their cores
+        pixels: maximum number of pixels of a tile
+        available: bytes that may be used, for the message
+        bytes_per_pixel: memory that a pixel needs
+
+    Raises:
+        StylekitError: the memory does not suffice even for small tiles.
+    """
+    largest = math.isqrt(max(0, pixels)) - 2 * halo
+    side = tiles.side or (min(largest, LARGEST) if pixels != SAMPLED else USUAL)
+    if min(side, largest) < LEAST:
+        needed = (LEAST + 2 * halo) ** 2 * bytes_per_pixel
+        raise StylekitError(
+            f"Not even a tile of {LEAST} pixels fits into the memory: it needs about {needed / 2**30:.1f} GiB with this "
+            f"model, but only {max(available, 0) / 2**30:.1f} GiB may be used."
+        )
+    return max(LEAST, side // ALIGN * ALIGN)
+
+
 class Stylize(Protocol):
     """Stylises parts of an image."""
 
@@ -133,23 +156,13 @@ class Tiling:
         count = len(self._example)
         self._available, self._bytes_per_pixel = tiles.available(free), FRAGMENTED * bytes_per_pixel
         self.pixels = pixels or (int(self._available / self._bytes_per_pixel) if bytes_per_pixel else SAMPLED)
-        self.pieces = divide(*size, self._side(tiles, reach), reach)
+        self.pieces = divide(
+            *size, side_of_cores(tiles, reach, self.pixels, self._available, self._bytes_per_pixel), reach
+        )
         chosen = tiles.statistics if tiles.statistics != "auto" else "exact" if count <= FEW else "sampled"
         self.statistics: Sharing = chosen
         self._done, self._total = 0, len(self.pieces) * (count + 1 if chosen == "exact" else 1)
         self._shared: SharedStatistics | None = None
-
-    def _side(self, tiles: Tiles, reach: int) -> int:
-        """The side of the cores of the tiles."""
-        largest = math.isqrt(max(0, self.pixels)) - 2 * reach
-        side = tiles.side or (min(largest, LARGEST) if self.pixels != SAMPLED else USUAL)
-        if min(side, largest) < LEAST:
-            needed = (LEAST + 2 * reach) ** 2 * self._bytes_per_pixel
-            raise StylekitError(
-                f"Not even a tile of {LEAST} pixels fits into the memory: it needs about {needed / 2**30:.1f} GiB with this "
-                f"model, but only {max(self._available, 0) / 2**30:.1f} GiB may be used."
-            )
-        return max(LEAST, side // ALIGN * ALIGN)
 
     def measure(self) -> None:
         """Measures the shared statistics."""
@@ -194,8 +207,4 @@ class Tiling:
 
     def _thumbnail(self) -> Tensor:
         """The whole image, reduced by a whole factor; read in bands."""
-        height, width = self.size
-        factor = -(-max(self.size) // THUMBNAIL)
-        step = max(1, ALIGN // factor) * factor
-        bands = (self._read(Box(top, 0, min(top + step, height), width)) for top in range(0, height, step))
-        return torch.cat([F.avg_pool2d(band, factor, ceil_mode=True, count_include_pad=False) for band in bands], 2)
+        return reduced_by(-(-max(self.size) // THUMBNAIL), self._read, self.size)
