@@ -9,7 +9,7 @@ section 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -165,7 +165,10 @@ class Gatys(OptimizingMethod):
     def _targets(self, content: Tensor, style: Statistics, level: int, strength: float) -> tuple[Maps, Maps]:
         """The ``shown`` and the ``grams`` of :meth:`loss`."""
         features = self._features(content)
-        grams = _interpolated(self._grams(content, features), style, level, strength)
+        grams = _grams_at(level, style, (*(self.style_layers or features), "colors"))
+        if strength != 1:
+            own = self._grams(content, features)
+            grams = {name: torch.lerp(own[name], gram.expand_as(own[name]), strength) for name, gram in grams.items()}
         return self._content_loss(features).target(features), grams
 
     def _features(self, image: Tensor) -> Maps:
@@ -231,17 +234,15 @@ class Gatys(OptimizingMethod):
         )
 
 
-def _interpolated(own: Maps, style: Statistics, level: int, strength: float) -> Maps:
-    """Interpolates the Gram matrices of the content (strength 0) and the style (strength 1)."""
-    targets = {}
-    for name, gram in own.items():
-        key = f"level{level}.{name}"
+def _grams_at(level: int, style: Statistics, names: Iterable[str]) -> dict[str, Tensor]:
+    """The style's Gram matrices at a level, by name."""
+    keys = {name: f"level{level}.{name}" for name in names}
+    for key in keys.values():
         if key not in style:
             raise StylekitError(
                 f"The style has no {key!r}. Describe it with the same layers and levels of gatys as used here."
             )
-        targets[name] = torch.lerp(gram, style[key].expand_as(gram), strength)
-    return targets
+    return {name: style[key] for name, key in keys.items()}
 
 
 @hookimpl

@@ -56,6 +56,27 @@ def test_tiles_are_used(program: Program, line: list[object], tmp_path: Path, mo
     assert [each.side for each in used] == [128, 256]
 
 
+def test_an_optimisation_goes_region_by_region(
+    program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line[line.index("color-pca")] = "gatys"
+    small = ["--set", "encoder={name: random, scales: 2, width: 8}", "--set", "levels=1", "--steps", 2]
+    made = program(*line, tmp_path / "out.png", *small, "--tile", 256)
+    assert made.code == 0
+    assert pixels(tmp_path / "out.png").shape == (300, 400, 3)
+    assert abs(pixels(tmp_path / "out.png").astype(int) - pixels(tmp_path / "large.png")).mean() > 1
+    assert_mentions(made.err, "tiles")
+
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stylekit.inference.tiles.Regions.optimize", interrupted)
+    stopped = program(*line, tmp_path / "other.png", *small, "--tile", 256)
+    assert stopped.code == 130
+    assert "--resume" not in stopped.err  # nothing was kept
+    assert {path.name for path in tmp_path.iterdir()} == {"large.png", "style.png", "out.png"}
+
+
 def test_who_allows_memory_may_have_images_above_pillows_limit(
     program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

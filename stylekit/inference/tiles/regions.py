@@ -97,7 +97,7 @@ class Regions:
             the image ``(1, 3, H, W)``, which ``allocate`` made
         """
         image: Tensor | None = None
-        progress = self._progress()
+        progress, done = self._progress(), 0
         for stage in self.method.stages(*self.size):
             content = self._content(stage.level)
             start = self._first(content, style, strength) if image is None else image
@@ -112,6 +112,7 @@ class Regions:
                 )
             else:
                 self._optimize_regions(image, content, pieces, style, strength, stage, progress)
+            done += stage.steps
         assert image is not None
         return image
 
@@ -136,13 +137,19 @@ class Regions:
         small = reduced_by(2**level, content.read, content.size) if level else content.whole()
         return self.method.begin(small.to(self.device), style, strength).cpu()
 
-    def _at_once(self, content: Tensor, start: Tensor, style: Statistics, strength: float, stage: Stage) -> Tensor:
-        objective = self.method.objective(content, style, strength, stage.level)
-        return self._descend(start, objective, stage.steps)
+    def _on_step(self, done: int, step: int, image: Tensor) -> None:
+        if self.method.on_step is not None:
+            self.method.on_step(done + step, sum(stage.steps for stage in self.method.stages(*self.size)), image)
 
-    def _descend(self, start: Tensor, objective: Objective, steps: int) -> Tensor:
+    def _descend(
+        self,
+        start: Tensor,
+        objective: Objective,
+        steps: int,
+        on_step: Callable[[int, Tensor], None] = lambda step, image: None,
+    ) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
-            return self.method.descend(start.clone(), objective, steps)
+            return self.method.descend(start.clone(), objective, steps, on_step)
 
     def _optimize_regions(
         self,

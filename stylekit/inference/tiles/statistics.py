@@ -218,7 +218,7 @@ class _Sharing(TorchFunctionMode):
         core: Core,
         measured: Callable[[Measured], None],
         learn: bool = False,
-        use: Callable[[int, Measured, Measured], Measured] | None = None,
+        use: Callable[[int, Any, Any], Measured] | None = None,
     ) -> None:
         super().__init__()
         self.use = use
