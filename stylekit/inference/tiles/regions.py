@@ -107,9 +107,9 @@ class Regions:
                 image[..., piece.inner.rows, piece.inner.columns] = enlarged_part(start, content.size, piece.inner)
             if len(pieces) == 1:
                 next(progress)
-                image.copy_(
-                    self._at_once(content.whole().to(self.device), image.to(self.device), style, strength, stage)
-                )
+                objective = self.method.objective(content.whole().to(self.device), style, strength, stage.level)
+                on_step = partial(self._on_step, done)
+                image.copy_(self._descend(image.to(self.device), objective, stage.steps, on_step))
             else:
                 self._optimize_regions(image, content, pieces, style, strength, stage, progress)
             done += stage.steps
