@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from stylekit import images
 from stylekit._files import explain_os_errors
+from stylekit.cli.clip_streams import STREAM
 from stylekit.cli.output import echo
 from stylekit.cli.part_folders import discard
 from stylekit.cli.targets import check_overwrite
@@ -21,15 +23,19 @@ from stylekit.images.video.reading import VideoFile
 FRAME_FILE = re.compile(r"\d{6}\.png")
 
 
-def check_output(out: Path, quality: int | None, overwrite: bool) -> None:
-    """Checks that a clip can be written to a path.
+def check_output(out: Path, quality: int | None, overwrite: bool, preview: bool = False) -> None:
+    """Checks that a clip, or a preview of one, can be written to a path.
 
     Raises:
         StylekitError: it exists, its suffix is unknown, it has no quality, or a folder holds something else than frames.
     """
-    lossy = is_video(out) or out.suffix.lower() in (".webp", ".avif")
+    if preview and out.suffix.lower() not in images.FORMATS:
+        raise StylekitError(f"--preview writes an image, and --out {out} is none. Give one such as preview.png.")
+    lossy = (not preview and is_video(out)) or out.suffix.lower() in (".webp", ".avif")
     if quality is not None and not lossy:
         raise StylekitError(f"--quality is for videos, WebP and AVIF, and {out} is none of them. Leave it out.")
+    if out == STREAM:
+        return
     check_overwrite(out, overwrite)
     if out.is_dir() and any(out.iterdir()):
         if not all(FRAME_FILE.fullmatch(path.name) for path in out.iterdir()):
@@ -58,7 +64,7 @@ def make_parts(
 
 
 @contextlib.contextmanager
-def kept_after_errors(part: Path) -> Iterator[None]:
+def kept_after_errors(part: Path, resumable: bool) -> Iterator[None]:
     """If the block fails, says what is finished and how to go on, or removes the folder if nothing is."""
     try:
         yield
@@ -66,7 +72,7 @@ def kept_after_errors(part: Path) -> Iterator[None]:
         if not (count := finished(part)):
             discard(part)
             raise
-        told = f"{count} finished frames are kept in {part}: --resume goes on from there."
+        told = f"{count} finished frames are kept in {part}{': --resume goes on from there.' if resumable else '.'}"
         if isinstance(error, StylekitError):
             raise StylekitError(f"{error} {told}") from error
         echo(f"Interrupted. {told}" if isinstance(error, KeyboardInterrupt) else told, stderr=True)

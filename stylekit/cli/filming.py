@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice, tee
+from itertools import islice, pairwise, tee
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from stylekit.images.picture import Picture
 from stylekit.images.pixels import Array
 from stylekit.images.resizing import reduced
 from stylekit.images.video.clip import Clip, Frame, Selection
+from stylekit.images.video.live import Newest
 from stylekit.images.video.parts import Parts, Times
 from stylekit.images.writing import to_planes
 
@@ -153,7 +154,7 @@ def _like(image: Any, rows: Array) -> Any:
 
 
 def film(look: Look, clip: Clip, selection: Selection, parts: Parts, quiet: bool) -> Filmed:
-    """Stylises the frames that are not finished, and shows the progress.
+    """Stylises the frames that are not finished, and shows the progress. Of a live clip, none is read ahead.
 
     Args:
         look: how the clip is stylised
@@ -166,37 +167,40 @@ def film(look: Look, clip: Clip, selection: Selection, parts: Parts, quiet: bool
         StylekitError: a frame cannot be read, stylised or written.
     """
     done, began = parts.count, time.perf_counter()
-    shots = measured_shots(look, (_read(look, frame) for frame in selection.of(clip))) if look.shared else []
+    shots = measured_shots(look, (read_frame(look, frame) for frame in selection.of(clip))) if look.shared else []
     times: list[tuple[Fraction, Fraction]] = []
     kept: list[Picture] = []
     frames = selection.of(clip)
+    live = isinstance(clip, Newest)
 
     def contents() -> Iterator[Picture]:
         for frame in frames:
             times.append((frame.start, frame.end))
             if len(times) > done:
-                yield _read(look, frame)
+                yield read_frame(look, frame)
             elif len(times) == done and look.steady:
-                kept.append(_read(look, frame))
+                kept.append(read_frame(look, frame))
 
-    def outputs() -> Iterator[Picture]:
-        waiting = ahead(contents())
+    def outputs() -> Generator[Picture]:
+        waiting = contents() if live else ahead(contents())
         first = next(waiting, None)  # now the last finished frame is known, too
         if first is not None:
             before = (kept[0], parts.last()) if kept else None
             yield from stylized_frames(look, _with(first, waiting), done, before, shots)
 
     height, width = clip.layout.size
-    with Progress(quiet) as progress, contextlib.closing(ahead(outputs())) as made:
+    with Progress(quiet) as progress, contextlib.closing(outputs() if live else ahead(outputs())) as made:
         total = selection.count(clip.layout)
         for number, picture in enumerate(made, done + 1):
             height, width = picture.image.shape[-2:]
             parts.add(picture)
             progress.update("frames", number, max(number, total))
+    if live:  # each frame is shown until the next one that was not dropped
+        times = [(start, later) for (start, _), (later, _) in pairwise(times)] + times[-1:]
     return Filmed(times, done, (height, width), time.perf_counter() - began)
 
 
-def _read(look: Look, frame: Frame) -> Picture:
+def read_frame(look: Look, frame: Frame) -> Picture:
     """A frame at the size at which it is stylised."""
     return reduced(frame.read(), look.longest or 0)
 

@@ -1,7 +1,8 @@
-"""``stylekit video``: stylises a video file, an animation, or a folder of frames."""
+"""``stylekit video``: stylises a video file, an animation, a folder of frames, or a stream."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import stylekit
-from stylekit._files import path_exists
 from stylekit.cli.options import (
     DEFAULT_MODEL,
     FILES,
@@ -40,6 +40,7 @@ from stylekit.training.written import read_assignments
 
 if TYPE_CHECKING:
     from stylekit.cli.filming import Filmed
+    from stylekit.images.video.parts import Parts
 
 TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 STEADY = ("statistics", "flow", "off")
@@ -48,12 +49,19 @@ MANY = 1000
 
 
 def command(
-    clip: Annotated[Path, typer.Argument(help="video file, GIF, WebP or PNG animation, or folder of frames")],
+    context: typer.Context,
+    clip: Annotated[
+        Path,
+        typer.Argument(
+            help="video file, GIF, WebP or PNG animation, folder of frames, - for raw frames, or with --live a camera's number"
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out", "-o", rich_help_panel=FILES,
-            help="video file (.mp4, .mov, .mkv, .webm, .avi), animation (.gif, .webp, .png), or folder for PNG frames",
+            help="video file (.mp4, .mov, .mkv, .webm, .avi), animation (.gif, .webp, .png), folder for PNG frames, or - for "
+            "raw RGB frames on standard output",
         ),
     ],
     style: Annotated[
@@ -91,8 +99,26 @@ def command(
         int, typer.Option(min=1, metavar="N", help="use one of N frames; the length stays the same", rich_help_panel=FILES)
     ] = 1,
     fps: Annotated[
-        float, typer.Option(min=0.01, max=1000, help="frames per second of a folder of frames", rich_help_panel=FILES)
+        float, typer.Option(min=0.01, max=1000, help="frames per second of a folder or of raw frames", rich_help_panel=FILES)
     ] = 25,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT", rich_help_panel=FILES,
+            help="the size of raw RGB frames on standard input, whose path is -",
+        ),
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", rich_help_panel=FILES,
+            help="use the newest frame only, of a camera (0 is the first) or of a clip at its own speed, until Ctrl-C",
+        ),
+    ] = False,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="write only a sheet of six stylised frames, as an image", rich_help_panel=FILES),
+    ] = False,
     quality: Annotated[
         int | None,
         typer.Option(
@@ -121,8 +147,17 @@ def command(
     What is finished is kept in OUT.part. After a crash, the same command with --resume goes on from there.
     """
     from stylekit.cli.clip_files import check_output, kept_after_errors, make_parts
+    from stylekit.cli.clip_streams import (
+        STREAM,
+        check_streams,
+        ended_by_ctrl_c,
+        open_source,
+        require_clip,
+        reserve_stdout,
+    )
     from stylekit.images.video.clip import Selection
-    from stylekit.images.video.opening import open_clip
+    from stylekit.images.video.live import Newest
+    from stylekit.images.video.raw import RawOutput
 
     selection = Selection(read_time(from_, "--from"), read_time(to, "--to") if to is not None else None, every)
     if selection.end is not None and selection.end <= selection.start:
@@ -134,11 +169,15 @@ def command(
         raise StylekitError(
             "A clip has one style, or several that are blended, but --style is a folder. Give its files."
         )
-    keep_inputs([out], [clip, *mix.files])
-    check_output(out, quality, overwrite)
-    check_part(out, resume, overwrite)
+    check_streams(clip, out, raw, live, preview, resume, json, steady)
+    pipe = reserve_stdout(context) if out == STREAM else None
+    keep_inputs([out] if out != STREAM else [], [clip, *mix.files])
+    check_output(out, quality, overwrite, preview)
+    if not preview:
+        check_part(out, resume, overwrite)
     for file in plugin or []:
         lookup.add_file(file)
+    from stylekit.cli.clip_preview import write_preview
     from stylekit.cli.engines import open_stylizer
     from stylekit.cli.filming import Look, film
     from stylekit.cli.stylizing import describe_styles
@@ -146,8 +185,7 @@ def command(
 
     controls.check_controls(strength, keep_color)
     controls.check_scale(style_scale)
-    if not path_exists(clip):
-        raise StylekitError(f"There is no clip {clip}.")
+    require_clip(clip, live)
     given = {"--with": with_, "--set": assignments, "--steady statistics": True if steady == "statistics" else None}
     torch_only = [name for name, value in given.items() if value is not None]
     if engine == "auto" and steady != "off" and Path(model).suffix not in SUFFIXES:
@@ -155,14 +193,19 @@ def command(
     loaded, _ = open_stylizer(
         model, engine, device, MANY, strength, torch_only, method_options(assignments or [])
     )  # fmt: skip
-    source = open_clip(clip, Fraction(fps).limit_denominator(1001), loaded.arrays)
+    source = open_source(clip, raw, live, Fraction(fps).limit_denominator(1001), loaded.arrays)
     options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
     [styles] = describe_styles(loaded, [mix], style_scale, 0, quiet)
     if isinstance(styles, Exception):
         raise styles
-    shared = steady != "off" and not loaded.arrays and not loaded.keeps_state
+    twice = not (live or preview or clip == STREAM)
+    shared = twice and steady != "off" and not (loaded.arrays or loaded.keeps_state or loaded.optimizes)
     controlled = {"strength": strength, "keep_color": keep_color, "seed": seed, **options}
     look = Look(loaded, styles, controlled, shared, steady == "flow", max_size)
+    if preview:
+        count = write_preview(look, source, selection, out, quiet)
+        report_preview(clip, out, count, quiet, json)
+        return
     settings = {
         "stylekit": stylekit.__version__, "clip": digest(clip), "output": out.suffix.lower(), "quality": quality,
         "model": [loaded.name, model_digest(Path(model)), type(loaded).__name__, engine, device],
@@ -173,14 +216,22 @@ def command(
     if loaded.keeps_state and resume:
         warn(f"The method {loaded.name!r} keeps a state from frame to frame, so the clip is stylised from its start.")
         resume = False
-    with claimed(out, settings, resume) as part, kept_after_errors(part):
-        parts = make_parts(part, source, selection, out, quality, look.steady)
+    with contextlib.ExitStack() as held:
+        if isinstance(source, Newest):
+            held.enter_context(ended_by_ctrl_c(source))
+        if pipe is not None:
+            parts: Parts = RawOutput(pipe)
+        else:
+            part = held.enter_context(claimed(out, settings, resume))
+            held.enter_context(kept_after_errors(part, resumable=twice))
+            parts = make_parts(part, source, selection, out, quality, look.steady)
         filmed = film(look, source, selection, parts, quiet)
         if not filmed.frames:
             raise StylekitError(f"{clip} has no frame from {from_} to {to or 'its end'}.")
         parts.finish(out, filmed.times)
-        discard(part)
-    report(clip, out, filmed, quiet, json)
+        if pipe is None:
+            discard(part)
+    report(clip, out, filmed, source.dropped if isinstance(source, Newest) else 0, quiet, json)
 
 
 def read_time(text: str, option: str) -> Fraction:
@@ -212,7 +263,7 @@ def described(mix: StyleMix) -> list[list[Any]]:
     return [[style, weight, digest(path)] for (style, weight), path in zip(mix.styles, paths, strict=True)]
 
 
-def report(clip: Path, out: Path, filmed: Filmed, quiet: bool, json: bool) -> None:
+def report(clip: Path, out: Path, filmed: Filmed, dropped: int, quiet: bool, json: bool) -> None:
     """Prints what was written."""
     if json:
         height, width = filmed.size
@@ -224,4 +275,13 @@ def report(clip: Path, out: Path, filmed: Filmed, quiet: bool, json: bool) -> No
         )  # fmt: skip
     if not quiet:
         earlier = f", {filmed.resumed} of them by an earlier run" if filmed.resumed else ""
-        echo(f"Wrote {filmed.frames} frames to {out}{earlier}", stderr=True)
+        without = f", and dropped {dropped}" if dropped else ""
+        echo(f"Wrote {filmed.frames} frames to {out}{earlier}{without}", stderr=True)
+
+
+def report_preview(clip: Path, out: Path, frames: int, quiet: bool, json: bool) -> None:
+    """Prints that a preview was written."""
+    if json:
+        print_json({"source": str(clip), "target": str(out), "frames": frames})
+    if not quiet:
+        echo(f"Wrote a preview of {frames} frames to {out}", stderr=True)

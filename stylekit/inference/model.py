@@ -139,6 +139,11 @@ class Model:
         return type(self.method).frames is not Method.frames
 
     @property
+    def optimizes(self) -> bool:
+        """Whether stylising is an optimisation, whose steps look at an image that changes."""
+        return self.method.capabilities.optimizes
+
+    @property
     def style_key(self) -> str:
         """A key that differs between models with incompatible styles."""
         return self._styles.key

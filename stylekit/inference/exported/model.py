@@ -50,6 +50,8 @@ class ExportedModel:
     """Never called, because nothing is optimised."""
     keeps_state = False
     """Frames of a clip do not depend on those before them."""
+    optimizes = False
+    """Stylising is no optimisation."""
 
     def __init__(
         self,
