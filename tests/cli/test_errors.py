@@ -62,6 +62,20 @@ GOLDEN = {
     "stylize photo.png --model {model} --with diretcion=b-to-a -o out.png": (
         "The method 'cyclegan' has no option 'diretcion'. Did you mean 'direction'? Available: direction."
     ),
+    "video nowhere.mp4 --style red.png -o out.mp4": "There is no clip nowhere.mp4.",
+    "video 0 --style red.png -o out.mp4": "There is no clip 0. If it is the number of a camera, add --live.",
+    "video photo.png --style red.png -o out.mp4": (
+        "photo.png is one image, not a clip. Use `stylekit stylize` for it."
+    ),
+    "video photo.png --raw 640x360 --style red.png -o out.mp4": (
+        "--raw is the size of frames on standard input, but the clip is photo.png. Give - instead."
+    ),
+    "video photo.png --style red.png -o out.mp4 --preview": (
+        "--preview writes an image, and --out out.mp4 is none. Give one such as preview.png."
+    ),
+    "video photo.png --style red.png -o out.mp4 --live --resume": (
+        "--resume is for clips that become files. A stream or a preview cannot be resumed."
+    ),
     "stylize photo.png --model {model} --device cpu -o out.png": (
         "photo.png: 640x640 pixels need about 1.0 GiB with this model, but only 0.5 GiB are free on cpu. Make the "
         "image smaller by a factor of 1.4 per side."

@@ -25,7 +25,7 @@ BUSY = 20.0
 """Seconds of processor time of one case, after which it is taken to be endless."""
 LARGEST = 6000.0
 """Memory in megabytes at which a worker is killed, before it takes all of the machine's."""
-KINDS = ("pictures", "model_files", "style_files", "run_folders", "command_lines", "api_calls", "kills")
+KINDS = ("pictures", "model_files", "style_files", "run_folders", "command_lines", "api_calls", "clips", "kills")
 PROCESSES = 12
 """Number of processes started by one case at which it is ended, before they slow down the machine for everybody."""
 Task = tuple[str, int, int]
