@@ -1,6 +1,6 @@
 """Optimising a picture region by region, compared with optimising it at once.
 
-    python benchmarks/regions.py CONTENT STYLE [--side 512] [--tile 256] [--steps 100] [--out FOLDER]
+    python benchmarks/regions.py CONTENT STYLE [--side 512] [--tile 256] [--steps 100] [--encoder random] [--out FOLDER]
 
 at once  the whole picture
 whole    regions, whose statistics are those of the whole picture, updated after each region, as stylekit does
@@ -81,11 +81,13 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=256)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--levels", type=int, default=3)
+    parser.add_argument("--encoder", default="vgg19", choices=["vgg19", "random"], help="random has 4 scales, 16 wide")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--out", type=Path, help="folder for the pictures")
     options = parser.parse_args()
     content, style = square(options.content, options.side), square(options.style, options.side)
-    model = stylekit.load("gatys", "cpu", steps=options.steps, levels=options.levels)
+    encoder = {"name": "random", "scales": 4, "width": 16} if options.encoder == "random" else options.encoder
+    model = stylekit.load("gatys", "cpu", steps=options.steps, levels=options.levels, encoder=encoder)
     described = model.style(style)
     assert isinstance(model.method, OptimizingMethod)
     loss = model.method.objective(content, described.statistics)

@@ -154,6 +154,16 @@ def test_a_shipped_model_stylises_with_a_style(program: Program, clip: Path, pla
     assert (plain[2] != steady[2]).any()
 
 
+def test_an_optimisation_stylises_each_frame_by_itself(program: Program, clip: Path, place: Path) -> None:
+    small = ["--set", "encoder={name: random, scales: 2, width: 8}", "--set", "levels=1", "--set", "steps=10"]
+    line = ["video", clip, "--style", place / "red.png", "--model", "gatys", *small, "--to", "0.06"]
+    assert program(*line, "-o", place / "optimised").code == 0
+    made = [pixels(path).astype(int) for path in sorted((place / "optimised").iterdir())]
+    assert len(made) == 2
+    changes = [abs(one - other).mean() for one, other in zip(made, read_clip(clip)[:2], strict=True)]
+    assert min(changes) > 3
+
+
 def test_the_frames_of_a_shot_share_their_statistics(program: Program, line: list[object], tmp_path: Path) -> None:
     """Otherwise, what stays the same would change when something enters the picture. A new shot has its own statistics."""
     folder = tmp_path / "frames"
