@@ -3,7 +3,8 @@
 The loss of an optimisation looks at means over the whole image, such as Gram matrices. Those of a region alone would pull each
 region towards all of the style, so that a plain sky got the strokes of a face. So the loss of a region is that of the whole
 image, of which all but this region is held constant: its means are those of the rest, merged with those of the region as it is
-now. After each region, the means of the whole are updated (a block coordinate descent).
+now. After each region, the means of the whole are updated (a block coordinate descent): if that was done after each pass over
+the image, all regions would correct the same fault at once, and together too much.
 """
 
 from __future__ import annotations
