@@ -188,7 +188,8 @@ def command(
     require_clip(clip, live)
     given = {"--with": with_, "--set": assignments, "--steady statistics": True if steady == "statistics" else None}
     torch_only = [name for name, value in given.items() if value is not None]
-    if engine == "auto" and steady != "off" and Path(model).suffix not in SUFFIXES:
+    twice = not (live or preview or clip == STREAM)
+    if engine == "auto" and twice and steady != "off" and Path(model).suffix not in SUFFIXES:
         engine = "torch"  # exported models have no statistics that frames could share
     loaded, _ = open_stylizer(
         model, engine, device, MANY, strength, torch_only, method_options(assignments or [])
@@ -198,7 +199,6 @@ def command(
     [styles] = describe_styles(loaded, [mix], style_scale, 0, quiet)
     if isinstance(styles, Exception):
         raise styles
-    twice = not (live or preview or clip == STREAM)
     shared = twice and steady != "off" and not (loaded.arrays or loaded.keeps_state or loaded.optimizes)
     controlled = {"strength": strength, "keep_color": keep_color, "seed": seed, **options}
     look = Look(loaded, styles, controlled, shared, steady == "flow", max_size)
