@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from stylekit.images import resize
 __all__ = [
     "Batch",
     "Capabilities",
+    "Layer",
     "OptimizingMethod",
     "Stage",
     "Statistics",
@@ -34,6 +35,8 @@ Terms = dict[str, Tensor]
 """A player's loss: scalar tensors by name."""
 Statistics = Mapping[str, Tensor]
 """What a method extracts from a style: float tensors ``(N, ...)`` by name, one row per style. Averages are also styles."""
+Layer = Annotated[Tensor, "with alpha"]
+"""The type of an option that is a picture with transparency: red, green, blue and alpha ``(1, 4, H, W)`` in [0, 1]."""
 _Function = TypeVar("_Function", bound=Callable[..., Terms])
 
 
@@ -181,7 +184,8 @@ class Method(nn.Module):
     :func:`stylekit.make`, and defines ``players``, ``forward``, one function per turn, and ``stylize`` (or ``describe``
     and ``transfer``, or ``sample``). Keyword-only arguments of ``stylize``, ``transfer`` and ``sample`` are options that a
     user may set for each image: ``--with KEY=VALUE`` on the command line, ``Model.stylize(image, style, key=value)`` in
-    Python. An option of type ``Tensor`` is an image ``(1, 3, H, W)`` in [0, 1]; the user passes its path.
+    Python. An option of type ``Tensor`` is an image ``(1, 3, H, W)`` in [0, 1], and one of type ``Layer`` has alpha, too; the
+    user passes its path.
     """
 
     batch_keys: ClassVar[tuple[str, ...]] = ("content", "style")

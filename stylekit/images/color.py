@@ -1,4 +1,4 @@
-"""Colour statistics of images, and transfer of the colours of one image to another.
+"""Colour statistics of images, transfer of the colours of one image to another, and CIELAB.
 
 Images are float tensors ``(N, 3, H, W)`` in ``[0, 1]``, on any device; half precision is computed in float32.
 """
@@ -10,10 +10,16 @@ from torch import Tensor
 
 from stylekit.ops import gram_matrix, reference
 
-__all__ = ["color_stats", "color_table", "keep_luminance", "match_color"]
+__all__ = ["color_stats", "color_table", "from_lab", "keep_luminance", "match_color", "to_lab"]
 
 FAINTEST = 1 / 255**2
 """The variance of one 8-bit step. A smaller variance is rounding error, which must not be amplified to visible colours."""
+XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+"""CIE XYZ of the primaries of sRGB; white is the sum of each row (D65)."""
+RGB = ((3.2404542, -1.5371385, -0.4985314), (-0.9692660, 1.8760108, 0.0415560), (0.0556434, -0.2040259, 1.0572252))
+"""The inverse of that matrix."""
+KNEE = 6 / 29
+"""Below the cube of this, the lightness of CIELAB is linear."""
 
 
 def color_stats(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,3 +130,53 @@ def _power(symmetric: Tensor, exponent: float, least: float = 0.0) -> Tensor:
     values, vectors = torch.linalg.eigh(symmetric)
     powered: Tensor = (vectors * values.clamp(min=least).pow(exponent)[..., None, :]) @ vectors.mT
     return powered
+
+
+def to_lab(image: Tensor) -> Tensor:
+    """Converts images from sRGB to CIELAB, whose white is that of sRGB (D65).
+
+    Args:
+        image: ``(N, 3, H, W)`` in [0, 1]
+
+    Returns:
+        The lightness L in [0, 100], and a (green to red) and b (blue to yellow) from about -108 to 98, ``(N, 3, H, W)``, in
+        float32, or float64 if the image is.
+    """
+    with reference.without_autocast(image):
+        rgb = image if image.dtype == torch.float64 else image.float()
+        linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+        matrix = linear.new_tensor(XYZ)
+        ratio = _mixed(linear, matrix / matrix.sum(1, keepdim=True))
+        x, y, z = torch.where(
+            ratio > KNEE**3, ratio.clamp(min=KNEE**3) ** (1 / 3), ratio / (3 * KNEE**2) + 4 / 29
+        ).split(1, 1)
+        return torch.cat([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def from_lab(lab: Tensor) -> Tensor:
+    """Converts images from CIELAB to sRGB, and keeps their luminance even where sRGB does not contain the colour.
+
+    Such a colour is mixed, in linear light, with the grey of its luminance, until all channels are in range.
+
+    Args:
+        lab: L, a and b ``(N, 3, H, W)``, as from :func:`to_lab`
+
+    Returns:
+        Images ``(N, 3, H, W)`` in [0, 1], in float32, or float64 if ``lab`` is.
+    """
+    with reference.without_autocast(lab):
+        light, a, b = (lab if lab.dtype == torch.float64 else lab.float()).split(1, 1)
+        y = (light + 16) / 116
+        root = torch.cat([y + a / 500, y, y - b / 200], 1)
+        ratio = torch.where(root > KNEE, root**3, 3 * KNEE**2 * (root - 4 / 29))
+        matrix = ratio.new_tensor(XYZ)
+        grey = ratio[:, 1:2].clamp(0, 1)
+        change = _mixed(ratio * matrix.sum(1)[:, None, None], matrix.new_tensor(RGB)) - grey
+        room = torch.where(change > 0, 1 - grey, grey) / change.abs().clamp(min=1e-6)
+        linear = (grey + change * room.amin(1, keepdim=True).clamp(max=1)).clamp(0, 1)
+        return torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
+
+
+def _mixed(image: Tensor, matrix: Tensor) -> Tensor:
+    """The channels of images ``(N, 3, H, W)``, mixed by a matrix."""
+    return torch.einsum("nchw,dc->ndhw", image, matrix)

@@ -107,10 +107,11 @@ def read_image(image: Any, what: str, channels: int = 3) -> Tensor:
     Args:
         image: an :data:`ImageSource`
         what: what to call it in messages
-        channels: 3, or 1 for a mask: the mean of the colours, or a boolean array or tensor
+        channels: 3; 4 for an image whose alpha channel is kept; or 1 for a mask: the mean of the colours, or a boolean array
+            or tensor
 
     Raises:
-        StylekitError: it is not an image, cannot be read, or is several.
+        StylekitError: it is not an image, cannot be read, or is several; or with 4 channels, it has no alpha channel.
     """
     if channels == 1 and isinstance(image, np.ndarray | Tensor) and image.dtype in (np.bool_, torch.bool):
         image = image.astype(np.float32) if isinstance(image, np.ndarray) else image.float()
@@ -118,6 +119,12 @@ def read_image(image: Any, what: str, channels: int = 3) -> Tensor:
         picture, _ = open_picture(image, what)
         if channels == 3:
             return check_tensor(images.over_white(picture.image, picture.alpha), what)
+        if channels == 4:
+            if picture.alpha is None:
+                raise StylekitError(
+                    f"{what} must be a picture with transparency, but has no alpha channel. Save it as a PNG file with one."
+                )
+            return check_tensor(torch.cat([picture.image, picture.alpha], 1), what, channels)
         grey = picture.image.mean(1, keepdim=True)  # where nothing is painted, a mask applies no style
         return check_tensor(grey if picture.alpha is None else grey * picture.alpha, what, channels)
     return check_tensor(image, what, channels, single=True)

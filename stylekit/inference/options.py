@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylekit.errors import StylekitError
 from stylekit.inference.inputs import read_image
-from stylekit.method import Method
+from stylekit.method import Layer, Method
 from stylekit.registry.schema import Argument, keyword_arguments, read_written, validate_arguments
 
 
@@ -71,7 +71,8 @@ def resolve_options(
 
     Args:
         known: from :func:`stylize_options` or :func:`sample_options`
-        given: options by name; an image is a path, a PIL image, an array or a tensor ``(1, 3, H, W)`` in [0, 1]
+        given: options by name; an image is a path, a PIL image, an array or a tensor ``(1, 3, H, W)`` in [0, 1], or
+            ``(1, 4, H, W)`` for a ``Layer``
         what: what to call the owner of the options in messages
         device: device for images
 
@@ -79,7 +80,7 @@ def resolve_options(
         StylekitError: an option is unknown, has another type, is required but missing, or is an image that cannot be read.
     """
     read = {
-        name: _read(value, name, device) if _is_image(known.get(name), value) else value
+        name: _read(value, known[name], device) if _is_image(known.get(name), value) else value
         for name, value in read_written(known, given).items()
     }
     return validate_arguments(known, read, what)
@@ -92,7 +93,8 @@ def _is_image(argument: Argument | None, value: Any) -> bool:
     )
 
 
-def _read(value: Any, name: str, device: torch.device) -> Any:
+def _read(value: Any, option: Argument, device: torch.device) -> Any:
     if not isinstance(value, Tensor | Image.Image | np.ndarray | Path | str):
         return value
-    return read_image(value, f"The option {name!r}").to(device, torch.float32)
+    channels = 4 if option.accepts(Layer) else 3
+    return read_image(value, f"The option {option.name!r}", channels).to(device, torch.float32)

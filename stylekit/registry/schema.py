@@ -62,8 +62,8 @@ class Argument:
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
 
-    def accepts(self, kind: type) -> bool:
-        """Whether its type is this class or contains it, as ``Path | None`` and ``Sequence[Path]`` contain ``Path``."""
+    def accepts(self, kind: Any) -> bool:
+        """Whether its type is this one or contains it, as ``Path | None`` and ``Sequence[Path]`` contain ``Path``."""
         return _contains(self.type, kind)
 
     def takes(self, value: Any) -> bool:
@@ -87,8 +87,8 @@ class Argument:
         return str(value) if only_text else value.as_yaml
 
 
-def _contains(annotation: Any, kind: type) -> bool:
-    return annotation is kind or any(_contains(each, kind) for each in get_args(annotation))
+def _contains(annotation: Any, kind: Any) -> bool:
+    return annotation == kind or any(_contains(each, kind) for each in get_args(annotation))
 
 
 def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
