@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 GOLDEN = {
     "train --plugin cyclgan": (
-        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, any-style, color-pca, content-gan, cut, "
-        "cyclegan, enco, gan, gatys, microast, perceptual, pix2pix, restore, restore-gan, stargan, student, stylegan, vae-gan, "
-        "wct."
+        "There is no method 'cyclgan'. Did you mean 'cyclegan'? Available: adain, any-style, color-pca, colorize, colorstyle, "
+        "content-gan, cut, cyclegan, enco, gan, gatys, microast, perceptual, pix2pix, restore, restore-gan, stargan, student, "
+        "stylegan, vae-gan, wct."
     ),
     "train --plugin cyclegan --set cycel=3": (
         "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? Available: adversarial, augment, balance, cycle, "

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylekit import images
-from stylekit.images.color import color_stats, keep_luminance, match_color
+from stylekit.images.color import color_stats, from_lab, keep_luminance, match_color, to_lab
 
 Array = npt.NDArray[np.float64]
 
@@ -244,3 +244,55 @@ def test_real_images_get_each_others_colours(pictures: Path) -> None:
         before, after = color_stats(photo), color_stats(match_color(photo, mean, root))
         for one, found, wanted in zip(before, after, (mean, root), strict=True):
             assert (found - wanted).norm() < 0.3 * (one - wanted).norm()
+
+
+def test_lab_of_the_primaries() -> None:
+    """The values that Lindbloom's calculator gives for sRGB and D65, without chromatic adaptation."""
+    colors = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]], dtype=torch.float64)
+    wanted = [[53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86], [100, 0, 0], [0, 0, 0]]
+    found = to_lab(colors[..., None, None])[..., 0, 0]
+    np.testing.assert_allclose(found.numpy(), wanted, atol=0.01)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_lab_and_back(dtype: torch.dtype) -> None:
+    image = torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(0)).to(dtype)
+    image[0, :, :4] *= 0.01  # where both curves are linear
+    back = from_lab(to_lab(image))
+    assert back.dtype == dtype
+    torch.testing.assert_close(back, image, rtol=0, atol=2e-5)
+
+
+def test_colours_outside_of_srgb_are_mixed_with_the_grey_of_their_luminance() -> None:
+    """In linear light, on the line from that grey to the colour, as far as the channels allow."""
+    lab = torch.tensor([[60.0, 150, 20], [20, -90, 60], [95, 20, -60], [100, 40, 0], [0, 30, 30]], dtype=torch.float64)
+    found = linear_light(from_lab(lab[..., None, None])[..., 0, 0].numpy())
+    weights = np.array([0.2126729, 0.7151522, 0.0721750])
+    for (light, a, b), color in zip(lab.numpy(), found, strict=True):
+        fy = (light + 16) / 116
+        y = fy**3 if fy > 6 / 29 else 3 * (6 / 29) ** 2 * (fy - 4 / 29)
+        np.testing.assert_allclose(color @ weights, y, atol=1e-6)
+        assert color.min() == pytest.approx(0, abs=1e-9) or color.max() == pytest.approx(1, abs=1e-9)
+        xyz = np.array([fy + a / 500, fy, fy - b / 200])
+        xyz = np.where(xyz > 6 / 29, xyz**3, 3 * (6 / 29) ** 2 * (xyz - 4 / 29)) * [0.95047, 1, 1.08883]
+        wanted = np.linalg.solve(MATRIX, xyz) - y
+        if np.abs(color - y).max() > 1e-6:
+            np.testing.assert_allclose(
+                (color - y) / np.linalg.norm(color - y), wanted / np.linalg.norm(wanted), atol=1e-4
+            )
+
+
+MATRIX = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+
+def linear_light(rgb: Array) -> Array:
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def test_gradients_of_lab_are_finite() -> None:
+    image = torch.tensor([0.0, 1.0, 0.5]).repeat(3, 1).view(1, 3, 1, 3).requires_grad_()
+    from_lab(to_lab(image) * torch.tensor([1.0, 3.0, 3.0]).view(1, 3, 1, 1)).sum().backward()
+    assert image.grad is not None
+    assert image.grad.isfinite().all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +14,7 @@ from torch import Tensor
 from stylekit import Method, StylekitError, images
 from stylekit.inference.model import Model
 from stylekit.inference.options import sample_options, stylize_options
-from stylekit.method import Statistics
+from stylekit.method import Layer, Statistics
 from tests.facts import raises
 from tests.tensors import noise
 
@@ -60,6 +61,18 @@ class Depth(Method):
             power: exponent
         """
         return content.lerp(style["mean"][..., None, None].expand_as(content), strength * depth**power)
+
+
+class Overlaid(Method):
+    """Lays a picture with transparency over an image."""
+
+    def stylize(self, content: Tensor, style: Tensor | None = None, *, over: Layer | None = None) -> Tensor:
+        """Lays a picture over images.
+
+        Args:
+            over: what is laid over them
+        """
+        return content if over is None else content.lerp(over[:, :3].expand_as(content), over[:, 3:])
 
 
 @pytest.fixture
@@ -157,6 +170,25 @@ def test_a_transparent_image_option_is_laid_over_white(model: Model) -> None:
     light = Image.new("RGBA", (8, 6), (255, 0, 0, 51))  # a fifth of red
     tint = torch.tensor([1.0, 0.8, 0.8])[None, :, None, None]
     torch.testing.assert_close(model.stylize(CONTENT, light=light), CONTENT * tint)
+
+
+def test_a_layer_keeps_its_transparency(tmp_path: Path) -> None:
+    model, layer = Model(Overlaid(), "overlaid"), Image.new("RGBA", (8, 6), (255, 0, 0, 51))
+    layer.save(tmp_path / "layer.png")
+    wanted = 0.8 * CONTENT + 0.2 * torch.tensor([1.0, 0, 0])[None, :, None, None]
+    tensor = torch.tensor([1.0, 0, 0, 0.2])[None, :, None, None].expand(1, 4, 6, 8)
+    for over in (layer, tmp_path / "layer.png", str(tmp_path / "layer.png"), np.asarray(layer), tensor.double()):
+        torch.testing.assert_close(model.stylize(CONTENT, over=over), wanted)
+    assert torch.equal(model.stylize(CONTENT), CONTENT)
+
+
+def test_a_layer_without_transparency_is_refused() -> None:
+    model = Model(Overlaid(), "overlaid")
+    for over in (Image.new("RGB", (8, 6)), np.zeros((6, 8, 3), np.uint8)):
+        with raises(StylekitError, "'over'", "transparency", "alpha channel"):
+            model.stylize(CONTENT, over=over)
+    with raises(StylekitError, "'over'", "(1, 4, H, W)", "(1, 3, 6, 8)"):
+        model.stylize(CONTENT, over=CONTENT)
 
 
 def test_an_image_option_keeps_its_own_size(model: Model) -> None:

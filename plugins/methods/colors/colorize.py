@@ -122,9 +122,9 @@ class Colorize(Method):
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         content = batch["content"]
-        columns = {"grey": {"saturation": 0.0}, "typical": {}, "sample 1": {"sample": 1}, "sample 2": {"sample": 2}}
-        made = {name: self.stylize(content, **options) for name, options in columns.items()}
-        return {**made, "truth": content}
+        samples = {f"sample {number}": self.stylize(content, sample=number) for number in (1, 2)}
+        grey = self.stylize(content, saturation=0.0)
+        return {"grey": grey, "typical": self.stylize(content), **samples, "truth": content}
 
 
 def reveal(ab: Tensor) -> Tensor:
@@ -162,7 +162,8 @@ def averaged(hints: Tensor, like: Tensor) -> Tensor:
         a and b, otherwise 0, and 1 where there is a hint ``(N, 3, h, w)``.
     """
     there = (hints[:, 3:] > 0.5).to(like)
-    mean = F.adaptive_avg_pool2d(torch.cat([to_lab(hints[:, :3]).to(like)[:, 1:] * there, there], 1), like.shape[2:])
+    given = torch.cat([to_lab(hints[:, :3]).to(like)[:, 1:] * there, there], 1)
+    mean = F.adaptive_avg_pool2d(given, (like.shape[2], like.shape[3]))
     covered = mean[:, 2:]
     colors = mean[:, :2] / covered.clamp(min=torch.finfo(like.dtype).tiny)
     return torch.cat([colors, (covered > 0).to(like)], 1).expand(len(like), -1, -1, -1)

@@ -8,6 +8,7 @@ colours are known, and stylised with one, where an encoder compares features (Ga
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -43,7 +44,7 @@ class StyleEncoder(nn.Module):
         self.layers = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), nn.ReLU())
-                for before, after in zip(widths, widths[1:], strict=False)
+                for before, after in itertools.pairwise(widths)
             )
         )
         self.last = nn.Linear(8 * width, code)
@@ -119,8 +120,8 @@ class ColorStyle(Method):
         encoder: Part | None = None,
         content_layers: Sequence[str] = (),
         content: float = 1.0,
-        style: float = 10.0,
-        moments: float = 10.0,
+        style: float = 3.0,
+        moments: float = 3.0,
         rebalance: float = 0.5,
         lr: float = 2e-3,
         ema: float | None = 0.999,

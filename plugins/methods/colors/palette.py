@@ -25,7 +25,8 @@ def color_bins() -> Tensor:
     values = torch.linspace(0, 1, 33, dtype=torch.float64, device="cpu")
     red, green, blue = torch.meshgrid(values, values, values, indexing="ij")
     lab = to_lab(torch.stack([red.flatten(), green.flatten(), blue.flatten()])[None, ..., None])
-    return torch.unique((lab[0, 1:, :, 0].mT / STEP).round(), dim=0).float() * STEP
+    bins: Tensor = torch.unique((lab[0, 1:, :, 0].mT / STEP).round(), dim=0)
+    return bins.float() * STEP
 
 
 def soft_bins(ab: Tensor, bins: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ def enlarged(ab: Tensor, small: Tensor, light: Tensor) -> Tensor:
     Returns:
         Colours ``(N, 2, H, W)``.
     """
-    guide = F.adaptive_avg_pool2d(small, ab.shape[2:])
+    guide = F.adaptive_avg_pool2d(small, (ab.shape[2], ab.shape[3]))
     mean_guide, mean_ab = neighbourhood(guide), neighbourhood(ab)
     covariance = neighbourhood(guide * ab) - mean_guide * mean_ab
     slope = covariance / (neighbourhood(guide.square()) - mean_guide.square() + FLAT)
