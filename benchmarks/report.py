@@ -439,6 +439,25 @@ def restored() -> str:
     return "\n\n".join(parts)
 
 
+def coloured() -> str:
+    """A colouriser beside grey and a single tint, by ``colorize.py``."""
+    path = RESULTS / "colorize.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    model = results["model"]
+    told = (
+        f"{model['parameters']:,} parameters, {model['bytes'] / 1e6:.2f} MB, {model['steps']:,} steps of "
+        f"{model['batch_size']} pictures of {model['size']} pixels:"
+    )
+    rows = [["pictures", "", "error in a and b", "PSNR, dB", "mean chroma (true)", "distance of the chroma"]]
+    for name, ways in results["rows"].items():
+        for label, row in ways.items():
+            figures = [f"{row['ab']:.2f}", f"{row['psnr']:.2f}", f"{row['chroma']:.1f} ({row['true_chroma']:.1f})"]
+            rows.append([f"{name} ({row['pictures']})", label, *figures, f"{row['distribution']:.2f}"])
+    return f"{told}\n\n{tables.markdown(rows)}"
+
+
 def shipped() -> str:
     """The training of the model that ships: its pictures, the settings of its runs, and the curves of its losses."""
     path = RESULTS / "any.json"
@@ -636,6 +655,7 @@ TABLES: dict[str, tuple[Any, Path]] = {
     "large": (large, ROOT / "docs" / "large_and_video.md"),
     "steady": (steady, ROOT / "docs" / "large_and_video.md"),
     "restored": (restored, ROOT / "docs" / "restore.md"),
+    "coloured": (coloured, ROOT / "docs" / "restore.md"),
     "shipped": (shipped, ROOT / "docs" / "weights.md"),
     "steps": (steps, ROOT / "docs" / "methods.md"),
     "modes": (tables.modes, ROOT / "docs" / "stability.md"),
