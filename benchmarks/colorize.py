@@ -126,7 +126,7 @@ def train(folder: Path, content: Path | None) -> stylekit.Model:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="folder of the run, or of a checkpoint")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--content", type=Path, help="folder of pictures to train from, if the run is not there")
     parser.add_argument("--holdout", type=Path, nargs="+", required=True, help="folders of pictures to measure on")
     parser.add_argument("--names", nargs="+", help="names of these folders in the table; by default their own")

@@ -99,6 +99,25 @@ def restored(model: Model) -> Sheet:
     return ("degraded", "restored", "clean"), rows
 
 
+def coloured(model: Model) -> Sheet:
+    """Grey photographs, three ways to colour them, and the photographs."""
+    rows = [
+        [model.stylize(photo, saturation=0.0), *(model.stylize(photo, sample=number) for number in range(3)), photo]
+        for photo in scenes()
+    ]
+    return ("grey", "typical", "sample 1", "sample 2", "truth"), rows
+
+
+def coloured_and_styled(model: Model) -> Sheet:
+    """Grey photographs, in colour, and in a style too."""
+    grey = make("degradation", "grey")
+    rows = [
+        [grey(photo), model.stylize(photo), style, model.stylize(photo, style)]
+        for photo, style in zip(scenes(), textures(), strict=True)
+    ]
+    return ("grey", "coloured", "style", "both"), rows
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the picture of a method is made, in a folder with the picture ``style.png``.
@@ -114,7 +133,7 @@ class Recipe:
 
     sheet: Callable[[Model], Sheet]
     steps: int = 0
-    data: str | Mapping[str, Any] | Callable[[], str] = field(default_factory=lambda: {"name": "scenes", "length": 200})
+    data: str | Mapping[str, Any] | Callable[[], str | Mapping[str, Any]] = field(default_factory=lambda: {"name": "scenes", "length": 200})
     set: Mapping[str, Any] = field(default_factory=dict)
     preset: str | None = "tiny"
     side: int = TRAINED
@@ -129,6 +148,16 @@ def manners() -> str:
         for number in range(100):
             images.write(folder / f"{number}.png", source[number]["content"])
     return "manners"
+
+
+def textured() -> dict[str, Any]:
+    """Drawn photographs, and textures as styles, in a new folder."""
+    for side, name in (("content", "scenes"), ("style", "textures")):
+        Path("textured", side).mkdir(parents=True)
+        source = make("dataset", name, size=TRAINED)
+        for number in range(100):
+            images.write(Path("textured", side, f"{number}.png"), source[number][side])
+    return {"name": "folders", "data": "textured"}
 
 
 RECIPES = {
@@ -149,6 +178,8 @@ RECIPES = {
     "perceptual": Recipe(learned, 100, set={"styles": ["style.png"]}),
     "restore": Recipe(restored, 400, set={"ema": 0.99, "lr": 2e-3}, preset="denoise"),
     "restore-gan": Recipe(restored, 400, set={"ema": 0.99, "lr": 2e-3, "discriminator": JUDGE}, preset="denoise"),
+    "colorize": Recipe(coloured, 600, set={"rebalance": 0.9}),
+    "colorstyle": Recipe(coloured_and_styled, 400, textured),
     "student": Recipe(learned, 150, set={"style": "style.png"}),
 }
 
