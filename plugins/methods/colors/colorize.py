@@ -35,7 +35,7 @@ class Colorize(Method):
         width: channels of the network at half the sides; four times as many at a sixteenth
         side: shorter side at which colours are chosen; larger pictures are reduced for that, and their lightness is kept
         rebalance: colours count by the reciprocal of how frequent they are, after this share of a uniform distribution was
-            mixed in: the smaller, the more rare colours count. 1: all count the same
+            mixed in: the smaller, the more rare colours count (in the paper 0.5). 1: all count the same
         lr: learning rate (Adam), which falls to zero along half a cosine
         ema: decay of the exponential moving average of the network, used for samples and the finished model
 
@@ -49,7 +49,7 @@ class Colorize(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"width": 8, "side": 64, "lr": 3e-3, "ema": 0.99}}
 
     def __init__(
-        self, width: Width = 24, side: int = 128, rebalance: float = 0.5, lr: float = 2e-3, ema: float | None = 0.999
+        self, width: Width = 24, side: int = 128, rebalance: float = 0.8, lr: float = 2e-3, ema: float | None = 0.999
     ) -> None:
         super().__init__()
         require_options(width=width)

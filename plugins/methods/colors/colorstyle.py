@@ -23,7 +23,7 @@ from stylekit.images.color import from_lab, to_lab
 from stylekit.layers import Width, require_options
 from stylekit.losses import ContentLoss, StyleLoss, moment_loss, moments
 from stylekit.method import Batch, Capabilities, Statistics, Terms, cosine
-from stylekit_plugins.methods.colors.network import STRIDE, Block, ColorNet, normed
+from stylekit_plugins.methods.colors.network import STRIDE, Block, Trunk, normed, scorer
 from stylekit_plugins.methods.colors.palette import Palette, enlarged
 
 RANGE = 60.0
@@ -64,11 +64,11 @@ class StyledNet(nn.Module):
         code: length of the code
     """
 
-    min_size = ColorNet.min_size
+    min_size = 2 * STRIDE
 
     def __init__(self, width: int, bins: int, code: int) -> None:
         super().__init__()
-        self.colors = ColorNet(width, bins, code)
+        self.trunk, self.last = Trunk(width, 1, code), scorer(width, bins)
         self.up, self.block = normed(2 * width, width), Block(width, code)
         self.light = nn.Conv2d(width, 4, 3, padding=1)
 
@@ -79,10 +79,9 @@ class StyledNet(nn.Module):
             light: lightness ``(N, 1, H, W)`` in [0, 100]; the sides are multiples of 16
             code: ``(N, code)``
         """
-        given = torch.cat([light / 50 - 1, light.new_zeros(len(light), 3, *light.shape[2:])], 1)
-        features, skip = self.colors.trunk(given, code)
+        features, skip = self.trunk(light / 50 - 1, code)
         x = self.block(F.relu(F.interpolate(self.up(features), scale_factor=2, mode="bilinear") + skip), code)
-        return self.colors.last(features), RANGE * F.pixel_shuffle(self.light(x), 2).tanh()
+        return self.last(features), RANGE * F.pixel_shuffle(self.light(x), 2).tanh()
 
 
 class ColorStyle(Method):
@@ -122,7 +121,7 @@ class ColorStyle(Method):
         content: float = 1.0,
         style: float = 3.0,
         moments: float = 3.0,
-        rebalance: float = 0.5,
+        rebalance: float = 0.8,
         lr: float = 2e-3,
         ema: float | None = 0.999,
     ) -> None:

@@ -41,17 +41,18 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """From lightness and hints to features of a quarter of the sides, and of half of them.
+    """From lightness, and perhaps hints, to features of a quarter of the sides, and of half of them.
 
     Args:
         width: channels at half the sides; two, three and four times as many at the coarser ones
+        channels: channels of the input
         code: length of the code for all blocks; 0: none
     """
 
-    def __init__(self, width: int, code: int = 0) -> None:
+    def __init__(self, width: int, channels: int, code: int = 0) -> None:
         super().__init__()
         widths = [width, 2 * width, 3 * width, 4 * width]
-        self.first = normed(4, width, 3, stride=2)
+        self.first = normed(channels, width, 3, stride=2)
         self.encoders = nn.ModuleList(
             nn.ModuleList(Block(each, code) for _ in range(count))
             for each, count in zip(widths, (1, 1, 1, 2), strict=True)
@@ -64,7 +65,7 @@ class Trunk(nn.Module):
         """The features ``(N, 2 width, H / 4, W / 4)`` and ``(N, width, H / 2, W / 2)``.
 
         Args:
-            given: lightness and hints ``(N, 4, H, W)``; the sides are multiples of 16
+            given: the input ``(N, channels, H, W)``; the sides are multiples of 16
             code: ``(N, code)``
         """
         x, skips = F.relu(self.first(given)), list[Tensor]()
@@ -78,23 +79,28 @@ class Trunk(nn.Module):
         return x, skips[0]
 
 
+def scorer(width: int, bins: int) -> nn.Sequential:
+    """From features of a quarter of the sides to the scores of colours."""
+    return nn.Sequential(normed(2 * width, 2 * width), nn.ReLU(), nn.Conv2d(2 * width, bins, 1))
+
+
 class ColorNet(nn.Module):
-    """From lightness and hints to the scores of colours.
+    """From lightness and hints to the scores of colours. The last layers see the hints themselves, too.
 
     Args:
         width: channels at half the sides
         bins: number of colours
-        code: length of a code for all blocks; 0: none
     """
 
     min_size = 2 * STRIDE
 
-    def __init__(self, width: int, bins: int, code: int = 0) -> None:
+    def __init__(self, width: int, bins: int) -> None:
         super().__init__()
-        self.trunk = Trunk(width, code)
-        self.last = nn.Sequential(normed(2 * width, 2 * width), nn.ReLU(), nn.Conv2d(2 * width, bins, 1))
+        self.trunk, self.hints = Trunk(width, 4), nn.Conv2d(3, 2 * width, 1, bias=False)
+        self.last = scorer(width, bins)
 
-    def forward(self, given: Tensor, code: Tensor | None = None) -> Tensor:
+    def forward(self, given: Tensor) -> Tensor:
         """Scores ``(N, bins, H / 4, W / 4)`` for lightness and hints ``(N, 4, H, W)``, whose sides are multiples of 16."""
-        scores: Tensor = self.last(self.trunk(given, code)[0])
-        return scores if scores.is_cuda or scores.dtype.itemsize >= 4 else scores.float()
+        features, _ = self.trunk(given)
+        scores: Tensor = self.last(features + self.hints(F.avg_pool2d(given[:, 1:], REDUCED)))
+        return scores

@@ -79,6 +79,10 @@ class Palette(nn.Module):
         self.register_buffer("frequencies", torch.full((len(bins),), 1 / len(bins)))
         self.register_buffer("updates", torch.zeros(()))
 
+    def weights(self) -> Tensor:
+        """How much each bin counts ``(Q,)``, by what was frequent until now."""
+        return rarity(self.frequencies, self.bins, self.rebalance)
+
     def loss(self, scores: Tensor, ab: Tensor) -> Tensor:
         """The cross-entropy with true colours, in which rare colours count more (equation 2 of the paper).
 
@@ -91,19 +95,21 @@ class Palette(nn.Module):
             wanted = soft_bins(true, self.bins.to(true))
             self.updates += 1
             self.frequencies.lerp_(wanted.mean(0).to(self.frequencies), torch.clamp(1 / self.updates, min=LEAST))
-            weights = rarity(self.frequencies, self.bins, self.rebalance)[wanted.argmax(1)]
+            weights = self.weights()[wanted.argmax(1)]
         lines = scores.permute(0, 2, 3, 1).flatten(0, 2)
         return (weights * F.cross_entropy(lines, wanted, reduction="none")).mean()
 
     def choose(self, scores: Tensor, sample: int = 0) -> Tensor:
         """Colours ``(N, 2, h, w)``: the annealed mean of the bins, or for a sample other than 0, that of a random draw.
 
-        The largest of scores with Gumbel noise is a draw from their distribution. All pixels share one noise, so that those
-        which are alike get the same colour.
+        A draw is made from the distribution of true colours: without the weights, which made rare ones more probable. The
+        largest of scores with Gumbel noise is such a draw. All pixels share one noise, so that those which are alike get the
+        same colour.
         """
         if sample:
             uniform = torch.rand(len(self.bins), generator=torch.Generator().manual_seed(sample))
-            scores = scores - uniform.log().neg().log().to(scores)[:, None, None]
+            noise = -uniform.log().neg().log().to(scores) - self.weights().log().to(scores)
+            scores = scores + noise[:, None, None]
         shares = (scores / TEMPERATURE).softmax(1)
         return torch.einsum("nqhw,qc->nchw", shares, self.bins.to(shares))
 

@@ -180,11 +180,16 @@ def test_colours_are_the_annealed_mean() -> None:
     assert (a, b) == pytest.approx((100 * share - 40, 10 * share + 30), abs=1e-3)
 
 
-def test_samples_are_draws_from_the_distribution() -> None:
-    palette = Palette(0.5)
+@pytest.mark.parametrize("rebalance", [1.0, 0.3])
+def test_samples_are_draws_from_the_distribution_of_true_colours(rebalance: float) -> None:
+    """One of two colours is three times as probable, but in training, the other counted as much as its weight says."""
+    palette = Palette(rebalance)
     scores = torch.full((1, len(palette.bins), 1, 2), -1e4)
     first, second = (palette.bins.tolist().index(each) for each in ([60.0, 40.0], [-40.0, 30.0]))
-    scores[0, first], scores[0, second] = math.log(3), 0
+    palette.frequencies.fill_(0.1 / len(palette.bins))[first] = 0.9
+    weights = rarity(palette.frequencies, palette.bins, rebalance)
+    assert (float(weights[second] / weights[first]) > 5) == (rebalance < 1)
+    scores[0, first], scores[0, second] = (3 * weights[first]).log(), weights[second].log()
     drawn = torch.stack([palette.choose(scores, sample)[0, 0, 0] for sample in range(1, 401)])
     assert torch.equal(drawn[:, 0], drawn[:, 1])
     assert float((drawn[:, 0] > 10).float().mean()) == pytest.approx(0.75, abs=0.08)

@@ -40,7 +40,7 @@ def vivid() -> Model:
     torch.manual_seed(0)
     method = ColorStyle(**TINY)
     with torch.no_grad():
-        method.generator.colors.last[-1].weight.mul_(20)
+        method.generator.last[-1].weight.mul_(20)
         method.generator.light.weight.mul_(20)
         method.describer.last.weight.mul_(10)
     return Model(method, "colorstyle")
