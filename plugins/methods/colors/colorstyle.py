@@ -1,9 +1,10 @@
 """colorstyle: colours grey pictures, and stylises them too if a style is given, with one generator.
 
-The generator is that of ``colorize``, with a branch that changes the lightness. A small network describes a style by a code,
-which scales and shifts the channels of every block (Dumoulin et al. 2017; Ghiasi et al. 2017). Without a style, a learned code
-takes its place, and the lightness is kept. In each step, every picture of the batch is coloured without a style, where its true
-colours are known, and stylised with one, where an encoder compares features (Gatys et al. 2016; Johnson et al. 2016).
+The generator is that of ``colorize``, with a branch that changes lightness and colours. A small network describes a style by a
+code, which scales and shifts the channels of every block (Dumoulin et al. 2017; Ghiasi et al. 2017). Without a style, a learned
+code takes its place, and the branch is off, so that the lightness is kept. In each step, every picture of the batch is coloured
+without a style, where its true colours are known, and stylised with one, where an encoder compares features (Gatys et al. 2016;
+Johnson et al. 2016).
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from stylekit import Method, Part, Player, StylekitError, hookimpl, turn
 from stylekit.encoders import encode, frozen_encoder, layer_shapes
 from stylekit.images import pad_to
 from stylekit.images.color import from_lab, to_lab
-from stylekit.layers import Width, require_options
+from stylekit.layers import Width, require_options, resize_conv
 from stylekit.losses import ContentLoss, StyleLoss, moment_loss, moments
 from stylekit.method import Batch, Capabilities, Statistics, Terms, cosine
 from stylekit_plugins.methods.colors.network import STRIDE, Block, Trunk, normed, scorer
 from stylekit_plugins.methods.colors.palette import Palette, enlarged
 
-RANGE = 60.0
-"""The largest change of the lightness, whose range is 100."""
+RANGE = (60.0, 90.0, 90.0)
+"""The largest changes of L, a and b."""
 
 
 class StyleEncoder(nn.Module):
-    """Describes a style by a code: the means and standard deviations of features, through a linear layer.
+    """Describes a style by a code: the means and standard deviations of its colours and of features, through a linear layer.
 
     Args:
         width: channels of the first layer
@@ -47,16 +48,17 @@ class StyleEncoder(nn.Module):
                 for before, after in itertools.pairwise(widths)
             )
         )
-        self.last = nn.Linear(8 * width, code)
+        self.last = nn.Linear(8 * width + 6, code)
 
     def forward(self, style: Tensor) -> Tensor:
         """The codes ``(N, code)`` of images ``(N, 3, H, W)`` in [0, 1], of any size."""
-        code: Tensor = self.last(torch.cat(moments(self.layers(style * 2 - 1)), 1))
+        centred = style * 2 - 1
+        code: Tensor = self.last(torch.cat([*moments(centred), *moments(self.layers(centred))], 1))
         return code
 
 
 class StyledNet(nn.Module):
-    """From lightness and a code to the scores of colours, and to a change of the lightness.
+    """From lightness and a code to the scores of colours, and to changes of the picture.
 
     Args:
         width: channels at half the sides
@@ -70,10 +72,10 @@ class StyledNet(nn.Module):
         super().__init__()
         self.trunk, self.last = Trunk(width, 1, code), scorer(width, bins)
         self.up, self.block = normed(2 * width, width), Block(width, code)
-        self.light = nn.Conv2d(width, 4, 3, padding=1)
+        self.change = resize_conv(width, 3)
 
     def forward(self, light: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores ``(N, bins, H / 4, W / 4)``, and a change from -60 to 60 ``(N, 1, H, W)``.
+        """Scores ``(N, bins, H / 4, W / 4)``, and changes of L, a and b ``(N, 3, H, W)``.
 
         Args:
             light: lightness ``(N, 1, H, W)`` in [0, 100]; the sides are multiples of 16
@@ -81,7 +83,8 @@ class StyledNet(nn.Module):
         """
         features, skip = self.trunk(light / 50 - 1, code)
         x = self.block(F.relu(F.interpolate(self.up(features), scale_factor=2, mode="bilinear") + skip), code)
-        return self.last(features), RANGE * F.pixel_shuffle(self.light(x), 2).tanh()
+        change = self.change(x).tanh()
+        return self.last(features), change * change.new_tensor(RANGE)[:, None, None]
 
 
 class ColorStyle(Method):
@@ -120,7 +123,7 @@ class ColorStyle(Method):
         content_layers: Sequence[str] = (),
         content: float = 1.0,
         style: float = 3.0,
-        moments: float = 3.0,
+        moments: float = 30.0,
         rebalance: float = 0.8,
         lr: float = 2e-3,
         ema: float | None = 0.999,
@@ -184,12 +187,12 @@ class ColorStyle(Method):
         return self.describer.get_parameter("none").expand(count, -1)
 
     def _picture(self, light: Tensor, scores: Tensor, change: Tensor) -> Tensor:
-        """The picture of a lightness, the scores of its colours, and a change of the lightness."""
-        colors = enlarged(self.palette.choose(scores), light, light)
-        return from_lab(torch.cat([(light + change).clamp(0, 100), colors], 1))
+        """The picture of a lightness and the scores of its colours, with changes of L, a and b."""
+        lab = torch.cat([light, enlarged(self.palette.choose(scores), light, light)], 1) + change
+        return from_lab(torch.cat([lab[:, :1].clamp(0, 100), lab[:, 1:]], 1))
 
     def describe(self, style: Tensor) -> dict[str, Tensor]:
-        """The code ``(N, code)`` of each style, and 1 as the share of the change of the lightness ``(N, 1)``."""
+        """The code ``(N, code)`` of each style, and 1 as the share of the changes ``(N, 1)``."""
         return {"code": self.describer(style), "share": style.new_ones(len(style), 1)}
 
     def styles(self) -> dict[str, Statistics]:
