@@ -133,7 +133,9 @@ class Recipe:
 
     sheet: Callable[[Model], Sheet]
     steps: int = 0
-    data: str | Mapping[str, Any] | Callable[[], str | Mapping[str, Any]] = field(default_factory=lambda: {"name": "scenes", "length": 200})
+    data: str | Mapping[str, Any] | Callable[[], str | Mapping[str, Any]] = field(
+        default_factory=lambda: {"name": "scenes", "length": 200}
+    )
     set: Mapping[str, Any] = field(default_factory=dict)
     preset: str | None = "tiny"
     side: int = TRAINED

@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar
 
 import pydantic
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit import Method, Player, StylekitError, hookimpl, turn
@@ -22,10 +21,10 @@ from stylekit.images.color import from_lab, to_lab
 from stylekit.layers import Width, require_options
 from stylekit.method import Batch, Capabilities, Layer, Terms, cosine
 from stylekit_plugins.methods.colors.network import REDUCED, STRIDE, ColorNet
-from stylekit_plugins.methods.colors.palette import Palette, enlarged
+from stylekit_plugins.methods.colors.palette import Palette, averaged, enlarged
 
-AB = 110
-"""The range of a and b, about."""
+AB = 50
+"""What a and b are divided by for the network."""
 
 
 class Colorize(Method):
@@ -35,7 +34,7 @@ class Colorize(Method):
         width: channels of the network at half the sides; four times as many at a sixteenth
         side: shorter side at which colours are chosen; larger pictures are reduced for that, and their lightness is kept
         rebalance: colours count by the reciprocal of how frequent they are, after this share of a uniform distribution was
-            mixed in: the smaller, the more rare colours count (in the paper 0.5). 1: all count the same
+            mixed in: the smaller, the more rare colours count. 1: all count the same
         lr: learning rate (Adam), which falls to zero along half a cosine
         ema: decay of the exponential moving average of the network, used for samples and the finished model
 
@@ -49,7 +48,7 @@ class Colorize(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"width": 8, "side": 64, "lr": 3e-3, "ema": 0.99}}
 
     def __init__(
-        self, width: Width = 24, side: int = 128, rebalance: float = 0.8, lr: float = 2e-3, ema: float | None = 0.999
+        self, width: Width = 24, side: int = 128, rebalance: float = 0.5, lr: float = 2e-3, ema: float | None = 0.999
     ) -> None:
         super().__init__()
         require_options(width=width)
@@ -80,9 +79,13 @@ class Colorize(Method):
         return {"colors": self.palette.loss(made["scores"], made["ab"])}
 
     def _scores(self, light: Tensor, hints: Tensor) -> Tensor:
-        """The scores of the colours, for lightness ``(N, 1, H, W)`` and hints ``(N, 3, H, W)``."""
+        """The scores of the colours, for lightness ``(N, 1, H, W)`` and hints ``(N, 3, H, W)``.
+
+        The network learns what hints mean for the pixels around them. At the hints themselves, they are added as evidence.
+        """
         scale = hints.new_tensor([AB, AB, 1]).view(1, 3, 1, 1)
         scores: Tensor = self.generator(torch.cat([light / 50 - 1, hints / scale], 1))
+        scores = scores + self.palette.evidence(hints, scores.shape[2:])
         return scores
 
     def stylize(
@@ -115,7 +118,7 @@ class Colorize(Method):
         light = to_lab(content)[:, :1]
         height, width = scaled(size, min(1.0, self.side / min(size)))
         small = light if (height, width) == size else resize(light / 100, (height, width)) * 100
-        dots = small.new_zeros(len(small), 3, height, width) if hints is None else averaged(hints, small)
+        dots = averaged(hinted(hints, light), (height, width))
         scores = self._scores(pad_to(small, STRIDE), pad_to(dots, STRIDE))
         colors = self.palette.choose(scores[..., : -(-height // REDUCED), : -(-width // REDUCED)], sample)
         return from_lab(torch.cat([light, saturation * enlarged(colors, small, light)], 1))
@@ -151,22 +154,16 @@ def reveal(ab: Tensor) -> Tensor:
     return hints
 
 
-def averaged(hints: Tensor, like: Tensor) -> Tensor:
-    """The mean colours of hints within each pixel of a smaller picture.
-
-    Args:
-        hints: ``(1, 4, H, W)`` in [0, 1], the last channel alpha; what is more than half opaque counts
-        like: the smaller picture ``(N, 1, h, w)``
+def hinted(layer: Tensor | None, light: Tensor) -> Tensor:
+    """The hints of a layer ``(1, 4, H, W)``, which counts where it is more than half opaque.
 
     Returns:
-        a and b, otherwise 0, and 1 where there is a hint ``(N, 3, h, w)``.
+        a and b, and 1 where there is a hint; otherwise 0 ``(N, 3, H, W)``, like the lightness ``(N, 1, H, W)``.
     """
-    there = (hints[:, 3:] > 0.5).to(like)
-    given = torch.cat([to_lab(hints[:, :3]).to(like)[:, 1:] * there, there], 1)
-    mean = F.adaptive_avg_pool2d(given, (like.shape[2], like.shape[3]))
-    covered = mean[:, 2:]
-    colors = mean[:, :2] / covered.clamp(min=torch.finfo(like.dtype).tiny)
-    return torch.cat([colors, (covered > 0).to(like)], 1).expand(len(like), -1, -1, -1)
+    if layer is None:
+        return torch.zeros_like(light).repeat(1, 3, 1, 1)
+    there = (layer[:, 3:] > 0.5).to(light)
+    return torch.cat([to_lab(layer[:, :3]).to(light)[:, 1:] * there, there], 1).expand(len(light), -1, -1, -1)
 
 
 @hookimpl

@@ -124,7 +124,7 @@ class ColorStyle(Method):
         content: float = 1.0,
         style: float = 3.0,
         moments: float = 30.0,
-        rebalance: float = 0.8,
+        rebalance: float = 0.5,
         lr: float = 2e-3,
         ema: float | None = 0.999,
     ) -> None:

@@ -85,7 +85,7 @@ def scorer(width: int, bins: int) -> nn.Sequential:
 
 
 class ColorNet(nn.Module):
-    """From lightness and hints to the scores of colours. The last layers see the hints themselves, too.
+    """From lightness and hints to the scores of colours.
 
     Args:
         width: channels at half the sides
@@ -96,11 +96,9 @@ class ColorNet(nn.Module):
 
     def __init__(self, width: int, bins: int) -> None:
         super().__init__()
-        self.trunk, self.hints = Trunk(width, 4), nn.Conv2d(3, 2 * width, 1, bias=False)
-        self.last = scorer(width, bins)
+        self.trunk, self.last = Trunk(width, 4), scorer(width, bins)
 
     def forward(self, given: Tensor) -> Tensor:
         """Scores ``(N, bins, H / 4, W / 4)`` for lightness and hints ``(N, 4, H, W)``, whose sides are multiples of 16."""
-        features, _ = self.trunk(given)
-        scores: Tensor = self.last(features + self.hints(F.avg_pool2d(given[:, 1:], REDUCED)))
+        scores: Tensor = self.last(self.trunk(given)[0])
         return scores

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -99,6 +101,21 @@ class Palette(nn.Module):
         lines = scores.permute(0, 2, 3, 1).flatten(0, 2)
         return (weights * F.cross_entropy(lines, wanted, reduction="none")).mean()
 
+    def evidence(self, hints: Tensor, size: Sequence[int]) -> Tensor:
+        """What hints say about the scores: the logarithm of a normal distribution around their colour, 0 where there is none.
+
+        Args:
+            hints: a, b and 1 where there is a hint, otherwise 0 ``(N, 3, H, W)``
+            size: sides of the scores
+
+        Returns:
+            What is added to the scores ``(N, Q, *size)``.
+        """
+        ab, there = averaged(hints, size).split((2, 1), 1)
+        distance = (ab[:, None] - self.bins.to(ab)[None, :, :, None, None]).square().sum(2)
+        added: Tensor = -there * distance / (2 * SPREAD**2)
+        return added
+
     def choose(self, scores: Tensor, sample: int = 0) -> Tensor:
         """Colours ``(N, 2, h, w)``: the annealed mean of the bins, or for a sample other than 0, that of a random draw.
 
@@ -112,6 +129,21 @@ class Palette(nn.Module):
             scores = scores + noise[:, None, None]
         shares = (scores / TEMPERATURE).softmax(1)
         return torch.einsum("nqhw,qc->nchw", shares, self.bins.to(shares))
+
+
+def averaged(hints: Tensor, size: Sequence[int]) -> Tensor:
+    """The mean colours of hints within each pixel of a smaller picture.
+
+    Args:
+        hints: a, b and 1 where there is a hint, otherwise 0 ``(N, 3, H, W)``
+        size: height and width of the smaller picture
+
+    Returns:
+        The same for the smaller picture ``(N, 3, *size)``. A hint may be smaller than its pixels.
+    """
+    mean = F.adaptive_avg_pool2d(hints, (size[0], size[1]))
+    covered = mean[:, 2:]
+    return torch.cat([mean[:, :2] / covered.clamp(min=1e-12), (covered > 0).to(mean)], 1)
 
 
 def enlarged(ab: Tensor, small: Tensor, light: Tensor) -> Tensor:

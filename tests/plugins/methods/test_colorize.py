@@ -23,8 +23,8 @@ from stylekit.inference.model import Model
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.runs import Run
 from stylekit.weights.tensors import read_tensors
-from stylekit_plugins.methods.colors.colorize import Colorize, averaged, reveal
-from stylekit_plugins.methods.colors.palette import Palette, color_bins, enlarged, rarity, soft_bins
+from stylekit_plugins.methods.colors.colorize import Colorize, hinted, reveal
+from stylekit_plugins.methods.colors.palette import Palette, averaged, color_bins, enlarged, rarity, soft_bins
 from tests.facts import raises
 from tests.training.signals import stopper
 
@@ -241,39 +241,68 @@ def dots(height: int, width: int, *spots: tuple[int, int, str], side: int = 3) -
 def test_hints_are_averaged_where_they_are() -> None:
     picture = images.from_pil(dots(100, 100, (12, 41, "red"), (85, 3, "blue")))
     assert picture.alpha is not None
-    small = averaged(torch.cat([picture.image, picture.alpha], 1), torch.zeros(2, 1, 10, 10))
+    layer = hinted(torch.cat([picture.image, picture.alpha], 1), torch.zeros(2, 1, 100, 100))
+    small = averaged(layer, (10, 10))
     assert small[:, 2].sum() == 4  # one pixel for each square, in both pictures
     torch.testing.assert_close(small[0, :2, 1, 4], torch.tensor([80.09, 67.20]), rtol=0, atol=0.02)
     torch.testing.assert_close(small[1, :2, 8, 0], torch.tensor([79.19, -107.86]), rtol=0, atol=0.02)
 
 
+def test_a_hint_is_evidence_of_a_normal_distribution() -> None:
+    """By loops; a hint that is smaller than the pixels of the scores counts fully."""
+    palette, hints = Palette(0.5), torch.zeros(1, 3, 8, 8)
+    hints[0, :, 1, 6] = torch.tensor([33.0, -21.0, 1.0])
+    found = palette.evidence(hints, (2, 2))
+    wanted = [-(math.dist((33, -21), each) ** 2) / 50 for each in palette.bins.tolist()]
+    torch.testing.assert_close(found[0, :, 0, 1], torch.tensor(wanted), rtol=1e-4, atol=1e-3)
+    found[..., 0, 1] = 0
+    assert not found.any()
+
+
+@pytest.mark.parametrize("color", ["red", "green", "navy", "orange"])
+def test_a_dot_has_its_colour(color: str) -> None:
+    """Whatever the network says; away from it, the picture does not get this colour."""
+    model, content = vivid(side=64), 0.5 + 0.02 * noise(1, 3, 64, 64)
+    dot = images.to_tensor(Image.new("RGB", (1, 1), color))
+    wanted = to_lab(dot)[0, 1:, 0, 0]
+    told = to_lab(model.stylize(content, hints=dots(64, 64, (20, 20, color), side=24)))[0, 1:]
+    plain = to_lab(model.stylize(content))[0, 1:]
+    light = to_lab(content)[:, :1, 32:33, 32:33]
+    possible = to_lab(from_lab(torch.cat([light, wanted[None, :, None, None]], 1)))[0, 1:, 0, 0]  # at this lightness
+    assert float((told[:, 32, 32] - possible).norm()) < 8
+    assert float((plain[:, 32, 32] - possible).norm()) > 25
+    assert float((told[:, 4, 4] - possible).norm()) > 25
+
+
 @pytest.mark.slow
-def test_a_dot_decides_what_the_lightness_cannot() -> None:
-    """Pictures of one colour at a random lightness: only the hint can tell which. After some steps, colours follow it."""
+def test_pixels_around_dots_learn_to_follow_them() -> None:
+    """Pictures of one colour each, at a random lightness, so that only hints tell which."""
     torch.manual_seed(0)
     method = Colorize(width=8, side=32).train()
     optimizer = torch.optim.Adam(method.generator.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 120)
     colors = torch.tensor([[55.0, 40.0], [-50.0, 40.0], [10.0, -50.0]])
-    for _ in range(150):
+
+    def pictures() -> Tensor:
         ab = colors[torch.randint(3, (8,))][..., None, None].expand(-1, -1, 32, 32)
-        light = 45 + 10 * torch.rand(8, 1, 1, 1).expand(-1, -1, 32, 32)
-        batch = {"content": from_lab(torch.cat([light, ab], 1))}
+        return from_lab(torch.cat([35 + 30 * torch.rand(8, 1, 32, 32), ab], 1))
+
+    for _ in range(120):
+        batch = {"content": pictures()}
         loss = method.choose(batch, method(batch))["colors"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    model, grey = Model(method, "colorize"), torch.full((1, 3, 32, 32), 0.46)
-    alpha = torch.zeros(1, 1, 32, 32)
-    alpha[..., 13:19, 13:19] = 1
-
-    def middle(**options: Any) -> Tensor:
-        return to_lab(model.stylize(grey, **options))[0, 1:, 14:18, 14:18].mean((1, 2))
-
-    dots = [from_lab(torch.cat([torch.tensor([50.0]), each])[None, :, None, None]) for each in colors]
-    told = torch.stack([middle(hints=torch.cat([dot.expand(-1, -1, 32, 32), alpha], 1)) for dot in dots])
-    errors, without = (told - colors).norm(dim=1), (middle() - colors).norm(dim=1)
-    assert float(errors.max()) < 15
-    assert float(without.mean()) > 3 * float(errors.mean())
+        schedule.step()
+    model, held_out = Model(method, "colorize"), pictures()
+    there = torch.zeros(1, 1, 32, 32)
+    there[..., 4:10, 4:10] = there[..., 20:26, 20:26] = 1
+    errors = {}
+    for told in (False, True):
+        layers = [torch.cat([each[None], there * told], 1) for each in held_out]
+        made = torch.cat([model.stylize(each[None], hints=layer) for each, layer in zip(held_out, layers, strict=True)])
+        errors[told] = float((to_lab(made) - to_lab(held_out))[:, 1:].norm(dim=1).mean())
+    assert errors[True] < 0.85 * errors[False]
 
 
 def test_hints_are_a_picture_with_transparency(tmp_path: Path) -> None:
