@@ -84,8 +84,8 @@ class Colorize(Method):
         The network learns what hints mean for the pixels around them. At the hints themselves, they are added as evidence.
         """
         scale = hints.new_tensor([AB, AB, 1]).view(1, 3, 1, 1)
-        scores: Tensor = self.generator(torch.cat([light / 50 - 1, hints / scale], 1))
-        scores = scores + self.palette.evidence(hints, scores.shape[2:])
+        learned = self.generator(torch.cat([light / 50 - 1, hints / scale], 1))
+        scores: Tensor = learned + self.palette.evidence(hints, learned.shape[2:])
         return scores
 
     def stylize(
