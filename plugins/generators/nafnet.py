@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +14,12 @@ from torch import Tensor, nn
 from stylekit import StylekitError, hookimpl
 from stylekit.images import pad_to
 from stylekit.layers import Count, Width, require_options
+
+PARTS = {"intro": "first", "ending": "last", "middle_blks": "middle"}
+LAYERS = {
+    "conv1": "expand", "conv2": "depthwise", "sca": "attention", "conv3": "project", "conv4": "widen", "conv5": "narrow",
+}  # fmt: skip
+"""The names of parts and layers in files of the paper's code, and those here."""
 
 
 class ChannelNorm(nn.Module):
@@ -109,6 +118,44 @@ class NAFNet(nn.Module):
         change = F.pixel_shuffle(self.last(x)[..., :height, :width], self.scale)
         out = content.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3) + change
         return out if self.training else out.clamp(0, 1)
+
+    @staticmethod
+    def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+        """Derives the options of the network from its weights, in files of the paper's code; None if they are others'."""
+        state = NAFNet.translate(state)
+        first = state.get("first.weight")
+        if first is None or "middle.0.beta" not in state:
+            return None
+
+        def counts(part: str) -> dict[int, int]:
+            """The number of blocks at each resolution."""
+            found = [re.fullmatch(rf"{part}\.(\d+)\.\d+\.beta", key) for key in state]
+            return Counter(int(match[1]) for match in found if match)
+
+        before, after = counts("encoders"), counts("decoders")
+        middle = sum(re.fullmatch(r"middle\.\d+\.beta", key) is not None for key in state)
+        if len({*after.values()}) != 1 or len(before) != len(after):
+            return None
+        blocks = (*(before[level] for level in range(len(before))), middle)
+        return {"width": first.shape[0], "blocks": blocks, "decoder": after[0]}
+
+    @staticmethod
+    def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights under the names of this network's layers; those of the paper's code have others."""
+        levels = len({key.split(".")[1] for key in state if key.startswith("downs.")})
+
+        def name(key: str) -> str:
+            part, _, rest = key.partition(".")
+            # There, the first of these are those of the coarsest resolution.
+            if "intro.weight" in state and part in ("ups", "decoders"):
+                level, _, rest = rest.partition(".")
+                rest = f"{levels - 1 - int(level) if level.isdecimal() else level}.{rest}"
+            *before, layer, leaf = [PARTS.get(part, part), *rest.split(".")]
+            if before[-1:] == ["sca"]:
+                before, layer = before[:-1], "sca"
+            return ".".join([*before, LAYERS.get(layer, layer), leaf])
+
+        return {name(key): tensor for key, tensor in state.items()}
 
 
 def several(width: int, count: int) -> nn.Sequential:

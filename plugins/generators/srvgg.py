@@ -5,7 +5,10 @@ The layers have the same names and indices as in the paper's code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,6 +50,16 @@ class SRVGG(nn.Module):
         enlarged = content.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
         out = enlarged + F.pixel_shuffle(self.body(content), self.scale)
         return out if self.training else out.clamp(0, 1)
+
+    @staticmethod
+    def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
+        """Derives the options of the network from its weights, in files of Real-ESRGAN; None if they are others'."""
+        numbers = [int(key.split(".")[1]) for key in state if re.fullmatch(r"body\.\d+\.bias", key)]
+        first, slope = state.get("body.0.weight"), state.get("body.1.weight")
+        if not numbers or first is None or slope is None or first.ndim != 4 or slope.ndim != 1:
+            return None
+        scale = math.isqrt(len(state[f"body.{max(numbers)}.bias"]) // 3)
+        return {"width": first.shape[0], "convs": len(numbers) - 2, "scale": scale}
 
 
 @hookimpl

@@ -16,6 +16,7 @@ from torch import Tensor
 from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, make, turn
 from stylekit.images import Degradations
 from stylekit.method import Batch, Capabilities, Terms, cosine
+from stylekit.weights import read_generators
 
 NAFNET = {"name": "nafnet", "width": 16, "blocks": (1, 1, 2)}
 SRVGG = {"name": "srvgg", "width": 32, "convs": 8}
@@ -57,7 +58,7 @@ class Restore(Method):
 
     reads = "patches"
     batch_keys = ("content",)
-    inference_modules = ("generator",)
+    inference_modules: tuple[str, ...] = ("generator",)
     capabilities = Capabilities(thread_safe=True)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {**TASKS, **TINY}
 
@@ -121,23 +122,39 @@ class Restore(Method):
         Raises:
             StylekitError: the hole has another size than the content, or the model enlarges.
         """
+        return self._filled(content, hole, self.generator)
+
+    def _filled(self, content: Tensor, hole: Tensor | None, restore: Callable[[Tensor], Tensor]) -> Tensor:
         if hole is None:
-            image: Tensor = self.generator(content)
-            return image
+            return restore(content)
         if self.scale != 1:
             raise StylekitError(
                 f"The option 'hole' needs a model that keeps the size, but this one multiplies the sides by {self.scale}."
             )
         if hole.shape[2:] != content.shape[2:]:
-            ours, theirs = ("x".join(map(str, reversed(each.shape[2:]))) for each in (hole, content))
+            ours, theirs = (f"{each.shape[3]}x{each.shape[2]}" for each in (hole, content))
             raise StylekitError(f"The image of the option 'hole' has {ours} pixels, but the content has {theirs}.")
         inside = hole.mean(1, keepdim=True) > 0.5
-        return torch.where(inside, self.generator(content.masked_fill(inside, ERASED)), content)
+        return torch.where(inside, restore(content.masked_fill(inside, ERASED)), content)
+
+    @classmethod
+    def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Reads a file of ESRGAN, Real-ESRGAN (both its networks) or NAFNet."""
+        if len(files) > 1:
+            raise StylekitError("The method 'restore' has one network. Import each file by itself.")
+        generator, states = read_generators(files, {"": "generator"})
+        return {"generator": generator, "degradation": undone(generator)}, states
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         degraded = self.degrade(batch["content"])
         enlarged = degraded.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
         return {"degraded": enlarged, "restored": self.stylize(degraded), "clean": batch["content"]}
+
+
+def undone(generator: Mapping[str, Any]) -> dict[str, Any]:
+    """A degradation that an imported network undoes: only its scale is known."""
+    scale = generator.get("scale", 1)
+    return {"name": "downscale", "scale": scale} if scale > 1 else {"name": "gaussian-noise"}
 
 
 class RestoreGAN(Restore):
@@ -152,6 +169,7 @@ class RestoreGAN(Restore):
         weight: weight of the adversarial loss
         lr: learning rate of both players (Adam), which falls to zero along half a cosine
         ema: decay of the exponential moving average of the network, used for samples and the finished model
+        blend: keep the network that training starts with (``--init``), for the option ``fidelity``
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -172,14 +190,70 @@ class RestoreGAN(Restore):
         weight: float = 0.01,
         lr: float = 1e-4,
         ema: float | None = 0.999,
+        blend: bool = False,
     ) -> None:
         super().__init__(degradation, generator, loss, lr, ema)
+        self.blend = blend
+        if blend:
+            scale = {"scale": self.scale} if self.scale > 1 else {}
+            self.faithful = make("generator", generator, **scale).requires_grad_(False)
+            self.inference_modules = (*self.inference_modules, "faithful")
         self.adversary = Adversary(discriminator, adversarial)
         self.weight = weight
 
     def players(self) -> dict[str, Player]:
         adversary = Player(self.adversary, self.lr, optimizer=torch.optim.Adam, schedule=cosine)
         return {"discriminator": adversary, **super().players()}
+
+    def prepare(self) -> None:
+        """Keeps the network that training starts with."""
+        if self.blend:
+            self.faithful.load_state_dict(self.generator.state_dict())
+
+    def stylize(
+        self, content: Tensor, style: Tensor | None = None, *, hole: Tensor | None = None, fidelity: float = 0.0
+    ) -> Tensor:
+        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size.
+
+        Args:
+            content: the images
+            style: not used
+            hole: as for the method ``restore``
+            fidelity: from 0, sharp, to 1, where nothing is invented: the weights of both networks are interpolated (Wang et
+                al. 2018, "ESRGAN", section 3.4)
+
+        Raises:
+            StylekitError: ``fidelity`` is not from 0 to 1, or the model has only one network.
+        """
+        if not 0 <= fidelity <= 1:
+            raise StylekitError(f"The option 'fidelity' is {fidelity}, but must be from 0 to 1.")
+        if not fidelity:
+            return super().stylize(content, style, hole=hole)
+        if not self.blend:
+            raise StylekitError(
+                "The option 'fidelity' needs a model that was trained with --init and --set blend=true, or imported from two "
+                "files."
+            )
+        faithful = dict(self.faithful.named_parameters())
+        mixed = {name: each.lerp(faithful[name], fidelity) for name, each in self.generator.named_parameters()}
+        return self._filled(content, hole, lambda image: torch.func.functional_call(self.generator, mixed, (image,)))
+
+    @classmethod
+    def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Reads one file as ``restore`` does, or two of the same network: first the faithful one, then the sharp one."""
+        if len(files) == 1:
+            return super().import_weights(files)
+        if len(files) != 2:
+            raise StylekitError("Pass the file of one network, or of two: first the faithful one, then the sharp one.")
+        specs: list[dict[str, Any]] = []
+        states: dict[str, Tensor] = {}
+        for role, (file, state) in zip(("faithful", "generator"), files.items(), strict=True):
+            spec, found = read_generators({file: state}, {"": role})
+            specs.append(spec)
+            states |= found
+        if specs[0] != specs[1]:
+            raise StylekitError(f"{' and '.join(files)} have different architectures: {specs[0]} and {specs[1]}.")
+        return {"generator": specs[0], "degradation": undone(specs[0]), "blend": True}, states
 
     @turn("discriminator")
     def discriminate(self, batch: Batch, restored: Tensor) -> Terms:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def recognise(kind: str, state: State, source: str) -> dict[str, Any]:
     """The registered network that the weights belong to, with its options: ``{"name": "resnet", "blocks": 6, ...}``.
 
-    To be recognised, a network defines a static method ``recognise(state)`` that returns its options, or None.
+    To be recognised, a network defines a static method ``recognise(state)`` that returns its options, or None. If its layers
+    have other names than in the files, a static method ``translate(state)`` returns the weights under its own names.
 
     Raises:
         StylekitError: no registered network recognises the weights.
@@ -55,5 +56,6 @@ def read_generators(files: Mapping[str, State], roles: Mapping[str, str]) -> tup
                 f"{other} and {file} have different architectures: {first} and {spec}. Import them separately."
             )
         first, sources[roles[marks[0]]] = spec, file
-        states |= {f"{roles[marks[0]]}.{key}": value for key, value in state.items()}
+        translate = getattr(lookup.find_part("generator", spec["name"]), "translate", dict)
+        states |= {f"{roles[marks[0]]}.{key}": value for key, value in translate(state).items()}
     return first, states

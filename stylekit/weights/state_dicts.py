@@ -71,6 +71,8 @@ def _only_state(content: object, path: Path) -> State:
     if isinstance(content, Mapping) and (not content or _is_state(content)):
         return content
     states = [each for each in content.values() if _is_state(each)] if isinstance(content, Mapping) else []
+    if len(states) > 1 and isinstance(content, Mapping) and _is_state(averaged := content.get("params_ema")):
+        return averaged  # BasicSR saves a network twice: as it is, and the average that is to be used
     if len(states) != 1:
         several = f"the tensors of {len(states)} networks" if states else "no tensors by name"
         raise StylekitError(f"{path} contains {several}. Save only the network's state_dict().")

@@ -114,7 +114,7 @@ def test_the_golden_message_about_memory(
     ("arguments", "facts"),
     [
         ("--plugin nowhere.py", ["nowhere.py"]),
-        ("--set generator=resnt", ["generator 'resnt'", "did you mean 'resnet'", "nafnet, resnet, srvgg, unet"]),
+        ("--set generator=resnt", ["generator 'resnt'", "did you mean 'resnet'", "nafnet, resnet, rrdb, srvgg, unet"]),
         ("--set generator.blokcs=3", ["generator 'resnet'", "'blokcs'", "did you mean 'blocks'"]),
         ("--set cycle=much", ["'cycle'", "method 'cyclegan'", "'much'", "number", 10.0]),
         ("--set pool=1.5", ["'pool'", "method 'cyclegan'", 1.5, "integer", 50]),
