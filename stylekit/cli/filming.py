@@ -84,8 +84,9 @@ def measured_shots(look: Look, frames: Iterable[Picture]) -> Shots:
         look: how the clip is stylised
         frames: all frames
     """
-    from stylekit.inference.model import Model, visible
+    from stylekit.inference.model import Model
     from stylekit.inference.shots import find_shots
+    from stylekit.inference.transparency import visible
 
     assert isinstance(look.model, Model)
     shots, shared = [], None

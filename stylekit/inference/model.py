@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import tee
 from pathlib import Path
@@ -24,11 +23,12 @@ from stylekit.inference.memory import PROBE, bytes_per_pixel, probe_image
 from stylekit.inference.model_files import find_model_file, read_model, resolve_model_file
 from stylekit.inference.options import draw_samples, resolve_options, sample_options, stylize_options
 from stylekit.inference.random_numbers import random_numbers
-from stylekit.inference.request import Request, enlarged
+from stylekit.inference.request import Request
 from stylekit.inference.style_sources import StyleReader, StyleSource, several_or_none
 from stylekit.inference.styles import Style
 from stylekit.inference.tiles import Box, Core, Regions, SharedStatistics, Tiles, Tiling
 from stylekit.inference.torch_defaults import torch_defaults
+from stylekit.inference.transparency import visible, visible_parts, with_alpha
 from stylekit.inference.walks import closed_path
 from stylekit.method import Method, OptimizingMethod, Statistics
 from stylekit.native import malloc
@@ -286,7 +286,7 @@ class Model:
     def stylize_picture(self, picture: Picture, style: Styles = None, **options: Any) -> Picture:
         """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel and metadata. Accepts the
         options of :meth:`stylize`."""
-        return self._with_metadata(picture, self.stylize(visible(picture), style, **options))
+        return with_alpha(picture, self.stylize(visible(picture), style, **options), self.method.scale)
 
     @torch.no_grad()
     def stylize_large(
@@ -318,27 +318,21 @@ class Model:
         self.require_tiles(request.options)
         maps = request.maps(*picture.size)
         with self._full_precision(), self._random_numbers(seed):
-            read, plan = partial(_read, picture), canvas.plan if canvas.done else 0
+            (read, mean), plan = visible_parts(picture), canvas.plan if canvas.done else 0
             optimized = self._optimized(read, picture.size, request, tiles or Tiles(), canvas.scratch, on_progress)
             tiling = self._tiling(read, picture.size, maps, request, tiles or Tiles(), on_progress, plan, optimized)
             pieces, canvas.plan = tiling.pieces[canvas.done :], tiling.pixels
             tiling.measure()
             for piece, (box, image) in zip(pieces, tiling.paint(pieces), strict=True):
                 original = picture.part(piece.inner.rows, piece.inner.columns)
-                canvas.put(box.top, box.left, self._with_metadata(original, image.cpu(), _mean(picture)))
+                canvas.put(box.top, box.left, with_alpha(original, image.cpu(), self.method.scale, mean))
 
     def clip(self, pictures: Iterable[Picture], style: Styles = None, **options: Any) -> Iterator[Picture]:
         """Stylises results of :func:`stylekit.images.read` as the frames of a clip. Accepts the options of
         :meth:`frames`."""
         originals, contents = tee(pictures)
         for picture, styled in zip(originals, self.frames(map(visible, contents), style, **options), strict=True):
-            yield self._with_metadata(picture, styled)
-
-    def _with_metadata(self, picture: Picture, styled: Tensor, mean: Tensor | None = None) -> Picture:
-        if self.method.scale == 1:
-            return replace(picture, image=_with_hidden(styled, picture, mean))
-        alpha = None if picture.alpha is None else enlarged(picture.alpha, self.method.scale).clamp(0, 1)
-        return replace(picture, image=styled, alpha=alpha, stored=None)
+            yield with_alpha(picture, styled, self.method.scale)
 
     def frames(
         self,
@@ -698,38 +692,3 @@ class Model:
             return bytes_per_pixel(lambda image: self.stylize(image, style, **options), side)
         except Exception:  # any error: if images fail as well, they are reported one by one
             return 0.0
-
-
-def visible(picture: Picture, mean: Tensor | None = None) -> Tensor:
-    """The colours ``(1, 3, H, W)`` of a picture. Fully transparent pixels get the mean visible colour, because their own is
-    invisible and often garbage.
-
-    Args:
-        picture: the picture, or a part of one
-        mean: the mean visible colour ``(3, 1, 1)`` of the whole one; by default, that of the picture
-    """
-    if picture.alpha is None:
-        return picture.image
-    visible = picture.alpha > 0
-    if mean is None:
-        mean = (picture.image * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
-    return torch.where(visible, picture.image, mean)
-
-
-def _read(picture: Decoded, box: Box) -> Tensor:
-    """The visible colours of a part of a picture."""
-    return visible(picture.part(box.rows, box.columns), _mean(picture))
-
-
-def _mean(picture: Decoded) -> Tensor | None:
-    """The mean visible colour of a picture, if it has an alpha channel."""
-    return None if picture.alpha is None else torch.from_numpy(picture.visible_color).float()[:, None, None]
-
-
-def _with_hidden(styled: Tensor, picture: Picture, mean: Tensor | None = None) -> Tensor:
-    """The stylised picture, with its own colours in fully transparent pixels that did not change; ``mean`` as in
-    :func:`visible`."""
-    if picture.alpha is None:
-        return styled
-    unchanged = (styled == visible(picture, mean)).all(1, keepdim=True)
-    return torch.where(unchanged, picture.image, styled)
