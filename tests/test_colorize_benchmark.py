@@ -10,7 +10,8 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import colorize, report
+from benchmarks import colorize
+from benchmarks.tables import restore
 from stylekit import StylekitError, images, make
 from stylekit.images.color import from_lab, to_lab
 from tests.facts import assert_mentions, raises
@@ -63,8 +64,8 @@ def test_the_tint_keeps_the_lightness() -> None:
 @pytest.mark.slow
 def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(colorize, "RESULTS", tmp_path)
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    assert report.coloured() == "Not yet recorded."
+    monkeypatch.setattr(restore, "RESULTS", tmp_path)
+    assert restore.coloured() == "Not yet recorded."
     for name, value in {"SIDE": 32, "STEPS": 2, "BATCH": 1}.items():
         monkeypatch.setattr(colorize, name, value)
     (tmp_path / "photos").mkdir()
@@ -75,5 +76,5 @@ def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         colorize.main(line)
     sheets = tmp_path / "sheets"
     colorize.main([*line, "--content", str(tmp_path / "photos"), "--record", "--sheets", str(sheets)])
-    assert_mentions(report.coloured(), "grey", "one tint", "`colorize`", "10 true hints", "scenes (2)", "2 steps")
+    assert_mentions(restore.coloured(), "grey", "one tint", "`colorize`", "10 true hints", "scenes (2)", "2 steps")
     assert [path.name for path in sheets.iterdir()] == ["scenes-1.png"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import loading, report
+from benchmarks import loading
+from benchmarks.tables import scale
 from tests.facts import assert_mentions
 
 
@@ -44,10 +45,10 @@ def test_everything_is_measured_and_recorded(tmp_path: Path, monkeypatch: pytest
     }
     for name, value in {**small, "RESULTS": tmp_path}.items():
         monkeypatch.setattr(loading, name, value)
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(scale, "RESULTS", tmp_path)
     loading.main(["--record"])
     results = json.loads((tmp_path / "loading.json").read_text())
     assert (results["images"], results["shards"]) == (16, 2)
     assert set(results["waiting"]) == {"folder", "shards"}
     assert all(0 <= share < 1 for share in results["waiting"].values())
-    assert_mentions(report.loading(), "16 JPEG files of 150 x 150", "2 shards", "share of training that waits")
+    assert_mentions(scale.loading(), "16 JPEG files of 150 x 150", "2 shards", "share of training that waits")

@@ -11,8 +11,9 @@ import pytest
 from tests.facts import assert_mentions
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import figures, report, targets
+from benchmarks import figures, targets
 from benchmarks.bench_kernels import cases
+from benchmarks.tables import kernels, speed
 from benchmarks.turns import take_turns
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -53,8 +54,8 @@ def test_every_case_is_read_back(device: str) -> None:
 
 def test_tables_without_figures_name_both_devices(results: Path) -> None:
     (results / "demo.json").write_text('{"pictures": 50}')
-    for table in (report.summary, report.every_shape):
-        cpu, gpu = report.on_all(table).split("\n\n")
+    for table in (kernels.summary, kernels.every_shape):
+        cpu, gpu = kernels.on_all(table).split("\n\n")
         assert_mentions(cpu, "measured", "CPU")
         assert_mentions(gpu, "measured", "GPU")
 
@@ -65,7 +66,7 @@ def test_a_row_has_the_geometric_mean_the_minimum_and_the_maximum(results: Path)
         "kernel_adain_forward_relu2_1_512_b1": measured(100, eager=800, compiled=300, limit=50),
     }
     write(results / "cpu.json", CPU, rows)
-    table = report.on_all(report.summary)
+    table = kernels.on_all(kernels.summary)
     assert "| AdaIN, forward | **4.00** (2.00 to 8.00) |  | **3.00** (3.00 to 3.00) | 50 % |" in table
     assert table.startswith("A chip, 2 cores, AVX512, torch 2.13.0:")
     assert_mentions(table.splitlines()[-1], "measured", "GPU")
@@ -74,8 +75,8 @@ def test_a_row_has_the_geometric_mean_the_minimum_and_the_maximum(results: Path)
 def test_the_faster_of_two_compiled_alternatives_counts(results: Path) -> None:
     row = measured(100, compiled=300, instance_norm_compiled=200, limit=50)
     write(results / "cpu.json", CPU, {"kernel_adain_forward_relu1_1_512_b1": row})
-    assert "| **2.00** | 50 % |" in report.on_all(report.summary)
-    assert "| 64 | 0.1 |  |  | 0.2 (2.00) | 0.05 (50 %) |" in report.on_all(report.every_shape)
+    assert "| **2.00** | 50 % |" in kernels.on_all(kernels.summary)
+    assert "| 64 | 0.1 |  |  | 0.2 (2.00) | 0.05 (50 %) |" in kernels.on_all(kernels.every_shape)
 
 
 def test_a_gpu_has_its_own_table_with_a_row_per_precision(results: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_gpu_has_its_own_table_with_a_row_per_precision(results: Path) -> None
     }
     write(results / "a-card.json", GPU, rows)
     write(results / "a-card-cpu.json", CPU, rows)  # the CPU of another machine, which has no table
-    chip, card = report.on_all(report.summary).split("\n\nA card")
+    chip, card = kernels.on_all(kernels.summary).split("\n\nA card")
     assert "Gram matrix, forward | **2.00**" in chip
     assert "Gram matrix, forward, fp32 | **2.00**" in card
     assert "Gram matrix, forward, bf16 | **3.00**" in card
@@ -117,14 +118,14 @@ def test_functions_are_timed_equally_often() -> None:
 def test_the_table_of_stylising_compares_plain_pytorch_with_ours(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "RESULTS", results)
-    assert_mentions(report.stylizing(), "measured")
+    monkeypatch.setattr(speed, "RESULTS", results)
+    assert_mentions(speed.stylizing(), "measured")
     network = {"with_style_ms": 300.0, "style_known_ms": 200.0, "with_style_peak_tensor_mb": 100.0}
     ratios = {"with_style_times_as_fast": 1.0, "style_known_times_as_fast": 1.5}
     plain = {"plain_ms": 300.0, "plain_peak_tensor_mb": 150.0, "plain_peak_process_mb": 250.5}
     rows = {"stylize_any-style_1024": network, "stylize_adain_512": {**network, **ratios, **plain}}
     write(results / "cpu.json", CPU, rows)
-    assert report.stylizing().splitlines()[4:] == [
+    assert speed.stylizing().splitlines()[4:] == [
         "| `adain`, 512 x 512, plain PyTorch | 300.0 | 300.0 | 150.0 MB | 250.5 MB |",
         "| `adain`, 512 x 512 | 300.0 (**1.00**) | 200.0 (**1.50**) | 100.0 MB |  |",
         "| `any-style`, 1024 x 1024 | 300.0 | 200.0 | 100.0 MB |  |",

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import report, restore
+from benchmarks import restore
 from benchmarks.restore import TASKS, Task
+from benchmarks.tables import restore as tables
 from stylekit import StylekitError, images, make
 from tests.facts import assert_mentions, raises
 
@@ -62,8 +63,8 @@ def test_the_classical_filters_do_what_they_are_named() -> None:
 @pytest.mark.slow
 def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(restore, "RESULTS", tmp_path)
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    assert report.restored() == "Not yet recorded."
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.restored() == "Not yet recorded."
     small: dict[str, Any] = {"size": 32, "batch": 1, "steps": 2}
     monkeypatch.setattr(restore, "TASKS", [Task("x2-tiny", X2.degradation, "y", **small)])
     (tmp_path / "photos").mkdir()
@@ -74,6 +75,6 @@ def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         restore.main(line)
     sheets = tmp_path / "sheets"
     restore.main([*line, "--content", str(tmp_path / "photos"), "--record", "--sheets", str(sheets)])
-    table = report.restored()
+    table = tables.restored()
     assert_mentions(table, "`x2-tiny`", "bicubic", "Lanczos", "scenes (2)", "2 steps", "srvgg")
     assert [path.name for path in sheets.iterdir()] == ["scenes-x2-tiny.png"]

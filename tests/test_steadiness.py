@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import report, steadiness
+from benchmarks import steadiness
+from benchmarks.tables import large_and_video
 from stylekit import StylekitError
 from stylekit.evaluation.video import INTERVALS
 from tests.facts import raises
@@ -22,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(steadiness, "SIZE", 64)
     monkeypatch.setattr(steadiness, "COUNT", 12)
     monkeypatch.setattr(steadiness, "RESULTS", tmp_path)
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(large_and_video, "RESULTS", tmp_path)
 
 
 def test_a_drawn_clip_has_a_motion_for_each_pair() -> None:
@@ -56,7 +57,7 @@ def test_a_mode_is_one_line(
     }
     monkeypatch.setattr(steadiness, "MODES", modes)
     monkeypatch.setattr(steadiness, "SCENES", {"lake": (7, "strokes"), "village": (0, "dots")})
-    assert report.steady() == "Not yet recorded."
+    assert large_and_video.steady() == "Not yet recorded."
     steadiness.main(["--record", "--strips", str(tmp_path / "strips")])
     assert "absent is left out" in capsys.readouterr().err
     rows = json.loads((tmp_path / "steadiness.json").read_text())["rows"]["drawn"]
@@ -65,8 +66,8 @@ def test_a_mode_is_one_line(
         assert rows["the clip, untouched"][f"{name}_ratio"] == 1
         assert rows["darker"][f"{name}_ratio"] == pytest.approx(0.25, rel=0.05)  # to the rounding to 8 bits
     assert sorted(path.name for path in (tmp_path / "strips").iterdir()) == ["lake.png", "village.png"]
-    assert "| darker | " in report.steady()
-    assert "2 drawn clips" in report.steady()
+    assert "| darker | " in large_and_video.steady()
+    assert "2 drawn clips" in large_and_video.steady()
 
 
 def test_a_file_that_is_no_video_is_one_error(tmp_path: Path) -> None:

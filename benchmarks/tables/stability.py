@@ -1,4 +1,4 @@
-"""Tables of the recorded stability benchmarks, for docs/stability.md."""
+"""The tables of docs/stability.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.figures import RESULTS
+from benchmarks.tables.markdown import markdown
 
 MISSING = "Not yet recorded."
 
@@ -15,12 +16,6 @@ MISSING = "Not yet recorded."
 def read(name: str) -> Any:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table; the first row is its header."""
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
 
 
 def spread(values: Iterable[float], digits: int = 2) -> str:

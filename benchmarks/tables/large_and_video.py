@@ -1,0 +1,74 @@
+"""The tables of docs/large_and_video.md."""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks.figures import RESULTS
+from benchmarks.tables.markdown import markdown
+
+
+def steady() -> str:
+    """How steady clips are that the model that ships and others stylise, by ``steadiness.py``."""
+    path = RESULTS / "steadiness.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    parts = [f"{results['frames']} frames of each clip, {results['threads']} threads, torch {results['torch']}."]
+    for group, modes in results["rows"].items():
+        rows = [["", "short", "of the clip's", "long", "of the clip's", "style distance", "seconds a frame"]]
+        first = next(iter(modes.values()))  # the clip itself
+        for name, row in modes.items():
+            errors = [
+                text for key in ("short", "long") for text in (f"{1000 * row[key]:.2f}", f"{row[key] / first[key]:.1f}")
+            ]
+            seconds = f"{row['seconds']:.2f}" if row is not first else ""
+            rows.append([name, *errors, f"{row['style_distance']:.3f}", seconds])
+        count = len(results["clips"])
+        title = (
+            f"Means over {count} drawn clips, with exact flow"
+            if group == "drawn"
+            else f"`{group}`, with estimated flow"
+        )
+        parts.append(f"{title}:\n\n{markdown(rows)}")
+    return "\n\n".join(parts)
+
+
+def large() -> str:
+    """How pictures in tiles differ from those at once, and what a huge picture takes, by ``large.py``."""
+    path = RESULTS / "large.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    rows = [["", "statistics", "mean difference", "largest", "border", "time, relative to at once"]]
+    for name, kinds in results["models"].items():
+        once = kinds["at once"]["seconds"]
+        for kind, row in kinds.items():
+            if kind != "at once":
+                figures = [f"{row['mean']:.2f}", f"{row['largest']:.1f}", f"{row['border']:.3f}"]
+                rows.append([f"`{name}`", f"`{kind}`", *figures, f"{row['seconds'] / once:.1f}"])
+    huge = results["huge"]
+    return (
+        f"{results['side']} x {results['side']} pixels in tiles of {results['tile']}:\n\n{markdown(rows)}\n\n"
+        f"`stylekit-any` stylises {huge['side']:,} x {huge['side']:,} pixels with `--max-memory {huge['allowed']}` in "
+        f"{huge['seconds'] / 60:.1f} minutes, with {huge['peak'] / 1e9:.2f} GB at most: "
+        f"{huge['gigapixels_an_hour']:.2f} gigapixels an hour, with {results['threads']} threads and torch {results['torch']}."
+    )
+
+
+def filmed() -> str:
+    """How quickly clips are stylised, and that a long one takes no more memory, by ``film.py``."""
+    path = RESULTS / "film.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    kinds = list(next(iter(results["rates"].values())))
+    rows = [["frames a second", *(f"`--steady {kind}`" for kind in kinds)]]
+    rows += [[size, *(f"{rates[kind]:.2f}" for kind in kinds)] for size, rates in results["rates"].items()]
+    how = f"`stylekit-any`, {results['threads']} threads, torch {results['torch']}, without the program's start"
+    parts = [f"{how}:\n\n{markdown(rows)}"]
+    if memory := results.get("memory"):
+        height, width = memory.pop("size")
+        peaks = " and ".join(f"{row['peak'] / 1e6:.0f} MB for {int(count):,} frames" for count, row in memory.items())
+        parts.append(f"The largest memory of the program, with `color-pca` at {width} x {height}: {peaks}.")
+    return "\n\n".join(parts)

@@ -1,0 +1,50 @@
+"""The tables of docs/restore.md."""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks.figures import RESULTS
+from benchmarks.tables.markdown import markdown
+
+
+def restored() -> str:
+    """Small restorers beside classical filters, by ``restore.py``."""
+    path = RESULTS / "restore.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    trained = [
+        f"{task}: {model['generator']['name']}, {model['parameters']:,} parameters, {model['steps']:,} steps of "
+        f"{model['batch_size']} patches of {model['size']} pixels"
+        for task, model in results["models"].items()
+    ]
+    parts = [f"The models are small, and were trained for minutes on a shared CPU. {'; '.join(trained)}."]
+    for task in results["models"]:
+        rows = [["pictures", "", "PSNR, dB", "SSIM", "`restore` has more dB in", "CPU seconds a picture"]]
+        for name, tasks in results["rows"].items():
+            for label, row in tasks[task].items():
+                beaten = "" if label == "`restore`" else f"{row['beaten']} of {row['pictures']}"
+                figures = [f"{row['psnr']:.2f}", f"{row['ssim']:.4f}", beaten, f"{row['seconds']:.3f}"]
+                rows.append([f"{name} ({row['pictures']})", label, *figures])
+        parts.append(f"`{task}`:\n\n{markdown(rows)}")
+    return "\n\n".join(parts)
+
+
+def coloured() -> str:
+    """A colouriser beside grey and a single tint, by ``colorize.py``."""
+    path = RESULTS / "colorize.json"
+    if not path.exists():
+        return "Not yet recorded."
+    results = json.loads(path.read_text())
+    model = results["model"]
+    told = (
+        f"{model['parameters']:,} parameters, {model['bytes'] / 1e6:.2f} MB, {model['steps']:,} steps of "
+        f"{model['batch_size']} pictures of {model['size']} pixels:"
+    )
+    rows = [["pictures", "", "error in a and b", "PSNR, dB", "mean chroma (true)", "distance of the chroma"]]
+    for name, ways in results["rows"].items():
+        for label, row in ways.items():
+            figures = [f"{row['ab']:.2f}", f"{row['psnr']:.2f}", f"{row['chroma']:.1f} ({row['true_chroma']:.1f})"]
+            rows.append([f"{name} ({row['pictures']})", label, *figures, f"{row['distribution']:.2f}"])
+    return f"{told}\n\n{markdown(rows)}"
