@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 
 from tests.venvs import FreshEnvironment
+from tests.warm import WarmProgram
 
 ROOT = Path(__file__).parents[1]
 QUICKLY = ["--steps", "2", "--size", "48", "--batch-size", "1", "--workers", "0"]
@@ -43,12 +44,18 @@ class Reader:
         own: an environment that the reader may install to; without it they use the one that runs the tests
         wheel: what ``pip install stylekit-torch`` installs
         quickly: shorten every training
+        warm: what runs ``stylekit`` instead of the program itself
     """
 
     def __init__(
-        self, folder: Path, own: FreshEnvironment | None = None, wheel: Path | None = None, quickly: bool = True
+        self,
+        folder: Path,
+        own: FreshEnvironment | None = None,
+        wheel: Path | None = None,
+        quickly: bool = True,
+        warm: WarmProgram | None = None,
     ) -> None:
-        self.folder, self.wheel, self.quickly = folder, wheel, quickly
+        self.folder, self.wheel, self.quickly, self.warm = folder, wheel, quickly, warm
         self.installs = own is not None
         self.home = own.folder if own else Path(sys.executable).parents[1]
 
@@ -118,11 +125,14 @@ class Reader:
         else:
             found[0] = str(program) if program.exists() else str(shutil.which(found[0]))
         path = f"{self.home / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        told = subprocess.run(
-            found, cwd=self.folder, env={**os.environ, "PATH": path, **variables}, capture_output=True, text=True
-        )
-        assert told.returncode == 0, f"{shown}\n{told.stdout}\n{told.stderr}"
-        return told.stdout
+        environment = {**os.environ, "PATH": path, **variables}
+        if self.warm and program.name == "stylekit":
+            code, out, err = self.warm.run(found[1:], self.folder, environment)
+        else:
+            told = subprocess.run(found, cwd=self.folder, env=environment, capture_output=True, text=True)
+            code, out, err = told.returncode, told.stdout, told.stderr
+        assert code == 0, f"{shown}\n{out}\n{err}"
+        return out
 
     def _matching(self, pattern: str) -> list[str]:
         return sorted(str(path) for path in self.folder.glob(pattern))

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from stylekit.training.runs import Run
 from stylekit_plugins.datasets.scenes import Scenes
 from tests.reader import NOT_RUN, ROOT, Reader, blocks
 from tests.venvs import NO_COMPILER, FreshEnvironment, build_wheel
+from tests.warm import WarmProgram
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 INSTALLING = "plugins.md"
@@ -63,11 +65,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"), **NO_COMPILER)
 
 
+@pytest.fixture(scope="module")
+def warm() -> Iterator[WarmProgram]:
+    program = WarmProgram()
+    yield program
+    program.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
-def test_every_code_block_runs(path: Path, folder: Path, request: pytest.FixtureRequest) -> None:
-    wheel = request.getfixturevalue("wheel") if path.name == INSTALLING else None
-    reader = Reader(folder, FreshEnvironment(folder / ".venv") if wheel else None, wheel)
+def test_every_code_block_runs(path: Path, folder: Path, warm: WarmProgram, request: pytest.FixtureRequest) -> None:
+    if path.name == INSTALLING:
+        wheel = request.getfixturevalue("wheel")
+        reader = Reader(folder, FreshEnvironment(folder / ".venv"), wheel)
+    else:
+        reader = Reader(folder, warm=warm)
     for language, code in blocks(path):
         reader.follow(language, code)
 

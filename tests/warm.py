@@ -1,0 +1,97 @@
+"""Runs command lines of ``stylekit`` without the seconds that imports take: a process that has imported everything forks.
+
+What commands import late is not tested in this way; the tests of the documents run a hundred commands.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+MODULES = (
+    "stylekit.training.engine",
+    "stylekit.inference.model",
+    "stylekit.evaluation",
+    "stylekit_plugins.datasets.scenes",
+    "lightning_fabric",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+)
+"""What is imported beforehand, and torch with it. Nothing may have started a thread when the process forks."""
+ROOT = Path(__file__).parents[1]
+
+
+class WarmProgram:
+    """``stylekit`` in processes that need not import much."""
+
+    def __init__(self) -> None:
+        pipe = subprocess.PIPE
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        command = [sys.executable, "-m", "tests.warm"]
+        self._server = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": path}, stdin=pipe, stdout=pipe, text=True
+        )
+
+    def run(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+        """Runs a command line; returns its exit code, and what it printed to stdout and to stderr."""
+        assert self._server.stdin
+        assert self._server.stdout
+        out, err = folder / ".stdout", folder / ".stderr"
+        asked = {
+            "arguments": [*arguments],
+            "folder": str(folder),
+            "environment": {**environment},
+            "files": [str(out), str(err)],
+        }
+        print(json.dumps(asked), file=self._server.stdin, flush=True)
+        code = int(self._server.stdout.readline())
+        told = out.read_text(), err.read_text()
+        out.unlink()
+        err.unlink()
+        return code, *told
+
+    def close(self) -> None:
+        """Ends the process that forks."""
+        assert self._server.stdin
+        self._server.stdin.close()
+        self._server.wait(30)
+
+
+def _serve() -> dict[str, list[str]] | None:
+    """Forks for each request; returns the request in the new process, and None at the end of all."""
+    for name in MODULES:
+        importlib.import_module(name)
+    gc.freeze()  # a collection would write to, and so copy, the memory that the processes share
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            request: dict[str, list[str]] = json.loads(line)
+            return request
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    return None
+
+
+def _become(request: Mapping[str, list[str]]) -> None:
+    """Runs a request in this process, as the program would."""
+    os.chdir(str(request["folder"]))
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    for target, (path, mode) in enumerate(
+        ((os.devnull, os.O_RDONLY), *((file, os.O_WRONLY | os.O_CREAT) for file in request["files"]))
+    ):
+        os.dup2(os.open(path, mode), target)
+    sys.argv = ["stylekit", *request["arguments"]]
+    from stylekit.__main__ import main
+
+    main()
+
+
+if __name__ == "__main__":
+    if request := _serve():
+        _become(request)
