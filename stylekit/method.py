@@ -25,6 +25,7 @@ __all__ = [
     "Turn",
     "constant",
     "cosine",
+    "halved",
     "linear_decay",
     "steps",
 ]

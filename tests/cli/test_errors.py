@@ -36,7 +36,7 @@ GOLDEN = {
     ),
     "train --config settings.yaml": (
         "There is no setting 'stepz'. Did you mean 'steps'? Available: accumulate, batch_size, checkpoint_activations, "
-        "checkpoint_every, compile, content, "
+        "checkpoint_every, compile, content, copy_to, "
         "data, device, devices, eval_every, eval_metric, guard, init, keep, log, log_every, out, patience, plugin, precision, "
         "preset, resume, sample_every, seed, set, size, steps, style, workers."
     ),

@@ -184,15 +184,15 @@ def test_a_warning_is_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
     ("kind", "count", "fixes"),
     [
         (0.0, 90, [(40, 0.5)]),
-        (0.0, 210, [(40, 0.5), (20, 0.25), (0, 0.125)]),
-        (float("nan"), 2, [(40, 0.5), (20, 0.25)]),
+        (0.0, 210, [(40, 0.5), (20, 0.125), (0, 0.03125)]),
+        (float("nan"), 2, [(40, 0.5), (20, 0.125)]),
     ],
     ids=["grey", "grey again", "nan"],
 )
-def test_a_run_returns_to_the_checkpoint_before_with_half_the_learning_rate(
+def test_a_run_returns_to_the_checkpoint_before_with_lower_learning_rates(
     tmp_path: Path, kind: float, count: int, fixes: list[tuple[int, float]]
 ) -> None:
-    """If the same happens soon after, to an earlier one, because that checkpoint was bad."""
+    """If the same happens soon after, to an earlier one with a quarter, because that checkpoint and half the rate were bad."""
     method = Spoiled(kind, count)
     content = run(tmp_path / "run", method, "rollback")
     assert [(fix["to"], fix["learning_rates"]) for fix in content["rollbacks"]] == fixes

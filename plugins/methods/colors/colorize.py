@@ -9,9 +9,8 @@ colours at a few points, so that a user can tell it some.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-import pydantic
 import torch
 from torch import Tensor
 
@@ -94,8 +93,8 @@ class Colorize(Method):
         style: Tensor | None = None,
         *,
         hints: Layer | None = None,
-        sample: Annotated[int, pydantic.Field(ge=0, lt=2**63)] = 0,
-        saturation: Annotated[float, pydantic.Field(ge=0, le=10)] = 1.0,
+        sample: int = 0,
+        saturation: float = 1.0,
     ) -> Tensor:
         """Colours images ``(N, 3, H, W)`` in [0, 1], of any size.
 
@@ -107,8 +106,13 @@ class Colorize(Method):
             saturation: factor on the colours
 
         Raises:
-            StylekitError: the hints have another size.
+            StylekitError: the hints have another size, ``sample`` is negative, or ``saturation`` is not from 0 to 10.
         """
+        if not (0 <= sample < 2**63 and 0 <= saturation <= 10):
+            raise StylekitError(
+                f"The options of 'colorize' must be from 0: 'sample', below 2**63, is {sample}, and 'saturation', up to 10, "
+                f"is {saturation}."
+            )
         size = (content.shape[2], content.shape[3])
         if hints is not None and hints.shape[2:] != size:
             raise StylekitError(

@@ -18,7 +18,7 @@ def luminance(image: Tensor) -> Tensor:
     return (image * image.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
 
 
-class Colorize(Method):
+class PaletteTransfer(Method):
     """Gives a grey image natural colours at strength 0, and colours with the style's mean and standard deviation at 1.
 
     Args:
@@ -81,4 +81,4 @@ def shapes(grey: Tensor) -> Tensor:
 
 @hookimpl
 def stylekit_methods() -> dict[str, type[Method]]:
-    return {"colorize": Colorize}
+    return {"palette": PaletteTransfer}
