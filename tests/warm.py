@@ -58,9 +58,7 @@ class WarmProgram:
 
     def close(self) -> None:
         """Ends the process that forks."""
-        assert self._server.stdin
-        self._server.stdin.close()
-        self._server.wait(30)
+        self._server.communicate()  # closes the pipes
 
 
 def _serve() -> dict[str, list[str]] | None:
