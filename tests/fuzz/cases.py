@@ -36,7 +36,7 @@ from tests.fuzz.judge import (
 from tests.fuzz.material import Material
 
 Value = TypeVar("Value")
-SECONDS = 15.0
+SECONDS = 5.0
 """Maximum processor time of one call that ends in an error. (Not the time on the clock, as the machine may be busy.)"""
 STARTING = 4.0
 """Processor time that a new process may use besides, to import torch."""
