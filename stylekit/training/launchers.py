@@ -23,6 +23,11 @@ class External:
     by: str
 
 
+def torchrun() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def job() -> str | None:
     """The name that torchrun's job has (``--rdzv-id``); None if it has none, or without torchrun."""
     name = os.environ.get("TORCHELASTIC_RUN_ID")
@@ -44,7 +49,7 @@ def restarted(made_by: str | None) -> bool:
 def external() -> External | None:
     """The position of this process if a launcher started several processes; None otherwise."""
     variables = os.environ
-    if "TORCHELASTIC_RUN_ID" in variables:
+    if torchrun():
         rank, world, local_world = (int(variables[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
         return External(rank, world, local_world, "torchrun") if world > 1 else None
     # The script of a job also has SLURM_NTASKS and SLURM_PROCID, but only srun, which starts a step, sets SLURM_STEP_*.

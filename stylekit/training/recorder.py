@@ -257,7 +257,7 @@ class Recorder:
         try:
             self._copy()
         except StylekitError as error:
-            self.display.say(f"Warning: {error} The run goes on; the next checkpoint tries to copy it again.")
+            self.warn(f"{error} The run goes on; the next checkpoint tries to copy it again.")
 
     def _copy(self) -> None:
         """Copies the run to its address, if it has one."""

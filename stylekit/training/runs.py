@@ -193,7 +193,7 @@ class Run:
 
     def restarted(self) -> bool:
         """Whether the run exists, and a launcher now starts its processes again."""
-        return self.exists() and launchers.restarted(self._read().job)
+        return launchers.torchrun() and self.exists() and launchers.restarted(self._read().job)
 
     @property
     def interrupted(self) -> bool:
