@@ -7,6 +7,7 @@ case the network enlarges. ``restore-gan`` adds a discriminator, as in SRGAN (Le
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -195,8 +196,7 @@ class RestoreGAN(Restore):
         super().__init__(degradation, generator, loss, lr, ema)
         self.blend = blend
         if blend:
-            scale = {"scale": self.scale} if self.scale > 1 else {}
-            self.faithful = make("generator", generator, **scale).requires_grad_(False)
+            self.faithful = copy.deepcopy(self.generator).requires_grad_(False)
             self.inference_modules = (*self.inference_modules, "faithful")
         self.adversary = Adversary(discriminator, adversarial)
         self.weight = weight

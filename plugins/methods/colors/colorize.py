@@ -51,11 +51,8 @@ class Colorize(Method):
     ) -> None:
         super().__init__()
         require_options(width=width)
-        if side < ColorNet.min_size or not 0 < rebalance <= 1:
-            raise StylekitError(
-                f"'colorize' needs a side of at least {ColorNet.min_size} and a rebalance above 0 and at most 1, not {side} "
-                f"and {rebalance}."
-            )
+        if side < ColorNet.min_size:
+            raise StylekitError(f"'colorize' needs a side of at least {ColorNet.min_size}, not {side}.")
         self.palette = Palette(rebalance)
         self.generator = ColorNet(width, len(self.palette.bins))
         self.side, self.lr, self.ema = side, lr, ema

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit import Method, Part, Player, StylekitError, hookimpl, turn
+from stylekit import Method, Part, Player, hookimpl, turn
 from stylekit.encoders import encode, frozen_encoder, layer_shapes
 from stylekit.images import pad_to
 from stylekit.images.color import from_lab, to_lab
@@ -130,8 +130,6 @@ class ColorStyle(Method):
     ) -> None:
         super().__init__()
         require_options(width=width, code=code)
-        if not 0 < rebalance <= 1:
-            raise StylekitError(f"The option 'rebalance' is {rebalance}, but must be above 0 and at most 1.")
         self.palette = Palette(rebalance)
         self.generator = StyledNet(width, len(self.palette.bins), code)
         self.describer = StyleEncoder(width, code)

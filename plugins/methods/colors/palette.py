@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylekit import StylekitError
 from stylekit.images.color import to_lab
 
 STEP = 10
@@ -67,6 +68,9 @@ class Palette(nn.Module):
 
     Args:
         rebalance: share of a uniform distribution, see :func:`rarity`
+
+    Raises:
+        StylekitError: ``rebalance`` is not above 0 and at most 1.
     """
 
     bins: Tensor
@@ -75,6 +79,8 @@ class Palette(nn.Module):
 
     def __init__(self, rebalance: float) -> None:
         super().__init__()
+        if not 0 < rebalance <= 1:
+            raise StylekitError(f"The option 'rebalance' is {rebalance}, but must be above 0 and at most 1.")
         bins = color_bins()
         self.rebalance = rebalance
         self.register_buffer("bins", bins, persistent=False)
