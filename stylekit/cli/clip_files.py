@@ -9,7 +9,6 @@ from pathlib import Path
 
 from stylekit import images
 from stylekit._files import explain_os_errors
-from stylekit.cli.clip_streams import STREAM
 from stylekit.cli.output import echo
 from stylekit.cli.part_folders import discard
 from stylekit.cli.targets import check_overwrite
@@ -18,6 +17,7 @@ from stylekit.images.video import writing
 from stylekit.images.video.clip import Clip, Selection
 from stylekit.images.video.opening import is_video
 from stylekit.images.video.parts import FrameFiles, Parts, Segments, finished
+from stylekit.images.video.raw import STREAM
 from stylekit.images.video.reading import VideoFile
 
 FRAME_FILE = re.compile(r"\d{6}\.png")

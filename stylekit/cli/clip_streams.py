@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import typer
 
 from stylekit._files import path_exists
+from stylekit.cli.streams import check_stdout
 from stylekit.errors import StylekitError
+from stylekit.images.video.raw import STREAM
 
 if TYPE_CHECKING:
     from stylekit.images.video.clip import Clip
     from stylekit.images.video.live import Newest
-
-STREAM = Path("-")
-"""Standard input or output, in place of a path."""
 
 
 def check_streams(
@@ -40,12 +39,10 @@ def check_streams(
         raise StylekitError(f"--raw is the size of frames on standard input, but the clip is {clip}. Give - instead.")
     if clip == STREAM and (sys.stdin is None or sys.stdin.isatty()):
         raise StylekitError("- reads raw frames from standard input, which is a terminal. Redirect a program to it.")
-    if out == STREAM and json:
-        raise StylekitError("--json and --out - both write to standard output. Leave out one of them.")
     if out == STREAM and preview:
         raise StylekitError("--preview writes an image, so --out cannot be -. Give a file, such as preview.png.")
-    if out == STREAM and (sys.stdout is None or sys.stdout.isatty()):
-        raise StylekitError("--out - writes raw frames to standard output, which is a terminal. Redirect it.")
+    if out == STREAM:
+        check_stdout(json, "--out - writes raw frames to standard output, which is a terminal. Redirect it.")
     once = "--live" if live else f"The clip {STREAM}" if clip == STREAM else None
     if once and preview:
         raise StylekitError(f"{once} has no length, so --preview cannot spread frames over it. Leave one of them out.")

@@ -13,6 +13,22 @@ from stylekit.errors import StylekitError
 STREAM = "-"
 
 
+def check_stdout(json: bool, terminal: str) -> None:
+    """Checks that a result can go to standard output.
+
+    Args:
+        json: JSON goes there
+        terminal: what to tell if it is a terminal
+
+    Raises:
+        StylekitError: it is a terminal, or JSON goes there.
+    """
+    if json:
+        raise StylekitError("--json and --out - both write to standard output. Leave out one of them.")
+    if sys.stdout is None or sys.stdout.isatty():
+        raise StylekitError(terminal)
+
+
 class Streams:
     """Puts temporary files in the places of standard input and output. They are removed at the end of the block.
 
@@ -60,10 +76,7 @@ class Streams:
         """
         if out != STREAM:
             return Path(out)
-        if json:
-            raise StylekitError("--json and --out - both write to standard output. Leave out one of them.")
-        if sys.stdout is None or sys.stdout.isatty():
-            raise StylekitError("--out - writes to standard output, which is a terminal. Redirect it to a file.")
+        check_stdout(json, "--out - writes to standard output, which is a terminal. Redirect it to a file.")
         self._out = self._file(f"stdout{suffix}", "standard output")
         return self._out
 

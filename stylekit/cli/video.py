@@ -148,7 +148,6 @@ def command(
     """
     from stylekit.cli.clip_files import check_output, kept_after_errors, make_parts
     from stylekit.cli.clip_streams import (
-        STREAM,
         check_streams,
         ended_by_ctrl_c,
         open_source,
@@ -157,7 +156,7 @@ def command(
     )
     from stylekit.images.video.clip import Selection
     from stylekit.images.video.live import Newest
-    from stylekit.images.video.raw import RawOutput
+    from stylekit.images.video.raw import STREAM, RawOutput
 
     selection = Selection(read_time(from_, "--from"), read_time(to, "--to") if to is not None else None, every)
     if selection.end is not None and selection.end <= selection.start:

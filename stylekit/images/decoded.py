@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -53,7 +51,7 @@ class Decoded:
             columns: the columns
             arrays: the picture has NumPy arrays instead of tensors, and torch is not imported
         """
-        to_float: Callable[[pixels.Array], Any] = pixels.to_array if arrays else pixels.to_float
+        to_float = pixels.converter(arrays)
         stored, profile = self.stored[rows, columns], self.profile
         convert = profile is not None and not profile.is_srgb and stored.dtype != np.float32
         converted = profile.to_srgb(stored) if convert and profile else stored

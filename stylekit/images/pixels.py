@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,11 @@ def to_float(values: Array) -> Tensor:
     if values.dtype == np.uint16:
         return _first(planes.to(torch.int32)).float().div_(65535)
     return _first(planes) if values.dtype == np.float32 else _first(planes).float().div_(255)
+
+
+def converter(arrays: bool) -> Callable[[Array], Any]:
+    """:func:`to_array`, so that torch is not imported, or :func:`to_float`."""
+    return to_array if arrays else to_float
 
 
 def _first(planes: Tensor) -> Tensor:

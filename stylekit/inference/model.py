@@ -144,6 +144,11 @@ class Model:
         return self.method.capabilities.optimizes
 
     @property
+    def _needs_whole(self) -> bool:
+        """Whether stylising is an optimisation that cannot go region by region."""
+        return self.optimizes and not isinstance(self.method, OptimizingMethod)
+
+    @property
     def style_key(self) -> str:
         """A key that differs between models with incompatible styles."""
         return self._styles.key
@@ -619,7 +624,7 @@ class Model:
             raise StylekitError(f"Images cannot be stylised in tiles: {reason}. Make the image smaller.")
 
     def _untileable(self, options: Mapping[str, Any]) -> str | None:
-        if self.method.capabilities.optimizes and not isinstance(self.method, OptimizingMethod):
+        if self._needs_whole:
             return f"the method {self.name!r} optimises the whole image"
         pictured = [name for name, value in options.items() if isinstance(value, Tensor)]
         return f"the option {pictured[0]!r} is an image" if pictured else None
@@ -678,8 +683,7 @@ class Model:
 
     def _measure(self, options: Mapping[str, Any]) -> float:
         required = [name for name, option in stylize_options(self.method).items() if option.required]
-        optimizes = self.method.capabilities.optimizes and not isinstance(self.method, OptimizingMethod)
-        if optimizes or not set(required) <= options.keys():
+        if self._needs_whole or not set(required) <= options.keys():
             return 0.0
         # A network pads images below its min_size, and the padding would be extrapolated as well.
         side = max(PROBE, *(getattr(part, "min_size", 1) for part in self.method.children()), 1)

@@ -65,7 +65,7 @@ class Camera:
             self._capture.release()
 
     def _reader(self, colors: Any) -> Callable[[], Picture]:
-        to_float: Callable[[pixels.Array], Any] = pixels.to_array if self._arrays else pixels.to_float
+        to_float = pixels.converter(self._arrays)
         return lambda: Picture(to_float(np.ascontiguousarray(colors[..., ::-1])))  # OpenCV's order is blue, green, red
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -69,8 +69,7 @@ class RawFrames:
             number += 1
 
     def _reader(self, colors: Array) -> Callable[[], Picture]:
-        to_float: Callable[[Array], Any] = pixels.to_array if self._arrays else pixels.to_float
-        return lambda: Picture(to_float(colors))
+        return lambda: Picture(pixels.converter(self._arrays)(colors))
 
 
 class RawOutput:

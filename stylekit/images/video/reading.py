@@ -92,8 +92,7 @@ class VideoFile:
 def _reader(decoded: Any, convert: Converter, arrays: bool) -> Callable[[], Picture]:
     def read() -> Picture:
         colors = _upright(convert(decoded), *_matrix(decoded))
-        to_float: Callable[[pixels.Array], Any] = pixels.to_array if arrays else pixels.to_float
-        return Picture(to_float(colors))
+        return Picture(pixels.converter(arrays)(colors))
 
     return read
 
