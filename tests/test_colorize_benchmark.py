@@ -10,7 +10,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import colorize
+from benchmarks import colorize, figures
 from benchmarks.tables import restore
 from stylekit import StylekitError, images, make
 from stylekit.images.color import from_lab, to_lab
@@ -64,7 +64,7 @@ def test_the_tint_keeps_the_lightness() -> None:
 @pytest.mark.slow
 def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(colorize, "RESULTS", tmp_path)
-    monkeypatch.setattr(restore, "RESULTS", tmp_path)
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
     assert restore.coloured() == "Not yet recorded."
     for name, value in {"SIDE": 32, "STEPS": 2, "BATCH": 1}.items():
         monkeypatch.setattr(colorize, name, value)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import restore
+from benchmarks import figures, restore
 from benchmarks.restore import TASKS, Task
 from benchmarks.tables import restore as tables
 from stylekit import StylekitError, images, make
@@ -63,7 +63,7 @@ def test_the_classical_filters_do_what_they_are_named() -> None:
 @pytest.mark.slow
 def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(restore, "RESULTS", tmp_path)
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
     assert tables.restored() == "Not yet recorded."
     small: dict[str, Any] = {"size": 32, "batch": 1, "steps": 2}
     monkeypatch.setattr(restore, "TASKS", [Task("x2-tiny", X2.degradation, "y", **small)])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import steadiness
+from benchmarks import figures, steadiness
 from benchmarks.tables import large_and_video
 from stylekit import StylekitError
 from stylekit.evaluation.video import INTERVALS
@@ -23,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(steadiness, "SIZE", 64)
     monkeypatch.setattr(steadiness, "COUNT", 12)
     monkeypatch.setattr(steadiness, "RESULTS", tmp_path)
-    monkeypatch.setattr(large_and_video, "RESULTS", tmp_path)
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
 
 
 def test_a_drawn_clip_has_a_motion_for_each_pair() -> None:

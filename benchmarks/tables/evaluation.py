@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
-from benchmarks.figures import RESULTS
 from benchmarks.tables.markdown import markdown
+from benchmarks.tables.records import recorded
 
 
-def evaluations() -> str:
+@recorded("evaluation")
+def evaluations(results: Any) -> str:
     """How long evaluations take."""
-    path = RESULTS / "evaluation.json"
-    if not path.exists():
-        return "Not yet recorded."
     rows = [["precision", "outputs", "metrics", "threads", "minutes", "peak memory"]]
-    for name, row in json.loads(path.read_text()).items():
+    for name, row in results.items():
         figures = (row["outputs"], len(row["metrics"]), row["threads"], f"{row['seconds'] / 60:.1f}")
         rows.append([f"`--precision {name}`", *map(str, figures), f"{row['peak_process_mb']} MB"])
     return markdown(rows)

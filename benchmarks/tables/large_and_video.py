@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
-from benchmarks.figures import RESULTS
 from benchmarks.tables.markdown import markdown
+from benchmarks.tables.records import recorded
 
 
-def steady() -> str:
+@recorded("steadiness")
+def steady(results: Any) -> str:
     """How steady clips are that the model that ships and others stylise, by ``steadiness.py``."""
-    path = RESULTS / "steadiness.json"
-    if not path.exists():
-        return "Not yet recorded."
-    results = json.loads(path.read_text())
     parts = [f"{results['frames']} frames of each clip, {results['threads']} threads, torch {results['torch']}."]
     for group, modes in results["rows"].items():
         rows = [["", "short", "of the clip's", "long", "of the clip's", "style distance", "seconds a frame"]]
@@ -34,12 +31,9 @@ def steady() -> str:
     return "\n\n".join(parts)
 
 
-def large() -> str:
+@recorded("large")
+def large(results: Any) -> str:
     """How pictures in tiles differ from those at once, and what a huge picture takes, by ``large.py``."""
-    path = RESULTS / "large.json"
-    if not path.exists():
-        return "Not yet recorded."
-    results = json.loads(path.read_text())
     rows = [["", "statistics", "mean difference", "largest", "border", "time, relative to at once"]]
     for name, kinds in results["models"].items():
         once = kinds["at once"]["seconds"]
@@ -56,12 +50,9 @@ def large() -> str:
     )
 
 
-def filmed() -> str:
+@recorded("film")
+def filmed(results: Any) -> str:
     """How quickly clips are stylised, and that a long one takes no more memory, by ``film.py``."""
-    path = RESULTS / "film.json"
-    if not path.exists():
-        return "Not yet recorded."
-    results = json.loads(path.read_text())
     kinds = list(next(iter(results["rates"].values())))
     rows = [["frames a second", *(f"`--steady {kind}`" for kind in kinds)]]
     rows += [[size, *(f"{rates[kind]:.2f}" for kind in kinds)] for size, rates in results["rates"].items()]

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.figures import RESULTS
 from benchmarks.tables.markdown import markdown
+from benchmarks.tables.records import read, recorded
 
 
 def steps() -> str:
@@ -103,10 +104,9 @@ def trained() -> str:
 
 def judged_trainings(name: str) -> str:
     """What ``judge.py`` recorded about trained models and others, with how they were trained."""
-    path = RESULTS / f"{name}.json"
-    if not path.exists():
+    results = read(name)
+    if results is None:
         return "Not yet recorded."
-    results = json.loads(path.read_text())
     lines = [
         f"{len(results['contents'])} photographs, each in the style of {len(results['styles'])}"
         f" painting{'s' * (len(results['styles']) > 1)}, at most {results['size']} pixels, {results['threads']} threads:\n",
@@ -126,12 +126,9 @@ def judged_trainings(name: str) -> str:
     return "\n".join(lines)
 
 
-def knobs() -> str:
+@recorded("knob")
+def knobs(results: Any) -> str:
     """What the knob of content-gan does, for models of several looks."""
-    path = RESULTS / "knob.json"
-    if not path.exists():
-        return "Not yet recorded."
-    results = json.loads(path.read_text())
     shown = [0, 5, 10]
     heads = [f"{name}, content={number / 10:g}" for name in ("content", "style") for number in shown]
     rows = [["", *heads, "rank correlations", "training"]]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
-from benchmarks.figures import RESULTS
 from benchmarks.tables.markdown import markdown
+from benchmarks.tables.records import recorded
 
 
-def restored() -> str:
+@recorded("restore")
+def restored(results: Any) -> str:
     """Small restorers beside classical filters, by ``restore.py``."""
-    path = RESULTS / "restore.json"
-    if not path.exists():
-        return "Not yet recorded."
-    results = json.loads(path.read_text())
     trained = [
         f"{task}: {model['generator']['name']}, {model['parameters']:,} parameters, {model['steps']:,} steps of "
         f"{model['batch_size']} patches of {model['size']} pixels"
@@ -31,12 +28,9 @@ def restored() -> str:
     return "\n\n".join(parts)
 
 
-def coloured() -> str:
+@recorded("colorize")
+def coloured(results: Any) -> str:
     """A colouriser beside grey and a single tint, by ``colorize.py``."""
-    path = RESULTS / "colorize.json"
-    if not path.exists():
-        return "Not yet recorded."
-    results = json.loads(path.read_text())
     model = results["model"]
     told = (
         f"{model['parameters']:,} parameters, {model['bytes'] / 1e6:.2f} MB, {model['steps']:,} steps of "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from benchmarks.cluster import NODES, SIDES, projected
 from benchmarks.figures import RESULTS
 from benchmarks.tables.markdown import markdown
+from benchmarks.tables.records import recorded
 from stylekit.cli.batch.ray_data import BATCH
 
 
@@ -29,12 +31,9 @@ def loading() -> str:
     return f"{title}\n\n{markdown(rows)}"
 
 
-def clusters() -> str:
+@recorded("cluster", "Not yet measured.")
+def clusters(figures: Any) -> str:
     """Two workers beside one, each with one thread."""
-    path = RESULTS / "cluster.json"
-    if not path.exists():
-        return "Not yet measured."
-    figures = json.loads(path.read_text())
     lines = [
         f"{figures['pictures']} pictures of {figures['side']} x {figures['side']} pixels, `stylekit-any`, one thread a worker, "
         f"on {figures['cores']} cores that other programs used at the same time (load: how many wanted a core at the start). "
@@ -57,12 +56,9 @@ def clusters() -> str:
     return "\n".join(lines)
 
 
-def projection() -> str:
+@recorded("cluster", "Not yet measured.")
+def projection(figures: Any) -> str:
     """What more machines would do, by arithmetic."""
-    path = RESULTS / "cluster.json"
-    if not path.exists():
-        return "Not yet measured."
-    figures = json.loads(path.read_text())
     lines = ["| nodes |", "|---|"]
     for side in SIDES:
         lines[0] += f" pictures of {side} x {side} an hour | what limits them |"

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.figures import RESULTS
 from benchmarks.tables.markdown import markdown
-
-MISSING = "Not yet recorded."
-
-
-def read(name: str) -> Any:
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+from benchmarks.tables.records import recorded
 
 
 def spread(values: Iterable[float], digits: int = 2) -> str:
@@ -25,11 +17,9 @@ def spread(values: Iterable[float], digits: int = 2) -> str:
     return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
-def modes() -> str:
+@recorded("modes")
+def modes(results: Any) -> str:
     """What each loss finds with each penalty."""
-    results = read("modes")
-    if results is None:
-        return MISSING
     rows = [["problem", "steps", "loss", "penalty", "modes", "share of good samples", "seconds of one core", "seeds"]]
     for steps, problems in sorted(results.items(), key=lambda item: -int(item[0])):
         for problem, losses in problems.items():
@@ -53,11 +43,9 @@ def modes() -> str:
     return markdown(rows)
 
 
-def digits() -> str:
+@recorded("digits")
+def digits(results: Any) -> str:
     """What each GAN draws of digits."""
-    results = read("digits")
-    if results is None:
-        return MISSING
     heads = [
         "problem",
         "preset",
@@ -91,11 +79,9 @@ def _by_seconds(presets: Mapping[str, Any]) -> Iterable[tuple[str, float, list[A
             yield preset, seconds, [run for run in runs if run["seconds"] == seconds]
 
 
-def scenes() -> str:
+@recorded("scenes")
+def scenes(results: Any) -> str:
     """Each translator with each discriminator, against the truth."""
-    results = read("scenes")
-    if results is None:
-        return MISSING
     before, runs = results["untouched"], results["runs"]
     keys = ("psnr", "ssim", "mind", "lost", "invented")
     rows = [["", "steps", *keys, "best PSNR", "failed", "seeds"]]
@@ -113,11 +99,9 @@ def _row(runs: Sequence[Mapping[str, Any]], keys: Sequence[str], before: Mapping
     return [f"{steps:.0f}", *figures, best, str(failed), str(len(runs))]
 
 
-def rescue() -> str:
+@recorded("rescue")
+def rescue(results: Any) -> str:
     """What the sentinel noticed, and what rollbacks saved."""
-    results = read("rescue")
-    if results is None:
-        return MISSING
     rows = [["learning rate", "`--guard`", "warned at step", "rollbacks", "PSNR before and after, dB"]]
     for kind, guard in (("broken", "rollback"), ("healthy", "warn")):
         for run in results["runs"][kind]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from benchmarks.figures import RESULTS
 from benchmarks.tables.markdown import markdown
+from benchmarks.tables.records import recorded
 
 
-def judged() -> str:
+@recorded("judge")
+def judged(results: Any) -> str:
     """The evaluation of the bundled model and of others by ``judge.py``."""
-    path = RESULTS / "judge.json"
-    if not path.exists():
-        return "Not yet recorded."
-    results = json.loads(path.read_text())
     names = ("content", "style", "content_random", "style_random", "texture")
     lines = [
         f"{len(results['contents'])} photographs, each in the style of {len(results['styles'])} paintings, at most "
@@ -39,12 +38,9 @@ def halos() -> str:
     return markdown(rows)
 
 
-def shipped() -> str:
+@recorded("any")
+def shipped(results: Any) -> str:
     """The training of the model that ships: its pictures, the settings of its runs, and the curves of its losses."""
-    path = RESULTS / "any.json"
-    if not path.exists():
-        return "Not yet recorded."
-    results = json.loads(path.read_text())
     runs = results["runs"].values()
     rows = [
         ["", *(f"`{name}`" for name in results["runs"])],
