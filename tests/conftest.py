@@ -21,6 +21,7 @@ from tests.servers import free_port, wait_for
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHARED = Path(__file__).parents[2] / "shared"
+ROOT = Path(__file__).parents[1]
 
 
 obey_signals()
@@ -124,3 +125,11 @@ def store(environment: dict[str, str]) -> Iterator[dict[str, str]]:
         subprocess.run([sys.executable, "-c", make], env={**environment, **own}, check=True)
         yield {**environment, **own}
         process.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_in_the_checkout() -> Iterator[None]:
+    """Tests write into folders of their own."""
+    before = {*os.listdir(ROOT)}
+    yield
+    assert not {*os.listdir(ROOT)} - before - {".benchmarks", ".pytest_cache"}

@@ -153,8 +153,12 @@ def _work(pipe: Connection, material: Material) -> None:
 
 
 def prepare_process() -> None:
-    """One thread, here and in the processes that are started."""
+    """One thread, here and in the processes that are started; and what training imports, which no case is to pay for."""
+    import lightning_fabric  # noqa: F401
     import torch
+    import torch._dynamo  # noqa: F401
+
+    import stylekit.training  # noqa: F401
 
     torch.set_num_threads(1)
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
