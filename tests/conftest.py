@@ -87,7 +87,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 def _fresh_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test found, loaded and warned of is not remembered by the next one."""
     monkeypatch.setattr(lookup, "_files", {})
-    remembered = (lookup._load, lookup._report, entrypoints._pass_over)
+    remembered = (lookup._load, lookup._report, entrypoints._pass_over, entrypoints._read)
     for cached in remembered:
         cached.cache_clear()
     yield

@@ -43,7 +43,7 @@ class Reader:
         folder: where the reader begins
         own: an environment that the reader may install to; without it they use the one that runs the tests
         wheel: what ``pip install stylekit-torch`` installs
-        quickly: shorten every training
+        quickly: shorten every training and optimisation
         warm: what runs ``stylekit`` instead of the program itself
     """
 
@@ -104,12 +104,14 @@ class Reader:
         elif words[:3] == ["python", "-m", "build"]:
             self.run([*words, "--no-isolation"], line)
         elif Path(words[0]).name == "stylekit":
-            self.run(self._shortened(words) if words[1] == "train" and self.quickly else words, line, **variables)
+            self.run(self._shortened(words) if self.quickly else words, line, **variables)
         else:
             assert words[0] in ("mv", "pytest", "twine"), f"the documents show a command that is not tested: {line}"
             self.run(words, line)
 
     def _shortened(self, words: list[str]) -> list[str]:
+        if words[1] != "train":
+            return [*words, "--steps", "2"] if "--steps" in words else words  # of methods that optimise
         if "--resume" in words:
             return [*words, "--steps", "3"]
         plain = not {"--preset", "--config"} & {*words} and "cyclegan" in words and "generator" not in " ".join(words)

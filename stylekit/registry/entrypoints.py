@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from stylekit.errors import warn
 
@@ -38,6 +39,20 @@ class Entry:
 
 def entries(group: str) -> list[Entry]:
     """All entries of a group, sorted by name and package. A package with damaged metadata is skipped with one warning."""
+    return [*_read(group, tuple((folder, _changed(folder)) for folder in sys.path))]
+
+
+def _changed(folder: str) -> int:
+    """When a package was last installed to a folder of ``sys.path``, or removed from it."""
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=4)
+def _read(group: str, state: tuple[tuple[str, int], ...]) -> tuple[Entry, ...]:
+    """The entries, read again only where ``state`` differs: to read the metadata of all packages takes long."""
     try:
         points = [point for point in importlib.metadata.entry_points(group=group) if point.dist is not None]
         # Each package's metadata is parsed once, not for each of its entries, which would take longer than all the rest.
@@ -46,7 +61,7 @@ def entries(group: str) -> list[Entry]:
         result = {Entry(point.name, point.module, point.attr, *owners[id(point.dist)]) for point in points}
     except Exception:  # one package is damaged; Python does not report which one, and returns no entries at all
         result = set(_read_one_by_one(group))
-    return sorted(result, key=lambda entry: (entry.name, entry.package))
+    return tuple(sorted(result, key=lambda entry: (entry.name, entry.package)))
 
 
 def _name_and_version(package: importlib.metadata.Distribution | None) -> tuple[str, str]:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, explain
+from stylekit.errors import PlainWarnings, StylekitError, StylekitWarning, explain, warn
 from stylekit.native.devices import pick_device
 from stylekit.training import guard
 from stylekit.training.connection import ConnectionLost, connected
-from stylekit.training.launchers import external
+from stylekit.training.launchers import external, shares_store
 from stylekit.training.pool import ImagePool
 from stylekit.training.settings import Settings
 from stylekit.training.signals import Stop, interruptible
@@ -249,6 +249,11 @@ class _Work:
     def __call__(self, fabric: Any, *arguments: Any) -> Any:
         if fabric.global_rank:
             warnings.simplefilter("ignore", StylekitWarning)  # the main process shows the same warnings
+        elif shares_store():
+            warn(
+                "After a restart, torchrun's nodes may wait for one another without end. Set "
+                "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 where torchrun starts, on each node."
+            )
         with contextlib.nullcontext() if self.stop is None else _in_one_sentence():
             result = self.work(Runtime(fabric, self.stop), *arguments)
         if fabric.world_size > 1:

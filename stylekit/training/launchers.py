@@ -46,6 +46,16 @@ def restarted(made_by: str | None) -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 or (made_by is not None and made_by == job())
 
 
+def shares_store() -> bool:
+    """Whether torchrun's nodes may wait for one another without end after a restart.
+
+    The processes of a new round then get the agents' store of the one before, with the addresses of processes that are gone
+    (https://github.com/pytorch/pytorch/issues/135712).
+    """
+    nodes, restarts = (int(os.environ.get(name, 1)) for name in ("GROUP_WORLD_SIZE", "TORCHELASTIC_MAX_RESTARTS"))
+    return torchrun() and nodes > 1 and restarts > 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
 def external() -> External | None:
     """The position of this process if a launcher started several processes; None otherwise."""
     variables = os.environ

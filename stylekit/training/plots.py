@@ -25,7 +25,10 @@ def draw_losses(metrics: Sequence[Mapping[str, float]]) -> bytes:
             turn, slash, term = key.partition("/")
             if slash:
                 curves[turn][term].append((line["step"], value))
-    figure = Figure(figsize=(8, 2.6 * max(1, len(curves))), layout="constrained")
+    height = 2.6 * max(1, len(curves))
+    figure = Figure(figsize=(8, height))
+    # Half of the time would be the automatic layout's.
+    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.5 / height, top=1 - 0.35 / height, hspace=0.25)
     panels = figure.subplots(max(1, len(curves)), sharex=True, squeeze=False)[:, 0]
     for panel, (turn, terms) in zip(panels, curves.items(), strict=False):
         for term, points in terms.items():

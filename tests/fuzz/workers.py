@@ -156,7 +156,7 @@ def prepare_process() -> None:
     """One thread, here and in the processes that are started; and what training imports, which no case is to pay for."""
     import lightning_fabric  # noqa: F401
     import torch
-    import torch._dynamo  # noqa: F401
+    import torch._dynamo
 
     import stylekit.training  # noqa: F401
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import stylekit
-from stylekit.training.launchers import restarted
+from stylekit.training.launchers import restarted, shares_store
 from stylekit.training.runs import Run
 from stylekit.weights.tensors import read_tensors
 from tests.facts import assert_mentions, raises
@@ -66,8 +66,9 @@ def on_nodes(folder: Path, *arguments: str, nodes: int = NODES, restarts: int = 
         *("--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test", f"--max-restarts={restarts}"),
         *("-m", "stylekit", *arguments),
     ]
+    environment = {**clean(), "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     agents = [
-        subprocess.Popen(line, cwd=folder, env=clean(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(line, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(nodes)
     ]
     try:
@@ -189,6 +190,27 @@ def test_processes_know_that_torchrun_started_them_again(monkeypatch: pytest.Mon
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", name)
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
         assert restarted(made_by) is expected, (name, count, made_by)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"TORCHELASTIC_USE_AGENT_STORE": "False"}, False),
+        ({"TORCHELASTIC_MAX_RESTARTS": "0"}, False),
+        ({"GROUP_WORLD_SIZE": "1"}, False),
+        ({"TORCHELASTIC_RUN_ID": None}, False),
+    ],
+)
+def test_a_store_of_the_round_before_is_known(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str | None], expected: bool
+) -> None:
+    several = {"GROUP_WORLD_SIZE": "2", "TORCHELASTIC_MAX_RESTARTS": "3", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in ({"TORCHELASTIC_RUN_ID": "mine"} | several | changed).items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert shares_store() is expected
 
 
 def test_a_job_goes_on_with_its_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
