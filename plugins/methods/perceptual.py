@@ -5,6 +5,8 @@ super-resolution") with the instance norm of Ulyanov et al. 2016. For several st
 learned representation for artistic style"): the styles share all convolutions, and each has its own scale and shift in every
 norm. Interpolating the scales and shifts of two styles interpolates the styles.
 
+With ``scale``, the network enlarges and stylises in one pass: it sees small pictures, and its loss compares large ones.
+
 The papers compare unnormalised features, and so need different loss weights for each encoder. Here, content features are
 compared after an instance norm, so that contrasts and colours may change, and Gram matrices by their error relative to the
 style's. The same loss weights therefore suit every encoder.
@@ -14,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from stylekit import Method, Part, Player, StylekitError, datasets, hookimpl, images, make, turn
 from stylekit.encoders import encode, require_layers
+from stylekit.images import Degradations
 from stylekit.layers import NarrowConv2d, Width, require_options
 from stylekit.losses import ContentLoss, StyleLoss, moment_loss, moments, total_variation
 from stylekit.method import Batch, Capabilities, Statistics, Terms
@@ -55,13 +58,15 @@ class StyleNetwork(nn.Module):
     Args:
         styles: number of styles
         width: channels of the first layer
+        scale: what it multiplies the sides by, a power of 2, in further upsampling layers
     """
 
     stride = 4
     min_size = 8
 
-    def __init__(self, styles: int, width: int) -> None:
+    def __init__(self, styles: int, width: int, scale: int = 1) -> None:
         super().__init__()
+        self.scale = scale
         layers = {
             "begin": Layer(styles, 3, width, 9),
             "down1": Layer(styles, width, 2 * width, 3, stride=2),
@@ -70,6 +75,8 @@ class StyleNetwork(nn.Module):
             "up1": Layer(styles, 4 * width, 2 * width, 3, up=True),
             "up2": Layer(styles, 2 * width, width, 3, up=True),
         }
+        self.last = [f"up{n}" for n in range(3, scale.bit_length() + 2)]
+        layers |= {name: Layer(styles, width, width, 3, up=True) for name in self.last}
         self.layers = nn.ModuleDict(layers)
         self.end = nn.Sequential(nn.ReflectionPad2d(4), NarrowConv2d(width, 3, 9))
 
@@ -91,8 +98,11 @@ class StyleNetwork(nn.Module):
         x = layer("down2", layer("down1", layer("begin", x)))
         for n in range(BLOCKS):
             x = layer(f"block{n}b", layer(f"block{n}a", x), "none", residual=x)
-        out: Tensor = torch.sigmoid(self.end(layer("up2", layer("up1", x))))
-        return out[..., :height, :width]
+        x = layer("up2", layer("up1", x))
+        for name in self.last:
+            x = layer(name, x)
+        out: Tensor = torch.sigmoid(self.end(x))
+        return out[..., : height * self.scale, : width * self.scale]
 
 
 def name_of(picture: Path | str) -> str:
@@ -118,11 +128,13 @@ class Perceptual(Method):
         style_weight: weight of the style loss (Gram matrices)
         color_weight: weight of the differences in the mean and the standard deviation of red, green and blue
         tv_weight: weight of the total variation; below 1, a network that was trained briefly leaves a fine grid pattern
+        scale: what the network multiplies the sides of a picture by. It learns from pictures that are reduced by MATLAB's
+            bicubic filter
         lr: learning rate (Adam)
 
     Raises:
         StylekitError: two style images have the same name, or ``width`` is below 1. When training starts: a style image
-            cannot be read, or the encoder has no such layer.
+            cannot be read, the encoder has no such layer, or the side of the images is not a multiple of ``scale``.
     """
 
     batch_keys = ("content",)
@@ -148,6 +160,7 @@ class Perceptual(Method):
         style_weight: float = 10.0,
         color_weight: float = 10.0,
         tv_weight: float = 1.0,
+        scale: Literal[1, 2, 4] = 1,
         lr: float = 1e-3,
     ) -> None:
         super().__init__()
@@ -161,7 +174,8 @@ class Perceptual(Method):
             )
         self.names = tuple(self.pictures) or ("painting",)
         self.arguments["styles"] = list(self.names)  # a model file contains only the names
-        self.encoder, self.network = make("encoder", encoder), StyleNetwork(len(self.names), width)
+        self.scale, self.degrade = scale, Degradations({"name": "downscale", "scale": scale}) if scale > 1 else None
+        self.encoder, self.network = make("encoder", encoder), StyleNetwork(len(self.names), width, scale)
         self.content_layers, self.target_names = tuple(content_layers), tuple[str, ...]()
         self.content_loss, self.style_loss = ContentLoss(self.content_layers, normalize=True), StyleLoss()
         self.content_weight, self.style_weight = content_weight, style_weight
@@ -176,12 +190,16 @@ class Perceptual(Method):
         targets = self._targets(content)
         which = torch.randint(len(self.names), (len(content),), device=content.device)
         return {
-            "painted": self.network(content, self.network.rows(which)),
+            "painted": self.network(self._reduced(content), self.network.rows(which)),
             "targets": {name: target[which] for name, target in targets.items()},
         }
 
     def outputs(self, batch: Batch, made: dict[str, Any]) -> dict[str, list[tuple[Tensor, Tensor]]]:
         return {"network": [(made["painted"], batch["content"])]}
+
+    def _reduced(self, content: Tensor) -> Tensor:
+        """What the network sees of training images."""
+        return content if self.degrade is None else self.degrade.damage(content)
 
     @torch.no_grad()
     def _targets(self, like: Tensor) -> dict[str, Tensor]:
@@ -235,15 +253,16 @@ class Perceptual(Method):
         return {name: self.network.rows(slice(index, index + 1)) for index, name in enumerate(self.names)}
 
     def transfer(self, content: Tensor, style: Statistics, strength: float = 1.0) -> Tensor:
-        return content.lerp(self.network(content, style), strength)
+        return images.enlarge(content, self.scale).lerp(self.network(content, style), strength)
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
         """Stylises in the first style; ``transfer`` accepts any of ``styles``, and interpolations between them."""
         return self.transfer(content, self.network.rows(slice(0, 1)))
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
-        content = batch["content"]
-        return {"content": content, **{name: self.transfer(content, style) for name, style in self.styles().items()}}
+        content = self._reduced(batch["content"])
+        shown = {"content": images.enlarge(content, self.scale)}
+        return shown | {name: self.transfer(content, style) for name, style in self.styles().items()}
 
 
 @hookimpl

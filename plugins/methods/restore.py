@@ -96,15 +96,7 @@ class Restore(Method):
         Raises:
             StylekitError: their sides are not multiples of ``scale``.
         """
-        height, width = batch["content"].shape[2:]
-        if height % self.scale or width % self.scale:
-            raise StylekitError(
-                f"The training images have {width}x{height} pixels, which is not a multiple of the scale {self.scale}: choose "
-                f"--size {max(1, width // self.scale) * self.scale}."
-            )
-        with torch.no_grad():
-            degraded = self.degrade(batch["content"])
-        restored: Tensor = self.generator(degraded)
+        restored: Tensor = self.generator(self.degrade.damage(batch["content"]))
         return restored
 
     @turn("generator")

@@ -11,7 +11,7 @@ from stylekit.images.decoded import Decoded
 from stylekit.images.files import ImageFiles
 from stylekit.images.picture import Metadata, Picture, over_white
 from stylekit.images.reading import decode, from_pil, read, read_over_white, size, to_tensor
-from stylekit.images.resizing import pad_to, resize, scaled
+from stylekit.images.resizing import enlarge, pad_to, resize, scaled
 from stylekit.images.writing import FORMATS, to_pil, write
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "SquareCrop",
     "decode",
     "drawn",
+    "enlarge",
     "frame_count",
     "frame_sizes",
     "from_pil",

@@ -40,6 +40,22 @@ class Degradations(nn.Module):
             image = part(image)
         return image.clamp(0, 1).mul(255).round().div(255)
 
+    @torch.no_grad()
+    def damage(self, clean: Tensor) -> Tensor:
+        """Degrades the clean images of a training batch, as the call does, so that a network can learn the way back.
+
+        Raises:
+            StylekitError: their sides are not multiples of ``scale``.
+        """
+        height, width = clean.shape[2:]
+        if height % self.scale or width % self.scale:
+            raise StylekitError(
+                f"The training images have {width}x{height} pixels, which is not a multiple of the scale {self.scale}: choose "
+                f"--size {max(1, width // self.scale) * self.scale}."
+            )
+        degraded: Tensor = self(clean)
+        return degraded
+
 
 def drawn(choice: Range, image: Tensor) -> Tensor:
     """A number for each image of a batch, drawn uniformly from a range.

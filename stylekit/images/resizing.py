@@ -33,6 +33,12 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
+def enlarge(image: Tensor, scale: int) -> Tensor:
+    """Multiplies the sides of the image ``(N, C, H, W)``, or of an array, by ``scale``, as :func:`resize` does."""
+    height, width = image.shape[-2:]
+    return image if scale == 1 else resize(image, (height * scale, width * scale))
+
+
 def resize_array(image: Array, size: tuple[int, int], filter_: Image.Resampling = Image.Resampling.BICUBIC) -> Array:
     """Resizes the array ``(1, C, H, W)`` by a filter of Pillow, clamped to ``[0, 1]``."""
     planes = [Image.fromarray(plane, "F").resize(size[::-1], filter_) for plane in np.ascontiguousarray(image[0])]

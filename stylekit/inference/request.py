@@ -147,10 +147,4 @@ class Request:
         return controls.keep_color(styled, content, self.keep_color)
 
     def _enlarged(self, image: Tensor) -> Tensor:
-        return enlarged(image, self.method.scale)
-
-
-def enlarged(image: Tensor, scale: int) -> Tensor:
-    """The image, resized to the size of the output."""
-    height, width = image.shape[-2:]
-    return image if scale == 1 else images.resize(image, (height * scale, width * scale))
+        return images.enlarge(image, self.method.scale)

@@ -8,8 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stylekit.images import Decoded, Picture
-from stylekit.inference.request import enlarged
+from stylekit.images import Decoded, Picture, enlarge
 from stylekit.inference.tiles import Box
 
 
@@ -46,7 +45,7 @@ def with_alpha(picture: Picture, styled: Tensor, scale: int, mean: Tensor | None
         mean: as for :func:`visible`
     """
     if scale != 1:
-        alpha = None if picture.alpha is None else enlarged(picture.alpha, scale).clamp(0, 1)
+        alpha = None if picture.alpha is None else enlarge(picture.alpha, scale)
         return replace(picture, image=styled, alpha=alpha, stored=None)
     if picture.alpha is not None:
         unchanged = (styled == visible(picture, mean)).all(1, keepdim=True)

@@ -221,9 +221,7 @@ class ExportedModel:
         return strength >= 1 or strength <= 0 or self.card.strength != "none" or not self.card.statistics
 
     def _enlarged(self, image: Array) -> Array:
-        scale = self.card.scale
-        height, width = _size(image)
-        return image if scale == 1 else cast(Array, images.resize(image, (height * scale, width * scale)))  # type: ignore[arg-type]
+        return cast(Array, images.enlarge(image, self.card.scale))  # type: ignore[arg-type]
 
     def _with_metadata(self, picture: Picture, content: Array, styled: Any) -> Picture:
         alpha: Any = picture.alpha

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import StylekitError, images, make, testing
 from stylekit.inference.model_files import save_model
+from stylekit.inference.tiles import Tiles
 from stylekit.training.distributed import Runtime
 from stylekit.training.player_state import player_states
 from stylekit.training.rehearsal import rehearse
@@ -53,10 +54,10 @@ def two(tmp_path: Path) -> list[Path]:
     return [painting(tmp_path / "rust.png", 1.0, 0.1), painting(tmp_path / "sea.png", 0.1, 1.0, seed=1)]
 
 
-def randomised(styles: int, width: int = 3) -> StyleNetwork:
+def randomised(styles: int, width: int = 3, enlarging: int = 1) -> StyleNetwork:
     """A network in float64 whose styles differ."""
     torch.manual_seed(0)
-    network = StyleNetwork(styles, width).double()
+    network = StyleNetwork(styles, width, enlarging).double()
     for name, parameter in network.named_parameters():
         if name.endswith((".scale", ".shift")):
             parameter.data += 0.3 * torch.randn_like(parameter)
@@ -80,16 +81,19 @@ def written_out(w: dict[str, Tensor], image: Tensor, scale: dict[str, Tensor], s
     x = layer("down2", layer("down1", x, 2).relu(), 2).relu()
     for n in range(BLOCKS):
         x = x + layer(f"block{n}b", layer(f"block{n}a", x).relu())
-    x = layer("up2", doubled(layer("up1", doubled(x)).relu())).relu()
+    for name in (name for name in scale if name.startswith("up")):
+        x = layer(name, doubled(x)).relu()
     x = F.conv2d(F.pad(x, [4] * 4, mode="reflect"), w["end.1.weight"], w["end.1.bias"])
     return 1 / (1 + (-x).exp())
 
 
-def test_each_image_is_normalised_with_the_scales_and_shifts_of_its_style() -> None:
-    network = randomised(3)
+@pytest.mark.parametrize("enlarging", [1, 2, 4])
+def test_each_image_is_normalised_with_the_scales_and_shifts_of_its_style(enlarging: int) -> None:
+    network = randomised(3, enlarging=enlarging)
     weights = network.state_dict()
     content = torch.rand(4, 3, 12, 20, dtype=torch.float64)
     out = network(content, network.rows(torch.tensor([2, 0, 1, 2])))
+    assert out.shape == (4, 3, 12 * enlarging, 20 * enlarging)
     for image, style, painted in zip(content, (2, 0, 1, 2), out, strict=True):
         scale, shift = (
             {name.split(".")[1]: w[style] for name, w in weights.items() if name.endswith(end)}
@@ -141,6 +145,29 @@ def test_strength_interpolates_between_the_image_and_the_painted_one() -> None:
     painted = method.transfer(content, style)
     assert torch.equal(painted, method.network(content, style))
     assert torch.allclose(method.transfer(content, style, 0.25), 0.75 * content + 0.25 * painted, atol=1e-6)
+
+
+def test_a_scale_stylises_and_enlarges_in_one_pass(two: list[Path], tmp_path: Path) -> None:
+    method = Perceptual(two, **SMALL, scale=2)
+    content = torch.rand(2, 3, 24, 24)
+    made, seen = method({"content": content}), method.degrade
+    assert seen
+    assert made["painted"].shape == content.shape
+    with raises(StylekitError, "25x24", "multiple of the scale 2", "--size 24"):
+        method({"content": torch.rand(1, 3, 24, 25)})
+    for shape in ((17, 9), (32, 20)):
+        small = torch.rand(1, 3, *shape)
+        none, half, full = (method.transfer(small, method.styles()["sea"], strength) for strength in (0, 0.5, 1))
+        size = [2 * side for side in shape]
+        torch.testing.assert_close(none, F.interpolate(small, size, mode="bicubic", antialias=True).clamp(0, 1))
+        torch.testing.assert_close(half, (none + full) / 2, rtol=0, atol=1e-6)
+    save_model(method, "perceptual", tmp_path / "model.safetensors")
+    model = stylekit.load(tmp_path / "model.safetensors", "cpu")
+    picture = torch.rand(1, 3, 200, 136)
+    whole = model.stylize(picture, "rust")
+    assert whole.shape == (1, 3, 400, 272)
+    tiled = model.stylize(picture, "rust", tiles=Tiles(128, "exact"))
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1 / 255)
 
 
 def normalised(features: Tensor) -> Tensor:
