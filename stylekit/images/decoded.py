@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from stylekit.images import pixels
+from stylekit.images.bands import Bands
 from stylekit.images.picture import Metadata, Picture
 from stylekit.images.profiles import Profile
 
@@ -18,7 +19,7 @@ BAND = 512
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """The values of an image file, upright.
+    """The values of an image file, upright. Those of some large files are read when they are needed.
 
     Attributes:
         stored: colours ``(H, W, 3)`` as they are in the file, uint8 or uint16, or float32 in ``[0, 1]``
@@ -27,8 +28,8 @@ class Decoded:
         profile: colour profile; None: sRGB
     """
 
-    stored: pixels.Array
-    alpha: pixels.Array | None
+    stored: pixels.Array | Bands
+    alpha: pixels.Array | Bands | None
     metadata: Metadata
     profile: Profile | None
 

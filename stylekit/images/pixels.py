@@ -48,9 +48,14 @@ def alpha(image: Image.Image) -> Array | None:
     return np.asarray(image.convert("RGBA").getchannel("A"))
 
 
+def turn(orientation: int) -> tuple[bool, int, int]:
+    """What makes an image of that EXIF orientation upright, as in ``TURNS``."""
+    return TURNS.get(orientation, (False, 1, 1))
+
+
 def upright(values: Array, orientation: int) -> Array:
     """The values of an image with that EXIF orientation, turned upright."""
-    swap, rows, columns = TURNS.get(orientation, (False, 1, 1))
+    swap, rows, columns = turn(orientation)
     return (values.swapaxes(0, 1) if swap else values)[::rows, ::columns]
 
 

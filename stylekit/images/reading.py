@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from stylekit.datasets import AnyFile
 from stylekit.datasets.files import open_image, orientation, upright_size
 from stylekit.errors import StylekitError
-from stylekit.images import deep, pixels, profiles
+from stylekit.images import bands, deep, pixels, profiles
 from stylekit.images.decoded import Decoded
 from stylekit.images.metadata import collect
 from stylekit.images.picture import Picture, over_white
@@ -62,8 +62,10 @@ def require_memory(path: AnyFile | str, frames: Iterable[ImageFile.ImageFile], d
             + f"{width}x{height} pixels"
             + f" in {len(sizes)} frames" * (len(sizes) > 1)
         )
+        by_bands = decoded and frame.format == "TIFF" and not bands.installed()
         raise StylekitError(
             f"{path} has {pixels}. Reading it needs about {needed / 2**30:.1f} GiB, but only {free / 2**30:.1f} GiB are free."
+            + f" With `{bands.INSTALL_RASTERS}`, it is read in bands." * by_bands
         )
 
 
@@ -138,10 +140,15 @@ def decoded_of(image: Image.Image, samples: pixels.Array | None = None) -> Decod
 def decode(path: AnyFile | str) -> Decoded:
     """Reads an image file as :func:`read` does, but leaves its values as they are, in a fraction of the memory.
 
+    With the extra ``rasters``, the values of a TIFF file are read in bands, when a part is taken: its memory does not grow with
+    the height of the image. Then a damaged file may be noticed only by :meth:`Decoded.part`, which raises the same error.
+
     Raises:
         StylekitError: as for :func:`read`
     """
     with open_image(path) as file:
+        if values := bands.readable(path, file):
+            return Decoded(*values, collect(file), profiles.rgb_profile(file))
         require_memory(path, [file], decoded=True)
         samples = deep.samples(path, file)
         file.load()

@@ -40,6 +40,29 @@ def test_a_large_image_in_tiles_is_the_same_as_at_once(program: Program, line: l
     assert {path.name for path in tmp_path.iterdir()} == {"large.png", "style.png", "whole.png", "tiled.png"}
 
 
+def test_a_tiff_file_is_read_in_bands(
+    program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    values = pixels(tmp_path / "large.png")
+    tifffile.imwrite(tmp_path / "large.tif", values, photometric="rgb", rowsperstrip=20, compression="zlib")
+    line[1] = tmp_path / "large.tif"
+    assert program(*line, tmp_path / "whole.png").code == 0
+
+    def require_memory(path: Path, frames: object, decoded: bool = False) -> None:
+        assert not decoded, "the file is decoded at once"
+
+    monkeypatch.setattr("stylekit.images.reading.require_memory", require_memory)
+    assert program(*line, tmp_path / "out.png", "--tile", 128).code == 0
+    difference = pixels(tmp_path / "out.png").astype(int) - pixels(tmp_path / "whole.png")
+    assert abs(difference).max() <= 1
+    (tmp_path / "large.tif").write_bytes((tmp_path / "large.tif").read_bytes()[:-1000])
+    refused = program(*line, tmp_path / "other.png", "--tile", 128)
+    assert refused.code == 1
+    assert_mentions(refused.err, "large.tif", "truncated")
+    assert not (tmp_path / "other.png").exists()
+
+
 def test_tiles_are_used(program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
     large: Callable[..., None] = Model.stylize_large

@@ -73,6 +73,9 @@ def read(case: Case, path: Path, pixels: Pixels | None) -> None:
         difference = float((image - expected).abs().max())
         if difference > 0.5 / full:
             raise Bad(f"the pixels of {path.name} were read wrongly, by up to {difference * 255:.2f} of 255")
+    parts = case.measured(lambda: images.decode(path).part(), size=path.stat().st_size)
+    if not torch.equal(parts.image, image):
+        raise Bad(f"the pixels of {path.name} are others when they are read part by part")
 
 
 def stylize(case: Case, path: Path) -> None:

@@ -117,10 +117,15 @@ def reduced_by(factor: int, read: Callable[[Box], Tensor], size: tuple[int, int]
 
     Args:
         factor: the factor; the sides are rounded up
-        read: returns a part ``(1, C, h, w)`` of the image
+        read: returns a part ``(1, 3, h, w)`` of the image
         size: height and width of the image
     """
     height, width = size
     step = max(1, ALIGN // factor) * factor
-    bands = (read(Box(top, 0, min(top + step, height), width)) for top in range(0, height, step))
-    return torch.cat([F.avg_pool2d(band, factor, ceil_mode=True, count_include_pad=False) for band in bands], 2)
+    # Allocated at once: small tensors that stay between large ones that are freed would make the heap grow.
+    reduced = read(Box(0, 0, 1, 1)).new_empty(1, 3, -(-height // factor), -(-width // factor))
+    for top in range(0, height, step):
+        band = read(Box(top, 0, min(top + step, height), width))
+        pooled = F.avg_pool2d(band, factor, ceil_mode=True, count_include_pad=False)
+        reduced[..., top // factor : top // factor + pooled.shape[2], :] = pooled
+    return reduced
