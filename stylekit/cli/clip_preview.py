@@ -39,7 +39,7 @@ def write_preview(look: Look, clip: Clip, selection: Selection, out: Path, quiet
         raise StylekitError(f"{clip.path} has no frame in the part that is wanted.")
     tiles = []
     for frame in track(frames, "frames", len(frames), quiet):
-        [picture] = look.model.clip([read_frame(look, frame)], look.styles, **look.options)
+        [picture] = look.model.clip([read_frame(look, frame)], look.styles, **look.at([frame.start]).options)
         image = torch.as_tensor(over_white(picture.image, picture.alpha))
         size = image.shape[2], image.shape[3]
         smaller = resize(image, scaled(size, min(1.0, LONGEST / max(size))))

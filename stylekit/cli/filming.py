@@ -8,11 +8,12 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice, pairwise, tee
+from itertools import count, islice, pairwise, repeat, tee
 from typing import Any
 
 import numpy as np
 
+from stylekit.cli.clip_masks import MasksAt
 from stylekit.cli.engines import Stylizer
 from stylekit.cli.pipeline import ahead
 from stylekit.cli.progress import Progress
@@ -36,6 +37,7 @@ class Look:
         shared: the frames of each shot share what networks compute of whole frames
         steady: blend each frame with the one before it, moved along the optical flow
         longest: maximum length of the longer side, in pixels; None: no limit
+        masks: the masks of the frames that appear at some times, in seconds of the clip
     """
 
     model: Stylizer
@@ -44,6 +46,11 @@ class Look:
     shared: bool = False
     steady: bool = False
     longest: int | None = None
+    masks: MasksAt = lambda times: []
+
+    def at(self, times: Iterable[Fraction]) -> Look:
+        """The same for frames that appear at these times: the masks are among the options."""
+        return replace(self, options={**self.options, "mask": self.masks(times)})
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,8 @@ def film(look: Look, clip: Clip, selection: Selection, parts: Parts, quiet: bool
         StylekitError: a frame cannot be read, stylised or written.
     """
     done, began = parts.count, time.perf_counter()
-    shots = measured_shots(look, (read_frame(look, frame) for frame in selection.of(clip))) if look.shared else []
+    contents_again = (read_frame(look, frame) for frame in selection.of(clip))
+    shots = measured_shots(look.at(repeat(selection.start)), contents_again) if look.shared else []
     times: list[tuple[Fraction, Fraction]] = []
     kept: list[Picture] = []
     frames = selection.of(clip)
@@ -187,7 +195,8 @@ def film(look: Look, clip: Clip, selection: Selection, parts: Parts, quiet: bool
         first = next(waiting, None)  # now the last finished frame is known, too
         if first is not None:
             before = (kept[0], parts.last()) if kept else None
-            yield from stylized_frames(look, _with(first, waiting), done, before, shots)
+            starts = (selection.start + times[number][0] for number in count(done))
+            yield from stylized_frames(look.at(starts), _with(first, waiting), done, before, shots)
 
     height, width = clip.layout.size
     with Progress(quiet) as progress, contextlib.closing(outputs() if live else ahead(outputs())) as made:

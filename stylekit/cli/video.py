@@ -71,6 +71,14 @@ def command(
             help="an image, a .style file, or the name of a style of the model; several are blended",
         ),
     ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--mask", rich_help_panel=STYLE,
+            help="image that is white where a style applies, or a folder of frames, an animation or a video of masks: one per "
+            "style, in the same order",
+        ),
+    ] = None,
     strength: Strength = 1.0,
     keep_color: KeepColor = None,
     style_scale: StyleScale = 1.0,
@@ -170,12 +178,13 @@ def command(
         )
     check_streams(clip, out, raw, live, preview, resume, json, steady)
     pipe = reserve_stdout(context) if out == STREAM else None
-    keep_inputs([out] if out != STREAM else [], [clip, *mix.files])
+    keep_inputs([out] if out != STREAM else [], [clip, *mix.files, *(mask or [])])
     check_output(out, quality, overwrite, preview)
     if not preview:
         check_part(out, resume, overwrite)
     for file in plugin or []:
         lookup.add_file(file)
+    from stylekit.cli.clip_masks import open_masks
     from stylekit.cli.clip_preview import write_preview
     from stylekit.cli.engines import open_stylizer
     from stylekit.cli.filming import Look, film
@@ -195,12 +204,13 @@ def command(
     )  # fmt: skip
     source = open_source(clip, raw, live, Fraction(fps).limit_denominator(1001), loaded.arrays)
     options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
-    [styles] = describe_styles(loaded, [mix], style_scale, 0, quiet)
+    [styles] = describe_styles(loaded, [mix], style_scale, len(mask or []), quiet)
     if isinstance(styles, Exception):
         raise styles
     shared = twice and steady != "off" and not (loaded.arrays or loaded.keeps_state or loaded.optimizes)
     controlled = {"strength": strength, "keep_color": keep_color, "seed": seed, **options}
-    look = Look(loaded, styles, controlled, shared, steady == "flow", max_size)
+    masks = open_masks(mask or [], source, loaded.arrays)
+    look = Look(loaded, styles, controlled, shared, steady == "flow", max_size, masks)
     if preview:
         count = write_preview(look, source, selection, out, quiet)
         report_preview(clip, out, count, quiet, json)
@@ -208,9 +218,9 @@ def command(
     settings = {
         "stylekit": stylekit.__version__, "clip": digest(clip), "output": out.suffix.lower(), "quality": quality,
         "model": [loaded.name, model_digest(Path(model)), type(loaded).__name__, engine, device],
-        "plugin": [*map(digest, plugin or [])], "style": described(mix), "strength": strength, "keep_color": keep_color,
-        "style_scale": style_scale, "steady": steady, "max_size": max_size, "from": from_, "to": to, "every": every,
-        "fps": fps, "seed": seed, "with": with_, "set": assignments,
+        "plugin": [*map(digest, plugin or [])], "style": described(mix), "mask": [*map(digest, mask or [])],
+        "strength": strength, "keep_color": keep_color, "style_scale": style_scale, "steady": steady, "max_size": max_size,
+        "from": from_, "to": to, "every": every, "fps": fps, "seed": seed, "with": with_, "set": assignments,
     }  # fmt: skip
     if loaded.keeps_state and resume:
         warn(f"The method {loaded.name!r} keeps a state from frame to frame, so the clip is stylised from its start.")

@@ -62,6 +62,12 @@ def over_white(image: Tensor, alpha: Tensor | None) -> Tensor:
     return image if alpha is None else image * alpha + (1 - alpha)
 
 
+def as_mask(picture: Picture) -> Tensor:
+    """A picture as a mask ``(1, 1, H, W)`` in ``[0, 1]``: the mean of its colours. Transparent pixels count as black."""
+    grey = picture.image.mean(1)[:, None]
+    return grey if picture.alpha is None else grey * picture.alpha
+
+
 def with_profile(picture: Picture, profile: bytes | None) -> Picture:
     """The picture, to be written with a profile that may be another one than its own."""
     if picture.metadata.icc_profile == profile:

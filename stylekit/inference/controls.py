@@ -5,7 +5,8 @@ What computes with images accepts NumPy arrays instead of tensors, too, and impo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, repeat
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -27,6 +28,13 @@ STYLE_SIDE = 512
 """Maximum shorter side of a style image, in pixels; larger images are scaled down, as in the AdaIN paper's program."""
 STYLE_PIXELS = 2**23
 """Maximum number of pixels of a style image: an encoder's features need at least a hundred times its memory."""
+
+
+def several_or_none(given: Any) -> list[Any]:
+    """One value, several values or None, as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
 def to_float(value: Any) -> float:
@@ -136,6 +144,25 @@ def read_mask(mask: Mask) -> Tensor:
     from stylekit.inference.inputs import read_image
 
     return read_image(mask, "A mask", channels=1)
+
+
+def frame_masks(masks: Any, read: Callable[[Any], Any] = read_mask) -> Iterator[list[Any]]:
+    """The masks of each frame of a clip, in order, without an end.
+
+    Args:
+        masks: one, or one for each region: a mask for all frames, or an iterator of one for each
+        read: reads a mask
+
+    Raises:
+        StylekitError: an iterator ends, or a mask cannot be read.
+    """
+    given = several_or_none(masks)
+    regions = [map(read, each) if isinstance(each, Iterator) else repeat(read(each)) for each in given]
+    for number in count():
+        now = [next(each, None) for each in regions]
+        if any(each is None for each in now):
+            raise StylekitError(f"There are masks for {number} frames, but the clip has more. Give one for each frame.")
+        yield now
 
 
 def fit_masks(masks: Sequence[Tensor], like: Tensor) -> list[Tensor]:

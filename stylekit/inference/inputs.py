@@ -16,6 +16,7 @@ from torch import Tensor
 from stylekit import images
 from stylekit.errors import StylekitError
 from stylekit.images import Picture
+from stylekit.images.picture import as_mask
 
 ImageSource = Tensor | Image.Image | NDArray[Any] | Path | str
 """A float tensor ``(N, 3, H, W)`` in [0, 1], a PIL image, the path of an image file, or a NumPy array ``(H, W)``,
@@ -125,8 +126,7 @@ def read_image(image: Any, what: str, channels: int = 3) -> Tensor:
                     f"{what} must be a picture with transparency, but has no alpha channel. Save it as a PNG file with one."
                 )
             return check_tensor(torch.cat([picture.image, picture.alpha], 1), what, channels)
-        grey = picture.image.mean(1, keepdim=True)  # where nothing is painted, a mask applies no style
-        return check_tensor(grey if picture.alpha is None else grey * picture.alpha, what, channels)
+        return check_tensor(as_mask(picture), what, channels)
     return check_tensor(image, what, channels, single=True)
 
 

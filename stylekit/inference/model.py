@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
-from itertools import tee
+from itertools import chain, tee
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -24,7 +25,7 @@ from stylekit.inference.model_files import find_model_file, read_model, resolve_
 from stylekit.inference.options import draw_samples, resolve_options, sample_options, stylize_options
 from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.request import Request
-from stylekit.inference.style_sources import StyleReader, StyleSource, several_or_none
+from stylekit.inference.style_sources import StyleReader, StyleSource
 from stylekit.inference.styles import Style
 from stylekit.inference.tiles import Box, Core, Regions, SharedStatistics, Tiles, Tiling
 from stylekit.inference.torch_defaults import torch_defaults
@@ -346,7 +347,7 @@ class Model:
         *,
         strength: float = 1.0,
         keep_color: KeepColor | None = None,
-        mask: Mask | Sequence[Mask] = (),
+        mask: Mask | Iterator[Mask] | Sequence[Mask | Iterator[Mask]] = (),
         style_scale: float = 1.0,
         seed: int = 0,
         shared: SharedStatistics | None = None,
@@ -357,7 +358,8 @@ class Model:
 
         Args:
             contents: float tensors ``(1, 3, H, W)`` in [0, 1], of one size
-            style, strength, keep_color, mask, style_scale, seed, options: as in :meth:`stylize`
+            style, strength, keep_color, style_scale, seed, options: as in :meth:`stylize`
+            mask: as in :meth:`stylize`; for masks that move, an iterator, which gives one for each frame
             shared: what :meth:`clip_statistics` measured of the clip with the same arguments, so that its look does not change
                 from frame to frame; by default, each frame has its own statistics
             first_frame: number of the first of these frames in the clip, on which its random numbers depend
@@ -368,13 +370,16 @@ class Model:
         """
         if not isinstance(contents, Iterable):
             raise StylekitError(f"The frames must be tensors in a list or a generator, not {type(contents).__name__}.")
-        request = self._request(style, strength, keep_color, mask, style_scale, **options)
+        masks = controls.frame_masks(mask)
+        request = self._request(style, strength, keep_color, first := next(masks), style_scale, **options)
         originals, ready = tee(check_tensor(each, "A frame") for each in contents)
         ready, *copies = tee((each.to(self.device, torch.float32) for each in ready), len(request.regions) + 1)
         clips = [request.clip(copy, region) for copy, region in zip(copies, request.regions, strict=True)]
-        for number, (original, content) in enumerate(zip(originals, ready, strict=True), first_frame):
+        # The masks come last, so that none is taken after the last frame: the next part of a clip may go on with them.
+        together = zip(originals, ready, chain([first], masks), strict=False)
+        for number, (original, content, now) in enumerate(together, first_frame):
             self._require_fits(content, request)
-            maps = request.maps(*content.shape[2:])
+            maps = replace(request, masks=now).maps(*content.shape[2:])
             with torch.no_grad(), self._full_precision(), self._random_numbers(seed, number):
                 run = partial(self._next_frame, request, clips, original, content, maps, number)
                 frame = shared.compute(run, Core.whole(*content.shape[2:])) if shared else run()
@@ -403,6 +408,7 @@ class Model:
         style: Styles = None,
         *,
         like: SharedStatistics | None = None,
+        mask: Mask | Iterator[Mask] | Sequence[Mask | Iterator[Mask]] = (),
         seed: int = 0,
         **controlled: Any,
     ) -> SharedStatistics:
@@ -415,12 +421,13 @@ class Model:
             samples: some frames of the clip, ``(1, 3, H, W)`` in [0, 1]; as many of them are used as the memory allows
             like: what this returned for another shot, with the same style and arguments: with it, no small image has to be
                 stylised to find out how feature maps are related to the frames
+            mask: as in :meth:`frames`; what matters is only how many there are
             style, seed, controlled: as in :meth:`frames`
 
         Raises:
             StylekitError: as for :meth:`frames`
         """
-        request = self._request(style, **controlled)
+        request = self._request(style, mask=next(controls.frame_masks(mask)), **controlled)
         count, (height, width) = len(samples), samples[0].shape[2:]
         if needed := self.needed_memory(height, width, request.options):
             count = min(count, max(1, free_memory(self.device) // (2 * needed)))
@@ -519,7 +526,7 @@ class Model:
                 hint = suggest(name, {*known, *CONTROLS})
                 raise StylekitError(f"Stylising with the {self._described} has no option {name!r}. {hint}")
         controls.check_controls(strength, keep_color)
-        masks = [controls.read_mask(each) for each in several_or_none(mask)]
+        masks = [controls.read_mask(each) for each in controls.several_or_none(mask)]
         regions = self.resolve_styles(style, style_scale, len(masks))
         chosen = controls.to_float(strength), keep_color, self.resolve_options(options)
         return Request(self.method, self.name, self._described, self.device, regions, masks, *chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class StyleReader:
             StylekitError: there is no such style, it does not fit the method, or styles, weights and masks do not match.
         """
         controls.check_scale(scale)
-        several = [style] if _is_weighted(style) else several_or_none(style)
+        several = [style] if _is_weighted(style) else controls.several_or_none(style)
         pairs = [(each[0], controls.to_float(each[1])) if _is_weighted(each) else (each, 1.0) for each in several]
         pairs = pairs or [(name, 1.0) for name in self.learned()][:1]
         if not pairs and self.method.takes_styles():
@@ -176,10 +176,3 @@ def _is_weighted(value: Any) -> bool:
     if not isinstance(value, list | tuple) or len(value) != 2:
         return False
     return isinstance(value[1], Real) or (isinstance(value[1], Tensor) and value[1].ndim == 0)
-
-
-def several_or_none(given: Any) -> list[Any]:
-    """One value, several values or None, as a list."""
-    if given is None:
-        return []
-    return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]

@@ -130,6 +130,46 @@ def test_each_masked_region_has_a_style_and_a_state_of_its_own() -> None:
         assert torch.equal(frame[..., 3:], CLIP[number][..., 3:])
 
 
+def sliding(number: int) -> Tensor:
+    """White in one column, which moves to the right."""
+    mask = torch.zeros(1, 1, 6, 8)
+    mask[..., number] = 1
+    return mask
+
+
+def test_a_mask_that_moves_is_an_iterator() -> None:
+    model = Model(Smooth(), "smooth")
+    red, blue = list(model.frames(CLIP, RED)), list(model.frames(CLIP, BLUE))
+    masks = map(sliding, range(len(CLIP)))
+    for number, frame in enumerate(model.frames(CLIP, [RED, BLUE], mask=[left(), masks])):
+        column, styled = (
+            slice(number, number + 1),
+            0.5 * (red[number] + blue[number]),
+        )  # in both regions up to the third
+        wanted = (styled if number < 3 else blue[number])[..., column]
+        torch.testing.assert_close(frame[..., column], wanted, rtol=0, atol=1e-6)
+        assert torch.equal(frame[..., 4:], CLIP[number][..., 4:]) or number > 3
+    assert next(masks, None) is None
+
+
+def test_masks_go_on_in_the_next_part_of_a_clip() -> None:
+    model, masks = Model(Paint(), "paint"), map(sliding, range(4))
+    parts = [*model.frames(CLIP[:2], RED, mask=masks), *model.frames(CLIP[2:], RED, mask=masks)]
+    whole = model.frames(CLIP, RED, mask=map(sliding, range(4)))
+    assert all(torch.equal(one, other) for one, other in zip(parts, whole, strict=True))
+    assert torch.equal(parts[3], model.stylize(CLIP[3], RED, mask=sliding(3)))
+
+
+def test_fewer_masks_than_frames_are_refused() -> None:
+    frames = Model(Paint(), "paint").frames(CLIP, RED, mask=map(sliding, range(3)))
+    for _ in range(3):
+        next(frames)
+    with raises(StylekitError, "mask", 3):
+        next(frames)
+    with raises(StylekitError, "mask", "map"):
+        Model(Paint(), "paint").stylize(CLIP[0], RED, mask=map(sliding, range(3)))
+
+
 def test_strength_and_colours_apply_to_the_results_and_not_to_the_state() -> None:
     model = Model(Smooth(), "smooth")
     full = list(model.frames(CLIP, RED, strength=0.2))

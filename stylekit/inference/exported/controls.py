@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from stylekit import images
-from stylekit.images.picture import over_white
+from stylekit.images.picture import as_mask, over_white
 from stylekit.images.resizing import resize_array
 from stylekit.inference.controls import KeepColor
 from stylekit.inference.exported.card import Array
@@ -28,9 +28,7 @@ def read_colors(path: Path | str) -> Array:
 
 def read_mask(path: Path | str) -> Array:
     """A mask ``(1, 1, H, W)``: the mean of the colours. Transparent pixels count as black."""
-    picture = images.read(path, arrays=True)
-    grey: Array = cast(Array, picture.image).mean(1, keepdims=True)
-    return grey if picture.alpha is None else grey * cast(Array, picture.alpha)
+    return cast(Array, as_mask(images.read(path, arrays=True)))
 
 
 def fit_masks(masks: Sequence[Array], size: tuple[int, int]) -> list[Array]:

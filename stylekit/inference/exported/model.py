@@ -18,6 +18,7 @@ from stylekit.inference.controls import (
     check_controls,
     check_regions,
     fit_style,
+    frame_masks,
     regions,
 )
 from stylekit.inference.exported.card import Array
@@ -190,12 +191,14 @@ class ExportedModel:
         pictures: Iterable[Picture],
         style: Sequence[tuple[ArrayStyle, float]] = (),
         *,
+        mask: Sequence[Array | Iterator[Array]] = (),
         first_frame: int = 0,
         **options: Any,
     ) -> Iterator[Picture]:
-        """Stylises pictures one after the other; ``first_frame`` is not used, because no random numbers are drawn."""
-        for picture in pictures:
-            yield self.stylize_picture(picture, style, **options)
+        """Stylises pictures one after the other. A mask may be an iterator, which gives one for each picture; ``first_frame``
+        is not used, because no random numbers are drawn."""
+        for picture, masks in zip(pictures, frame_masks(mask, lambda each: each), strict=False):
+            yield self.stylize_picture(picture, style, mask=masks, **options)
 
     def _finished(
         self, content: Array, base: Array, style: Statistics, strength: float, how: KeepColor | None

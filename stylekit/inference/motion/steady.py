@@ -54,5 +54,7 @@ def blended(content: Array, made: Array, previous_content: Array, previous_out: 
         flow = cv2.resize(flow, (width, height)) * np.float32(height / content.shape[0])
         trust = cv2.resize(trust, (width, height))
     share = SHARE * trust[..., None]
+    if made.shape == content.shape:  # what no mask covers stays as it is
+        share = np.where((made == content).all(-1, keepdims=True), 0, share)
     out: Array = (share * warped(previous_out, flow) + (1 - share) * made).clip(0, 1)
     return out

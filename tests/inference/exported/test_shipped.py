@@ -35,6 +35,17 @@ def exported(shipped: Path) -> ExportedModel:
     return ExportedModel(shipped)
 
 
+def test_a_clip_may_have_a_mask_for_each_picture(exported: ExportedModel, place: Path) -> None:
+    picture, [style] = images.read(place / "photo.png", arrays=True), [(exported.style(str(place / "style0.png")), 1.0)]
+    masks = [np.full((1, 1, 5, 5), value, np.float32) for value in (0.0, 1.0)]
+    frames = [*exported.clip([picture, picture], [style], mask=[iter(masks)])]
+    assert (frames[0].image == picture.image).all()
+    whole = exported.stylize_picture(picture, [style])
+    assert np.allclose(frames[1].image, whole.image, atol=1e-6)
+    with raises(StylekitError, 1, "mask"):
+        list(exported.clip([picture, picture], [style], mask=[iter(masks[:1])]))
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A photograph with alpha, two paintings, masks, and a style file."""
