@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stylekit.cli.concurrency import AT_ONCE, Concurrency, ExportedConcurrency, TorchConcurrency
+from stylekit.cli.model_arguments import Models
 from stylekit.errors import StylekitError, suggest
 from stylekit.images import size
 from stylekit.inference.exported import SUFFIXES, runtimes
@@ -96,6 +97,32 @@ def open_stylizer(
     from stylekit.inference.model import load
 
     loaded = load(model, device, **options)
+    return loaded, lambda options: TorchConcurrency(loaded, images, options)
+
+
+def open_several(
+    models: Models, engine: str, device: str, images: int, options: Mapping[str, Any]
+) -> tuple[Stylizer, Callable[[Mapping[str, Any]], Concurrency]]:
+    """Loads several models as one, with torch; see :func:`open_stylizer`.
+
+    Raises:
+        StylekitError: a model is missing or exported, or the engine or options are for one model.
+    """
+    if engine not in ("auto", *runtimes.ENGINES):
+        raise StylekitError(f"There is no engine {engine!r}. {suggest(engine, ['auto', *runtimes.ENGINES])}")
+    if engine not in ("auto", "torch"):
+        raise StylekitError(f"Several models need the engine torch. Leave --engine {engine} out.")
+    for name, _ in models:
+        if Path(name).suffix in SUFFIXES:
+            raise StylekitError(f"{name} cannot be one of several models. Give the model that it was exported from.")
+    if options:
+        raise StylekitError(
+            f"The option {next(iter(options))!r} of a constructor is for one model, but there are {len(models)}. Leave it out, "
+            "or use stylekit.load in Python."
+        )
+    from stylekit.inference.model import load
+
+    loaded = load([name if weight is None else (name, weight) for name, weight in models], device)
     return loaded, lambda options: TorchConcurrency(loaded, images, options)
 
 

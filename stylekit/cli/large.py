@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from stylekit import images
+from stylekit._files import explain_os_errors
 from stylekit.cli.engines import Stylizer
 from stylekit.cli.output import echo
 from stylekit.cli.targets import Job
@@ -89,6 +90,8 @@ class Large:
         assert isinstance(self.model, Model)
         height, width = (side * self.model.method.scale for side in picture.size)
         source = job.source.stat()
+        with explain_os_errors(job.target):
+            job.target.parent.mkdir(parents=True, exist_ok=True)
         canvas = images.Canvas(
             job.target,
             (height, width),

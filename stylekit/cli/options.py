@@ -26,6 +26,14 @@ ModelName = Annotated[
         rich_help_panel=METHOD,
     ),
 ]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="MODEL[:WEIGHT]", rich_help_panel=METHOD,
+        help="a shipped model, a run's folder, a model file, or a method that needs no training; several are applied one "
+        f"after the other, or blended if they have weights [default: {DEFAULT_MODEL}]",
+    ),
+]  # fmt: skip
 Strength = Annotated[
     float,
     typer.Option(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylekit.cli.model_arguments import Models
 from stylekit.cli.style_arguments import StyleMix
 from stylekit.registry import lookup
 
@@ -21,7 +22,7 @@ class Recipe:
     """What ``stylekit stylize`` is given for all images.
 
     Attributes:
-        model: name or path of the model
+        models: name or path of each model, and its weight in a blend
         options: options of the method's constructor, ``--set``
         with_: options of the method for each image, ``--with``, as they are read
         torch_only: the given options that only torch supports
@@ -33,7 +34,7 @@ class Recipe:
         depth, quality: of the files that are written
     """
 
-    model: str
+    models: Models
     options: Mapping[str, Any] = field(default_factory=dict)
     with_: Mapping[str, Any] = field(default_factory=dict)
     torch_only: Sequence[str] = ()
@@ -87,13 +88,17 @@ class Recipe:
         for file in self.plugins:
             lookup.add_file(file)
         self.check()
-        from stylekit.cli.engines import open_stylizer
+        from stylekit.cli.engines import open_several, open_stylizer
         from stylekit.cli.large import Large, read_tiles
         from stylekit.cli.stylizing import Request, describe_styles
 
-        loaded, concurrency = open_stylizer(
-            self.model, self.engine, self.device, images, self.strength, self.torch_only, self.options, sources
-        )
+        [(model, _), *others] = self.models
+        if others:
+            loaded, concurrency = open_several(self.models, self.engine, self.device, images, self.options)
+        else:
+            loaded, concurrency = open_stylizer(
+                model, self.engine, self.device, images, self.strength, self.torch_only, self.options, sources
+            )
         masks.read(loaded.arrays)
         options = loaded.resolve_options(self.with_)
         styles = describe_styles(loaded, self.mixes, self.style_scale, len(masks), quiet)

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from stylekit._files import real_path
 from stylekit.cli.masks import Masks
+from stylekit.cli.model_arguments import models_name, read_models
 from stylekit.cli.naming import Template
 from stylekit.cli.options import (
     CLUSTER,
-    DEFAULT_MODEL,
     FILES,
     METHOD,
     STYLE,
@@ -21,7 +20,7 @@ from stylekit.cli.options import (
     Engine,
     KeepColor,
     MaxMemory,
-    ModelName,
+    ModelNames,
     Overwrite,
     PluginFiles,
     Quiet,
@@ -42,7 +41,6 @@ from stylekit.cli.style_arguments import check_folder_names, read_style_mixes
 from stylekit.cli.targets import find_sources, format_suffix, is_file_name, keep_inputs, plan_jobs, split_existing
 from stylekit.cli.wildcards import expand
 from stylekit.errors import StylekitError
-from stylekit.inference.exported import SUFFIXES
 from stylekit.training.written import read_assignments
 
 
@@ -130,7 +128,7 @@ def command(
     json: Annotated[
         bool, typer.Option("--json", help="print a report as JSON on standard output", rich_help_panel=FILES)
     ] = False,
-    model: ModelName = DEFAULT_MODEL,
+    model: ModelNames = None,
     clip: Annotated[
         bool,
         typer.Option(
@@ -181,14 +179,14 @@ def command(
     """
     suffix = format_suffix(format_)
     mixes, style_folders = read_style_mixes(style or [], each_style)
-    masks, crossed = Masks(mask or []), each_style or bool(style_folders)
+    masks, crossed, models = Masks(mask or []), each_style or bool(style_folders), read_models(model or [])
     template = Template(name if name is not None else ("{name}-{style}" if crossed else "{name}"))
     torch_only = {
         "--with": with_, "--set": assignments, "--steps": steps, "--init": init, "--preview": preview,
         "--tile": tile, "--statistics": None if statistics == "auto" else statistics, "--max-memory": max_memory,
     }  # fmt: skip
     recipe = Recipe(
-        model, method_options(assignments or [], steps=steps, init=init), read_assignments(with_ or [], "--with"),
+        models, method_options(assignments or [], steps=steps, init=init), read_assignments(with_ or [], "--with"),
         [option for option, value in torch_only.items() if value is not None], engine, device, plugin or [], mixes,
         mask or [], strength, keep_color, style_scale, seed, max_size, tile, statistics, max_memory, depth, quality,
     )  # fmt: skip
@@ -199,7 +197,7 @@ def command(
         from stylekit.cli.batch.command import stylize_batch
 
         stylize_batch(
-            cluster, workers, pictures, out, recipe, template, _model_name(model), suffix,
+            cluster, workers, pictures, out, recipe, template, models_name(models), suffix,
             [Path(out), *style_folders, *masks.folders],
             overwrite, quiet, json,
         )  # fmt: skip
@@ -213,7 +211,7 @@ def command(
         names = [mix.name for mix in mixes]
         if name is not None and is_file_name(folder):
             raise StylekitError(f"--name names the outputs in a folder, but --out {out} is a file. Leave --name out.")
-        jobs = plan_jobs(sources, folder, names, template, _model_name(model), suffix)
+        jobs = plan_jobs(sources, folder, names, template, models_name(models), suffix)
         inputs = [*sources, *(mask or []), *(path for mix in mixes for path in mix.files)]
         keep_inputs((job.target for job in jobs), inputs)
         jobs, skipped = split_existing(jobs, skip_existing, overwrite)
@@ -236,9 +234,3 @@ def command(
         else:
             stylize_images(request, jobs, previews, options, results, concurrency(options))
         streams.send()
-
-
-def _model_name(model: str) -> str:
-    """The name of a model in file names: its own, or that of its file or folder."""
-    path = real_path(model)
-    return path.stem if path.suffix in (".safetensors", *SUFFIXES) else path.name

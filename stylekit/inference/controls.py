@@ -78,17 +78,18 @@ def keep_color(styled: Tensor, content: Tensor, how: KeepColor | None) -> Tensor
     return match_color(styled, *color_stats(content))
 
 
-def total_weight(weights: Sequence[float]) -> float:
-    """The sum of the weights of styles.
+def total_weight(weights: Sequence[float], what: str = "styles") -> float:
+    """The sum of the weights of styles, or of something else.
 
     Raises:
         StylekitError: a weight is negative or not finite, or all are zero.
     """
+    one = what.removesuffix("s")
     for weight in weights:
         if not 0 <= weight < float("inf"):
-            raise StylekitError(f"The weight of a style must be a finite number of at least 0, not {weight}.")
+            raise StylekitError(f"The weight of a {one} must be a finite number of at least 0, not {weight}.")
     if not sum(weights):
-        raise StylekitError("The weights of the styles sum to zero. Give at least one style a weight above 0.")
+        raise StylekitError(f"The weights of the {what} sum to zero. Give at least one {one} a weight above 0.")
     return sum(weights)
 
 

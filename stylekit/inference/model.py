@@ -25,6 +25,7 @@ from stylekit.inference.model_files import find_model_file, read_model, resolve_
 from stylekit.inference.options import draw_samples, resolve_options, sample_options, stylize_options
 from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.request import Request
+from stylekit.inference.several import Several
 from stylekit.inference.style_sources import StyleReader, StyleSource
 from stylekit.inference.styles import Style
 from stylekit.inference.tiles import Box, Core, Regions, SharedStatistics, Tiles, Tiling
@@ -54,7 +55,7 @@ SMALLEST = 256
 
 
 def load(
-    run_or_file: Path | str,
+    run_or_file: Path | str | Sequence[Path | str | Model | tuple[Path | str | Model, float]],
     device: str | torch.device = "auto",
     method: Callable[..., Method] | None = None,
     **changes: Any,
@@ -63,7 +64,9 @@ def load(
 
     Args:
         run_or_file: a run's folder, a checkpoint's folder, a ``.safetensors`` file, or the name of a model that a
-            package ships, such as ``stylekit-any``, or of a method that needs no training, such as ``gatys``
+            package ships, such as ``stylekit-any``, or of a method that needs no training, such as ``gatys``. A list of them,
+            or of models, is one model: each stylises what the one before it made, such as a restorer and then a style. In a
+            list of pairs (model, weight), each stylises the image itself, and the results are blended
         device: auto, cpu, cuda, mps, one of several such as cuda:1, or a ``torch.device``
         method: the method's class, if no plugin registers it
         changes: constructor arguments that replace those in the file, such as parts passed as callables, which a file
@@ -73,6 +76,12 @@ def load(
         StylekitError: there is no such model, the file is not a model file, its plugin is not installed, or a tensor is
             missing, unknown or has another shape.
     """
+    if isinstance(run_or_file, Sequence) and not isinstance(run_or_file, str):
+        if method or changes:
+            raise StylekitError(
+                "Options are for one model. Load it with them first, and give the loaded model in the list."
+            )
+        return _several(run_or_file, device)
     if not isinstance(run_or_file, str | Path):
         raise StylekitError(f"A model is loaded by its path or its name, not by a {type(run_or_file).__name__}.")
     target = pick_device(device)
@@ -87,6 +96,27 @@ def load(
     file = resolve_model_file(Path(run_or_file))
     built, name = read_model(file, method, changes)
     return Model(built.to(target), name, file)
+
+
+def _several(given: Sequence[Any], device: str | torch.device) -> Model:
+    """Loads several models as one: a list, or pairs with weights."""
+    weighted = [each for each in given if isinstance(each, tuple)]
+    if len(weighted) not in (0, len(given)) or not given:
+        raise StylekitError(
+            "Give each model a weight, for a blend, or none, to apply them one after the other."
+            if given
+            else "The list of models is empty. Give at least one."
+        )
+    sources = [each[0] for each in weighted] or given
+    models = [each if isinstance(each, Model) else load(each, device) for each in sources]
+    for model in models:
+        if not model.method.stylizes() or model.keeps_state:
+            fault = "keeps a state from frame to frame" if model.keeps_state else "draws samples and does not stylise"
+            raise StylekitError(f"The method {model.name!r} {fault}, so it cannot be one of several models.")
+    names, methods = [model.name for model in models], [model.method for model in models]
+    weights = [controls.to_float(weight) for _, weight in weighted] or None
+    several = Several(names, methods, [stylize_options(each) for each in methods], weights)
+    return Model(several.to(pick_device(device)), "+".join(names))
 
 
 def _untrained(name: str, device: torch.device, changes: Mapping[str, Any]) -> Model:
@@ -693,7 +723,7 @@ class Model:
         if self._needs_whole or not set(required) <= options.keys():
             return 0.0
         # A network pads images below its min_size, and the padding would be extrapolated as well.
-        side = max(PROBE, *(getattr(part, "min_size", 1) for part in self.method.children()), 1)
+        side = max(PROBE, *(getattr(part, "min_size", 1) for part in self.method.modules()), 1)
         try:
             style = probe_image(side) if self.method.takes_styles() else None
             if style is not None:

@@ -13,6 +13,7 @@ from stylekit._files import is_file
 from stylekit.errors import StylekitError, printable
 from stylekit.inference.building import build_for
 from stylekit.inference.model_headers import SHOWN, Header, model_header, read_header
+from stylekit.inference.several import Several
 from stylekit.method import Method
 from stylekit.registry import lookup, provenance
 from stylekit.registry.lookup import MissingPart
@@ -34,8 +35,10 @@ def save_model(method: Method, name: str, path: Path) -> None:
         path: the file, ending in ``.safetensors``
 
     Raises:
-        StylekitError: no space is left, or the file cannot be written.
+        StylekitError: no space is left, the file cannot be written, or the method is several.
     """
+    if isinstance(method, Several):
+        raise StylekitError("Several models are not saved as one. Save each by itself, and load them together.")
     write_tensors(path, inference_state(method), model_header(method, name))
 
 

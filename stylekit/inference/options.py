@@ -15,12 +15,15 @@ from torch import Tensor
 
 from stylekit.errors import StylekitError
 from stylekit.inference.inputs import read_image
+from stylekit.inference.several import Several
 from stylekit.method import Layer, Method
 from stylekit.registry.schema import Argument, keyword_arguments, read_written, validate_arguments
 
 
 def stylize_options(method: Method | type[Method]) -> dict[str, Argument]:
     """The options of stylising, by name: those of ``transfer`` if the method defines it, and of ``stylize`` otherwise."""
+    if isinstance(method, Several):
+        return {name: option for known in method.known for name, option in known.items()}
     kind = method if isinstance(method, type) else type(method)
     return keyword_arguments(kind.transfer if kind.transfer is not Method.transfer else kind.stylize)
 

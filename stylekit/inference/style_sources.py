@@ -17,6 +17,7 @@ from stylekit.errors import StylekitError, suggest
 from stylekit.inference import controls
 from stylekit.inference.inputs import ImageSource, read_image
 from stylekit.inference.random_numbers import random_numbers
+from stylekit.inference.several import Several, joined
 from stylekit.inference.style_keys import keys_match, probe_statistics, style_key
 from stylekit.inference.styles import SUFFIX, Style, blend, read_style, statistics_shapes
 from stylekit.method import Method, Statistics
@@ -138,7 +139,7 @@ class StyleReader:
         return Style(statistics, torch.ones(1), self.key, self.name)
 
     def _from_file(self, path: Path, look: str | None, scale: float) -> Style:
-        style = self._checked(read_style(path), str(path), scale)
+        style = self._checked(self._of_all(read_style(path)), str(path), scale)
         if look is None:
             return style
         if not look.isdecimal() or len(look) > 9:
@@ -149,6 +150,15 @@ class StyleReader:
             return style.look(int(look))
         except StylekitError as error:
             raise StylekitError(f"{path}#{look}: {error}") from None
+
+    def _of_all(self, style: Style) -> Style:
+        """A style of the only one of several methods that accepts styles, as one of them all."""
+        if not isinstance(self.method, Several) or (number := self.method.only_taker()) is None:
+            return style
+        name = self.method.names[number]
+        if not keys_match(style.key, StyleReader(self.method.methods[number], name, self.device).key):
+            return style
+        return Style(joined({number: style.statistics}), style.shares, self.key, self.name)
 
     def _checked(self, style: Style, what: str, scale: float) -> Style:
         if scale != 1:

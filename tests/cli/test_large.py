@@ -63,6 +63,11 @@ def test_a_tiff_file_is_read_in_bands(
     assert not (tmp_path / "other.png").exists()
 
 
+def test_the_folder_of_the_output_is_made(program: Program, line: list[object], tmp_path: Path) -> None:
+    assert program(*line, tmp_path / "new" / "out.png", "--tile", 128).code == 0
+    assert pixels(tmp_path / "new" / "out.png").shape == (300, 400, 3)
+
+
 def test_tiles_are_used(program: Program, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
     large: Callable[..., None] = Model.stylize_large

@@ -171,7 +171,7 @@ def describe(parcel: Parcel) -> dict[str, Any]:
 
     settings = asdict(replace(recipe, mixes=[], plugins=[], masks=[], torch_only=[]))
     settings |= {
-        "model": identity(recipe.model),
+        "models": [[identity(name), weight] for name, weight in recipe.models],
         "styles": [[[identity(style), weight] for style, weight in mix.styles] for mix in recipe.mixes],
         "masks": [*map(identity, recipe.masks)],
         "plugins": [*map(identity, recipe.plugins)],

@@ -72,7 +72,7 @@ class Parcel:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe = replace(recipe, masks=[absolute_path(path) for path in recipe.masks])
-        named = [recipe.model, *map(str, (*recipe.plugins, *recipe.masks))]
+        named = [*(name for name, _ in recipe.models), *map(str, (*recipe.plugins, *recipe.masks))]
         named += [style for mix in recipe.mixes for style, _ in mix.styles]
         self._files = {name: list(_files_of(name)) for name in dict.fromkeys(named)}
 
@@ -105,7 +105,8 @@ class Parcel:
         plugins, masks = (
             [Path(moved(str(path))) for path in each] for each in (self.recipe.plugins, self.recipe.masks)
         )
-        return replace(self.recipe, model=moved(self.recipe.model), mixes=mixes, plugins=plugins, masks=masks)
+        models = tuple((moved(name), weight) for name, weight in self.recipe.models)
+        return replace(self.recipe, models=models, mixes=mixes, plugins=plugins, masks=masks)
 
 
 def _files_of(name: str) -> Iterator[tuple[str, bytes]]:

@@ -28,7 +28,7 @@ def make(place: Path) -> Make:
 
     def make(**changes: object) -> Recipe:
         mixes = [StyleMix("red", ((str(place / "red.png"), 1.0),))]
-        return Recipe(**{"model": "color-pca", "device": "cpu", "mixes": mixes, **changes})
+        return Recipe(**{"models": (("color-pca", None),), "device": "cpu", "mixes": mixes, **changes})
 
     return make
 
@@ -130,7 +130,7 @@ def test_a_model_file_and_its_plugin_are_sent_along(
     make: Make, program: Program, invert: tuple[Path, Path], place: Path
 ) -> None:
     plugin, model = invert
-    recipe = make(model=str(model), plugins=[plugin], mixes=[StyleMix(None, ())])
+    recipe = make(models=((str(model), None),), plugins=[plugin], mixes=[StyleMix(None, ())])
     parcel = pickle.dumps(Parcel(recipe))
     content = (place / "photo.png").read_bytes()
     assert (
@@ -144,4 +144,4 @@ def test_a_model_file_and_its_plugin_are_sent_along(
 
 def test_a_recipe_that_cannot_be_used_is_refused_at_once(make: Make) -> None:
     with pytest.raises(StylekitError, match="nowhere"):
-        BatchStylizer(Parcel(make(model="nowhere")), 1)
+        BatchStylizer(Parcel(make(models=(("nowhere", None),))), 1)

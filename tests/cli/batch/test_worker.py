@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def recipe(place: Path) -> Recipe:
     mix = StyleMix("red", ((str(place / "red.png"), 1.0),))
-    return Recipe("color-pca", device="cpu", mixes=[mix])
+    return Recipe((("color-pca", None),), device="cpu", mixes=[mix])
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_failure_is_a_row_and_the_others_are_done(worker: Worker, tasks: list[
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_batch(recipe: Recipe, worker: Worker, tasks: list[Task]) -> None:
-    worker.parcel = Parcel(replace(recipe, model="nowhere"))
+    worker.parcel = Parcel(replace(recipe, models=(("nowhere", None),)))
     assert {each.status for each in worker(tasks)} == {FATAL}
 
 
