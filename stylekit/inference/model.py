@@ -76,7 +76,7 @@ def load(
         StylekitError: there is no such model, the file is not a model file, its plugin is not installed, or a tensor is
             missing, unknown or has another shape.
     """
-    if isinstance(run_or_file, Sequence) and not isinstance(run_or_file, str):
+    if isinstance(run_or_file, list | tuple):
         if method or changes:
             raise StylekitError(
                 "Options are for one model. Load it with them first, and give the loaded model in the list."
