@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pluggy
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
     from torch.utils.data import Dataset
 
@@ -35,6 +36,7 @@ __all__ = [
     "Discriminator",
     "Encoder",
     "Generator",
+    "ImageFormat",
     "ImageLoss",
     "Metric",
     "Regularizer",
@@ -212,6 +214,33 @@ class Encoder(Protocol):
         ...
 
 
+class ImageFormat(Protocol):
+    """Reads and writes files whose values are more than those of RGB pictures: other types, ranges, channels or slices.
+
+    Values are an array ``(P, H, W, C)`` of integers or floats: pages or slices, rows, columns and channels.
+    """
+
+    def read(self, path: Path) -> tuple[np.ndarray[Any, np.dtype[Any]], Any]:
+        """The values of a file, in their unit, and what :meth:`encode` needs to write another file like it.
+
+        Values are read after any scaling that the file states, such as the slope and the intercept of DICOM. Any error is
+        reported with the name of the file.
+        """
+        ...
+
+    def encode(self, values: np.ndarray[Any, np.dtype[Any]], original: Any) -> bytes:
+        """The content of a file with these values, in the same unit.
+
+        Args:
+            values: the values, of the type that :meth:`read` gave, or that of a file of another format
+            original: what :meth:`read` returned besides values; None if they come from a file of another format
+
+        Raises:
+            StylekitError: the format does not hold them, or needs an original.
+        """
+        ...
+
+
 @part_hook("method", "methods", presets=True)
 def stylekit_methods() -> Mapping[str, Callable[..., nn.Module]]:
     """Subclasses of :class:`stylekit.Method`: what ``stylekit train --plugin NAME`` trains."""
@@ -280,6 +309,12 @@ def stylekit_models() -> Mapping[str, Callable[..., object]]:
 @hookspec
 def stylekit_presets() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     """Named sets of arguments for any methods, of this plugin or of others: ``{method: {preset: {argument: value}}}``."""
+
+
+@hookspec
+def stylekit_image_formats() -> Mapping[str, ImageFormat]:
+    """Formats of images by the suffix of their files, such as ``{".dcm": DicomFormat()}``. The suffixes that stylekit reads
+    itself cannot be changed."""
 
 
 @hookspec

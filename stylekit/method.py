@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
-from stylekit.images import resize
+from stylekit.images import Intensities, resize
 
 __all__ = [
     "Batch",
@@ -209,6 +209,10 @@ class Method(nn.Module):
 
     scale: int = 1
     """The factor from the sides of the input to those of the output; may be set in the constructor."""
+    image_channels: int = 3
+    """The number of channels of the images; may be set in the constructor."""
+    intensities: Intensities | None = None
+    """How the values of files are mapped to [0, 1], if the images are no RGB pictures; set by the engine, from the data."""
     progress: float = 0.0
     """Progress of training, from 0 to 1; set by the engine before each step."""
     on_step: Callable[[int, int, Tensor], None] | None = None

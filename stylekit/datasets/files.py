@@ -45,17 +45,21 @@ OTHERS = {
 INSTALL_HEIC = "pip install 'stylekit-torch[heic]'"
 
 
-def find_images(folder: Path | str) -> list[Path]:
+def find_images(folder: Path | str, suffixes: tuple[str, ...] | None = None) -> list[Path]:
     """All image files in a folder and its subfolders, in an order that is the same on every machine.
 
     Hidden files and folders are skipped. Links to folders are followed, but every folder is visited only once, so a link to
     a parent folder causes no loop. A warning names broken links, loops of links, folders that cannot be listed and files that
     are not regular, such as pipes; another counts images and videos in formats that are not read.
 
+    Args:
+        folder: the folder
+        suffixes: the suffixes of image files, in lower case; by default, those of the pictures that stylekit reads
+
     Raises:
         StylekitError: the folder does not exist or cannot be listed
     """
-    search = _Search()
+    search = _Search(suffixes or SUFFIXES)
     search.walk(existing_folder(folder))
     return sorted(search.images, key=lambda path: path.parts)
 
@@ -63,7 +67,8 @@ def find_images(folder: Path | str) -> list[Path]:
 class _Search:
     """The image files below a folder, and what is left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, suffixes: tuple[str, ...]) -> None:
+        self.suffixes = suffixes
         self.images: list[Path] = []
         self.problems: list[str] = []
         self.others: Counter[str] = Counter()
@@ -97,9 +102,9 @@ class _Search:
         if stat.S_ISDIR(mode):
             return False
         if stat.S_ISREG(mode):
-            self.images += [path] if is_image(path.name) else []
-            self.others.update([suffix] if suffix in OTHERS else [])
-        elif is_image(path.name) or (not suffix and path.is_symlink()):
+            self.images += [path] if is_image(path.name, self.suffixes) else []
+            self.others.update([suffix] if suffix in OTHERS and suffix not in self.suffixes else [])
+        elif is_image(path.name, self.suffixes) or (not suffix and path.is_symlink()):
             self.problems.append(f"{path} ({problem})")
         return True
 
@@ -146,9 +151,9 @@ def visible(folder: Path) -> list[Path]:
         _cannot_list(error)
 
 
-def is_image(name: str) -> bool:
+def is_image(name: str, suffixes: tuple[str, ...] | None = None) -> bool:
     """Whether a file of this name is an image, and not hidden."""
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+    return not name.startswith(".") and name.lower().endswith(suffixes or SUFFIXES)
 
 
 def _cannot_list(error: OSError) -> NoReturn:

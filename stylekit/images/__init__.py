@@ -9,7 +9,10 @@ from stylekit.images.animation import Animation, frame_count, frame_sizes, read_
 from stylekit.images.canvas import Canvas
 from stylekit.images.decoded import Decoded
 from stylekit.images.files import ImageFiles
+from stylekit.images.intensities import Intensities
 from stylekit.images.picture import Metadata, Picture, over_white
+from stylekit.images.raster_files import RasterFiles
+from stylekit.images.rasters import Raster, read_raster, write_raster
 from stylekit.images.reading import decode, from_pil, read, read_over_white, size, to_tensor
 from stylekit.images.resizing import enlarge, pad_to, resize, scaled
 from stylekit.images.writing import FORMATS, to_pil, write
@@ -26,9 +29,12 @@ __all__ = [
     "Decoded",
     "Degradations",
     "ImageFiles",
+    "Intensities",
     "Metadata",
     "Picture",
     "Range",
+    "Raster",
+    "RasterFiles",
     "SquareCrop",
     "decode",
     "drawn",
@@ -41,6 +47,7 @@ __all__ = [
     "read",
     "read_frames",
     "read_over_white",
+    "read_raster",
     "require_range",
     "resize",
     "scaled",
@@ -50,6 +57,7 @@ __all__ = [
     "to_tensor",
     "write",
     "write_frames",
+    "write_raster",
 ]
 
 

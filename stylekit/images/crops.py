@@ -48,7 +48,8 @@ class SquareCrop:
         size: side of the square
         split: train or test
         crop: in training, side of the resized image relative to ``size``; or the smallest and the largest, of which one is
-            drawn for each image, uniformly in its logarithm, so that the content has many sizes
+            drawn for each image, uniformly in its logarithm, so that the content has many sizes; or None: images are not
+            resized, but those smaller than ``size`` are enlarged to it
         flip: in training, mirror half of the images
         rotate: in training, rotate each image by a random angle of at most so many degrees to either side; corners outside
             the image are filled with its reflection
@@ -59,16 +60,23 @@ class SquareCrop:
             another number is negative.
 
     Attributes:
-        resized: largest side of the resized image in pixels, which is all that a file needs to be decoded to
+        resized: largest side of the resized image in pixels, which is all that a file needs to be decoded to; None: images
+            are not resized
         training: whether the crops are random
     """
 
     def __init__(
-        self, size: int, split: str, crop: Crop = 1.12, flip: bool = True, rotate: float = 0.0, noise: float = 0.0
+        self,
+        size: int,
+        split: str,
+        crop: Crop | None = 1.12,
+        flip: bool = True,
+        rotate: float = 0.0,
+        noise: float = 0.0,
     ) -> None:
         if split not in SPLITS:
             raise StylekitError(f"There is no split {split!r}. Use {' or '.join(map(repr, SPLITS))}.")
-        least, most = (crop, crop) if isinstance(crop, int | float) else crop
+        least, most = (1.0, 1.0) if crop is None else (crop, crop) if isinstance(crop, int | float) else crop
         if size < 1 or least < 1:
             raise StylekitError(f"Images are cropped with size >= 1 and crop >= 1, not {size} and {crop}.")
         if not least <= most < math.inf:
@@ -80,7 +88,7 @@ class SquareCrop:
         self.rotate, self.noise = (rotate, noise) if self.training else (0.0, 0.0)
         self.size, self.flip = size, flip and self.training
         self.crops = (least, most) if self.training else (1.0, 1.0)
-        self.resized = round(size * self.crops[1])
+        self.resized = None if crop is None else round(size * self.crops[1])
 
     def __call__(self, image: Tensor) -> Tensor:
         """Crops a square ``(C, size, size)`` from the image ``(1, C, H, W)``."""
@@ -88,7 +96,8 @@ class SquareCrop:
         drawn = least if least == most else least * (most / least) ** float(torch.rand(()))
         angle = math.radians(self.rotate) * (2 * float(torch.rand(())) - 1) if self.rotate else 0.0
         side = math.ceil(self.size * (abs(math.cos(angle)) + abs(math.sin(angle))))
-        square = square_crop(image, side, round(self.size * drawn), self.training, self.flip)
+        resized = max(self.size, min(image.shape[-2:])) if self.resized is None else round(self.size * drawn)
+        square = square_crop(image, side, resized, self.training, self.flip)
         if self.rotate:
             square = rotated(square, self.size, angle)
         if self.noise:

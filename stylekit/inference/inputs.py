@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylekit import images
 from stylekit.errors import StylekitError
-from stylekit.images import Picture
+from stylekit.images import Picture, Raster
 from stylekit.images.picture import as_mask
 
 ImageSource = Tensor | Image.Image | NDArray[Any] | Path | str
@@ -100,6 +100,48 @@ def open_picture(image: Any, what: str) -> tuple[Picture, Callable[[Picture], An
         f"{what} must be a path, a PIL image, a NumPy array (H, W, 3) or a float tensor (N, 3, H, W) in [0, 1], not "
         f"{type(image).__name__}."
     )
+
+
+def open_raster(image: Any, channels: int) -> tuple[Raster, Callable[[Raster], Any]]:
+    """Reads the values of an array, a PIL image or a file, and returns a function that converts a result to the same kind.
+
+    The result is an array of the same shape and type for an array, a PIL image for a PIL image, and a raster for a file.
+
+    Args:
+        image: an array ``(H, W)``, ``(H, W, C)`` or ``(P, H, W, C)``, a PIL image, or the path of a file
+        channels: the number of channels that it must have
+
+    Raises:
+        StylekitError: it is something else, or cannot be read, or has other channels.
+    """
+    if isinstance(image, str | Path):
+        return images.read_raster(image, channels), lambda raster: raster
+    what = "An image to stylise"
+    if not isinstance(image, np.ndarray | Image.Image) or isinstance(image, np.ma.MaskedArray):
+        raise StylekitError(
+            f"{what} must be a path, a NumPy array, a PIL image or a float tensor (N, {channels}, H, W) in [0, 1], not "
+            f"{type(image).__name__}."
+        )
+    values = np.asarray(image)
+    if values.ndim not in (2, 3, 4) or not values.size or values.dtype.kind not in "uif":
+        raise StylekitError(
+            f"{what} must have numbers (H, W), (H, W, C) or (P, H, W, C), not {values.dtype} {values.shape}."
+        )
+    dimensions = values.ndim
+    full = values if dimensions == 4 else values[None] if dimensions == 3 else values[None, ..., None]
+    if full.shape[-1] != channels:
+        raise StylekitError(
+            f"{what} has {full.shape[-1]} channel{'s' * (full.shape[-1] != 1)}, but the model is for {channels}. Select or "
+            "convert them first."
+        )
+
+    def as_given(raster: Raster) -> Any:
+        made = raster.values
+        made = made if dimensions == 4 else made[0] if dimensions == 3 else made[0, ..., 0]
+        made = made.astype(values.dtype, copy=False)
+        return Image.fromarray(made) if isinstance(image, Image.Image) else made
+
+    return Raster(full.astype(full.dtype.newbyteorder("="), copy=False)), as_given
 
 
 def read_image(image: Any, what: str, channels: int = 3) -> Tensor:

@@ -59,18 +59,19 @@ class PeakBytes(TorchDispatchMode):
         self.alive -= size
 
 
-def probe_image(side: int) -> Tensor:
+def probe_image(side: int, channels: int = 3) -> Tensor:
     """A small image for a trial run: noise, because some methods divide by the deviation of an image."""
-    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def bytes_per_pixel(stylize: Callable[[Tensor], Tensor], side: int = PROBE) -> float:
+def bytes_per_pixel(stylize: Callable[[Tensor], Tensor], side: int = PROBE, channels: int = 3) -> float:
     """Estimates how many bytes ``stylize`` needs per pixel of an image, measured on a small one.
 
     Args:
-        stylize: accepts and returns ``(1, 3, H, W)``
+        stylize: accepts and returns ``(1, C, H, W)``
         side: side of the small image
+        channels: its number of channels
     """
     with torch.inference_mode(), PeakBytes() as count:
-        stylize(probe_image(side))
+        stylize(probe_image(side, channels))
     return float(MARGIN * count.peak / side**2)

@@ -10,16 +10,19 @@ from itertools import chain, tee
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from stylekit.errors import StylekitError, suggest, warn
-from stylekit.images import Canvas, Decoded, Picture
+from stylekit.images import Canvas, Decoded, Intensities, Picture, Raster
+from stylekit.images.intensities import Scale
+from stylekit.images.pixels import Array
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
-from stylekit.inference.inputs import ImageSource, check_tensor, open_picture
+from stylekit.inference.inputs import ImageSource, check_tensor, open_picture, open_raster
 from stylekit.inference.memory import PROBE, bytes_per_pixel, probe_image
 from stylekit.inference.model_files import find_model_file, read_model, resolve_model_file
 from stylekit.inference.options import draw_samples, resolve_options, sample_options, stylize_options
@@ -52,6 +55,12 @@ READ = 40
 """Bytes of each pixel of an image that is read, stylised and written at once."""
 SMALLEST = 256
 """Sides of an image for which the memory must suffice even if it is stylised in tiles."""
+
+
+def _ranges(low: Array, high: Array) -> str:
+    """The limits of all channels, in words."""
+    limits = dict.fromkeys(f"{first:g} to {last:g}" for first, last in zip(low, high, strict=True))
+    return " and ".join([*limits][:3]) + ", ..." * (len(limits) > 3)
 
 
 def load(
@@ -168,6 +177,11 @@ class Model:
     def keeps_state(self) -> bool:
         """Whether what becomes of a frame of a clip may depend on the frames before it."""
         return type(self.method).frames is not Method.frames
+
+    @property
+    def intensities(self) -> Intensities | None:
+        """How values of files are mapped to [0, 1]; None: the images are RGB pictures."""
+        return self.method.intensities or (Intensities() if self.method.image_channels != 3 else None)
 
     @property
     def optimizes(self) -> bool:
@@ -289,6 +303,10 @@ class Model:
                 - a PIL image, or the path of an image file, whose alpha channel is kept; the result is a PIL image
 
                 Values outside [0, 1] by at most 1/255 are clamped.
+
+                A model that was trained on values instead of RGB pictures takes a tensor of its channels in [0, 1]; an array
+                ``(H, W)``, ``(H, W, C)`` or ``(P, H, W, C)`` of any type, for one of the same type and range; or the path of
+                a file, for a ``stylekit.images.Raster``, which ``stylekit.images.write_raster`` writes
             style: for methods that accept styles: whatever :meth:`style` accepts, or a list of several; a style with a
                 weight is a pair (style, weight)
             strength: from 0, the unchanged image, to 1; below 0.2, the image itself is blended in
@@ -307,11 +325,15 @@ class Model:
                 argument is invalid.
         """
         if not isinstance(image, Tensor):
-            picture, as_given = open_picture(image, "An image to stylise")
             controlled = {"strength": strength, "keep_color": keep_color, "mask": mask, "style_scale": style_scale}
-            return as_given(self.stylize_picture(picture, style, seed=seed, tiles=tiles, **controlled, **options))
+            given = {"seed": seed, "tiles": tiles, **controlled, **options}
+            if self.intensities:
+                raster, as_given = open_raster(image, self.method.image_channels)
+                return as_given(self.stylize_raster(raster, style, **given))
+            picture, to_given = open_picture(image, "An image to stylise")
+            return to_given(self.stylize_picture(picture, style, **given))
         request = self._request(style, strength, keep_color, mask, style_scale, **options)
-        image = check_tensor(image, "An image to stylise")
+        image = check_tensor(image, "An image to stylise", self.method.image_channels)
         tiles = self._needed_tiles(image, request, tiles)
         maps = request.maps(*image.shape[2:])
         with self._full_precision(), self._random_numbers(seed):
@@ -323,6 +345,33 @@ class Model:
         """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel and metadata. Accepts the
         options of :meth:`stylize`."""
         return with_alpha(picture, self.stylize(visible(picture), style, **options), self.method.scale)
+
+    def stylize_raster(self, raster: Raster, style: Styles = None, **options: Any) -> Raster:
+        """Stylises a result of :func:`stylekit.images.read_raster`, page by page, and keeps its type and range: values are
+        mapped to [0, 1] as those of the training images were, and back. Accepts the options of :meth:`stylize`.
+
+        A warning counts the values outside a window, which are clipped to it, unless the model leaves them as they are.
+
+        Raises:
+            StylekitError: it has other channels than the model, or as for :meth:`stylize`.
+        """
+        if raster.channels != self.method.image_channels:
+            raise StylekitError(
+                f"The {self._described} is for {self.method.image_channels} channels, but the image has {raster.channels}."
+            )
+        scale = (self.intensities or Intensities()).scale(raster.values)
+        if outside := scale.outside(raster.values):
+            warn(
+                f"{outside:,} of {raster.values.size:,} values are outside the range that the model was trained for, "
+                f"{_ranges(scale.low, scale.high)}, and are clipped to it."
+            )
+        return replace(raster, values=np.stack([self._page(page, scale, style, options) for page in raster.values]))
+
+    def _page(self, values: Array, scale: Scale, style: Styles, options: Mapping[str, Any]) -> Array:
+        """Stylises the values ``(H, W, C)``."""
+        unit = torch.from_numpy(scale.to_unit(values)).permute(2, 0, 1)[None]
+        made = self.stylize(unit, style, **options)[0].permute(1, 2, 0).cpu().numpy()
+        return scale.to_values(made, values.dtype, values if made.shape == values.shape else None)
 
     @torch.no_grad()
     def stylize_large(
@@ -402,7 +451,7 @@ class Model:
             raise StylekitError(f"The frames must be tensors in a list or a generator, not {type(contents).__name__}.")
         masks = controls.frame_masks(mask)
         request = self._request(style, strength, keep_color, first := next(masks), style_scale, **options)
-        originals, ready = tee(check_tensor(each, "A frame") for each in contents)
+        originals, ready = tee(check_tensor(each, "A frame", self.method.image_channels) for each in contents)
         ready, *copies = tee((each.to(self.device, torch.float32) for each in ready), len(request.regions) + 1)
         clips = [request.clip(copy, region) for copy, region in zip(copies, request.regions, strict=True)]
         # The masks come last, so that none is taken after the last frame: the next part of a clip may go on with them.
@@ -556,6 +605,10 @@ class Model:
                 hint = suggest(name, {*known, *CONTROLS})
                 raise StylekitError(f"Stylising with the {self._described} has no option {name!r}. {hint}")
         controls.check_controls(strength, keep_color)
+        if keep_color and self.method.image_channels != 3:
+            raise StylekitError(
+                f"Images of {self.method.image_channels} channels have no colours to keep. Leave keep_color out."
+            )
         masks = [controls.read_mask(each) for each in controls.several_or_none(mask)]
         regions = self.resolve_styles(style, style_scale, len(masks))
         chosen = controls.to_float(strength), keep_color, self.resolve_options(options)
@@ -667,16 +720,16 @@ class Model:
         return f"the option {pictured[0]!r} is an image" if pictured else None
 
     def _in_tiles(self, image: Tensor, maps: Sequence[Tensor], request: Request, tiles: Tiles) -> Tensor:
-        """Stylises an image ``(1, 3, H, W)`` in tiles."""
+        """Stylises an image ``(1, C, H, W)`` in tiles."""
         height, width = image.shape[2:]
 
         def read(box: Box) -> Tensor:
             return image[..., box.rows, box.columns]
 
-        optimized = self._optimized(read, (height, width), request, tiles, partial(torch.empty, 1, 3))
+        optimized = self._optimized(read, (height, width), request, tiles, partial(torch.empty, *image.shape[:2]))
         tiling = self._tiling(read, (height, width), maps, request, tiles, optimized=optimized)
         scale = self.method.scale
-        out = image.new_empty(1, 3, height * scale, width * scale)
+        out = image.new_empty(*image.shape[:2], height * scale, width * scale)
         tiling.measure()
         for box, part in tiling.paint(tiling.pieces):
             out[..., box.rows, box.columns] = part
@@ -730,6 +783,8 @@ class Model:
                 _ = self.style_key  # computed and cached before, so that it is not measured
             if isinstance(self.method, OptimizingMethod):
                 return bytes_per_pixel(self.method.first_step, side)
-            return bytes_per_pixel(lambda image: self.stylize(image, style, **options), side)
+            return bytes_per_pixel(
+                lambda image: self.stylize(image, style, **options), side, self.method.image_channels
+            )
         except Exception:  # any error: if images fail as well, they are reported one by one
             return 0.0

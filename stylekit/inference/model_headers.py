@@ -11,6 +11,7 @@ from typing import Any
 
 import stylekit
 from stylekit.errors import StylekitError
+from stylekit.images import Intensities
 from stylekit.method import Method
 from stylekit.registry import provenance
 
@@ -29,6 +30,7 @@ def model_header(method: Method, name: str) -> dict[str, str]:
         "packages": json.dumps(provenance.packages(method)),
         "arguments": json.dumps(json_arguments(method.arguments)),
         "inference_modules": json.dumps(list(method.inference_modules)),
+        **({"intensities": json.dumps(method.intensities.as_json())} if method.intensities else {}),
     }
 
 
@@ -70,6 +72,7 @@ class Header:
     arguments: dict[str, Any]
     packages: dict[str, str]
     inference_modules: tuple[str, ...]
+    intensities: Intensities | None
 
 
 def read_header(texts: Mapping[str, str], path: Path, given: bool) -> Header:
@@ -95,7 +98,15 @@ def read_header(texts: Mapping[str, str], path: Path, given: bool) -> Header:
         _header_value(texts, "arguments", dict, path, required=True),
         packages,
         tuple(map(str, _header_value(texts, "inference_modules", list, path))),
+        _intensities(texts, path) if "intensities" in texts else None,
     )
+
+
+def _intensities(texts: Mapping[str, str], path: Path) -> Intensities:
+    try:
+        return Intensities.from_json(_header_value(texts, "intensities", dict, path))
+    except (TypeError, ValueError):
+        raise StylekitError(f"{path} is damaged: its header has no valid intensities of the method.") from None
 
 
 def _header_value(texts: Mapping[str, str], key: str, kind: type, path: Path, required: bool = False) -> Any:

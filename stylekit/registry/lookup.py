@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -21,8 +21,12 @@ from stylekit.hookspecs import KINDS
 from stylekit.registry.entrypoints import Entry, entries
 from stylekit.registry.loading import Plugin, load_hooks
 
+if TYPE_CHECKING:
+    from stylekit.hookspecs import ImageFormat
+
 GROUP = "stylekit"
 PRESETS = "stylekit_presets"
+FORMATS = "stylekit_image_formats"
 
 _files: dict[str, Plugin] = {}
 
@@ -97,6 +101,7 @@ def loaded_state(plugin: Plugin) -> tuple[str, str]:
     try:
         provided = {kind.name: _call_hook(plugin, kind.hook) for kind in KINDS.values()}
         provided["preset for"] = _call_hook(plugin, PRESETS)
+        provided["image format"] = _call_hook(plugin, FORMATS)
     except StylekitError as error:
         return "broken", str(error)
     lines = [f"{kind} {', '.join(names)}" for kind, names in provided.items() if names]
@@ -122,9 +127,10 @@ def _call_hook(plugin: Plugin, hook: str) -> dict[str, Any]:
     hooks = _load(plugin)
     if isinstance(hooks, str):
         raise StylekitError(hooks)
-    is_valid, form = (
-        (_are_presets, "{method: {preset: {argument: value}}}") if hook == PRESETS else (_are_parts, "{name: class}")
-    )
+    is_valid, form = {
+        PRESETS: (_are_presets, "{method: {preset: {argument: value}}}"),
+        FORMATS: (_are_formats, "{'.suffix': format}, where a format has read and encode"),
+    }.get(hook, (_are_parts, "{name: class}"))
     try:
         results = getattr(hooks.hook, hook)()
         if all(map(is_valid, results)):
@@ -145,6 +151,17 @@ def _are_presets(value: Any) -> bool:
     if not isinstance(value, Mapping) or not all(isinstance(each, Mapping) for each in value.values()):
         return False
     return all(isinstance(arguments, Mapping) for presets in value.values() for arguments in presets.values())
+
+
+def _are_formats(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str)
+        and name.startswith(".")
+        and name == name.lower()
+        and callable(getattr(each, "read", None))
+        and callable(getattr(each, "encode", None))
+        for name, each in value.items()
+    )
 
 
 def plugin_parts(plugin: Plugin) -> list[tuple[str, str, Callable[..., Any]]]:
@@ -329,6 +346,22 @@ def preset(method: str, name: str) -> tuple[Plugin, Mapping[str, Any]] | None:
         return None
     _only([plugin for plugin, _ in matches], f"preset {name!r} of {method!r}")
     return matches[0]
+
+
+def image_formats() -> dict[str, ImageFormat]:
+    """The formats of images that plugins add, by suffix. Imports every plugin that is not built in.
+
+    Raises:
+        StylekitError: two plugins provide one.
+    """
+    plugins = {_source(plugin): plugin for plugin in visible_plugins() if not plugin.own}.values()
+    provided: dict[str, list[tuple[Plugin, ImageFormat]]] = {}
+    for plugin in plugins:
+        for suffix, format_ in _call_hook_or_warn(plugin, FORMATS).items():
+            provided.setdefault(suffix, []).append((plugin, format_))
+    for suffix, several in provided.items():
+        _only([plugin for plugin, _ in several], f"image format {suffix!r}")
+    return {suffix: several[0][1] for suffix, several in provided.items()}
 
 
 def _only(plugins: list[Plugin], what: str) -> Plugin:

@@ -22,6 +22,7 @@ from tests.facts import raises
 TEMPLATES = Path(next(iter(stylekit.__path__))) / "cli" / "templates"
 OTHER_HOOKS = {
     "stylekit_presets",
+    "stylekit_image_formats",
     "stylekit_run_started",
     "stylekit_step_finished",
     "stylekit_checkpoint_saved",

@@ -314,7 +314,7 @@ def test_a_plugin_may_declare_the_contracts_version(install: Install) -> None:
 
 def test_every_hook_of_the_contract_may_be_implemented(install: Install) -> None:
     hooks = [(name, hook) for name, hook in vars(hookspecs).items() if name.startswith("stylekit_")]
-    assert len(hooks) == 17
+    assert len(hooks) == 18
     source = "from stylekit import hookimpl\n"
     for name, hook in hooks:
         parameters = ", ".join(hook.__code__.co_varnames[: hook.__code__.co_argcount])
