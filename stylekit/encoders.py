@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError, suggest, warn
+from stylekit.images.pixels import require_channels
 from stylekit.images.recent import Recent
 from stylekit.layers import NarrowConv2d
 from stylekit.native.devices import computes_bf16
@@ -51,8 +52,9 @@ def encode(
         half: whether half precision is good enough
 
     Raises:
-        StylekitError: the encoder lacks a layer.
+        StylekitError: the encoder lacks a layer, or takes no images of so many channels.
     """
+    require_channels(encoder, image, "encoder", default=(3,))
     shared = _shared.get()
     if shared and not torch.is_grad_enabled() and not half:
 

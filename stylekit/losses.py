@@ -158,11 +158,16 @@ def edge_strength(image: Tensor) -> Tensor:
     """The norm of the gradient of the lightness at each pixel, by Sobel's filters.
 
     Args:
-        image: ``(N, 3, H, W)``
+        image: ``(N, 3, H, W)``, or grey, ``(N, 1, H, W)``
 
     Returns:
         ``(N, 1, H, W)``, the slope per pixel; at borders, the outermost pixels are repeated.
+
+    Raises:
+        StylekitError: it has other channels.
     """
+    if image.shape[1] not in (1, 3):
+        raise StylekitError(f"Edges are those of the lightness, of 1 or 3 channels, and not of {image.shape[1]}.")
     sobel = image.new_tensor(SOBEL) / 8
     filters = torch.stack([sobel, sobel.T])[:, None]
     grey = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

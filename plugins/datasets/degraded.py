@@ -99,7 +99,8 @@ class Degraded(Dataset[dict[str, Tensor]]):
     ) -> None:
         folder: Mapping[str, Any] = {} if content is None else {"content": content}
         self.clean = make("dataset", clean, **folder, size=size, seed=seed, split=split)
-        self.degrade = Degradations(degradation)
+        self.channels, self.intensities = getattr(self.clean, "channels", 3), getattr(self.clean, "intensities", None)
+        self.degrade = Degradations(degradation, rounded=self.intensities is None)
 
     def __len__(self) -> int:
         return len(self.clean)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stylekit import StylekitError, datasets, hookimpl
+from stylekit import datasets, hookimpl
 from stylekit.images import Crop, ImageFiles, SquareCrop
 
 
@@ -58,7 +58,7 @@ class Folders(Dataset[dict[str, Tensor]]):
         by_folder: bool = False,
     ) -> None:
         self.crop = SquareCrop(size, split, crop, flip, rotate, noise)
-        self.folders = _sides(content, style, data, split)
+        self.folders = datasets.find_sides("folders", content, style, data, split)
         self.content, *rest = map(ImageFiles, self.folders)
         self.style = rest[0] if rest else None
         self.groups = [_subfolders(side.files) for side in (self.content, *rest)] if by_folder else []
@@ -111,22 +111,6 @@ def _subfolders(files: Sequence[datasets.AnyFile]) -> list[list[int]]:
 def _draw(groups: Sequence[Sequence[int]]) -> int:
     group = groups[int(torch.randint(len(groups), ()))]
     return group[int(torch.randint(len(group), ()))]
-
-
-def _sides(
-    content: str | Path | None, style: str | Path | None, data: str | Path | None, split: str
-) -> tuple[Path | str, ...]:
-    """The folders or shards of content and style, or of the content alone."""
-    if data is not None and content is None and style is None:
-        layout = datasets.find_layout(data, split)
-        return layout.content, layout.style
-    if data is None and content is not None:
-        sides = [side for side in (content, style) if side is not None]
-        return tuple(side if datasets.is_shards(side) else datasets.split_of(side, split) for side in sides)
-    raise StylekitError(
-        "The data set 'folders' needs two folders (--content DIR --style DIR), or one that contains both (--data DIR). For "
-        "a method that needs no style images, --content DIR is enough."
-    )
 
 
 @hookimpl

@@ -17,6 +17,8 @@ LUMA = (0.299, 0.587, 0.114)
 class Grey(nn.Module):
     """Replaces each channel by the luma, as ``Image.convert("L")`` of Pillow does."""
 
+    channels = (3,)
+
     def forward(self, image: Tensor) -> Tensor:
         """Greys images ``(N, 3, H, W)`` in [0, 1]: three equal channels."""
         luma = torch.einsum("nchw,c->nhw", image, image.new_tensor(LUMA))

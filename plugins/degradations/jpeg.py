@@ -46,6 +46,8 @@ class JPEG(nn.Module):
         StylekitError: ``quality`` is not from 1 to 100.
     """
 
+    channels = (3,)
+
     def __init__(self, quality: Range = 30) -> None:
         super().__init__()
         require_range("degradation 'jpeg'", 1, 100, quality=quality)

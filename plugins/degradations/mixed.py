@@ -53,6 +53,8 @@ class Mixed(nn.Module):
         StylekitError: ``scale`` is not from 1 to 16.
     """
 
+    channels = (3,)
+
     def __init__(self, scale: int = 4) -> None:
         super().__init__()
         if not 1 <= scale <= 16:

@@ -52,6 +52,8 @@ class PoissonNoise(nn.Module):
         StylekitError: ``strength`` is not above 0, or ``grey`` is not from 0 to 1.
     """
 
+    channels = (1, 3)
+
     def __init__(self, strength: Range = (0.05, 3.0), grey: float = 0.0) -> None:
         super().__init__()
         require_range("degradation 'poisson-noise'", 1e-3, strength=strength)

@@ -71,6 +71,7 @@ class NAFNet(nn.Module):
         blocks: blocks before each halving, and at last those of the coarsest resolution
         decoder: blocks after each doubling
         scale: sides of the output, as a multiple of the input's
+        channels: channels of the images
 
     Raises:
         StylekitError: there is no resolution, ``scale`` is not from 1 to 8, or another number is below 1.
@@ -79,10 +80,15 @@ class NAFNet(nn.Module):
     sample_independent = True
 
     def __init__(
-        self, width: Width = 16, blocks: Sequence[Count] = (1, 1, 1, 2), decoder: Count = 1, scale: int = 1
+        self,
+        width: Width = 16,
+        blocks: Sequence[Count] = (1, 1, 1, 2),
+        decoder: Count = 1,
+        scale: int = 1,
+        channels: Width = 3,
     ) -> None:
         super().__init__()
-        require_options(width=width, decoder=decoder)
+        require_options(width=width, decoder=decoder, channels=channels)
         if not blocks or min(blocks) < 1 or not 1 <= scale <= 8:
             raise StylekitError(
                 f"The generator 'nafnet' needs blocks at one resolution or more and a scale from 1 to 8, not {blocks} and "
@@ -92,7 +98,7 @@ class NAFNet(nn.Module):
         self.scale, self.stride = scale, 2 ** len(before)
         self.min_size = self.stride
         widths = [width * 2**level for level in range(len(blocks))]
-        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.encoders = nn.ModuleList(several(each, count) for each, count in zip(widths, before, strict=False))
         self.downs = nn.ModuleList(nn.Conv2d(each, 2 * each, 2, stride=2) for each in widths[:-1])
         self.middle = several(widths[-1], coarsest)
@@ -100,10 +106,10 @@ class NAFNet(nn.Module):
             nn.Sequential(nn.Conv2d(2 * each, 4 * each, 1, bias=False), nn.PixelShuffle(2)) for each in widths[:-1]
         )
         self.decoders = nn.ModuleList(several(each, decoder) for each in widths[:-1])
-        self.last = nn.Conv2d(width, 3 * scale**2, 3, padding=1)
+        self.last = nn.Conv2d(width, channels * scale**2, 3, padding=1)
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size: ``(N, 3, scale * H, scale * W)``.
+        """Restores images ``(N, C, H, W)`` in [0, 1], of any size: ``(N, C, scale * H, scale * W)``.
 
         In training, values may leave [0, 1], because clipped ones would have no gradient.
         """
@@ -137,7 +143,8 @@ class NAFNet(nn.Module):
         if len({*after.values()}) != 1 or len(before) != len(after):
             return None
         blocks = (*(before[level] for level in range(len(before))), middle)
-        return {"width": first.shape[0], "blocks": blocks, "decoder": after[0]}
+        found = {"width": first.shape[0], "blocks": blocks, "decoder": after[0]}
+        return found if first.shape[1] == 3 else {**found, "channels": first.shape[1]}
 
     @staticmethod
     def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -77,6 +77,7 @@ class RRDBNet(nn.Module):
         blocks: number of residual blocks (in the papers 23, or 6 for drawings)
         growth: channels of the results within a dense block (in the papers 32)
         scale: sides of the output, as a multiple of the input's: 1, 2 or 4
+        channels: channels of the images
 
     Raises:
         StylekitError: ``scale`` is another number, or an option is below 1.
@@ -84,22 +85,24 @@ class RRDBNet(nn.Module):
 
     sample_independent = True
 
-    def __init__(self, width: Width = 64, blocks: Count = 23, growth: Width = 32, scale: int = 1) -> None:
+    def __init__(
+        self, width: Width = 64, blocks: Count = 23, growth: Width = 32, scale: int = 1, channels: Width = 3
+    ) -> None:
         super().__init__()
-        require_options(width=width, blocks=blocks, growth=growth)
+        require_options(width=width, blocks=blocks, growth=growth, channels=channels)
         if scale not in (1, 2, 4):
             raise StylekitError(f"The option 'scale' of the generator 'rrdb' is {scale}, but must be 1, 2 or 4.")
         self.scale, self.square = scale, 4 // scale
-        self.conv_first = nn.Conv2d(3 * self.square**2, width, 3, padding=1)
+        self.conv_first = nn.Conv2d(channels * self.square**2, width, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(width, growth) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(width, width, 3, padding=1)
         self.conv_up1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv_up2 = nn.Conv2d(width, width, 3, padding=1)
         self.conv_hr = nn.Conv2d(width, width, 3, padding=1)
-        self.conv_last = nn.Conv2d(width, 3, 3, padding=1)
+        self.conv_last = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size: ``(N, 3, scale * H, scale * W)``.
+        """Restores images ``(N, C, H, W)`` in [0, 1], of any size: ``(N, C, scale * H, scale * W)``.
 
         In training, values may leave [0, 1], because clipped ones would have no gradient.
         """

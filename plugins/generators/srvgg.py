@@ -24,6 +24,7 @@ class SRVGG(nn.Module):
         width: channels of the convolutions
         convs: number of convolutions between the first and the last
         scale: sides of the output, as a multiple of the input's
+        channels: channels of the images
 
     Raises:
         StylekitError: ``scale`` is not from 1 to 8, or another number is below 1.
@@ -31,19 +32,19 @@ class SRVGG(nn.Module):
 
     sample_independent = True
 
-    def __init__(self, width: Width = 64, convs: Count = 16, scale: int = 1) -> None:
+    def __init__(self, width: Width = 64, convs: Count = 16, scale: int = 1, channels: Width = 3) -> None:
         super().__init__()
-        require_options(width=width, convs=convs)
+        require_options(width=width, convs=convs, channels=channels)
         if not 1 <= scale <= 8:
             raise StylekitError(f"The option 'scale' of the generator 'srvgg' is {scale}, but must be from 1 to 8.")
         self.scale = scale
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.PReLU(width)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.PReLU(width)]
         for _ in range(convs):
             layers += [nn.Conv2d(width, width, 3, padding=1), nn.PReLU(width)]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width, 3 * scale**2, 3, padding=1))
+        self.body = nn.Sequential(*layers, nn.Conv2d(width, channels * scale**2, 3, padding=1))
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size: ``(N, 3, scale * H, scale * W)``.
+        """Restores images ``(N, C, H, W)`` in [0, 1], of any size: ``(N, C, scale * H, scale * W)``.
 
         In training, values may leave [0, 1], because clipped ones would have no gradient.
         """
@@ -58,8 +59,10 @@ class SRVGG(nn.Module):
         first, slope = state.get("body.0.weight"), state.get("body.1.weight")
         if not numbers or first is None or slope is None or first.ndim != 4 or slope.ndim != 1:
             return None
-        scale = math.isqrt(len(state[f"body.{max(numbers)}.bias"]) // 3)
-        return {"width": first.shape[0], "convs": len(numbers) - 2, "scale": scale}
+        channels = first.shape[1]
+        scale = math.isqrt(len(state[f"body.{max(numbers)}.bias"]) // channels)
+        found = {"width": first.shape[0], "convs": len(numbers) - 2, "scale": scale}
+        return found if channels == 3 else {**found, "channels": channels}
 
 
 @hookimpl

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Adversary, Method, Part, Player, hookimpl, make, turn
+from stylekit.layers import Width
 from stylekit.method import Batch, Terms, linear_decay
-from stylekit.weights import read_generators
+from stylekit.weights import channels_of, read_generators
 
 
 def l1(image: Tensor, target: Tensor) -> Tensor:
@@ -44,6 +45,7 @@ class CycleGAN(Method):
         pool: number of earlier generated images that are kept for each discriminator and mixed with new ones
         lr: learning rate of all four networks (Adam, beta1 0.5), constant for half of the run, then decaying linearly to 0
         ema: decay of the generators' exponential moving average, used for samples and the finished model; not in the paper
+        channels: channels of the images: 3 for RGB, others for the data set ``rasters``
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -81,12 +83,15 @@ class CycleGAN(Method):
         pool: int = 50,
         lr: float = 2e-4,
         ema: float | None = None,
+        channels: Width = 3,
     ) -> None:
         super().__init__()
-        self.generator_ab = make("generator", generator)
-        self.generator_ba = make("generator", generator)
-        self.adversary_a = Adversary(discriminator, adversarial, regularizers, augment, pool)
-        self.adversary_b = Adversary(discriminator, adversarial, regularizers, augment, pool)
+        self.image_channels = channels
+        given = {"channels": channels} if channels != 3 else {}
+        self.generator_ab = make("generator", generator, **given)
+        self.generator_ba = make("generator", generator, **given)
+        self.adversary_a = Adversary(discriminator, adversarial, regularizers, augment, pool, **given)
+        self.adversary_b = Adversary(discriminator, adversarial, regularizers, augment, pool, **given)
         self.cycle, self.identity, self.lr, self.ema = cycle, identity, lr, ema
 
     def players(self) -> dict[str, Player]:
@@ -145,7 +150,7 @@ class CycleGAN(Method):
     def stylize(
         self, content: Tensor, style: Tensor | None = None, *, direction: Literal["a-to-b", "b-to-a"] = "a-to-b"
     ) -> Tensor:
-        """Translates images ``(N, 3, H, W)`` in [0, 1], of any size.
+        """Translates images ``(N, C, H, W)`` in [0, 1], of any size.
 
         Args:
             content: images of the source domain
@@ -164,7 +169,7 @@ class CycleGAN(Method):
     def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Reads ``*_net_G_A.pth`` (a to b), ``*_net_G_B.pth`` (b to a), or both, of the paper's PyTorch code."""
         generator, states = read_generators(files, {"G_A": "generator_ab", "G_B": "generator_ba"})
-        return {"generator": generator}, states
+        return {"generator": generator, **channels_of(generator)}, states
 
 
 @hookimpl

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit import Adversary, Method, Part, Player, hookimpl, make, turn
+from stylekit.layers import Width
 from stylekit.method import Batch, Capabilities, Terms, linear_decay
-from stylekit.weights import read_generators
+from stylekit.weights import channels_of, read_generators
 
 
 class Pix2Pix(Method):
@@ -29,6 +30,7 @@ class Pix2Pix(Method):
         l1: weight of the mean absolute difference from the target, for images in [-1, 1]
         lr: learning rate of both players (Adam, beta1 0.5), constant for half of the run, then decaying linearly to 0
         ema: decay of the exponential moving average of the generator, used for samples and the finished model; not in the paper
+        channels: channels of the images: 3 for RGB, others for the data set ``raster-pairs``
     """
 
     reads = "pairs"
@@ -57,10 +59,12 @@ class Pix2Pix(Method):
         l1: float = 100.0,
         lr: float = 2e-4,
         ema: float | None = None,
+        channels: Width = 3,
     ) -> None:
         super().__init__()
-        self.generator = make("generator", generator)
-        self.adversary = Adversary(discriminator, adversarial, regularizers, augment, channels=6)
+        self.image_channels = channels
+        self.generator = make("generator", generator, **({"channels": channels} if channels != 3 else {}))
+        self.adversary = Adversary(discriminator, adversarial, regularizers, augment, channels=2 * channels)
         self.l1, self.lr, self.ema = l1, lr, ema
 
     def players(self) -> dict[str, Player]:
@@ -86,7 +90,7 @@ class Pix2Pix(Method):
         }
 
     def stylize(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Translates images ``(N, 3, H, W)`` in [0, 1], of any size."""
+        """Translates images ``(N, C, H, W)`` in [0, 1], of any size."""
         image: Tensor = self.generator(content)
         return image
 
@@ -97,7 +101,7 @@ class Pix2Pix(Method):
     def import_weights(cls, files: Mapping[str, Mapping[str, Tensor]]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Reads ``*_net_G.pth`` of the paper's PyTorch code."""
         generator, states = read_generators(files, {"G": "generator"})
-        return {"generator": generator}, states
+        return {"generator": generator, **channels_of(generator)}, states
 
 
 @hookimpl

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, make, turn
 from stylekit.images import Degradations
+from stylekit.layers import Width
 from stylekit.method import Batch, Capabilities, Terms, cosine
-from stylekit.weights import read_generators
+from stylekit.weights import channels_of, read_generators
 
 NAFNET = {"name": "nafnet", "width": 16, "blocks": (1, 1, 2)}
 SRVGG = {"name": "srvgg", "width": 32, "convs": 8}
@@ -51,6 +52,7 @@ class Restore(Method):
         loss: image loss that compares the restored picture with the clean one. Further ones: ``--set extra=[perceptual]``
         lr: learning rate (Adam), which falls to zero along half a cosine
         ema: decay of the exponential moving average of the network, used for samples and the finished model
+        channels: channels of the images: 3 for RGB, others for the data set ``rasters``
 
     Raises:
         StylekitError: the network's scale is another than that of the degradation. When training: the side of the images is
@@ -70,11 +72,14 @@ class Restore(Method):
         loss: Part = "charbonnier",
         lr: float = 1e-3,
         ema: float | None = 0.999,
+        channels: Width = 3,
     ) -> None:
         super().__init__()
-        self.degrade = Degradations(degradation)
+        self.image_channels = channels
+        self.degrade = Degradations(degradation, rounded=channels == 3)
         self.scale = self.degrade.scale
-        self.generator = make("generator", generator, **({"scale": self.scale} if self.scale > 1 else {}))
+        given = {"scale": self.scale} if self.scale > 1 else {}
+        self.generator = make("generator", generator, **given, **({"channels": channels} if channels != 3 else {}))
         if (found := getattr(self.generator, "scale", 1)) != self.scale:
             raise StylekitError(
                 f"The degradation divides the sides by {self.scale}, but the generator multiplies them by {found}. Leave its "
@@ -104,7 +109,7 @@ class Restore(Method):
         return {"pixels": self.loss(restored, batch["content"])}
 
     def stylize(self, content: Tensor, style: Tensor | None = None, *, hole: Tensor | None = None) -> Tensor:
-        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size.
+        """Restores images ``(N, C, H, W)`` in [0, 1], of any size.
 
         Args:
             content: the images
@@ -136,7 +141,7 @@ class Restore(Method):
         if len(files) > 1:
             raise StylekitError("The method 'restore' has one network. Import each file by itself.")
         generator, states = read_generators(files, {"": "generator"})
-        return {"generator": generator, "degradation": undone(generator)}, states
+        return {"generator": generator, "degradation": undone(generator), **channels_of(generator)}, states
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         degraded = self.degrade(batch["content"])
@@ -163,6 +168,7 @@ class RestoreGAN(Restore):
         lr: learning rate of both players (Adam), which falls to zero along half a cosine
         ema: decay of the exponential moving average of the network, used for samples and the finished model
         blend: keep the network that training starts with (``--init``), for the option ``fidelity``
+        channels: channels of the images: 3 for RGB, others for the data set ``rasters``
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -184,13 +190,15 @@ class RestoreGAN(Restore):
         lr: float = 1e-4,
         ema: float | None = 0.999,
         blend: bool = False,
+        channels: Width = 3,
     ) -> None:
-        super().__init__(degradation, generator, loss, lr, ema)
+        super().__init__(degradation, generator, loss, lr, ema, channels)
         self.blend = blend
         if blend:
             self.faithful = copy.deepcopy(self.generator).requires_grad_(False)
             self.inference_modules = (*self.inference_modules, "faithful")
-        self.adversary = Adversary(discriminator, adversarial)
+        given: dict[str, Any] = {"channels": channels} if channels != 3 else {}
+        self.adversary = Adversary(discriminator, adversarial, **given)
         self.weight = weight
 
     def players(self) -> dict[str, Player]:
@@ -205,7 +213,7 @@ class RestoreGAN(Restore):
     def stylize(
         self, content: Tensor, style: Tensor | None = None, *, hole: Tensor | None = None, fidelity: float = 0.0
     ) -> Tensor:
-        """Restores images ``(N, 3, H, W)`` in [0, 1], of any size.
+        """Restores images ``(N, C, H, W)`` in [0, 1], of any size.
 
         Args:
             content: the images
@@ -245,7 +253,8 @@ class RestoreGAN(Restore):
             states |= found
         if specs[0] != specs[1]:
             raise StylekitError(f"{' and '.join(files)} have different architectures: {specs[0]} and {specs[1]}.")
-        return {"generator": specs[0], "degradation": undone(specs[0]), "blend": True}, states
+        given = {"generator": specs[0], "degradation": undone(specs[0]), "blend": True}
+        return {**given, **channels_of(specs[0])}, states
 
     @turn("discriminator")
     def discriminate(self, batch: Batch, restored: Tensor) -> Terms:

@@ -33,6 +33,9 @@ class Stylizer(Protocol):
     on_step: Any
 
     @property
+    def intensities(self) -> Any: ...
+
+    @property
     def keeps_state(self) -> bool: ...
 
     @property

@@ -16,7 +16,7 @@ from stylekit.cli.targets import Job
 from stylekit.errors import StylekitError
 
 if TYPE_CHECKING:
-    from stylekit.images import Animation, Canvas, Picture
+    from stylekit.images import Animation, Canvas, Picture, Raster
 
 
 def check_formats(jobs: Sequence[Job], quality: int | None, depth: int | None) -> None:
@@ -27,7 +27,7 @@ def check_formats(jobs: Sequence[Job], quality: int | None, depth: int | None) -
     """
     from stylekit.images.writing import DEEP, FORMATS
 
-    formats = {job.target: FORMATS[job.target.suffix.lower()] for job in jobs}
+    formats = {job.target: FORMATS.get(job.target.suffix.lower(), ("", {})) for job in jobs}
     if quality is not None and not any("quality" in options for _, options in formats.values()):
         raise StylekitError("--quality is for JPEG, WebP and AVIF, and no output has such a format. Add --format jpg.")
     if depth not in (None, 8, 16):
@@ -37,7 +37,9 @@ def check_formats(jobs: Sequence[Job], quality: int | None, depth: int | None) -
         raise StylekitError(f"--depth 16 is for PNG and TIFF, but {shallow[0]} is neither. Add --format png.")
 
 
-def save(target: Path, output: Picture | Animation | Canvas, depth: int | None, quality: int | None) -> dict[str, int]:
+def save(
+    target: Path, output: Picture | Animation | Canvas | Raster, depth: int | None, quality: int | None
+) -> dict[str, int]:
     """Writes one image, or all its frames.
 
     Returns:
@@ -49,6 +51,8 @@ def save(target: Path, output: Picture | Animation | Canvas, depth: int | None, 
         output.save()
     elif isinstance(output, images.Animation):
         images.write_frames(target, output, depth=depth, quality=quality)
+    elif isinstance(output, images.Raster):
+        images.write_raster(target, output)
     else:
         images.write(target, output, depth=depth, quality=quality)
     height, width = output.size
@@ -150,7 +154,7 @@ class Results(Report):
         entries = {job: self._entry(job) for job in jobs}
         super().__init__(entries, [*map(self._entry, skipped)], streams.shown(str(out)), quiet, json)
 
-    def write(self, job: Job, output: Picture | Animation | Canvas, seconds: float) -> None:
+    def write(self, job: Job, output: Picture | Animation | Canvas | Raster, seconds: float) -> None:
         """Writes one image, or all its frames; called by several threads."""
         job.target.parent.mkdir(parents=True, exist_ok=True)
         self.written(job, {**save(job.target, output, self.depth, self.quality), "seconds": round(seconds, 3)})

@@ -41,6 +41,7 @@ from stylekit.cli.style_arguments import check_folder_names, read_style_mixes
 from stylekit.cli.targets import find_sources, format_suffix, is_file_name, keep_inputs, plan_jobs, split_existing
 from stylekit.cli.wildcards import expand
 from stylekit.errors import StylekitError
+from stylekit.registry import lookup
 from stylekit.training.written import read_assignments
 
 
@@ -204,6 +205,8 @@ def command(
         return
     if workers is not None:
         raise StylekitError("--workers is for --cluster. Add --cluster ray, or leave --workers out.")
+    for file in plugin or []:  # which may read further formats
+        lookup.add_file(file)
     with Streams() as streams:
         folder = streams.open_out(out, suffix or ".png", json)
         left_out = [folder, *style_folders, *masks.folders, *([preview] if preview else [])]
@@ -220,11 +223,21 @@ def command(
         if not jobs:
             results.report()
             return
+        from stylekit.cli.rasters import require_pictures, stylize_rasters
         from stylekit.cli.stylizing import stylize_clips, stylize_images
 
         check_formats(jobs, quality, depth)
         request, options, concurrency = recipe.open(masks, len(jobs), [job.source for job in jobs], resume, quiet)
         check_folder_names(style_folders, style or [], request.model.learned_styles())
+        if request.model.intensities:
+            pictures_only = {
+                "--depth": depth, "--quality": quality, "--max-size": max_size, "--keep-color": keep_color, "--clip": clip,
+                "--preview": preview, "--resume": resume,
+            }  # fmt: skip
+            stylize_rasters(request, jobs, results, pictures_only)
+            streams.send()
+            return
+        require_pictures(jobs, model)
         if preview:
             create_preview_folder(preview, request.model, clip)
         if clip and masks.folders:

@@ -14,6 +14,7 @@ from stylekit._files import real_path
 from stylekit.cli.naming import Template, distinct
 from stylekit.datasets.files import HEIC, INSTALL_HEIC, SUFFIXES, find_images
 from stylekit.errors import StylekitError, suggest
+from stylekit.images.rasters import raster_suffix, raster_suffixes
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def find_sources(paths: Iterable[Path], without: Iterable[Path] = ()) -> dict[Pa
             excluded = [folder for folder in without if real_path(path) in folder.parents]
             sources |= {
                 image: image.relative_to(path)
-                for image in find_images(path)
+                for image in find_images(path) or find_images(path, raster_suffixes())
                 if not (excluded and any(real_path(image).is_relative_to(folder) for folder in excluded))
             }
         elif path.exists():
@@ -71,7 +72,7 @@ def format_suffix(name: str | None) -> str | None:
     if name is None:
         return None
     suffix = f".{name.lower().lstrip('.')}"
-    if suffix not in SUFFIXES:
+    if not _suffix(f"name{suffix}"):
         hint = f"Run: {INSTALL_HEIC}" if suffix in HEIC else suggest(suffix[1:], (known[1:] for known in SUFFIXES))
         raise StylekitError(f"stylekit cannot write --format {name!r}. {hint}")
     return suffix
@@ -83,7 +84,13 @@ def _format(suffix: str) -> str:
 
 def is_file_name(out: Path) -> bool:
     """Whether ``--out`` names a file for a single image, rather than a folder."""
-    return out.suffix.lower() in SUFFIXES and not out.is_dir()
+    return bool(_suffix(out.name)) and not out.is_dir()
+
+
+def _suffix(name: str) -> str:
+    """The suffix of an image's file, such as ``.png``, or ``.nii.gz`` of a plugin's format; empty for other names."""
+    suffix = Path(name).suffix.lower()
+    return suffix if suffix in SUFFIXES or not suffix else raster_suffix(name) or ""
 
 
 def plan_jobs(
@@ -121,8 +128,11 @@ def plan_jobs(
     jobs = []
     for number, (source, relative, style) in enumerate(_crossed(sources, len(styles)), 1):
         fields = {"style": styles[style] or "", "model": model, "number": f"{number:0{len(str(count))}}"}
-        ending = suffix or (relative.suffix if relative.suffix.lower() in SUFFIXES else ".png")
-        path = template.path(relative, **fields)
+        own = relative.name[len(relative.name) - len(_suffix(relative.name)) :]
+        ending = suffix or own or ".png"
+        path = template.path(
+            relative.with_name(relative.name.removesuffix(own) + ".file") if own else relative, **fields
+        )
         jobs.append(Job(source, relative, style, path.with_name(path.name + ending)))
     targets = distinct(job.target for job in jobs)
     return [Job(job.source, job.relative, job.style, out / to) for job, to in zip(jobs, targets, strict=True)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylekit.datasets.files import existing_folder, is_image, visible
+from stylekit.datasets.shards import is_shards
 from stylekit.errors import StylekitError
 
 SPLITS = ("train", "test")
@@ -40,6 +41,33 @@ def find_layout(path: Path | str, split: str = "train") -> Layout:
         f"{path} has no known layout for the split {split!r}; its subfolders: {existing}. Name two of them {split}A and "
         f"{split}B, or A and B, or content and style (these may be inside {split} or contain {split}), or pass any two "
         "folders: --content DIR --style DIR."
+    )
+
+
+def find_sides(
+    name: str, content: str | Path | None, style: str | Path | None, data: str | Path | None, split: str
+) -> tuple[Path | str, ...]:
+    """The folders or shards of content and style, or of the content alone.
+
+    Args:
+        name: name of the data set, for messages
+        content: folder or shards of content images
+        style: folder or shards of style images
+        data: instead of these two, a folder that contains both
+        split: train or test
+
+    Raises:
+        StylekitError: a folder is missing, or the arguments contradict each other
+    """
+    if data is not None and content is None and style is None:
+        layout = find_layout(data, split)
+        return layout.content, layout.style
+    if data is None and content is not None:
+        sides = [side for side in (content, style) if side is not None]
+        return tuple(side if is_shards(side) else split_of(side, split) for side in sides)
+    raise StylekitError(
+        f"The data set {name!r} needs two folders (--content DIR --style DIR), or one that contains both (--data DIR). For "
+        "a method that needs no style images, --content DIR is enough."
     )
 
 

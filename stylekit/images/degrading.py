@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
+from stylekit.images.pixels import require_channels
 from stylekit.registry.parts import Part, make
 
 Range = float | tuple[float, float]
@@ -20,6 +21,7 @@ class Degradations(nn.Module):
 
     Args:
         parts: the degradations in this order, or a single one
+        rounded: whether results have the steps of 8 bits, as in files of pictures; those of other images may have any value
 
     Raises:
         StylekitError: a degradation is unknown, or its options are wrong.
@@ -28,17 +30,24 @@ class Degradations(nn.Module):
         scale: by how much the sides are divided: the product of the degradations' ``scale``
     """
 
-    def __init__(self, parts: Part | Sequence[Part]) -> None:
+    def __init__(self, parts: Part | Sequence[Part], rounded: bool = True) -> None:
         super().__init__()
+        self.rounded = rounded
         several = [parts] if isinstance(parts, str | Mapping) or callable(parts) else parts
         self.parts = nn.ModuleList(make("degradation", part) for part in several)
         self.scale = math.prod(int(getattr(part, "scale", 1)) for part in self.parts)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Degrades images ``(N, 3, H, W)`` in [0, 1]: ``(N, 3, H // scale, W // scale)`` in [0, 1], in 8 bits as in a file."""
+        """Degrades images ``(N, C, H, W)`` in [0, 1]: ``(N, C, H // scale, W // scale)`` in [0, 1].
+
+        Raises:
+            StylekitError: a degradation needs other channels.
+        """
         for part in self.parts:
+            require_channels(part, image, "degradation")
             image = part(image)
-        return image.clamp(0, 1).mul(255).round().div(255)
+        image = image.clamp(0, 1)
+        return image.mul(255).round().div(255) if self.rounded else image
 
     @torch.no_grad()
     def damage(self, clean: Tensor) -> Tensor:

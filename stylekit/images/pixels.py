@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from stylekit.errors import StylekitError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -23,6 +25,26 @@ TURNS = {
     8: (True, -1, 1),
 }
 """What makes an image of each EXIF orientation upright: whether rows and columns are exchanged, and then their directions."""
+
+
+def require_channels(part: Any, image: Tensor, kind: str, default: tuple[int, ...] | None = None) -> None:
+    """Checks that a part accepts the channels of images ``(N, C, H, W)``, by its attribute ``channels``.
+
+    Args:
+        part: the part
+        image: the images
+        kind: kind of the part, for the message
+        default: what a part without this attribute accepts; None: any number
+
+    Raises:
+        StylekitError: it does not.
+    """
+    accepted = getattr(part, "channels", default)
+    if isinstance(accepted, tuple) and image.shape[1] not in accepted:
+        raise StylekitError(
+            f"The {kind} {type(part).__name__} is for images of {' or '.join(map(str, accepted))} channels, not of "
+            f"{image.shape[1]}. Choose another one."
+        )
 
 
 def colors(image: Image.Image) -> Array:

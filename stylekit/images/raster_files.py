@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylekit.datasets import find_images
 from stylekit.errors import StylekitError
-from stylekit.images.intensities import Intensities
-from stylekit.images.rasters import raster_suffixes, read_raster
+from stylekit.images.intensities import Intensities, Scale
+from stylekit.images.rasters import Raster, raster_suffix, raster_suffixes, read_raster
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,20 +36,60 @@ class RasterFiles:
     def __len__(self) -> int:
         return len(self.files)
 
-    def read(self, index: int, random: bool = False) -> Tensor:
-        """Reads image ``index`` as ``(1, C, H, W)`` in [0, 1]; of several pages, the middle one.
+    def by_name(self) -> dict[str, int]:
+        """The number of each file by its relative path without a suffix.
 
-        Args:
-            index: number of the file
-            random: of several pages, one that torch's random numbers choose
+        Raises:
+            StylekitError: two files differ only in their suffixes.
+        """
+        found: dict[str, int] = {}
+        for index, file in enumerate(self.files):
+            name = file.relative_to(self.folder).as_posix()
+            stem = name[: -len(raster_suffix(name) or "")]
+            if (other := found.setdefault(stem, index)) != index:
+                raise StylekitError(
+                    f"{self.files[other]} and {file} differ only in their suffixes, so their partner is ambiguous. Rename one "
+                    "of them."
+                )
+        return found
+
+    def open(self, index: int) -> Pages:
+        """The pages of file ``index``.
 
         Raises:
             StylekitError: it cannot be read, or has other channels.
         """
+        raster = read_raster(self.files[index], self.channels)
+        return Pages(self.files[index], raster, self.intensities.scale(raster.values))
+
+
+@dataclass(frozen=True, eq=False)
+class Pages:
+    """The pages or slices of a file, as images in [0, 1].
+
+    Attributes:
+        file: the file
+        raster: what it holds
+        scale: how its values are mapped
+    """
+
+    file: Path
+    raster: Raster
+    scale: Scale
+
+    def __len__(self) -> int:
+        return len(self.raster.values)
+
+    def draw(self, random: bool) -> int:
+        """The number of the middle page, or one that torch's random numbers choose."""
         import torch
 
-        raster = read_raster(self.files[index], self.channels)
-        pages = len(raster.values)
-        page = int(torch.randint(pages, ())) if random and pages > 1 else pages // 2
-        unit = self.intensities.scale(raster.values).to_unit(raster.values[page])
+        count = len(self)
+        return int(torch.randint(count, ())) if random and count > 1 else count // 2
+
+    def __getitem__(self, number: int) -> Tensor:
+        """Page ``number`` as ``(1, C, H, W)``."""
+        import torch
+
+        unit = self.scale.to_unit(self.raster.values[number])
         return torch.from_numpy(unit).permute(2, 0, 1)[None].contiguous()

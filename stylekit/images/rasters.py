@@ -31,12 +31,12 @@ class Raster:
 
     Attributes:
         values: pages or slices, rows, columns and channels ``(P, H, W, C)``, of the file's type
-        suffix: suffix of the file
+        file: the file that they were read from
         original: what the file's format keeps, to write another file like it
     """
 
     values: Array
-    suffix: str = ""
+    file: Path | None = None
     original: Any = None
 
     @property
@@ -83,21 +83,21 @@ def read_raster(path: Path | str, channels: int | None = None) -> Raster:
         raise StylekitError(f"{path} cannot be read: there is no such file.")
     try:
         values, original = _format(suffix).read(path)
-    except StylekitError:
-        raise
+    except StylekitError as error:
+        raise StylekitError(str(error) if str(path) in str(error) else f"{path} cannot be read: {error}") from None
     except Exception as error:  # readers raise many types for damaged files
         raise StylekitError(
             f"{path} cannot be read: {' '.join(str(error).split()) or type(error).__name__}."
         ) from error
     if values.ndim != 4 or not values.size or values.dtype.kind not in "uif":
         raise StylekitError(f"{path} cannot be used: it has {_described(values)}, not numbers of pixels.")
-    raster = Raster(values.astype(values.dtype.newbyteorder("="), copy=False), suffix, original)
+    raster = Raster(values.astype(values.dtype.newbyteorder("="), copy=False), path, original)
     return raster if channels is None else _fitted(raster, channels, path)
 
 
 def _fitted(raster: Raster, channels: int, path: Path) -> Raster:
     found, values = raster.channels, raster.values
-    is_picture = isinstance(_format(raster.suffix), PictureFormat)
+    is_picture = isinstance(_format(raster_suffix(path.name) or ""), PictureFormat)
     if found == channels:
         return raster
     if is_picture and found == 3 and channels == 1:
@@ -122,7 +122,8 @@ def write_raster(path: Path | str, raster: Raster) -> None:
     if suffix is None:
         raise StylekitError(f"{path} has no suffix of an image format. Use one of {', '.join(raster_suffixes())}.")
     format_ = _format(suffix)
-    original = raster.original if raster.suffix and format_ is _format(raster.suffix) else None
+    source = raster.file and raster_suffix(raster.file.name)
+    original = raster.original if source and type(format_) is type(_format(source)) else None
     try:
         content = format_.encode(raster.values, original)
     except StylekitError as error:

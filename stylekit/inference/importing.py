@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stylekit._files import real_path
@@ -32,7 +32,13 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     name, factory = lookup.find_method([plugin])
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
     arguments, state = reader.import_weights({str(file): read_state_dict(file) for file in files})
-
+    generator = arguments.get("generator")
+    channels = generator.get("channels", 3) if isinstance(generator, Mapping) else 3
+    if channels != arguments.get("channels", 3):
+        raise StylekitError(
+            f"{files[0]} is for images of {channels} channel{'s' * (channels != 1)}, but the method {name!r} is for RGB. "
+            "cyclegan, pix2pix and restore have any number."
+        )
     try:
         save_state(state, name, arguments, out, files[0])
     except TooLarge as error:

@@ -19,7 +19,6 @@ from torch import Tensor
 from stylekit.errors import StylekitError, suggest, warn
 from stylekit.images import Canvas, Decoded, Intensities, Picture, Raster
 from stylekit.images.intensities import Scale
-from stylekit.images.pixels import Array
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
 from stylekit.inference.inputs import ImageSource, check_tensor, open_picture, open_raster
@@ -55,12 +54,6 @@ READ = 40
 """Bytes of each pixel of an image that is read, stylised and written at once."""
 SMALLEST = 256
 """Sides of an image for which the memory must suffice even if it is stylised in tiles."""
-
-
-def _ranges(low: Array, high: Array) -> str:
-    """The limits of all channels, in words."""
-    limits = dict.fromkeys(f"{first:g} to {last:g}" for first, last in zip(low, high, strict=True))
-    return " and ".join([*limits][:3]) + ", ..." * (len(limits) > 3)
 
 
 def load(
@@ -350,7 +343,7 @@ class Model:
         """Stylises a result of :func:`stylekit.images.read_raster`, page by page, and keeps its type and range: values are
         mapped to [0, 1] as those of the training images were, and back. Accepts the options of :meth:`stylize`.
 
-        A warning counts the values outside a window, which are clipped to it, unless the model leaves them as they are.
+        Values outside a window are clipped to it, and a warning counts them; those that the model does not change are kept.
 
         Raises:
             StylekitError: it has other channels than the model, or as for :meth:`stylize`.
@@ -359,15 +352,17 @@ class Model:
             raise StylekitError(
                 f"The {self._described} is for {self.method.image_channels} channels, but the image has {raster.channels}."
             )
-        scale = (self.intensities or Intensities()).scale(raster.values)
-        if outside := scale.outside(raster.values):
+        intensities = self.intensities or Intensities()
+        scale = intensities.scale(raster.values)
+        if not intensities.percentile and (outside := scale.outside(raster.values)):
             warn(
-                f"{outside:,} of {raster.values.size:,} values are outside the range that the model was trained for, "
-                f"{_ranges(scale.low, scale.high)}, and are clipped to it."
+                f"{raster.file or 'The image'}: {outside:,} of {raster.values.size:,} values are outside of "
+                f"{scale.low[0]:g} to {scale.high[0]:g}, which is what the model distinguishes: it sees them as the nearest "
+                "of these."
             )
         return replace(raster, values=np.stack([self._page(page, scale, style, options) for page in raster.values]))
 
-    def _page(self, values: Array, scale: Scale, style: Styles, options: Mapping[str, Any]) -> Array:
+    def _page(self, values: NDArray[Any], scale: Scale, style: Styles, options: Mapping[str, Any]) -> NDArray[Any]:
         """Stylises the values ``(H, W, C)``."""
         unit = torch.from_numpy(scale.to_unit(values)).permute(2, 0, 1)[None]
         made = self.stylize(unit, style, **options)[0].permute(1, 2, 0).cpu().numpy()
@@ -751,7 +746,8 @@ class Model:
         stylize = partial(request.stylize_parts, maps, optimized)
         free = free_memory(self.device)
         what = f"method {self.name!r}"
-        return Tiling(stylize, read, size, tiles, needed, free, self.method.scale, what, on_progress, pixels)
+        scale, channels = self.method.scale, self.method.image_channels
+        return Tiling(stylize, read, size, tiles, needed, free, scale, what, on_progress, pixels, channels)
 
     def _optimized(
         self,

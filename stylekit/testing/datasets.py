@@ -68,10 +68,10 @@ def _items(subject: Subject) -> str:
         order is None or sorted(order(lambda count: list(range(count)))) == list(range(len(dataset))),
         "order must return the index of each item once, in the order that the given function makes.",
     )
-    item = _first(dataset)
+    item, channels = _first(dataset), getattr(dataset, "channels", 3)
     for key in keys:
         require(key in item, f"item_keys lists {key!r}, but the items have only {', '.join(item)}.")
-        require_image(item[key], pictures(2), f"item[{key!r}]")
+        require_image(item[key], pictures(2)[:, :1].repeat(1, channels, 1, 1), f"item[{key!r}]")
     return f"{len(dataset)} items with {', '.join(keys)}"
 
 

@@ -179,7 +179,7 @@ class Run:
         write_atomic(self._metrics, "".join(kept))
 
     def sample(self, step: int, columns: Mapping[str, Tensor]) -> Path:
-        """Writes a sample grid, one row per image, from ``{label: (N, 3, H, W)}``."""
+        """Writes a sample grid, one row per image, from ``{label: (N, C, H, W)}``."""
         rows: list[Sequence[Tensor]] = list(zip(*(column.float().cpu() for column in columns.values()), strict=True))
         path = self.samples / f"{step:07d}.png"
         images.write(path, grid(rows, list(columns)))

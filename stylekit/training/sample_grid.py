@@ -23,7 +23,7 @@ def grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str] = (), gap: int 
     """A sample grid ``(3, H, W)``, float32 on the CPU: rows of images on white, aligned in columns.
 
     Args:
-        rows: the images of each row, ``(3, h, w)`` of any size, each placed at the top left of its cell
+        rows: the images of each row, ``(C, h, w)`` of any size, each placed at the top left of its cell
         labels: a caption above each column; a column is as wide as its widest image or caption
         gap: pixels between and around the cells
 
@@ -50,8 +50,13 @@ def grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str] = (), gap: int 
     for top, row in zip(tops, rows, strict=False):
         for left, image in zip(lefts, row, strict=False):
             height, width = image.shape[-2:]
-            canvas[:, top : top + height, left : left + width] = image.detach().clamp(0, 1)
+            canvas[:, top : top + height, left : left + width] = _shown(image.detach().clamp(0, 1))
     return canvas
+
+
+def _shown(image: Tensor) -> Tensor:
+    """An image ``(C, h, w)`` as it is shown: the first three channels as colours; one or two as grey, the mean of both."""
+    return image[:3] if len(image) >= 3 else image.mean(0, keepdim=True)
 
 
 ASPECT = 1.5

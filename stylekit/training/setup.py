@@ -234,8 +234,9 @@ def check_data(method: Method, name: str, dataset: Any) -> None:
     The data may have fewer classes than the method. If the method names its classes, they are those of the data, in order.
 
     Raises:
-        StylekitError: a key is missing, and the message names the first; or the classes differ.
+        StylekitError: a key is missing, and the message names the first; or the classes or the channels differ.
     """
+    _check_channels(method, name, dataset)
     _check_classes(method, dataset)
     keys = getattr(dataset, "item_keys", None)
     if keys is None:
@@ -251,6 +252,20 @@ def check_data(method: Method, name: str, dataset: Any) -> None:
                 f"The method {name!r} needs {key!r} in a batch, but the data set {type(dataset).__name__} has only "
                 f"{', '.join(item)}.{hint}"
             )
+
+
+def _check_channels(method: Method, name: str, dataset: Any) -> None:
+    given, wanted = getattr(dataset, "channels", 3), method.image_channels
+    if given == wanted:
+        return
+    if "channels" in method.arguments:
+        advice = f"Add --set channels={given}, or choose --data '{{name: rasters, channels: {wanted}, ...}}'."
+    else:
+        advice = "Choose a method with an option 'channels', such as cyclegan, pix2pix or restore."
+    raise StylekitError(
+        f"The images of the data set {type(dataset).__name__} have {given} channel{'s' * (given != 1)}, but the method "
+        f"{name!r} is for {wanted}. {advice}"
+    )
 
 
 def _check_classes(method: Method, dataset: Any) -> None:

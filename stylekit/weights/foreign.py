@@ -32,6 +32,12 @@ def recognise(kind: str, state: State, source: str) -> dict[str, Any]:
     raise StylekitError(f"{source} contains weights of a {kind} that no installed plugin recognises.")
 
 
+def channels_of(generator: Mapping[str, Any]) -> dict[str, int]:
+    """The option ``channels`` of a method with a generator that :func:`read_generators` returned; none for RGB."""
+    channels = generator.get("channels", 3)
+    return {"channels": channels} if channels != 3 else {}
+
+
 def read_generators(files: Mapping[str, State], roles: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Reads generators of the same architecture: their specification, and their states, prefixed by submodule.
 

@@ -140,7 +140,7 @@ def test_other_sizes_are_written_without_the_description_of_the_original(tmp_pat
     tifffile.imwrite(tmp_path / "in.ome.tif", numbers((3, 9, 13), "uint16"), ome=True, metadata={"axes": "CYX"})
     raster = images.read_raster(tmp_path / "in.ome.tif")
     doubled = raster.values.repeat(2, 1).repeat(2, 2)
-    images.write_raster(tmp_path / "out.tif", Raster(doubled, raster.suffix, raster.original))
+    images.write_raster(tmp_path / "out.tif", Raster(doubled, raster.file, raster.original))
     with tifffile.TiffFile(tmp_path / "out.tif") as file:
         assert file.ome_metadata is None
         assert np.array_equal(file.asarray(), doubled[0])
@@ -223,7 +223,7 @@ def test_sizes_are_compared_with_the_free_memory_before_values_are_read(
 ) -> None:
     images.write_raster(tmp_path / name, Raster(numbers((1, 64, 64, 1), "uint16")))
     monkeypatch.setattr(raster_formats, "free_cpu_memory", lambda: 2**10)
-    with raises(StylekitError, "GiB", "4,096 values"):
+    with raises(StylekitError, tmp_path / name, "GiB", "4,096 values"):
         images.read_raster(tmp_path / name)
 
 

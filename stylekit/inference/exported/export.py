@@ -60,6 +60,10 @@ def export(
         StylekitError: the method or the format does not support it, a package is missing, or the difference is too large.
     """
     require_format(path)
+    if model.intensities:
+        raise StylekitError(
+            "Exported files hold no mapping of values to [0, 1], so only models for RGB pictures can be exported."
+        )
     options = resolved(model, options)
     graphs = capture(model, options)
     card = graphs[0].card

@@ -46,6 +46,7 @@ class ExportedModel:
     """
 
     arrays = True
+    intensities = None
     """Pictures that it stylises have arrays instead of tensors."""
     on_step: Any = None
     """Never called, because nothing is optimised."""

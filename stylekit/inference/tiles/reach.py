@@ -19,13 +19,16 @@ SHIFTED = 2e-3
 """The largest change, half a level of 255, by which an image may depend on where its pieces begin."""
 
 
-def measure_reach(stylize: Callable[[Tensor], Tensor], scale: int, what: str) -> tuple[int, SharedStatistics]:
+def measure_reach(
+    stylize: Callable[[Tensor], Tensor], scale: int, what: str, channels: int = 3
+) -> tuple[int, SharedStatistics]:
     """Measures how far the output at a pixel depends on the input, if the statistics of the whole image are given.
 
     Args:
-        stylize: accepts images ``(1, 3, H, W)`` in [0, 1], and returns them with the sides multiplied by ``scale``
+        stylize: accepts images ``(1, C, H, W)`` in [0, 1], and returns them with the sides multiplied by ``scale``
         scale: that factor
         what: the method, for the message
+        channels: channels of the images
 
     Returns:
         the reach in pixels, rounded up to a multiple of ``ALIGN``, and the statistics of an example
@@ -34,7 +37,7 @@ def measure_reach(stylize: Callable[[Tensor], Tensor], scale: int, what: str) ->
         StylekitError: the output depends on the whole image in other ways, as with attention, or on the position.
     """
     for side in SIDES:
-        image, core = 0.25 + 0.5 * probe_image(side), Core.whole(side, side)
+        image, core = 0.25 + 0.5 * probe_image(side, channels), Core.whole(side, side)
         statistics = SharedStatistics.of_example(partial(stylize, image), side)
         start, changed = side // 2, image.clone()
         changed[..., start : start + ALIGN, start : start + ALIGN].neg_().add_(1)

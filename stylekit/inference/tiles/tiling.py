@@ -130,6 +130,7 @@ class Tiling:
         on_progress: called before each piece with the number of those that were computed, and of all, in all passes
         pixels: pixels that are computed at once, as :attr:`pixels` was for a part of the image that is finished; 0: what the
             memory allows
+        channels: channels of the image
 
     Attributes:
         pixels: pixels that are computed at once, on which the pieces and the samples depend
@@ -150,9 +151,10 @@ class Tiling:
         what: str,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
         pixels: int = 0,
+        channels: int = 3,
     ) -> None:
         self._stylize, self._read, self.size, self.scale, self._on_progress = stylize, read, size, scale, on_progress
-        reach, self._example = measure_reach(lambda image: stylize(image, None), scale, what)
+        reach, self._example = measure_reach(lambda image: stylize(image, None), scale, what, channels)
         count = len(self._example)
         self._available, self._bytes_per_pixel = tiles.available(free), FRAGMENTED * bytes_per_pixel
         self.pixels = pixels or (int(self._available / self._bytes_per_pixel) if bytes_per_pixel else SAMPLED)
@@ -179,7 +181,7 @@ class Tiling:
         self._shared = None if self.statistics == "local" else shared
 
     def paint(self, pieces: Sequence[Piece]) -> Iterator[tuple[Box, Tensor]]:
-        """Stylises pieces; yields the part of the output that each is, and its image ``(1, 3, h, w)``."""
+        """Stylises pieces; yields the part of the output that each is, and its image ``(1, C, h, w)``."""
         for piece in pieces:
             run = self._run(piece)
             image = self._shared.compute(run, piece.core) if self._shared else run()
