@@ -54,7 +54,7 @@ def encode(
     Raises:
         StylekitError: the encoder lacks a layer, or takes no images of so many channels.
     """
-    require_channels(encoder, image, "encoder", default=(3,))
+    require_channels(encoder, image, "encoder")
     shared = _shared.get()
     if shared and not torch.is_grad_enabled() and not half:
 

@@ -37,6 +37,7 @@ class RandomFilters(nn.Module):
     """
 
     sample_independent = True
+    channels = (3,)
     filters: Tensor
     bias: Tensor
 

@@ -14,7 +14,6 @@ from stylekit._files import real_path
 from stylekit.cli.naming import Template, distinct
 from stylekit.datasets.files import HEIC, INSTALL_HEIC, SUFFIXES, find_images
 from stylekit.errors import StylekitError, suggest
-from stylekit.images.rasters import raster_suffix, raster_suffixes
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def find_sources(paths: Iterable[Path], without: Iterable[Path] = ()) -> dict[Pa
             excluded = [folder for folder in without if real_path(path) in folder.parents]
             sources |= {
                 image: image.relative_to(path)
-                for image in find_images(path) or find_images(path, raster_suffixes())
+                for image in find_images(path) or _find_values(path)
                 if not (excluded and any(real_path(image).is_relative_to(folder) for folder in excluded))
             }
         elif path.exists():
@@ -61,6 +60,13 @@ def find_sources(paths: Iterable[Path], without: Iterable[Path] = ()) -> dict[Pa
     if not sources:
         raise StylekitError(f"There are no images in {', '.join(map(str, paths))} ({', '.join(sorted(SUFFIXES))}).")
     return sources
+
+
+def _find_values(folder: Path) -> list[Path]:
+    """The files of a folder without pictures that hold values, such as NPY files."""
+    from stylekit.images.rasters import raster_suffixes
+
+    return find_images(folder, raster_suffixes())
 
 
 def format_suffix(name: str | None) -> str | None:
@@ -90,7 +96,11 @@ def is_file_name(out: Path) -> bool:
 def _suffix(name: str) -> str:
     """The suffix of an image's file, such as ``.png``, or ``.nii.gz`` of a plugin's format; empty for other names."""
     suffix = Path(name).suffix.lower()
-    return suffix if suffix in SUFFIXES or not suffix else raster_suffix(name) or ""
+    if suffix in SUFFIXES or not suffix:
+        return suffix
+    from stylekit.images.rasters import raster_suffix
+
+    return raster_suffix(name) or ""
 
 
 def plan_jobs(

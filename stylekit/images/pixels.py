@@ -27,19 +27,18 @@ TURNS = {
 """What makes an image of each EXIF orientation upright: whether rows and columns are exchanged, and then their directions."""
 
 
-def require_channels(part: Any, image: Tensor, kind: str, default: tuple[int, ...] | None = None) -> None:
-    """Checks that a part accepts the channels of images ``(N, C, H, W)``, by its attribute ``channels``.
+def require_channels(part: Any, image: Tensor, kind: str) -> None:
+    """Checks that a part accepts the channels of images ``(N, C, H, W)``, by its attribute ``channels``, if it has one.
 
     Args:
         part: the part
         image: the images
         kind: kind of the part, for the message
-        default: what a part without this attribute accepts; None: any number
 
     Raises:
         StylekitError: it does not.
     """
-    accepted = getattr(part, "channels", default)
+    accepted = getattr(part, "channels", None)
     if isinstance(accepted, tuple) and image.shape[1] not in accepted:
         raise StylekitError(
             f"The {kind} {type(part).__name__} is for images of {' or '.join(map(str, accepted))} channels, not of "

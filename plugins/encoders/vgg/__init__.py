@@ -35,6 +35,7 @@ class VGG(nn.Module):
     """Base class of the encoders: a chain of layers up to the deepest requested one, and the loading of its weights."""
 
     sample_independent = True
+    channels = (3,)
     half_precision = True
     counts: tuple[int, ...]
     """Number of convolutions of each block."""
