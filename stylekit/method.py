@@ -211,8 +211,12 @@ class Method(nn.Module):
     """The factor from the sides of the input to those of the output; may be set in the constructor."""
     image_channels: int = 3
     """The number of channels of the images; may be set in the constructor."""
+    result_channels: int | None = None
+    """The number of channels of the results, if it is another one; may be set in the constructor."""
     intensities: Intensities | None = None
     """How the values of files are mapped to [0, 1], if the images are no RGB pictures; set by the engine, from the data."""
+    results: Intensities | None = None
+    """How results are mapped back, if not as the images were mapped; set by the engine, from the data."""
     progress: float = 0.0
     """Progress of training, from 0 to 1; set by the engine before each step."""
     on_step: Callable[[int, int, Tensor], None] | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Dataset
 
 from stylekit import StylekitError, datasets, hookimpl
@@ -100,16 +101,19 @@ class Rasters(Dataset[dict[str, Tensor]]):
 class RasterPairs(Dataset[dict[str, Tensor]]):
     """Pairs of such images, of the same size and with the same relative path, apart from the suffix, in two folders.
 
-    Both are cropped and mirrored in the same way; of volumes, the slices with the same number are a pair.
+    Both are cropped and mirrored in the same way; of volumes, the slices with the same number are a pair. Style images may be
+    label maps, whose values are the numbers of classes: each class is a channel, and a model writes numbers again.
 
     Args:
         content: folder of content images
         style: folder of style images
         data: instead of these two, a folder that contains both: trainA and trainB, A and B, or content and style
         reverse: swap content and style
-        channels: number of channels of every file
+        channels: number of channels of every file that is no label map
         window: the values that become 0 and 1, as for the data set ``rasters``
         percentile: instead of a window, percentiles of each channel of each file
+        style_window: the values of style images that become 0 and 1, if they have another unit; results are floats in it
+        labels: instead, style images are label maps of so many classes
         size: side of the square images
         seed: not used, because the engine seeds all random numbers
         split: train or test
@@ -136,6 +140,8 @@ class RasterPairs(Dataset[dict[str, Tensor]]):
         channels: Width = 1,
         window: Limits | None = None,
         percentile: Limits | None = None,
+        style_window: Limits | None = None,
+        labels: Width | None = None,
         size: int = 256,
         seed: int = 0,
         split: str = "train",
@@ -144,12 +150,20 @@ class RasterPairs(Dataset[dict[str, Tensor]]):
         rotate: float = 0.0,
         noise: float = 0.0,
     ) -> None:
-        self.channels, self.intensities, self.reverse = channels, Intensities(window, percentile), reverse
+        mapping, self.reverse = Intensities(window, percentile), reverse
+        other = Intensities(style_window, labels=labels) if style_window or labels else mapping
+        self.classes_of = labels
         self.crop = SquareCrop(size, split, crop, flip, rotate, noise)
         folders = datasets.find_sides("raster-pairs", content, style, data, split)
         if len(folders) < 2:
             raise StylekitError("The data set 'raster-pairs' needs two folders: --content DIR --style DIR.")
-        self.sides = [RasterFiles(folder, channels, self.intensities) for folder in folders]
+        self.sides = [
+            RasterFiles(folders[0], channels, mapping),
+            RasterFiles(folders[1], 1 if labels else channels, other),
+        ]
+        ends = [(mapping.channels(channels), mapping), (other.channels(channels), other)]
+        (self.channels, self.intensities), (self.style_channels, result) = reversed(ends) if reverse else ends
+        self.results = None if result == self.intensities else result
         first, second = (side.by_name() for side in self.sides)
         if alone := [name for name in {**first, **second} if name not in first or name not in second]:
             raise StylekitError(
@@ -173,18 +187,22 @@ class RasterPairs(Dataset[dict[str, Tensor]]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         content, style = (side.open(number) for side, number in zip(self.sides, self.pairs[index], strict=True))
-        if (shape := content.raster.values.shape) != style.raster.values.shape:
+        shapes = [pages.raster.values.shape[:3] for pages in (content, style)]
+        if shapes[0] != shapes[1]:
             raise StylekitError(
-                f"{content.file} and {style.file} are a pair, but have {_described(shape)} and "
-                f"{_described(style.raster.values.shape)}. Make them equal."
+                f"{content.file} and {style.file} are a pair, but have {' and '.join(map(_described, shapes))}. Make them "
+                "equal."
             )
         number = content.draw(self.crop.training)
-        sides = self.crop(torch.cat([content[number], style[number]], 1)).split(self.channels)
-        return dict(zip(self.item_keys, reversed(sides) if self.reverse else sides, strict=True))
+        pictures = [content[number], style[number]]
+        one, two = self.crop(torch.cat(pictures, 1)).split([picture.shape[1] for picture in pictures])
+        if self.classes_of:  # resized, rotated and noisy ones are classes again
+            two = functional.one_hot(two.argmax(0), self.classes_of).permute(2, 0, 1).float()
+        return dict(zip(self.item_keys, (two, one) if self.reverse else (one, two), strict=True))
 
 
 def _described(shape: tuple[int, ...]) -> str:
-    pages, height, width, _ = shape
+    pages, height, width = shape
     return f"{pages} slices of {width}x{height} pixels"
 
 

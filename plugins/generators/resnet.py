@@ -77,6 +77,7 @@ class ResNet(nn.Module):
         upsample: transposed convolution as in the paper, or resize-convolution, which avoids checkerboard artefacts
             (Odena et al. 2016)
         channels: channels of the images
+        outputs: channels of the results; by default, those of the images
         antialias: halve with a blur and double bilinearly (Zhang 2019), as CUT does; ``upsample`` is not used then
         separable: in the blocks, a convolution of each channel by itself, a norm, and one of 1x1 in place of each convolution,
             as in the students of Li et al. 2020 ("GAN compression"): with many channels, a ninth of the operations
@@ -95,6 +96,7 @@ class ResNet(nn.Module):
         channels: Width = 3,
         antialias: bool = False,
         separable: bool = False,
+        outputs: Width | None = None,
     ) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"
@@ -127,7 +129,7 @@ class ResNet(nn.Module):
         for step in steps:
             layers += step
             self.ends.add(len(layers) - 1)
-        layers += [nn.ReflectionPad2d(3), NarrowConv2d(width, channels, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), NarrowConv2d(width, outputs or channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         init_normal(self)
         freeze_redundant_biases(self)
@@ -144,6 +146,8 @@ class ResNet(nn.Module):
         upsample = next((name for name, key in ups.items() if key in state), "transpose" if start == BLURRED else None)
         if upsample is None:
             return None
+        last = max((key for key in state if key.endswith(".weight")), key=lambda key: int(key.split(".")[1]))
+        outputs = {"outputs": len(state[last])} if len(state[last]) != first.shape[1] else {}
         return {
             "blocks": len(numbers),
             "width": first.shape[0],
@@ -152,6 +156,7 @@ class ResNet(nn.Module):
             "upsample": upsample,
             "channels": first.shape[1],
             "antialias": start == BLURRED,
+            **outputs,
         }
 
     def narrowed(self, keep: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -171,7 +176,7 @@ class ResNet(nn.Module):
         return {"width": narrower}, narrow(self, inner, self.width, narrower)
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Translates images ``(N, C, H, W)`` in [0, 1], of any size, to images of the same shape and range."""
+        """Translates images ``(N, C, H, W)`` in [0, 1], of any size, to images of the same size and range."""
         height, width = content.shape[-2:]
         padded = pad_to(content, self.stride, self.min_size)
         out: Tensor = self.model(padded * 2 - 1)[..., :height, :width]

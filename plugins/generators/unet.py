@@ -86,6 +86,7 @@ class UNet(nn.Module):
         dropout: probability of dropping a value at the innermost levels
         upsample: transposed convolution as in the paper, or resize-convolution, which avoids checkerboard artefacts
         channels: channels of the images
+        outputs: channels of the results; by default, those of the images
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         upsample: Upsample = "transpose",
         channels: Width = 3,
+        outputs: Width | None = None,
     ) -> None:
         super().__init__()
         self.sample_independent = norm != "batch"
@@ -109,7 +111,7 @@ class UNet(nn.Module):
             level = Level(width * 8, width * 8, level, norm, upsample, dropout)
         for scale in (4, 2, 1):
             level = Level(width * scale, width * scale * 2, level, norm, upsample)
-        self.model = Level(channels, width, level, norm, upsample, image=channels)
+        self.model = Level(outputs or channels, width, level, norm, upsample, image=channels)
         init_normal(self)
         freeze_redundant_biases(self)
 
@@ -122,12 +124,14 @@ class UNet(nn.Module):
         norms = "model.model.1.model.2.running_mean" in state
         bias = "model.model.0.bias" in state
         transposed = "model.model.3.weight" in state
+        made = state["model.model.3.weight"].shape[1] if transposed else len(state["model.model.3.2.weight"])
         return {
             "downs": max(key.count("model.") for key in state) - 1,
             "width": first.shape[0],
             "norm": "batch" if norms else "instance" if bias else "none",
             "upsample": "transpose" if transposed else "resize",
             "channels": first.shape[1],
+            **({"outputs": made} if made != first.shape[1] else {}),
         }
 
     def narrowed(self, keep: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -137,7 +141,7 @@ class UNet(nn.Module):
         return {"width": narrower}, narrow(self, inner, self.width, narrower)
 
     def forward(self, content: Tensor, style: Tensor | None = None) -> Tensor:
-        """Translates images ``(N, C, H, W)`` in [0, 1], of any size, to images of the same shape and range."""
+        """Translates images ``(N, C, H, W)`` in [0, 1], of any size, to images of the same size and range."""
         height, width = content.shape[-2:]
         out: Tensor = self.model(pad_to(content, self.min_size) * 2 - 1)[..., :height, :width]
         return (out + 1) / 2

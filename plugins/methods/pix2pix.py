@@ -31,6 +31,7 @@ class Pix2Pix(Method):
         lr: learning rate of both players (Adam, beta1 0.5), constant for half of the run, then decaying linearly to 0
         ema: decay of the exponential moving average of the generator, used for samples and the finished model; not in the paper
         channels: channels of the images: 3 for RGB, others for the data set ``raster-pairs``
+        outputs: channels of the results, such as the number of classes of label maps; by default, those of the images
     """
 
     reads = "pairs"
@@ -60,11 +61,14 @@ class Pix2Pix(Method):
         lr: float = 2e-4,
         ema: float | None = None,
         channels: Width = 3,
+        outputs: Width | None = None,
     ) -> None:
         super().__init__()
-        self.image_channels = channels
-        self.generator = make("generator", generator, **({"channels": channels} if channels != 3 else {}))
-        self.adversary = Adversary(discriminator, adversarial, regularizers, augment, channels=2 * channels)
+        self.image_channels, self.result_channels = channels, None if outputs == channels else outputs
+        given = {**({"channels": channels} if channels != 3 else {}), **({"outputs": outputs} if outputs else {})}
+        self.generator = make("generator", generator, **given)
+        judged = channels + (outputs or channels)
+        self.adversary = Adversary(discriminator, adversarial, regularizers, augment, channels=judged)
         self.l1, self.lr, self.ema = l1, lr, ema
 
     def players(self) -> dict[str, Player]:

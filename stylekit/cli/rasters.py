@@ -51,7 +51,7 @@ def stylize_rasters(request: Request, jobs: Sequence[Job], results: Results, giv
             for done, job in enumerate(jobs, 1):
                 try:
                     start = time.perf_counter()
-                    raster = images.read_raster(job.source, model.method.image_channels)
+                    raster = images.read_raster(job.source, model.file_channels)
                     made = model.stylize_raster(
                         raster,
                         request.style(job.style),

@@ -23,17 +23,23 @@ class Intensities:
         window: the values that become 0 and 1, such as -1000 and 400 in Hounsfield units. For values with a unit
         percentile: percentiles of each channel of each file that become 0 and 1, such as 0.5 and 99.5. For values without a
             unit, which differ in gain from file to file, as those of microscopes and MRI do
+        labels: values are the numbers of so many classes, from 0; each class becomes a channel, which is 1 where it is
 
     Raises:
-        StylekitError: both are given, or one is not a smaller and a larger number.
+        StylekitError: several are given, or one is not a smaller and a larger number.
     """
 
     window: tuple[float, float] | None = None
     percentile: tuple[float, float] | None = None
+    labels: int | None = None
 
     def __post_init__(self) -> None:
-        if self.window and self.percentile:
-            raise StylekitError("Values are mapped to [0, 1] by a window or by percentiles. Leave one of them out.")
+        if sum(each is not None for each in (self.window, self.percentile, self.labels)) > 1:
+            raise StylekitError(
+                "Values are mapped to [0, 1] by a window, by percentiles or as labels. Choose one of them."
+            )
+        if self.labels is not None and not 2 <= self.labels <= 2**16:
+            raise StylekitError(f"The option 'labels' is {self.labels}, but must be a number of classes, at least 2.")
         for name, limits, least, most in (
             ("window", self.window, -math.inf, math.inf),
             ("percentile", self.percentile, 0.0, 100.0),
@@ -44,10 +50,11 @@ class Intensities:
                     f"The option {name!r} is {list(limits)}, but must be a smaller and a larger number{reach}."
                 )
 
-    def as_json(self) -> dict[str, list[float]]:
+    def as_json(self) -> dict[str, Any]:
         """What a model file stores."""
         given = {"window": self.window, "percentile": self.percentile}
-        return {name: list(limits) for name, limits in given.items() if limits}
+        limits = {name: list(limits) for name, limits in given.items() if limits}
+        return {"labels": self.labels} if self.labels else limits
 
     @staticmethod
     def from_json(stored: Any) -> Intensities:
@@ -56,20 +63,50 @@ class Intensities:
         Raises:
             ValueError: it is nothing that :meth:`as_json` returns.
         """
-        if not isinstance(stored, dict) or not stored.keys() <= {"window", "percentile"}:
+        if not isinstance(stored, dict) or not stored.keys() <= {"window", "percentile", "labels"}:
             raise ValueError("no mapping of intensities")
-        limits = {name: tuple(map(float, values)) for name, values in stored.items()}
+        limits = {name: tuple(map(float, values)) for name, values in stored.items() if name != "labels"}
         if any(len(values) != 2 for values in limits.values()):
             raise ValueError("no mapping of intensities")
+        labels = {"labels": int(stored["labels"])} if "labels" in stored else {}
         try:
-            return Intensities(**limits)  # type: ignore[arg-type]
+            return Intensities(**limits, **labels)  # type: ignore[arg-type]
         except StylekitError as error:
             raise ValueError(str(error)) from None
 
-    def scale(self, values: Array) -> Scale:
-        """The mapping for the values ``(..., C)`` of one file."""
-        channels, kind = values.shape[-1], values.dtype
+    def channels(self, stored: int) -> int:
+        """The number of channels in [0, 1] of files that have so many."""
+        return self.labels or stored
+
+    def scale(self, values: Array) -> Scale | Classes:
+        """The mapping for the values ``(..., C)`` of one file.
+
+        Raises:
+            StylekitError: they are to be classes, and are other numbers.
+        """
+        if self.labels:
+            return Classes.of(values, self.labels)
+        return self._limits(values.shape[-1], values.dtype, values)
+
+    def result(self, channels: int, kind: np.dtype[Any]) -> tuple[Scale | Classes, np.dtype[Any]]:
+        """The mapping back for results that are not those of a file, and their type.
+
+        Args:
+            channels: channels of the results in [0, 1]
+            kind: the type, unless a class needs an integer or a window floats
+
+        Raises:
+            StylekitError: percentiles are those of a file.
+        """
         if self.percentile:
+            raise StylekitError("Percentiles are those of a file, and a result has none. Train with a window.")
+        if self.labels:
+            return Classes(self.labels), np.dtype(np.uint8 if self.labels <= 256 else np.uint16)
+        kind = np.dtype(np.float32) if self.window else kind
+        return self._limits(channels, kind, None), kind
+
+    def _limits(self, channels: int, kind: np.dtype[Any], values: Array | None) -> Scale:
+        if self.percentile and values is not None:
             flat = values.reshape(-1, channels)
             columns = [column[np.isfinite(column)] for column in flat.T] if kind.kind == "f" else list(flat.T)
             limits = [np.percentile(column, self.percentile) if len(column) else (0.0, 1.0) for column in columns]
@@ -123,3 +160,43 @@ class Scale:
     def outside(self, values: Array) -> int:
         """The number of values ``(..., C)`` outside the limits, or not finite."""
         return int(values.size - ((values >= self.low) & (values <= self.high)).sum())
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The mapping of numbers of classes to a channel for each, and back.
+
+    Args:
+        count: number of classes
+    """
+
+    count: int
+
+    @staticmethod
+    def of(values: Array, count: int) -> Classes:
+        """The mapping, after checking the values ``(..., 1)``.
+
+        Raises:
+            StylekitError: there are other numbers than those of the classes.
+        """
+        wrong = values[~np.isin(values, np.arange(count))]
+        if values.shape[-1] != 1 or wrong.size:
+            found = f"{values.shape[-1]} channels" if values.shape[-1] != 1 else f"the value {wrong[0]}"
+            raise StylekitError(
+                f"A label map has the numbers 0 to {count - 1} in one channel, but this one has {found}."
+            )
+        return Classes(count)
+
+    def to_unit(self, values: Array) -> Array:
+        """A channel for each class ``(..., K)``, float32, from the numbers ``(..., 1)``."""
+        unit: Array = (values == np.arange(self.count)).astype(np.float32)
+        return unit
+
+    def to_values(self, unit: Array, kind: np.dtype[Any], original: Array | None = None) -> Array:
+        """The number of the largest channel ``(..., 1)``, the first if there are several; as for :class:`Scale`."""
+        values: Array = unit.argmax(-1)[..., None].astype(kind)
+        return values
+
+    def outside(self, values: Array) -> int:
+        """The number of other values: none."""
+        return 0

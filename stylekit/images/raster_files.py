@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stylekit.datasets import find_images
 from stylekit.errors import StylekitError
-from stylekit.images.intensities import Intensities, Scale
+from stylekit.images.intensities import Classes, Intensities, Scale
 from stylekit.images.rasters import Raster, raster_suffix, raster_suffixes, read_raster
 
 if TYPE_CHECKING:
@@ -59,8 +59,12 @@ class RasterFiles:
         Raises:
             StylekitError: it cannot be read, or has other channels.
         """
-        raster = read_raster(self.files[index], self.channels)
-        return Pages(self.files[index], raster, self.intensities.scale(raster.values))
+        file = self.files[index]
+        raster = read_raster(file, self.channels)
+        try:
+            return Pages(file, raster, self.intensities.scale(raster.values))
+        except StylekitError as error:
+            raise StylekitError(f"{file} cannot be used. {error}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,7 @@ class Pages:
 
     file: Path
     raster: Raster
-    scale: Scale
+    scale: Scale | Classes
 
     def __len__(self) -> int:
         return len(self.raster.values)

@@ -12,6 +12,7 @@ from stylekit.inference.model_files import save_state
 from stylekit.inference.model_headers import json_arguments
 from stylekit.method import Method
 from stylekit.registry import lookup
+from stylekit.registry.schema import arguments as arguments_of
 from stylekit.weights import pretrained
 from stylekit.weights.state_dicts import read_state_dict
 
@@ -32,8 +33,14 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
     name, factory = lookup.find_method([plugin])
     reader = factory if isinstance(factory, type) and issubclass(factory, Method) else Method
     arguments, state = reader.import_weights({str(file): read_state_dict(file) for file in files})
-    generator = arguments.get("generator")
-    channels = generator.get("channels", 3) if isinstance(generator, Mapping) else 3
+    spec = arguments.get("generator")
+    generator = spec if isinstance(spec, Mapping) else {}
+    channels = generator.get("channels", 3)
+    if "outputs" in generator and "outputs" not in arguments_of(factory):
+        raise StylekitError(
+            f"{files[0]} makes images of {generator['outputs']} channels from images of {channels}, but the method {name!r} "
+            "keeps their number. pix2pix can change it."
+        )
     if channels != arguments.get("channels", 3):
         raise StylekitError(
             f"{files[0]} is for images of {channels} channel{'s' * (channels != 1)}, but the method {name!r} is for RGB. "

@@ -105,7 +105,7 @@ def open_picture(image: Any, what: str) -> tuple[Picture, Callable[[Picture], An
 def open_raster(image: Any, channels: int) -> tuple[Raster, Callable[[Raster], Any]]:
     """Reads the values of an array, a PIL image or a file, and returns a function that converts a result to the same kind.
 
-    The result is an array of the same shape and type for an array, a PIL image for a PIL image, and a raster for a file.
+    The result is an array of the same dimensions for an array, a PIL image for a PIL image, and a raster for a file.
 
     Args:
         image: an array ``(H, W)``, ``(H, W, C)`` or ``(P, H, W, C)``, a PIL image, or the path of a file
@@ -137,8 +137,8 @@ def open_raster(image: Any, channels: int) -> tuple[Raster, Callable[[Raster], A
 
     def as_given(raster: Raster) -> Any:
         made = raster.values
-        made = made if dimensions == 4 else made[0] if dimensions == 3 else made[0, ..., 0]
-        made = made.astype(values.dtype, copy=False)
+        if dimensions < 4:
+            made = made[0, ..., 0] if dimensions == 2 and made.shape[-1] == 1 else made[0]
         return Image.fromarray(made) if isinstance(image, Image.Image) else made
 
     return Raster(full.astype(full.dtype.newbyteorder("="), copy=False)), as_given

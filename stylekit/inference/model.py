@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stylekit.errors import StylekitError, suggest, warn
 from stylekit.images import Canvas, Decoded, Intensities, Picture, Raster
-from stylekit.images.intensities import Scale
+from stylekit.images.intensities import Classes, Scale
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
 from stylekit.inference.inputs import ImageSource, check_tensor, open_picture, open_raster
@@ -174,7 +174,14 @@ class Model:
     @property
     def intensities(self) -> Intensities | None:
         """How values of files are mapped to [0, 1]; None: the images are RGB pictures."""
-        return self.method.intensities or (Intensities() if self.method.image_channels != 3 else None)
+        method = self.method
+        pictures = method.image_channels == 3 and method.result_channels is None
+        return method.intensities or (None if pictures else Intensities())
+
+    @property
+    def file_channels(self) -> int:
+        """The number of channels of files of values: 1 for label maps, whose classes are the channels of the images."""
+        return 1 if self.intensities and self.intensities.labels else self.method.image_channels
 
     @property
     def optimizes(self) -> bool:
@@ -321,7 +328,7 @@ class Model:
             controlled = {"strength": strength, "keep_color": keep_color, "mask": mask, "style_scale": style_scale}
             given = {"seed": seed, "tiles": tiles, **controlled, **options}
             if self.intensities:
-                raster, as_given = open_raster(image, self.method.image_channels)
+                raster, as_given = open_raster(image, self.file_channels)
                 return as_given(self.stylize_raster(raster, style, **given))
             picture, to_given = open_picture(image, "An image to stylise")
             return to_given(self.stylize_picture(picture, style, **given))
@@ -348,25 +355,40 @@ class Model:
         Raises:
             StylekitError: it has other channels than the model, or as for :meth:`stylize`.
         """
-        if raster.channels != self.method.image_channels:
+        if raster.channels != self.file_channels:
             raise StylekitError(
-                f"The {self._described} is for {self.method.image_channels} channels, but the image has {raster.channels}."
+                f"The {self._described} is for {self.file_channels} channels, but the image has {raster.channels}."
             )
-        intensities = self.intensities or Intensities()
+        method, intensities = self.method, self.intensities or Intensities()
         scale = intensities.scale(raster.values)
-        if not intensities.percentile and (outside := scale.outside(raster.values)):
+        if isinstance(scale, Scale) and not intensities.percentile and (outside := scale.outside(raster.values)):
             warn(
                 f"{raster.file or 'The image'}: {outside:,} of {raster.values.size:,} values are outside of "
                 f"{scale.low[0]:g} to {scale.high[0]:g}, which is what the model distinguishes: it sees them as the nearest "
                 "of these."
             )
-        return replace(raster, values=np.stack([self._page(page, scale, style, options) for page in raster.values]))
+        if method.results is None and method.result_channels is None:
+            pages = [self._page(page, scale, style, options) for page in raster.values]
+            return replace(raster, values=np.stack(pages))
+        given = np.dtype(np.uint8) if method.results else raster.values.dtype
+        back, kind = (method.results or intensities).result(method.result_channels or method.image_channels, given)
+        made = (self._unit(page, scale, style, options) for page in raster.values)
+        return Raster(np.stack([back.to_values(each, kind) for each in made]))
 
-    def _page(self, values: NDArray[Any], scale: Scale, style: Styles, options: Mapping[str, Any]) -> NDArray[Any]:
-        """Stylises the values ``(H, W, C)``."""
-        unit = torch.from_numpy(scale.to_unit(values)).permute(2, 0, 1)[None]
-        made = self.stylize(unit, style, **options)[0].permute(1, 2, 0).cpu().numpy()
+    def _page(
+        self, values: NDArray[Any], scale: Scale | Classes, style: Styles, options: Mapping[str, Any]
+    ) -> NDArray[Any]:
+        """Stylises the values ``(H, W, C)``, and maps the result back as they were mapped."""
+        made = self._unit(values, scale, style, options)
         return scale.to_values(made, values.dtype, values if made.shape == values.shape else None)
+
+    def _unit(
+        self, values: NDArray[Any], scale: Scale | Classes, style: Styles, options: Mapping[str, Any]
+    ) -> NDArray[Any]:
+        """Stylises the values ``(H, W, C)``; the result is in [0, 1]."""
+        unit = torch.from_numpy(scale.to_unit(values)).permute(2, 0, 1)[None]
+        made: NDArray[Any] = self.stylize(unit, style, **options)[0].permute(1, 2, 0).cpu().numpy()
+        return made
 
     @torch.no_grad()
     def stylize_large(
@@ -604,6 +626,11 @@ class Model:
             raise StylekitError(
                 f"Images of {self.method.image_channels} channels have no colours to keep. Leave keep_color out."
             )
+        if (self.method.result_channels or self.method.results) and (strength != 1 or controls.several_or_none(mask)):
+            raise StylekitError(
+                f"The {self._described} makes images of another kind, which cannot be blended with the given one. Leave "
+                "strength and mask out."
+            )
         masks = [controls.read_mask(each) for each in controls.several_or_none(mask)]
         regions = self.resolve_styles(style, style_scale, len(masks))
         chosen = controls.to_float(strength), keep_color, self.resolve_options(options)
@@ -724,7 +751,8 @@ class Model:
         optimized = self._optimized(read, (height, width), request, tiles, partial(torch.empty, *image.shape[:2]))
         tiling = self._tiling(read, (height, width), maps, request, tiles, optimized=optimized)
         scale = self.method.scale
-        out = image.new_empty(*image.shape[:2], height * scale, width * scale)
+        channels = self.method.result_channels or image.shape[1]
+        out = image.new_empty(1, channels, height * scale, width * scale)
         tiling.measure()
         for box, part in tiling.paint(tiling.pieces):
             out[..., box.rows, box.columns] = part

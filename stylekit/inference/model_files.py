@@ -189,7 +189,7 @@ def _build(header: Header, factory: Callable[..., Method] | None, arguments: Map
     known = arguments_of(factory or lookup.find_part("method", header.method))
     chosen = override(known, header.arguments, arguments, f"method {header.method!r}")
     method: Method = make("method", factory or header.method, **chosen)
-    method.intensities = header.intensities
+    method.intensities, method.results = header.intensities, header.results
     if not method.inference_modules:  # a checkpoint also contains what prepare() added, such as a teacher
         method.inference_modules = header.inference_modules
     return method

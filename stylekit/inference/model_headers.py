@@ -30,7 +30,7 @@ def model_header(method: Method, name: str) -> dict[str, str]:
         "packages": json.dumps(provenance.packages(method)),
         "arguments": json.dumps(json_arguments(method.arguments)),
         "inference_modules": json.dumps(list(method.inference_modules)),
-        **({"intensities": json.dumps(method.intensities.as_json())} if method.intensities else {}),
+        **{name: json.dumps(mapping.as_json()) for name, mapping in _mappings(method).items() if mapping},
     }
 
 
@@ -73,6 +73,7 @@ class Header:
     packages: dict[str, str]
     inference_modules: tuple[str, ...]
     intensities: Intensities | None
+    results: Intensities | None
 
 
 def read_header(texts: Mapping[str, str], path: Path, given: bool) -> Header:
@@ -98,15 +99,19 @@ def read_header(texts: Mapping[str, str], path: Path, given: bool) -> Header:
         _header_value(texts, "arguments", dict, path, required=True),
         packages,
         tuple(map(str, _header_value(texts, "inference_modules", list, path))),
-        _intensities(texts, path) if "intensities" in texts else None,
+        *(_intensities(texts, name, path) if name in texts else None for name in ("intensities", "results")),
     )
 
 
-def _intensities(texts: Mapping[str, str], path: Path) -> Intensities:
+def _mappings(method: Method) -> dict[str, Intensities | None]:
+    return {"intensities": method.intensities, "results": method.results}
+
+
+def _intensities(texts: Mapping[str, str], name: str, path: Path) -> Intensities:
     try:
-        return Intensities.from_json(_header_value(texts, "intensities", dict, path))
+        return Intensities.from_json(_header_value(texts, name, dict, path))
     except (TypeError, ValueError):
-        raise StylekitError(f"{path} is damaged: its header has no valid intensities of the method.") from None
+        raise StylekitError(f"{path} is damaged: its header has no valid {name} of the method.") from None
 
 
 def _header_value(texts: Mapping[str, str], key: str, kind: type, path: Path, required: bool = False) -> Any:

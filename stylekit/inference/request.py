@@ -110,6 +110,8 @@ class Request:
             outputs: what the method made of it, for each region
             maps: as for :meth:`stylize`
         """
+        if self.method.result_channels:  # the result cannot be blended with the content
+            return self._sound(outputs[0], self._enlarged(content)).clamp(0, 1).to(image)
         base = self._enlarged(content)
         finished = [self._finished(each, base, style) for each, style in zip(outputs, self.regions, strict=True)]
         out = finished[0]
@@ -131,20 +133,26 @@ class Request:
         return self.method.transfer(content, style, self.strength, **self.options)
 
     def _finished(self, styled: Tensor, content: Tensor, style: Statistics | None) -> Tensor:
-        if styled.shape != content.shape:
+        styled = self._sound(styled, content)
+        # transfer() uses the strength itself, but its output need not approach the content as the strength decreases.
+        full = 1.0 if style is None else 0.0 if self.method.capabilities.zero_strength else controls.BLEND_BELOW
+        if self.strength < full:
+            styled = torch.lerp(content, styled, self.strength / full)
+        return controls.keep_color(styled, content, self.keep_color)
+
+    def _sound(self, styled: Tensor, content: Tensor) -> Tensor:
+        """The method's output, if it is an image of the right shape."""
+        wanted = (len(content), self.method.result_channels or content.shape[1], *content.shape[2:])
+        if styled.shape != wanted:
             raise StylekitError(
-                f"The method {self.name!r} returned an image of shape {tuple(styled.shape)}, not {tuple(content.shape)}."
+                f"The method {self.name!r} returned an image of shape {tuple(styled.shape)}, not {wanted}."
             )
         if not bool(styled.isfinite().all()):
             raise StylekitError(
                 f"The {self.described} returned an image with NaN or infinity. Try another style: this one or the model may "
                 "be damaged."
             )
-        # transfer() uses the strength itself, but its output need not approach the content as the strength decreases.
-        full = 1.0 if style is None else 0.0 if self.method.capabilities.zero_strength else controls.BLEND_BELOW
-        if self.strength < full:
-            styled = torch.lerp(content, styled, self.strength / full)
-        return controls.keep_color(styled, content, self.keep_color)
+        return styled
 
     def _enlarged(self, image: Tensor) -> Tensor:
         return images.enlarge(image, self.method.scale)

@@ -118,7 +118,7 @@ def _train_in(run: Run, runtime: Runtime, settings: Settings, built: Method | No
         if settings.resume:
             require_same_arguments(run, stored)
         dataset = _open_data(settings)
-        method.intensities = getattr(dataset, "intensities", None)
+        method.intensities, method.results = (getattr(dataset, name, None) for name in ("intensities", "results"))
         facts = data_facts(dataset)
         if settings.resume:
             require_same_data(run, facts, settings.data)

@@ -55,8 +55,8 @@ def grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str] = (), gap: int 
 
 
 def _shown(image: Tensor) -> Tensor:
-    """An image ``(C, h, w)`` as it is shown: the first three channels as colours; one or two as grey, the mean of both."""
-    return image[:3] if len(image) >= 3 else image.mean(0, keepdim=True)
+    """An image ``(C, h, w)`` as it is shown: the first three channels as colours, or the first of fewer as grey."""
+    return image[:3] if len(image) >= 3 else image[:1]
 
 
 ASPECT = 1.5

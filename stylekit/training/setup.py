@@ -257,6 +257,7 @@ def check_data(method: Method, name: str, dataset: Any) -> None:
 def _check_channels(method: Method, name: str, dataset: Any) -> None:
     given, wanted = getattr(dataset, "channels", 3), method.image_channels
     if given == wanted:
+        _check_results(method, name, dataset)
         return
     if "channels" in method.arguments:
         advice = f"Add --set channels={given}, or choose --data '{{name: rasters, channels: {wanted}, ...}}'."
@@ -265,6 +266,23 @@ def _check_channels(method: Method, name: str, dataset: Any) -> None:
     raise StylekitError(
         f"The images of the data set {type(dataset).__name__} have {given} channel{'s' * (given != 1)}, but the method "
         f"{name!r} is for {wanted}. {advice}"
+    )
+
+
+def _check_results(method: Method, name: str, dataset: Any) -> None:
+    given = getattr(dataset, "style_channels", None) or method.image_channels
+    changes = "outputs" in method.arguments
+    if getattr(dataset, "results", None) and not changes:
+        raise StylekitError(
+            f"The data set {type(dataset).__name__} maps the values of content and style in different ways, but the method "
+            f"{name!r} has one mapping for both. Choose pix2pix, or leave style_window and labels out."
+        )
+    if given == (wanted := method.result_channels or method.image_channels) or "style" not in method.batch_keys:
+        return
+    advice = f"Add --set outputs={given}." if changes else "Choose pix2pix, which can."
+    raise StylekitError(
+        f"The style images of the data set {type(dataset).__name__} have {given} channel{'s' * (given != 1)}, but the method "
+        f"{name!r} makes images of {wanted}. {advice}"
     )
 
 

@@ -33,9 +33,11 @@ def recognise(kind: str, state: State, source: str) -> dict[str, Any]:
 
 
 def channels_of(generator: Mapping[str, Any]) -> dict[str, int]:
-    """The option ``channels`` of a method with a generator that :func:`read_generators` returned; none for RGB."""
+    """The options ``channels`` and ``outputs`` of a method with a generator that :func:`read_generators` returned; none for
+    RGB."""
     channels = generator.get("channels", 3)
-    return {"channels": channels} if channels != 3 else {}
+    outputs = {"outputs": generator["outputs"]} if "outputs" in generator else {}
+    return {**({"channels": channels} if channels != 3 else {}), **outputs}
 
 
 def read_generators(files: Mapping[str, State], roles: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Tensor]]:

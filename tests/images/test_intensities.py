@@ -9,6 +9,7 @@ import pytest
 
 from stylekit import StylekitError
 from stylekit.images import Intensities
+from stylekit.images.intensities import Scale
 from tests.facts import raises
 
 WINDOW = Intensities(window=(-1000.0, 400.0))
@@ -63,6 +64,7 @@ def test_integers_are_rounded_and_stay_in_their_range() -> None:
 def test_percentiles_are_those_of_each_channel_of_each_file() -> None:
     values = np.stack([np.arange(101.0), 1000 + 7 * np.arange(101.0)], -1).reshape(1, 1, 101, 2).astype(np.float32)
     scale = Intensities(percentile=(10.0, 90.0)).scale(values)
+    assert isinstance(scale, Scale)
     assert np.allclose(scale.low, [10, 1070])
     assert np.allclose(scale.high, [90, 1630])
     assert np.allclose(scale.to_unit(values)[0, 0, 50], 0.5)
@@ -111,3 +113,31 @@ def test_damaged_mappings_are_refused(stored: Any) -> None:
 def test_impossible_mappings_are_refused(given: dict[str, tuple[float, float]], facts: list[object]) -> None:
     with raises(StylekitError, *facts):
         Intensities(**given)
+
+
+def test_classes_become_channels_and_the_largest_channel_is_the_class() -> None:
+    labels = np.array([[0, 2, 1], [1, 1, 0]], np.uint8).reshape(1, 2, 3, 1)
+    mapping = Intensities(labels=3)
+    scale = mapping.scale(labels)
+    unit = scale.to_unit(labels)
+    assert np.array_equal(unit, np.eye(3, dtype=np.float32)[labels[..., 0]])
+    assert np.array_equal(scale.to_values(unit * 0.6 + 0.1, labels.dtype), labels)
+    assert (mapping.channels(1), scale.outside(labels)) == (3, 0)
+    assert Intensities.from_json(mapping.as_json()) == mapping
+    assert mapping.result(3, np.dtype(np.float32))[1] == np.uint8
+    assert Intensities(labels=300).result(300, np.dtype(np.uint8))[1] == np.uint16
+
+
+@pytest.mark.parametrize(("values", "fact"), [([[3]], "value 3"), ([[-1]], "value -1"), ([[0.5]], "value 0.5")])
+def test_other_numbers_than_those_of_classes_are_refused(values: list[list[float]], fact: str) -> None:
+    with raises(StylekitError, "0 to 2", fact):
+        Intensities(labels=3).scale(np.array(values)[None, ..., None])
+
+
+def test_results_of_another_unit_are_floats_and_percentiles_need_a_file() -> None:
+    scale, kind = WINDOW.result(2, np.dtype(np.uint8))
+    assert kind == np.float32
+    made = scale.to_values(np.array([[[0.0, 0.5]]], np.float32), kind)
+    assert made.ravel().tolist() == [-1000, -300]
+    with raises(StylekitError, "Percentiles", "window"):
+        Intensities(percentile=(1.0, 99.0)).result(1, np.dtype(np.uint8))

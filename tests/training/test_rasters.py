@@ -15,6 +15,7 @@ import stylekit
 from stylekit import StylekitError, images, make
 from stylekit.images import Intensities
 from stylekit.inference.importing import import_model
+from stylekit.inference.tiles import Tiles
 from stylekit.training.sample_grid import grid
 from tests.facts import raises
 
@@ -136,7 +137,7 @@ def test_a_method_without_the_option_says_which_have_it(folder: Path, tmp_path: 
 def test_a_sample_grid_shows_any_number_of_channels(count: int) -> None:
     image = torch.rand(count, 5, 6, generator=torch.Generator().manual_seed(0))
     shown = grid([[image]], gap=0)
-    by_hand = image[:3] if count >= 3 else image.mean(0).expand(3, -1, -1)
+    by_hand = image[:3] if count >= 3 else image[:1].expand(3, -1, -1)
     torch.testing.assert_close(shown, by_hand)
 
 
@@ -198,3 +199,86 @@ def test_a_picture_of_colours_becomes_grey_for_a_model_of_one_channel(folder: Pa
     made = np.asarray(Image.open(tmp_path / "out.png"))
     assert made.ndim == 2
     assert np.abs(made.astype(int) - np.asarray(Image.fromarray(colors).convert("L"))).max() <= 1
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Two pictures in colours, and their label maps of four classes."""
+    folder = tmp_path / "labelled"
+    for side in "AB":
+        (folder / side).mkdir(parents=True)
+    for index in range(2):
+        labels = np.random.default_rng(index).integers(0, 4, (24, 40), np.uint8)
+        Image.fromarray(labels).save(folder / f"B/{index}.png")
+        Image.fromarray(np.stack([60 * labels, 255 - 60 * labels, labels], -1)).save(folder / f"A/{index}.png")
+    return folder
+
+
+def train_labels(folder: Path, out: Path, method: str = "pix2pix", reverse: bool = False, **options: Any) -> Path:
+    data = {"name": "raster-pairs", "data": str(folder), "channels": 3, "labels": 4, "reverse": reverse}
+    given = {"size": 24, "steps": 1, "workers": 0, "device": "cpu", "out": out, "data": data}
+    return stylekit.train(method, **given, set={**RESNET, **JUDGE, **options})
+
+
+def test_a_picture_becomes_a_label_map_of_integers(labelled: Path, tmp_path: Path) -> None:
+    model = stylekit.load(train_labels(labelled, tmp_path / "run", outputs=4), "cpu")
+    made = model.stylize(labelled / "A/0.png")
+    assert (made.values.dtype, made.values.shape) == (np.uint8, (1, 24, 40, 1))
+    colors = torch.from_numpy(np.array(Image.open(labelled / "A/0.png"))).permute(2, 0, 1)[None].float() / 255
+    assert np.array_equal(made.values[0, ..., 0], model.method.stylize(colors)[0].argmax(0).numpy())
+    assert np.array_equal(model.stylize(labelled / "A/0.png", tiles=Tiles(128)).values, made.values)
+    images.write_raster(tmp_path / "out.png", made)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), made.values[0, ..., 0])
+    with raises(StylekitError, "another kind", "strength"):
+        model.stylize(labelled / "A/0.png", strength=0.5)
+
+
+def test_a_label_map_becomes_a_picture(labelled: Path, tmp_path: Path) -> None:
+    run = train_labels(labelled, tmp_path / "run", reverse=True, channels=4, outputs=3)
+    model = stylekit.load(run, "cpu")
+    made = model.stylize(labelled / "B/0.png")
+    assert (made.values.dtype, made.values.shape) == (np.uint8, (1, 24, 40, 3))
+    with raises(StylekitError, "0 to 3", "value 200"):
+        model.stylize(np.full((8, 8), 200, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "facts"),
+    [
+        ("pix2pix", {}, ["4 channels", "'pix2pix' makes images of 3", "--set outputs=4"]),
+        ("cyclegan", {}, ["different ways", "'cyclegan'", "pix2pix"]),
+    ],
+)
+def test_label_maps_need_a_method_of_other_outputs(
+    labelled: Path, tmp_path: Path, method: str, options: dict[str, Any], facts: list[object]
+) -> None:
+    with raises(StylekitError, *facts):
+        train_labels(labelled, tmp_path / "run", method, **options)
+
+
+def test_another_window_of_the_style_gives_floats_in_its_unit(folder: Path, tmp_path: Path) -> None:
+    run = train(folder, "pix2pix", tmp_path / "run", data={"style_window": [0, 10]})
+    model = stylekit.load(run, "cpu")
+    made = model.stylize(folder / "A/0.tif")
+    unit = torch.from_numpy((tifffile.imread(folder / "A/0.tif").astype(float) + 1000) / 1400).float()
+    by_hand = 10 * model.method.stylize(unit[None, None])[0, 0].detach().clamp(0, 1).numpy()
+    assert made.values.dtype == np.float32
+    assert np.abs(made.values[0, ..., 0] - by_hand).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", ["resnet", "unet"])
+@pytest.mark.parametrize("upsample", ["transpose", "resize"])
+def test_files_with_another_number_of_outputs_are_imported(tmp_path: Path, name: str, upsample: str) -> None:
+    torch.manual_seed(0)
+    small = {"blocks": 1, "width": 4} if name == "resnet" else {"downs": 5, "width": 4}
+    network = make("generator", name, channels=1, outputs=3, upsample=upsample, **small).eval()
+    torch.save(network.state_dict(), tmp_path / "latest_net_G.pth")
+    import_model([tmp_path / "latest_net_G.pth"], "pix2pix", tmp_path / "model.safetensors")
+    model = stylekit.load(tmp_path / "model.safetensors", "cpu")
+    edges = np.random.default_rng(0).integers(0, 255, (40, 36), np.uint8)
+    made = model.stylize(edges)
+    by_hand = network(torch.from_numpy(edges)[None, None].float() / 255)[0].permute(1, 2, 0).detach().numpy() * 255
+    assert made.shape == (40, 36, 3)
+    assert np.abs(made - by_hand).max() <= 0.51
+    with raises(StylekitError, "3 channels from images of 1", "'cyclegan'", "pix2pix"):
+        import_model([tmp_path / "latest_net_G.pth"], "cyclegan", tmp_path / "other.safetensors")

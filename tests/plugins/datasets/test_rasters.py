@@ -143,3 +143,45 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with raises(StylekitError, tmp_path, ".npy"):
         Rasters(tmp_path)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A picture of seven channels, and its label map of three classes."""
+    for side in "AB":
+        (tmp_path / side).mkdir()
+    np.save(tmp_path / "A/0.npy", np.random.default_rng(0).random((30, 40, 7), np.float32))
+    labels = np.random.default_rng(1).integers(0, 3, (5, 7)).repeat(6, 0)[:, [0, 1, 2, 3, 4, 5, 6]].repeat(6, 1)[:, :40]
+    tifffile.imwrite(tmp_path / "B/0.tif", labels.astype(np.uint8))
+    return tmp_path
+
+
+def test_classes_of_a_label_map_are_channels_and_stay_hard(labelled: Path) -> None:
+    given = {"data": labelled, "channels": 7, "labels": 3, "size": 24}
+    data = RasterPairs(**given, split="test")
+    assert (data.channels, data.style_channels, data.results.labels) == (7, 3, 3)
+    item = data[0]
+    by_hand = np.eye(3)[tifffile.imread(labelled / "B/0.tif")[3:27, 8:32]].transpose(2, 0, 1)
+    assert np.array_equal(item["style"].numpy(), by_hand)
+    assert item["content"].shape == (7, 24, 24)
+    drawn = SeededItems(RasterPairs(**given, crop=(1.1, 1.6), rotate=20.0, noise=0.05), 0)[0]["style"]
+    assert set(drawn.unique().tolist()) == {0, 1}
+    assert bool((drawn.sum(0) == 1).all())
+
+
+def test_a_label_map_may_be_the_content(labelled: Path) -> None:
+    data = RasterPairs(data=labelled, channels=7, labels=3, size=24, split="test", reverse=True)
+    assert (data.channels, data.style_channels, data.intensities.labels) == (3, 7, 3)
+    assert data[0]["content"].shape == (3, 24, 24)
+
+
+def test_other_numbers_than_those_of_classes_name_the_file(labelled: Path) -> None:
+    with raises(StylekitError, "0.tif", "0 to 1", "value 2"):
+        RasterPairs(data=labelled, channels=7, labels=2, size=24)[0]
+
+
+def test_the_style_may_have_a_window_of_its_own(folders: Path) -> None:
+    data = RasterPairs(data=folders, window=WINDOW, style_window=(-600.0, 800.0), size=24, split="test")
+    assert data.results.window == (-600, 800)
+    by_hand = ((-600 - slices(0).astype(float) + 600) / 1400).clip(0, 1)
+    torch.testing.assert_close(data[0]["style"], middle(torch.from_numpy(by_hand).float()[None], 24), rtol=0, atol=1e-6)
