@@ -47,14 +47,16 @@ def stylized(recipe: Recipe, *paths: Path, suffix: str = "") -> list[Output]:
         ("--strength 0.5 --keep-color luminance", {"strength": 0.5, "keep_color": "luminance"}),
         ("--max-size 20 --format jpg --quality 60", {"max_size": 20, "quality": 60}),
         ("--depth 16", {"depth": 16}),
+        ("--model color-pca:1 --model stylekit-any:2", {"models": (("color-pca", 1.0), ("stylekit-any", 2.0))}),
     ],
 )
 def test_the_bytes_are_those_of_the_program(
     line: str, changes: dict[str, object], make: Make, program: Program, place: Path, paint: Paint
 ) -> None:
     photos = [paint(place / "in" / f"{number}.png", 40 + number, seed=number) for number in range(3)]
-    given = ["stylize", place / "in", "--style", place / "red.png", "--model", "color-pca", "--device", "cpu"]
-    assert program(*given, *line.split(), "-o", place / "out").code == 0
+    given = ["stylize", place / "in", "--style", place / "red.png", "--device", "cpu"]
+    models = [] if "--model" in line else ["--model", "color-pca"]
+    assert program(*given, *models, *line.split(), "-o", place / "out").code == 0
     made = stylized(make(**changes), *photos, suffix=".jpg" if "jpg" in line else "")
     expected = [path.read_bytes() for path in sorted((place / "out").iterdir())]
     assert [each.content for each in made] == expected
