@@ -198,7 +198,7 @@ def command(
         from stylekit.cli.batch.command import stylize_batch
 
         stylize_batch(
-            cluster, workers, pictures, out, recipe, template, models_name(models), suffix,
+            cluster, workers, pictures, out, recipe, template, suffix,
             [Path(out), *style_folders, *masks.folders],
             overwrite, quiet, json,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from stylekit.cli.batch import ray_data
 from stylekit.cli.batch.function import Parcel
 from stylekit.cli.batch.manifest import FOLDER, Manifest, settings_digest
 from stylekit.cli.batch.worker import FAILED, FATAL, SKIPPED, Outcome, Task, Worker
+from stylekit.cli.model_arguments import models_name
 from stylekit.cli.naming import Template
 from stylekit.cli.progress import Progress
 from stylekit.cli.recipe import Recipe
@@ -32,7 +33,6 @@ def stylize_batch(
     out: str,
     recipe: Recipe,
     template: Template,
-    model: str,
     suffix: str | None,
     left_out: Sequence[Path],
     overwrite: bool,
@@ -48,7 +48,6 @@ def stylize_batch(
         out: folder for the outputs, by its path or URL
         recipe: what to stylise with
         template: how outputs are named
-        model: name of the model, for the template
         suffix: suffix of the outputs; None: that of each picture
         left_out: folders that are left out of the local pictures
         overwrite: forget what was made before
@@ -71,7 +70,7 @@ def stylize_batch(
         raise StylekitError(f"--cluster writes to a folder, but --out {out} is a file.")
     recipe.check()
     sources = find_pictures(pictures, out, left_out)
-    jobs = _plan(sources, folder, recipe, template, model, suffix)
+    jobs = _plan(sources, folder, recipe, template, suffix)
     check_formats(jobs, recipe.quality, recipe.depth)
     addresses = [*sources]
     targets = {job.target.as_posix(): job for job in jobs}
@@ -182,14 +181,12 @@ def describe(parcel: Parcel) -> dict[str, Any]:
     return settings
 
 
-def _plan(
-    sources: Mapping[str, Path], out: Place, recipe: Recipe, template: Template, model: str, suffix: str | None
-) -> list[Job]:
+def _plan(sources: Mapping[str, Path], out: Place, recipe: Recipe, template: Template, suffix: str | None) -> list[Job]:
     """The jobs, whose sources are the numbers of the pictures, and whose targets are relative to the folder of outputs."""
     if out.local and not Path(out.path).is_dir() and Path(out.path).exists():
         raise StylekitError(f"{out.path} is a file, not a folder. Give another --out.")
     numbered = {Path(str(number)): relative for number, relative in enumerate(sources.values())}
-    return plan_jobs(numbered, Path(), [mix.name for mix in recipe.mixes], template, model, suffix)
+    return plan_jobs(numbered, Path(), [mix.name for mix in recipe.mixes], template, models_name(recipe.models), suffix)
 
 
 def _keep_inputs(targets: Mapping[str, Job], sources: Sequence[str], out: Place) -> None:
