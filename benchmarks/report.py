@@ -55,6 +55,7 @@ TABLES: dict[str, tuple[Callable[[], str], Path]] = {
     "steady": (large_and_video.steady, ROOT / "docs" / "large_and_video.md"),
     "restored": (restore.restored, ROOT / "docs" / "restore.md"),
     "coloured": (restore.coloured, ROOT / "docs" / "restore.md"),
+    "restorers": (weights.restorers, ROOT / "docs" / "weights.md"),
     "shipped": (weights.shipped, ROOT / "docs" / "weights.md"),
     "steps": (methods.steps, ROOT / "docs" / "methods.md"),
     "modes": (stability.modes, ROOT / "docs" / "stability.md"),

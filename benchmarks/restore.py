@@ -1,10 +1,9 @@
 """Measures small restorers beside classical filters: enlarging two and four times, and removing noise, on held-out pictures.
 
-    python benchmarks/restore.py --runs runs/restore [--content DIR] --holdout DIR [DIR ...] [--sheets FOLDER] [--record]
+    python benchmarks/restore.py --runs runs/restore --holdout DIR [DIR ...] [--sheets FOLDER] [--record]
 
-With ``--content``, the restorers are trained from that folder of pictures into folders of ``--runs``, with the presets of the
-method ``restore``; runs that are complete there are used as they are. ``--sheets`` writes crops of the results, side by side.
-``--record`` writes benchmarks/results/restore.json.
+``--runs`` is the folder of ``examples/restore/train.sh``, which trains the restorers that ship. ``--sheets`` writes crops of
+the results, side by side. ``--record`` writes benchmarks/results/restore.json.
 
 Enlarging is measured as papers on super-resolution do it: pictures are reduced by the antialiased bicubic filter of MATLAB, and
 compared in Y of ITU-R BT.601 without a border as wide as the scale. Noise of standard deviation 25 is added to red, green and
@@ -15,6 +14,7 @@ blue, clipped, and stored in 8 bits; results are compared in red, green and blue
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import statistics
 import sys
@@ -57,15 +57,11 @@ class Task:
         preset: preset of the method ``restore``, and name of its run
         degradation: what is done to the clean pictures
         channels: rgb or y
-        size, batch, steps: of the training
     """
 
     preset: str
     degradation: Mapping[str, Any]
     channels: str
-    size: int
-    batch: int
-    steps: int
 
     @property
     def scale(self) -> int:
@@ -77,9 +73,9 @@ class Task:
 
 
 TASKS = (
-    Task("x2", {"name": "downscale", "scale": 2}, "y", size=96, batch=8, steps=2600),
-    Task("x4", {"name": "downscale", "scale": 4}, "y", size=96, batch=8, steps=2500),
-    Task("denoise", {"name": "gaussian-noise", "sigma": SIGMA}, "rgb", size=64, batch=8, steps=1600),
+    Task("x2", {"name": "downscale", "scale": 2}, "y"),
+    Task("x4", {"name": "downscale", "scale": 4}, "y"),
+    Task("denoise", {"name": "gaussian-noise", "sigma": SIGMA}, "rgb"),
 )
 
 
@@ -149,35 +145,23 @@ def best(task: Task, filters: Sequence[Filter], damaged: Sequence[Tensor], clean
     return max((measure(task, each, damaged, clean) for each in filters), key=lambda row: statistics.mean(row["psnr"]))
 
 
-def train(task: Task, folder: Path, content: Path | None) -> stylekit.Model:
-    """The restorer of a task, trained if its run is not there.
-
-    Raises:
-        StylekitError: there is no run, and no folder to train from.
-    """
-    if not (folder / "model.safetensors").exists():
-        if content is None:
-            raise StylekitError(f"There is no model in {folder}. Add --content DIR to train it.")
-        stylekit.train(
-            "restore",
-            preset=task.preset,
-            content=content,
-            out=folder,
-            size=task.size,
-            batch_size=task.batch,
-            steps=task.steps,
-        )
-    return stylekit.load(folder, device="cpu")
+def last_run(folder: Path) -> Run:
+    """The run that ended a training: FOLDER-more, if it went on from the one in FOLDER."""
+    more = Run(folder.with_name(f"{folder.name}-more"))
+    return more if more.exists() else Run(folder)
 
 
-def facts(folder: Path, model: stylekit.Model) -> dict[str, Any]:
-    """How a model was trained, and how large it is."""
-    settings, metrics = Run(folder).settings().model_dump(), Run(folder).metrics()
+def facts(run: Run, file: Path, model: stylekit.Model) -> dict[str, Any]:
+    """How a model was trained, in one run after another, and how large it is."""
+    settings = run.settings().model_dump()
+    runs = [*([Run(Path(settings["init"]))] if settings["init"] else []), run]
     return {
         "parameters": sum(each.numel() for each in model.method.parameters()),
         "generator": model.method.arguments["generator"],
-        "steps": len(metrics),
+        "steps": [len(each.metrics()) for each in runs],
         **{key: settings[key] for key in ("size", "batch_size")},
+        "bytes": file.stat().st_size,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
 
 
@@ -188,8 +172,9 @@ def middle(image: Tensor, side: int) -> Tensor:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the runs x2, x4 and denoise")
-    parser.add_argument("--content", type=Path, help="folder of pictures to train from, for runs that are not there")
+    parser.add_argument(
+        "--runs", type=Path, required=True, help="folder of the runs x2, x4 and denoise, and their models"
+    )
     parser.add_argument("--holdout", type=Path, nargs="+", required=True, help="folders of pictures to measure on")
     parser.add_argument("--names", nargs="+", help="names of these folders in the table; by default their own")
     parser.add_argument("--most", type=int, default=100, help="largest number of pictures of a folder")
@@ -201,12 +186,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     models: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for task in TASKS:
-        model = train(task, options.runs / task.preset, options.content)
-        models[task.preset] = facts(options.runs / task.preset, model)
+        file = options.runs / f"stylekit-restore-{task.preset}.safetensors"
+        model = stylekit.load(file, device="cpu")
+        models[task.preset] = facts(last_run(options.runs / task.preset), file, model)
         for name, folder in zip(names, options.holdout, strict=True):
             clean = clean_pictures(folder, task.scale, options.most)
             damaged, found = degraded(task, clean), {}
-            for label, filters in {**rivals(task), "`restore`": [model.stylize]}.items():
+            ways: dict[str, list[Filter]] = {**rivals(task), "`restore`": [model.stylize]}
+            for label, filters in ways.items():
                 try:
                     found[label] = best(task, filters, damaged, clean)
                 except StylekitError as error:

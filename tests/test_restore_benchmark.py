@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
+
+import stylekit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import figures, restore
 from benchmarks.restore import TASKS, Task
 from benchmarks.tables import restore as tables
+from benchmarks.tables import weights
+from examples.half_precision import pack
 from stylekit import StylekitError, images, make
 from tests.facts import assert_mentions, raises
 
@@ -65,16 +69,24 @@ def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(restore, "RESULTS", tmp_path)
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
     assert tables.restored() == "Not yet recorded."
-    small: dict[str, Any] = {"size": 32, "batch": 1, "steps": 2}
-    monkeypatch.setattr(restore, "TASKS", [Task("x2-tiny", X2.degradation, "y", **small)])
+    monkeypatch.setattr(restore, "TASKS", [Task("x2-tiny", X2.degradation, "y")])
     (tmp_path / "photos").mkdir()
     for number, image in enumerate(scenes()):
         images.write(tmp_path / f"photos/{number}.png", image)
-    line = ["--runs", str(tmp_path / "runs"), "--holdout", str(tmp_path / "photos"), "--names", "scenes"]
-    with raises(StylekitError, "--content DIR", "x2-tiny"):
+    run, line = tmp_path / "runs/x2-tiny", ["--runs", str(tmp_path / "runs"), "--holdout", str(tmp_path / "photos")]
+    with raises(StylekitError, "stylekit-restore-x2-tiny"):
         restore.main(line)
+    stylekit.train(
+        "restore", preset="x2-tiny", content=tmp_path / "photos", size=32, batch_size=1, steps=2, workers=0, out=run
+    )
+    stylekit.train(
+        "restore", preset="x2-tiny", content=tmp_path / "photos", size=32, batch_size=1, steps=1, workers=0, init=str(run),
+        out=(more := run.with_name("x2-tiny-more")),
+    )  # fmt: skip
+    pack(more, file := tmp_path / "runs/stylekit-restore-x2-tiny.safetensors")
+    assert {tensor.dtype for tensor in safetensors.torch.load_file(file).values()} == {torch.float16}
     sheets = tmp_path / "sheets"
-    restore.main([*line, "--content", str(tmp_path / "photos"), "--record", "--sheets", str(sheets)])
-    table = tables.restored()
-    assert_mentions(table, "`x2-tiny`", "bicubic", "Lanczos", "scenes (2)", "2 steps", "srvgg")
+    restore.main([*line, "--names", "scenes", "--record", "--sheets", str(sheets)])
+    assert_mentions(tables.restored(), "`x2-tiny`", "bicubic", "Lanczos", "scenes (2)")
+    assert_mentions(weights.restorers(), "`stylekit-restore-x2-tiny`", "| 2 + 1, 1, 32 pixels |", "srvgg, ")
     assert [path.name for path in sheets.iterdir()] == ["scenes-x2-tiny.png"]

@@ -60,3 +60,23 @@ def shipped(results: Any) -> str:
         f"`{results['sha256']}`."
     )
     return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), end])
+
+
+@recorded("restore")
+def restorers(results: Any) -> str:
+    """The restorers that ship: their networks and their training, by ``restore.py``."""
+    rows = [["", "network, parameters", "steps, batch size, crop", "MB", "SHA-256"]]
+    for task, model in results["models"].items():
+        network = f"{model['generator']['name']}, {model['parameters']:,}"
+        steps = " + ".join(f"{each:,}" for each in model["steps"])
+        training = f"{steps}, {model['batch_size']}, {model['size']} pixels"
+        rows.append(
+            [
+                f"`stylekit-restore-{task}`",
+                network,
+                training,
+                f"{model['bytes'] / 1e6:.2f}",
+                f"`{model['sha256'][:16]}…`",
+            ]
+        )
+    return markdown(rows)

@@ -16,9 +16,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import safetensors
-import safetensors.torch
-
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from examples.half_precision import pack
 from stylekit.training.runs import Run
 
 RUNS = ("small", "large")
@@ -26,15 +25,6 @@ RUNS = ("small", "large")
 TERMS = ("content", "style", "identity")
 PARTS = 8
 """Number of parts of a run over which the curves of the losses are averaged."""
-
-
-def pack(run: Path, out: Path) -> None:
-    """Writes the run's ``model.safetensors`` to ``out``, with floating-point tensors as float16."""
-    with safetensors.safe_open(run / "model.safetensors", framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    out.write_bytes(safetensors.torch.save(halved, metadata))
 
 
 def complete(run: Path) -> bool:
@@ -76,6 +66,5 @@ if __name__ == "__main__":
     folder, out, *rest = map(Path, sys.argv[1:])
     runs = [folder / name for name in RUNS if complete(folder / name)]
     pack(runs[-1], out)
-    print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
     for path in rest:
         path.write_text(json.dumps(figures(folder, runs, out), indent=2) + "\n")
