@@ -237,7 +237,7 @@ def command(
             stylize_rasters(request, jobs, results, pictures_only)
             streams.send()
             return
-        require_pictures(jobs, models_name(models))
+        require_pictures(jobs, " and ".join(name for name, _ in models))
         if preview:
             create_preview_folder(preview, request.model, clip)
         if clip and masks.folders:

@@ -139,7 +139,7 @@ def test_options_of_transfer_are_given_in_the_same_way(
     program: Program, tinted: tuple[str, ...], photo: Path, tmp_path: Path
 ) -> None:
     Image.new("RGB", (4, 4), (10, 20, 30)).save(tmp_path / "style.png")
-    line = ["stylize", photo, *tinted, "--model", "shifted", "--style", tmp_path / "style.png"]
+    line = ["stylize", photo, *tinted[2:], "--model", "shifted", "--style", tmp_path / "style.png"]
     assert program(*line, "--with", "times=2", "-o", tmp_path / "out.png").code == 0
     expected = np.minimum(pixels(photo).astype(int) + 2 * np.array([10, 20, 30]), 255)
     assert np.abs(pixels(tmp_path / "out.png") - expected).max() <= 1

@@ -143,7 +143,7 @@ def test_a_method_that_ends_before_the_clip_is_reported(
 ) -> None:
     clip(tmp_path / "in" / "long", 100, 200, 0)
     clip(tmp_path / "in" / "pair", 40, 80)
-    result = program("stylize", tmp_path / "in", *trail, "--model", "short", "-o", tmp_path / "out")
+    result = program("stylize", tmp_path / "in", *trail[:2], "--clip", "--model", "short", "-o", tmp_path / "out")
     assert result.code == 1
     first, _, failed = result.err.splitlines()
     assert_mentions(first, "4 of 5", tmp_path / "out")
@@ -186,7 +186,7 @@ def test_frames_that_are_drawn_differ_and_depend_on_the_seed(
     made = {}
     for name, seed in {"one": 0, "again": 0, "other": 1}.items():
         line = ["--model", "noise", "--seed", seed, "-o", tmp_path / name]
-        assert program("stylize", folder, *trail, *line).code == 0
+        assert program("stylize", folder, *trail[:2], "--clip", *line).code == 0
         made[name] = [pixels(tmp_path / name / f"00{number}.png").tobytes() for number in range(2)]
     assert made["one"] == made["again"]
     assert len({*made["one"], *made["other"]}) == 4
