@@ -87,7 +87,7 @@ def working(folder: Path, count: int) -> float:
         "from stylekit.cli.style_arguments import read_style_mixes\n"
         "folder, count = Path(sys.argv[1]), int(sys.argv[2])\n"
         "mixes, _ = read_style_mixes([str(folder / 'style.png')])\n"
-        "worker = Worker(Parcel(Recipe('stylekit-any', device='cpu', mixes=mixes)), 1, str(folder / 'work'), '')\n"
+        "worker = Worker(Parcel(Recipe((('stylekit-any', None),), device='cpu', mixes=mixes)), 1, str(folder / 'work'), '')\n"
         "tasks = [Task(str(path), path.name, 0, path.name) for path in sorted((folder / 'in').iterdir())[:count + 16]]\n"
         "worker(tasks[:16])\n"
         "start = time.process_time()\n"

@@ -18,8 +18,22 @@ PUT = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "me
 
 
 def address(path: str) -> str:
-    """A path that means the same in every process: a URL as it is, and a path of this machine absolute."""
-    return path.rstrip("/") if is_address(path) else str(absolute_path(path))
+    """A path that means the same in every process: a URL as it is, and a path of this machine absolute.
+
+    Raises:
+        StylekitError: the URL ends after its protocol.
+    """
+    if not is_address(path):
+        return str(absolute_path(path))
+    _require_place(path)
+    return path.rstrip("/")
+
+
+def _require_place(url: str) -> None:
+    """Checks that a URL names more than a protocol: the rest of the program would see a folder such as ``s3:``."""
+    protocol, _, place = url.partition("://")
+    if not place.strip("/"):
+        raise StylekitError(f"{url} names no place. Give an address such as {protocol}://bucket/folder.")
 
 
 class Place:
@@ -29,10 +43,12 @@ class Place:
         path: from :func:`address`
 
     Raises:
-        StylekitError: nothing is known of its protocol, or a package is missing.
+        StylekitError: it names only a protocol, nothing is known of that, or a package is missing.
     """
 
     def __init__(self, path: str) -> None:
+        if is_address(path):
+            _require_place(path)
         self.path = path
         from fsspec.core import url_to_fs
 

@@ -9,6 +9,7 @@ import pytest
 
 from stylekit.datasets.places import Place, address
 from stylekit.errors import StylekitError
+from tests.facts import raises
 
 
 @pytest.fixture(params=["local", "memory", "renaming"])
@@ -44,6 +45,8 @@ def test_an_address_means_the_same_everywhere(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     assert address("in/../out") == f"{tmp_path}{os.sep}out"
     assert address("s3://bucket/folder/") == "s3://bucket/folder"
+    with raises(StylekitError, "s3://", "names no place"):
+        address("s3://")
 
 
 def test_what_is_missing_is_named(place: Place) -> None:

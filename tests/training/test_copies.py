@@ -149,6 +149,8 @@ def test_files_outside_the_folder_are_not_fetched(tmp_path: Path, address: str, 
     [
         ("nothing://bucket/run", ["nothing://bucket/run", "fsspec"]),
         ("runs/mine", ["copy_to", "s3://bucket"]),
+        ("s3://", ["s3://", "s3://bucket/folder"]),
+        ("memory:///", ["memory:///", "memory://bucket/folder"]),
     ],
 )
 def test_wrong_addresses_are_refused_before_training(tmp_path: Path, address: str, facts: list[str]) -> None:
