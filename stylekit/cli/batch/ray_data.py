@@ -171,8 +171,10 @@ class Runner:
             warnings.simplefilter(
                 "ignore"
             )  # Ray means to drop the last two arguments in 2.64, but offers no others yet
+            # One batch at a time: of what waits for a worker that is killed, Ray would count the deaths as well.
+            pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
             outcomes = ray.data.from_items(rows, override_num_blocks=-(-len(tasks) // size)).map_batches(
-                RayWorker, batch_size=None, compute=ray.data.ActorPoolStrategy(size=workers), num_cpus=1, num_gpus=int(gpu),
+                RayWorker, batch_size=None, compute=pool, num_cpus=1, num_gpus=int(gpu),
                 fn_constructor_args=(worker, 1), max_restarts=-1, max_task_retries=RETRIES,
             )  # fmt: skip
         remaining = {task.target: task for task in tasks}
