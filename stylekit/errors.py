@@ -44,6 +44,11 @@ def warn(message: str) -> None:
     warnings.warn(message, StylekitWarning, stacklevel=3)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as ``1 channel`` and ``3 channels``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the operating system reports if there is no space left to write."""
 

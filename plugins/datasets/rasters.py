@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -77,11 +78,7 @@ class Rasters(Dataset[dict[str, Tensor]]):
 
     def data_files(self) -> dict[str, datasets.AnyFile]:
         """The files by names that stay the same when the folders move."""
-        return {
-            name: file
-            for key, side in zip(self.item_keys, self.sides, strict=True)
-            for name, file in datasets.named_files(key, side.folder, side.files).items()
-        }
+        return _files_of(self.item_keys, self.sides)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):
@@ -177,11 +174,7 @@ class RasterPairs(Dataset[dict[str, Tensor]]):
 
     def data_files(self) -> dict[str, datasets.AnyFile]:
         """The files by names that stay the same when the folders move."""
-        return {
-            name: file
-            for key, side in zip(self.item_keys, self.sides, strict=True)
-            for name, file in datasets.named_files(key, side.folder, side.files).items()
-        }
+        return _files_of(self.item_keys, self.sides)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):
@@ -199,6 +192,15 @@ class RasterPairs(Dataset[dict[str, Tensor]]):
         if self.classes_of:  # resized, rotated and noisy ones are classes again
             two = functional.one_hot(two.argmax(0), self.classes_of).permute(2, 0, 1).float()
         return dict(zip(self.item_keys, (two, one) if self.reverse else (one, two), strict=True))
+
+
+def _files_of(keys: Sequence[str], sides: Sequence[RasterFiles]) -> dict[str, datasets.AnyFile]:
+    """The files of all sides, by names that start with the key of each."""
+    return {
+        name: file
+        for key, side in zip(keys, sides, strict=True)
+        for name, file in datasets.named_files(key, side.folder, side.files).items()
+    }
 
 
 def _described(shape: tuple[int, ...]) -> str:

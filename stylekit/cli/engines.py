@@ -111,8 +111,7 @@ def open_several(
     Raises:
         StylekitError: a model is missing or exported, or the engine or options are for one model.
     """
-    if engine not in ("auto", *runtimes.ENGINES):
-        raise StylekitError(f"There is no engine {engine!r}. {suggest(engine, ['auto', *runtimes.ENGINES])}")
+    _require_engine(engine)
     if engine not in ("auto", "torch"):
         raise StylekitError(f"Several models need the engine torch. Leave --engine {engine} out.")
     for name, _ in models:
@@ -129,6 +128,11 @@ def open_several(
     return loaded, lambda options: TorchConcurrency(loaded, images, options)
 
 
+def _require_engine(name: str) -> None:
+    if name not in ("auto", *runtimes.ENGINES):
+        raise StylekitError(f"There is no engine {name!r}. {suggest(name, ['auto', *runtimes.ENGINES])}")
+
+
 def exported_file(model: str, engine: str, device: str, images: int, needs_torch: Sequence[str]) -> Path | None:
     """The exported file to stylise with; None: torch.
 
@@ -142,8 +146,7 @@ def exported_file(model: str, engine: str, device: str, images: int, needs_torch
     Raises:
         StylekitError: there is no such engine, or it cannot be used with the model and the options.
     """
-    if engine not in ("auto", *runtimes.ENGINES):
-        raise StylekitError(f"There is no engine {engine!r}. {suggest(engine, ['auto', *runtimes.ENGINES])}")
+    _require_engine(engine)
     given = Path(model)
     if given.suffix in SUFFIXES:
         if needs_torch:

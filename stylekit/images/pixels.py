@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 """Values ``(H, W)`` or ``(H, W, C)``: uint8, uint16, or float32 in ``[0, 1]``."""
+LUMA = (0.299, 0.587, 0.114)
+"""The shares of red, green and blue in the lightness: ITU-R BT.601, as Pillow converts colours to grey."""
 TURNS = {
     2: (False, 1, -1),
     3: (False, -1, -1),

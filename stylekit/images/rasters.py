@@ -13,16 +13,13 @@ import numpy as np
 
 from stylekit._files import write_atomic
 from stylekit.datasets import SUFFIXES
-from stylekit.errors import StylekitError
-from stylekit.images.pixels import Array
+from stylekit.errors import StylekitError, counted
+from stylekit.images.pixels import LUMA, Array
 from stylekit.images.raster_formats import NpyFormat, PictureFormat, TiffFormat
 from stylekit.registry import lookup
 
 if TYPE_CHECKING:
     from stylekit.hookspecs import ImageFormat
-
-LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, as Pillow converts colours to grey."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +103,7 @@ def _fitted(raster: Raster, channels: int, path: Path) -> Raster:
     if is_picture and found == 1 and channels == 3:
         return replace(raster, values=np.repeat(values, 3, -1))
     raise StylekitError(
-        f"{path} has {found} channel{'s' * (found != 1)}, but {channels} {'are' if channels != 1 else 'is'} needed here. "
+        f"{path} has {counted(found, 'channel')}, but {channels} {'are' if channels != 1 else 'is'} needed here. "
         "Which of them to use cannot be guessed: save the file with these only."
     )
 

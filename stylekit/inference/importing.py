@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stylekit._files import real_path
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, counted
 from stylekit.inference.building import TooLarge
 from stylekit.inference.model_files import save_state
 from stylekit.inference.model_headers import json_arguments
@@ -43,7 +43,7 @@ def import_model(files: Sequence[Path], plugin: str, out: Path) -> str:
         )
     if channels != arguments.get("channels", 3):
         raise StylekitError(
-            f"{files[0]} is for images of {channels} channel{'s' * (channels != 1)}, but the method {name!r} is for RGB. "
+            f"{files[0]} is for images of {counted(channels, 'channel')}, but the method {name!r} is for RGB. "
             "cyclegan, pix2pix and restore have any number."
         )
     try:

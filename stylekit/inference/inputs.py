@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylekit import images
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, counted
 from stylekit.images import Picture, Raster
 from stylekit.images.picture import as_mask
 
@@ -131,7 +131,7 @@ def open_raster(image: Any, channels: int) -> tuple[Raster, Callable[[Raster], A
     full = values if dimensions == 4 else values[None] if dimensions == 3 else values[None, ..., None]
     if full.shape[-1] != channels:
         raise StylekitError(
-            f"{what} has {full.shape[-1]} channel{'s' * (full.shape[-1] != 1)}, but the model is for {channels}. Select or "
+            f"{what} has {counted(full.shape[-1], 'channel')}, but the model is for {channels}. Select or "
             "convert them first."
         )
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from stylekit.errors import NotFinite, StylekitError
+from stylekit.errors import NotFinite, StylekitError, counted
 from stylekit.inference import model_files
 from stylekit.inference.model_headers import json_arguments, model_header
 from stylekit.method import Batch, Method
@@ -337,7 +337,7 @@ class Recorder:
 
     def _print_summary(self, facts: Mapping[str, Any], whole: bool) -> None:
         rate, wait = facts["images_per_second"], facts["share_of_time_waiting_for_data"]
-        steps = f"{self.step} step{'s' * (self.step != 1)}"
+        steps = counted(self.step, "step")
         self.display.say(f"{steps}, {rate} images/s, {wait:.1%} of the time waiting for data")
         if whole:
             self.display.say(f"model: {self.run.model}")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stylekit._files import absolute_path
 from stylekit.datasets.shards import absolute_source, is_shards
-from stylekit.errors import StylekitError, suggest, warn
+from stylekit.errors import StylekitError, counted, suggest, warn
 from stylekit.inference.model import load
 from stylekit.inference.model_files import inference_state
 from stylekit.method import Method
@@ -264,7 +264,7 @@ def _check_channels(method: Method, name: str, dataset: Any) -> None:
     else:
         advice = "Choose a method with an option 'channels', such as cyclegan, pix2pix or restore."
     raise StylekitError(
-        f"The images of the data set {type(dataset).__name__} have {given} channel{'s' * (given != 1)}, but the method "
+        f"The images of the data set {type(dataset).__name__} have {counted(given, 'channel')}, but the method "
         f"{name!r} is for {wanted}. {advice}"
     )
 
@@ -281,7 +281,7 @@ def _check_results(method: Method, name: str, dataset: Any) -> None:
         return
     advice = f"Add --set outputs={given}." if changes else "Choose pix2pix, which can."
     raise StylekitError(
-        f"The style images of the data set {type(dataset).__name__} have {given} channel{'s' * (given != 1)}, but the method "
+        f"The style images of the data set {type(dataset).__name__} have {counted(given, 'channel')}, but the method "
         f"{name!r} makes images of {wanted}. {advice}"
     )
 

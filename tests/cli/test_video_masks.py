@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from stylekit.images.video import parts
+from tests.cli.conftest import INVERT
 from tests.cli.pixels import pixels
 from tests.clips import write_clip
 from tests.facts import assert_mentions
@@ -18,19 +19,6 @@ from tests.facts import assert_mentions
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
 
-PLUGIN = '''
-from stylekit import Method, hookimpl
-
-class Invert(Method):
-    """Inverts frames."""
-
-    def stylize(self, content, style=None):
-        return 1 - content
-
-@hookimpl
-def stylekit_methods():
-    return {"invert": Invert}
-'''
 COUNT, HEIGHT, WIDTH = 6, 24, 32
 
 
@@ -60,7 +48,7 @@ def drawn(count: int = COUNT, factor: int = 1) -> list[np.ndarray]:
 @pytest.fixture
 def line(tmp_path: Path) -> list[object]:
     """A command line that inverts a folder of frames."""
-    (tmp_path / "inverting.py").write_text(PLUGIN)
+    (tmp_path / "inverting.py").write_text(INVERT)
     clip = save(tmp_path / "clip", [shown(number) for number in range(COUNT)])
     return ["video", clip, "--plugin", tmp_path / "inverting.py", "--model", "invert", "-o", tmp_path / "out", "--mask"]
 

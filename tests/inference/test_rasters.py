@@ -20,6 +20,7 @@ from stylekit.inference.exported.export import export
 from stylekit.inference.model import Model
 from stylekit.inference.model_files import save_model
 from stylekit.inference.tiles import Tiles
+from stylekit.inference.tiles.pieces import reduced_by
 from tests.facts import raises, warns
 
 WINDOW = (-1000.0, 400.0)
@@ -106,6 +107,15 @@ def test_tiles_give_what_the_whole_image_gives() -> None:
     values = slices(shape=(700, 600, 5))
     subject = model({"window": WINDOW}, 0.5, channels=5)
     assert np.array_equal(subject.stylize(values, tiles=Tiles(256)), subject.stylize(values))
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_the_thumbnail_of_tiles_has_all_channels(channels: int) -> None:
+    image = torch.rand(1, channels, 50, 37, dtype=torch.float64)
+    reduced = reduced_by(4, lambda box: image[..., box.rows, box.columns], (50, 37))
+    assert reduced.shape == (1, channels, 13, 10)
+    torch.testing.assert_close(reduced[..., :12, :9], image[..., :48, :36].unfold(2, 4, 4).unfold(3, 4, 4).mean((4, 5)))
+    torch.testing.assert_close(reduced[..., 12, 9], image[..., 48:, 36:].mean((2, 3)))
 
 
 def test_a_file_becomes_a_raster_that_is_written_like_it(tmp_path: Path) -> None:

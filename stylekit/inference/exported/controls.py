@@ -11,11 +11,11 @@ from PIL import Image
 
 from stylekit import images
 from stylekit.images.picture import as_mask, over_white
+from stylekit.images.pixels import LUMA
 from stylekit.images.resizing import resize_array
 from stylekit.inference.controls import KeepColor
 from stylekit.inference.exported.card import Array
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FAINTEST = 1 / 255**2
 """The variance of one 8-bit step; a smaller one is rounding error."""
 
@@ -41,7 +41,7 @@ def keep_color(styled: Array, content: Array, how: KeepColor | None) -> Array:
     if how is None:
         return styled
     if how == "luminance":
-        change = np.tensordot(LUMA, (styled - content)[0], 1)
+        change = np.tensordot(np.array(LUMA, np.float32), (styled - content)[0], 1)
         return (content + change).clip(0, 1)
     return match_color(styled, content)
 

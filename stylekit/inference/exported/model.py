@@ -46,8 +46,9 @@ class ExportedModel:
     """
 
     arrays = True
-    intensities = None
     """Pictures that it stylises have arrays instead of tensors."""
+    intensities = None
+    """Images are RGB pictures."""
     on_step: Any = None
     """Never called, because nothing is optimised."""
     keeps_state = False

@@ -116,13 +116,14 @@ def reduced_by(factor: int, read: Callable[[Box], Tensor], size: tuple[int, int]
 
     Args:
         factor: the factor; the sides are rounded up
-        read: returns a part ``(1, 3, h, w)`` of the image
+        read: returns a part ``(1, C, h, w)`` of the image
         size: height and width of the image
     """
     height, width = size
     step = max(1, ALIGN // factor) * factor
     # Allocated at once: small tensors that stay between large ones that are freed would make the heap grow.
-    reduced = read(Box(0, 0, 1, 1)).new_empty(1, 3, -(-height // factor), -(-width // factor))
+    pixel = read(Box(0, 0, 1, 1))
+    reduced = pixel.new_empty(*pixel.shape[:2], -(-height // factor), -(-width // factor))
     for top in range(0, height, step):
         band = read(Box(top, 0, min(top + step, height), width))
         pooled = F.avg_pool2d(band, factor, ceil_mode=True, count_include_pad=False)
