@@ -104,7 +104,7 @@ class Large:
         try:
             self.model.stylize_large(picture, canvas, style, tiles=self.tiles, on_progress=on_progress, **options)
         except KeyboardInterrupt:
-            if not canvas.done:
+            if not canvas.begun:
                 canvas.discard()
                 raise
             canvas.close()

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from PIL import Image
 
 from stylekit._files import atomic_file, explain_os_errors
 from stylekit.errors import NO_SPACE, StylekitError
+from stylekit.images.draft import FileDraft
 from stylekit.images.metadata import save_options
 from stylekit.images.picture import Picture
 from stylekit.images.pixels import Array
@@ -46,7 +46,7 @@ class Canvas:
 
     Attributes:
         done: number of parts that have been made
-        plan: a number on which the division into parts depends, and which the next canvas gets with them; 0: none yet
+        drafts: what was drafted on the way
 
     Raises:
         StylekitError: the format does not hold such an image, the folder cannot be written, or no space is left.
@@ -73,7 +73,8 @@ class Canvas:
         self._row = size[1] * channels * self._type.itemsize
         self._key = hashlib.sha256(repr((key, self.shape, self._depth)).encode()).hexdigest()
         self.path = part_path(target)
-        self.done, self.plan = self._made_before() if resume else (0, 0)
+        self._resume, self.drafts = resume, list[FileDraft]()
+        self.done, self._plan = self._made_before() if resume else (0, 0)
         with explain_os_errors(target):
             self._file = self.path.open("r+b" if self.done else "w+b")
             try:
@@ -86,6 +87,21 @@ class Canvas:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.shape[0], self.shape[1]
+
+    @property
+    def plan(self) -> int:
+        """A number on which the division into parts depends, and which the next canvas gets with them; 0: none yet."""
+        return self._plan
+
+    @plan.setter
+    def plan(self, plan: int) -> None:
+        self._plan = plan
+        self._write_head()
+
+    @property
+    def begun(self) -> bool:
+        """Whether something is made that another canvas can go on with."""
+        return self.done > 0 or any(draft.done for draft in self.drafts)
 
     def put(self, top: int, left: int, picture: Picture) -> None:
         """Writes the next part, whose first row and column are ``top`` and ``left``.
@@ -101,18 +117,20 @@ class Canvas:
             self.done += 1
             self._write_head()
 
-    def scratch(self, height: int, width: int) -> Any:
-        """An image ``(1, 3, H, W)`` of zeros, float32, whose values are in a nameless file next to the target.
+    def draft(self, name: str, height: int, width: int) -> FileDraft:
+        """An image of three channels that is made on the way, in a file next to the target.
+
+        Args:
+            name: its name among the drafts of this canvas, which is part of that of the file
+            height: its height
+            width: its width
 
         Raises:
             StylekitError: no space is left.
         """
-        import torch
-
-        with explain_os_errors(self.target), tempfile.TemporaryFile(dir=self.target.parent) as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, 12 * height * width)  # a full disk would kill the process later
-            return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(1, 3, height, width)))
+        path = self.path.with_suffix(f".{name}.draft")
+        self.drafts.append(FileDraft(path, (3, height, width), f"{self._key} {self.plan}", self._resume))
+        return self.drafts[-1]
 
     def save(self) -> None:
         """Writes the image file atomically, and removes the canvas.
@@ -131,6 +149,8 @@ class Canvas:
         """Removes the canvas."""
         self.close()
         self.path.unlink(missing_ok=True)
+        for draft in self.path.parent.glob(f"{self.path.stem}.*.draft"):
+            draft.unlink()
 
     def close(self) -> None:
         """Closes the canvas, but keeps what was made."""

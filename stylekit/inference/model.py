@@ -18,6 +18,7 @@ from torch import Tensor
 
 from stylekit.errors import StylekitError, suggest, warn
 from stylekit.images import Canvas, Decoded, Intensities, Picture, Raster
+from stylekit.images.draft import Draft
 from stylekit.images.intensities import Classes, Scale
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
@@ -420,10 +421,15 @@ class Model:
         self.require_tiles(request.options)
         maps = request.maps(*picture.size)
         with self._full_precision(), self._random_numbers(seed):
-            (read, mean), plan = visible_parts(picture), canvas.plan if canvas.done else 0
-            optimized = self._optimized(read, picture.size, request, tiles or Tiles(), canvas.scratch, on_progress)
-            tiling = self._tiling(read, picture.size, maps, request, tiles or Tiles(), on_progress, plan, optimized)
-            pieces, canvas.plan = tiling.pieces[canvas.done :], tiling.pixels
+            (read, mean), tiles = visible_parts(picture), tiles or Tiles()
+            optimized: list[Tensor] = []
+            if self._optimizes_regions(request):
+                canvas.plan = canvas.plan or self._side_of_regions(tiles)
+                optimized = self._optimized(read, picture.size, request, canvas.plan, canvas.draft, on_progress)
+            plan = 0 if optimized else canvas.plan
+            tiling = self._tiling(read, picture.size, maps, request, tiles, on_progress, plan, optimized)
+            canvas.plan = canvas.plan or tiling.pixels
+            pieces = tiling.pieces[canvas.done :]
             tiling.measure()
             for piece, (box, image) in zip(pieces, tiling.paint(pieces), strict=True):
                 original = picture.part(piece.inner.rows, piece.inner.columns)
@@ -748,7 +754,12 @@ class Model:
         def read(box: Box) -> Tensor:
             return image[..., box.rows, box.columns]
 
-        optimized = self._optimized(read, (height, width), request, tiles, partial(torch.empty, *image.shape[:2]))
+        def draft(name: str, height: int, width: int) -> Draft:
+            return Draft(torch.empty(*image.shape[:2], height, width))
+
+        optimized: list[Tensor] = []
+        if self._optimizes_regions(request):
+            optimized = self._optimized(read, (height, width), request, self._side_of_regions(tiles), draft)
         tiling = self._tiling(read, (height, width), maps, request, tiles, optimized=optimized)
         scale = self.method.scale
         channels = self.method.result_channels or image.shape[1]
@@ -777,23 +788,29 @@ class Model:
         scale, channels = self.method.scale, self.method.image_channels
         return Tiling(stylize, read, size, tiles, needed, free, scale, what, on_progress, pixels, channels)
 
+    def _optimizes_regions(self, request: Request) -> bool:
+        return isinstance(self.method, OptimizingMethod) and not request.untouched
+
+    def _side_of_regions(self, tiles: Tiles) -> int:
+        """The side of the regions that are optimised, which may depend on the memory."""
+        needed = self.needed_memory(1024, 1024) / 2**20
+        malloc.release_freed_memory()
+        return Regions.fitting_side(tiles, needed, free_memory(self.device))
+
     def _optimized(
         self,
         read: Callable[[Box], Tensor],
         size: tuple[int, int],
         request: Request,
-        tiles: Tiles,
-        allocate: Callable[[int, int], Tensor],
+        side: int,
+        draft: Callable[[str, int, int], Draft],
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Tensor]:
-        """What a method that optimises makes of a large image, region by region, in each style; empty for other methods."""
-        if not isinstance(self.method, OptimizingMethod) or request.untouched:
-            return []
-        needed = self.needed_memory(1024, 1024) / 2**20
-        malloc.release_freed_memory()
-        side = Regions.fitting_side(tiles, needed, free_memory(self.device))
-        regions = Regions(self.method, read, size, side, self.device, allocate, on_progress)
-        return [regions.optimize(style, request.strength) for style in request.regions if style is not None]
+        """What a method that optimises makes of a large image, region by region, in each style."""
+        assert isinstance(self.method, OptimizingMethod)
+        regions = Regions(self.method, read, size, side, self.device, draft, on_progress)
+        styles = [style for style in request.regions if style is not None]
+        return [regions.optimize(style, request.strength, str(number)) for number, style in enumerate(styles)]
 
     def _measure(self, options: Mapping[str, Any]) -> float:
         required = [name for name, option in stylize_options(self.method).items() if option.required]

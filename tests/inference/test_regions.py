@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit import StylekitError, make
-from stylekit.images import resize
+from stylekit import StylekitError, images, make
+from stylekit.images import Canvas, resize
 from stylekit.inference.memory import PeakBytes, probe_image
 from stylekit.inference.model import Model
 from stylekit.inference.tiles import Box, Regions, SharedStatistics, Tiles
@@ -273,3 +274,48 @@ def test_a_picture_that_does_not_fit_is_optimised_by_regions(gatys: Model, monke
     assert made.shape == (1, 3, 128, 1152)
     with raises(StylekitError, "128", "memory"):
         gatys.stylize(CONTENT, STYLE, tiles=Tiles(memory=1))
+
+
+def test_an_interrupted_picture_goes_on_with_the_region_that_was_not_finished(
+    gatys: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gatys.method, "steps", 4)
+    images.write(tmp_path / "photo.png", CONTENT[0])
+    picture = images.decode(tmp_path / "photo.png")
+
+    def stylize(name: str, resume: bool, stop: int = 100) -> list[int]:
+        steps: list[int] = []
+
+        def count(done: int, total: int) -> None:
+            if done == stop:
+                raise KeyboardInterrupt
+            steps.append(done)
+
+        canvas = Canvas(tmp_path / name, picture.size, images.read(tmp_path / "photo.png"), resume=resume)
+        try:
+            gatys.stylize_large(picture, canvas, STYLE, tiles=Tiles(128), on_progress=count)
+        except KeyboardInterrupt:
+            assert canvas.begun
+            canvas.close()
+        else:
+            canvas.save()
+        return steps
+
+    made: list[Any] = []
+    region: Callable[..., Any] = Regions._optimize_region
+
+    def noted(*given: Any) -> Any:
+        made.append(given[2])
+        return region(*given)
+
+    monkeypatch.setattr(Regions, "_optimize_region", noted)
+    stylize("whole.png", resume=False)
+    at_once = [*made]
+    stylize("again.png", resume=False, stop=3)  # one region at half size, and two of four
+    stylize("again.png", resume=True)
+    assert made[len(at_once) :] == at_once
+    whole, again = (images.read(tmp_path / name).image for name in ("whole.png", "again.png"))
+    torch.testing.assert_close(again, whole, rtol=0, atol=2 / 255)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.png", "photo.png", "whole.png"]
+    stylize("again.png", resume=True)
+    assert len(made) == 3 * len(at_once)  # nothing was left of the picture before

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylekit.images import resize
+from stylekit.images.draft import Draft
 from stylekit.inference.memory import probe_image
 from stylekit.inference.tiles.pieces import Box, Piece, divide, reduced_by
 from stylekit.inference.tiles.statistics import ALIGN, Core, SharedStatistics
@@ -58,7 +59,7 @@ class Regions:
         size: height and width of the content
         side: maximum sides of the cores of regions, a multiple of ``ALIGN``
         device: where the method computes
-        allocate: returns an image ``(1, 3, H, W)`` in float32 on the CPU, which may be in a file
+        draft: returns an image ``(1, 3, H, W)`` by its name, height and width; parts that it has are not made again
         on_progress: called before each region with the number of those that are finished, and of all
     """
 
@@ -67,7 +68,7 @@ class Regions:
     size: tuple[int, int]
     side: int
     device: torch.device
-    allocate: Callable[[int, int], Tensor]
+    draft: Callable[[str, int, int], Draft]
     on_progress: Callable[[int, int], None] = lambda done, total: None
 
     @staticmethod
@@ -87,32 +88,42 @@ class Regions:
         return side_of_cores(tiles, HALO, pixels, available, needed)
 
     @torch.no_grad()
-    def optimize(self, style: Statistics, strength: float = 1.0) -> Tensor:
+    def optimize(self, style: Statistics, strength: float = 1.0, name: str = "0") -> Tensor:
         """Optimises the image, from coarse to fine: at once, where it is one region.
 
         Args:
             style: the style
             strength: as for the method
+            name: what the names of the drafts begin with
 
         Returns:
-            the image ``(1, 3, H, W)``, which ``allocate`` made
+            the image ``(1, 3, H, W)``, which ``draft`` made
         """
         image: Tensor | None = None
         progress, done = self._progress(), 0
-        for stage in self.method.stages(*self.size):
+        for number, stage in enumerate(self.method.stages(*self.size)):
+            size = halved_size(*self.size, stage.level)
+            pieces = divide(*size, self.side, HALO)
+            draft = self.draft(f"{name}-{number}", *size)
+            start, image = image, draft.values
+            for _ in range(draft.done):
+                next(progress)
+            if draft.done == len(pieces):
+                done += stage.steps
+                continue
             content = self._content(stage.level)
-            start = self._first(content, style, strength) if image is None else image
-            image = self.allocate(*content.size)
-            pieces = divide(*content.size, self.side, HALO)
-            for piece in pieces:
-                image[..., piece.inner.rows, piece.inner.columns] = enlarged_part(start, content.size, piece.inner)
+            if not draft.done:
+                start = self._first(content, style, strength) if start is None else start
+                for piece in pieces:
+                    image[..., piece.inner.rows, piece.inner.columns] = enlarged_part(start, size, piece.inner)
             if len(pieces) == 1:
                 next(progress)
                 objective = self.method.objective(content.whole().to(self.device), style, strength, stage.level)
                 on_step = partial(self._on_step, done)
                 image.copy_(self._descend(image.to(self.device), objective, stage.steps, on_step))
+                draft.finish_part()
             else:
-                self._optimize_regions(image, content, pieces, style, strength, stage, progress)
+                self._optimize_regions(draft, content, pieces, style, strength, stage, progress)
             done += stage.steps
         assert image is not None
         return image
@@ -154,7 +165,7 @@ class Regions:
 
     def _optimize_regions(
         self,
-        image: Tensor,
+        draft: Draft,
         content: _Content,
         pieces: Sequence[Piece],
         style: Statistics,
@@ -162,8 +173,8 @@ class Regions:
         stage: Stage,
         progress: Iterator[None],
     ) -> None:
-        """Optimises an image in place."""
-        pixels = content.size[0] * content.size[1]
+        """Optimises the regions of an image that are not finished, in place."""
+        image, pixels = draft.values, content.size[0] * content.size[1]
 
         def targets(image: Tensor) -> Objective:
             return self.method.objective(image, style, strength, stage.level)
@@ -189,9 +200,10 @@ class Regions:
         whole = SharedStatistics(SharedStatistics.of_example(lambda: loss(example), EXAMPLE).layouts)
         while whole.measure_next((partial(evaluated, piece), piece.core) for piece in pieces):
             pass
-        for piece in pieces:
+        for piece in pieces[draft.done :]:
             next(progress)
             whole = self._optimize_region(image, piece, objective(piece), whole, stage.steps, pixels)
+            draft.finish_part()
 
     def _optimize_region(
         self, image: Tensor, piece: Piece, objective: Objective, whole: SharedStatistics, steps: int, pixels: int
