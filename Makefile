@@ -10,7 +10,7 @@ PARALLEL := -n auto --dist loadfile --benchmark-disable
 TYPED := stylekit plugins tests examples benchmarks docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo fast test test-reference fuzz format lint typecheck cuda bench stability
+.PHONY: help setup demo fast test test-all test-reference fuzz format lint typecheck cuda bench stability
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -29,16 +29,20 @@ demo: setup ## train CycleGAN on drawn scenes for a few minutes, translate held-
 	$(BIN)/python examples/demo.py
 
 fast: setup ## the tests that take about a second at most
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	$(BIN)/python -m pytest -m "not slow and not long" $(PARALLEL)
 
 # What changed of the kernels is compiled first; where that fails, the tests of the kernels report it.
-test: setup ## all tests
+test: setup ## what a change has to pass: all tests but the longest
+	-$(BIN)/stylekit kernels build
+	$(BIN)/python -m pytest -m "not long" $(PARALLEL)
+
+test-all: setup ## all tests, which take an hour; before a release
 	-$(BIN)/stylekit kernels build
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-reference: setup ## the tests of what uses the kernels, without the kernels
 	STYLEKIT_KERNELS=reference $(BIN)/python -m pytest tests/test_ops.py tests/test_layers.py tests/test_losses.py \
-		tests/training/test_engine.py tests/plugins -m "not slow" $(PARALLEL)
+		tests/training/test_engine.py tests/plugins -m "not slow and not long" $(PARALLEL)
 
 fuzz: setup ## try thousands of damaged, odd and hostile inputs, and record the results; 25 minutes
 	$(BIN)/python -m tests.fuzz --out benchmarks/results/fuzz.json

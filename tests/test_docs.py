@@ -27,6 +27,8 @@ from tests.warm import WarmProgram
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 INSTALLING = "plugins.md"
 """The document that installs packages, in an environment of its reader's own."""
+LONG = {INSTALLING, "evaluation.md", "large_and_video.md", "methods.md", "rasters.md", "restore.md"}
+"""Documents whose commands take minutes."""
 
 
 @pytest.fixture
@@ -72,8 +74,11 @@ def warm() -> Iterator[WarmProgram]:
     program.close()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.long if path.name in LONG else pytest.mark.slow) for path in DOCS],
+    ids=lambda path: path.name,
+)
 def test_every_code_block_runs(path: Path, folder: Path, warm: WarmProgram, request: pytest.FixtureRequest) -> None:
     if path.name == INSTALLING:
         wheel = request.getfixturevalue("wheel")
@@ -166,7 +171,7 @@ def test_the_tables_are_those_of_the_recorded_figures() -> None:
     assert told.returncode == 0, told.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_runs_and_scores(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--steps", "3", "--out", str(out)]

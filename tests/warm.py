@@ -1,6 +1,6 @@
-"""Runs command lines of ``stylekit`` without the seconds that imports take: a process that has imported everything forks.
+"""Runs programs without the seconds that imports take: a process that has imported what they need forks.
 
-What commands import late is not tested in this way; the tests of the documents run a hundred commands.
+What a program imports late is not tested in this way; the tests of the documents run a hundred commands.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+PROGRAM = "stylekit.__main__:main"
 MODULES = (
     "stylekit.training.engine",
     "stylekit.inference.model",
@@ -23,23 +24,28 @@ MODULES = (
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
 )
-"""What is imported beforehand, and torch with it. Nothing may have started a thread when the process forks."""
+"""What the program's commands need, and torch with it. Nothing may have started a thread when the process forks."""
 ROOT = Path(__file__).parents[1]
 
 
 class WarmProgram:
-    """``stylekit`` in processes that need not import much."""
+    """A program in processes that need not import much.
 
-    def __init__(self) -> None:
+    Args:
+        call: the module and the function that run it
+        modules: what is imported beforehand
+    """
+
+    def __init__(self, call: str = PROGRAM, modules: Sequence[str] = MODULES) -> None:
         pipe = subprocess.PIPE
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        command = [sys.executable, "-m", "tests.warm"]
+        command = [sys.executable, "-m", "tests.warm", call, *modules]
         self._server = subprocess.Popen(
             command, env={**os.environ, "PYTHONPATH": path}, stdin=pipe, stdout=pipe, text=True
         )
 
     def run(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
-        """Runs a command line; returns its exit code, and what it printed to stdout and to stderr."""
+        """Runs it in a folder; returns its exit code, and what it printed to stdout and to stderr."""
         assert self._server.stdin
         assert self._server.stdout
         out, err = folder / ".stdout", folder / ".stderr"
@@ -61,9 +67,9 @@ class WarmProgram:
         self._server.communicate()  # closes the pipes
 
 
-def _serve() -> dict[str, list[str]] | None:
+def _serve(modules: Sequence[str]) -> dict[str, list[str]] | None:
     """Forks for each request; returns the request in the new process, and None at the end of all."""
-    for name in MODULES:
+    for name in modules:
         importlib.import_module(name)
     gc.freeze()  # a collection would write to, and so copy, the memory that the processes share
     for line in sys.stdin:
@@ -75,7 +81,7 @@ def _serve() -> dict[str, list[str]] | None:
     return None
 
 
-def _become(request: Mapping[str, list[str]]) -> None:
+def _become(request: Mapping[str, list[str]], call: str) -> None:
     """Runs a request in this process, as the program would."""
     os.chdir(str(request["folder"]))
     os.environ.clear()
@@ -85,11 +91,10 @@ def _become(request: Mapping[str, list[str]]) -> None:
     ):
         os.dup2(os.open(path, mode), target)
     sys.argv = ["stylekit", *request["arguments"]]
-    from stylekit.__main__ import main
-
-    main()
+    module, function = call.split(":")
+    getattr(importlib.import_module(module), function)()
 
 
 if __name__ == "__main__":
-    if request := _serve():
-        _become(request)
+    if request := _serve(sys.argv[2:]):
+        _become(request, sys.argv[1])

@@ -59,7 +59,7 @@ def footprint(plugin: loading.Plugin) -> tuple[list[str], float]:
 def tell() -> None:
     """Runs in the new process: imports the plugin, and writes a report on what changed."""
     file, module, report = sys.argv[1:]
-    for each in _public_modules():
+    for each in public_modules():
         importlib.import_module(each)
     before = _state()
     start = time.perf_counter()
@@ -122,7 +122,7 @@ def _state() -> dict[str, Any]:
     }
 
 
-def _public_modules() -> list[str]:
+def public_modules() -> list[str]:
     """The modules of stylekit that define ``__all__``, found without importing the others."""
     folder = Path(stylekit.__path__[0])
     modules = {f"stylekit.{path.stem}": path for path in folder.glob("*.py") if path.stem != "__init__"}
@@ -132,7 +132,7 @@ def _public_modules() -> list[str]:
 
 def _namespaces() -> dict[str, dict[str, Any]]:
     """What a plugin must not patch: the public modules of stylekit, and commonly used parts of torch, NumPy and PIL."""
-    modules = [sys.modules[name] for name in _public_modules()]
+    modules = [sys.modules[name] for name in public_modules()]
     modules += [nn, nn.functional, nn.init, torch.optim, np.random]
     classes = {"nn.Module": nn.Module, "torch.Tensor": torch.Tensor, "torch.optim.Optimizer": torch.optim.Optimizer}
     limits = {each.__name__: {k: v for k, v in vars(each).items() if k.isupper()} for each in (Image, ImageFile)}

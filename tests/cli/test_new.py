@@ -180,7 +180,7 @@ def test_the_module_is_found_next_to_the_folder_of_its_package(packages: Reader)
     assert origins == [str(packages.folder / package(kind) / "src" / f"{package(kind)}.py") for kind in WRITABLE]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", WRITABLE)
 def test_the_commands_in_the_readme_run(kind: str, packages: Reader) -> None:
     shown = blocks(packages.folder / package(kind) / "README.md")

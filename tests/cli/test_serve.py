@@ -432,7 +432,7 @@ def server(place: Path) -> Iterator[tuple[str, int]]:
         assert process.wait(20) in (0, -signal.SIGTERM)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_clients_at_once_and_memory_that_stays(server: tuple[str, int], place: Path) -> None:
     form, data, (address, pid) = {"style": "painting 0.png"}, photo(place), server
 

@@ -241,7 +241,7 @@ def test_two_processes_print_what_one_prints(process: Program, tiny: Path, tmp_p
     assert (session["processes"], session["to"], session["ended"]) == (2, 2, "complete")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_warn_once_and_in_one_line(process: Program, tiny: Path, tmp_path: Path, folders: Path) -> None:
     shutil.copytree(folders / "a", tmp_path / "a")
     (tmp_path / "a" / "bad.png").write_text("text")

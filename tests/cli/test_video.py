@@ -281,6 +281,7 @@ def test_a_failure_keeps_what_is_finished_and_resume_goes_on(
     assert not (tmp_path / "out.mp4.part").exists()
 
 
+@pytest.mark.long
 def test_another_style_or_clip_is_not_resumed(
     program: Program, clip: Path, place: Path, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

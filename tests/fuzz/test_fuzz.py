@@ -115,7 +115,7 @@ def test_every_attempt_says_what_it_is(name: str) -> None:
     assert len({attempt.__name__ for attempt in attempts}) == len({id(attempt) for attempt in attempts})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", available_kinds())
 def test_nothing_bad_comes_of_a_share_of_the_cases(name: str, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "tests.fuzz", "--kind", name, "--scale", "0.02", "--workers", "1"]

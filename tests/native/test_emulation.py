@@ -370,6 +370,7 @@ def runs(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
         process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ORDERS)
 def test_emulated_kernels_match_the_formulas(runs: dict[str, tuple[Any, Path]], order: str) -> None:
     process, output = runs[order]

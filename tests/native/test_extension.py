@@ -86,7 +86,7 @@ def test_a_source_distribution_carries_the_sources_wherever_it_is_made(project: 
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_errors_it_installs_without_and_an_earlier_library_is_not_taken_for_it(project: Path) -> None:
     made, told = wheel_in_place(project)
     assert LIBRARY in names(made)
@@ -101,7 +101,7 @@ def test_with_errors_it_installs_without_and_an_earlier_library_is_not_taken_for
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.long
 def test_asked_for_it_compiles_beside_the_sources_or_fails_with_all_that_the_compiler_says(project: Path) -> None:
     words = [sys.executable, "setup.py", "build_ext", "--inplace"]
     subprocess.run(words, cwd=project, capture_output=True, check=True)
@@ -202,7 +202,7 @@ setup(name="twice", py_modules=[], **setup_arguments("_twice", ["twice.cpp", "tw
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("cuda", ["0", "1"])
 def test_cuda_files_are_compiled_where_they_can_be(cuda: str, tmp_path: Path) -> None:
     if cuda == "1" and compiling.find_nvcc() is None:

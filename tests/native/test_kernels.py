@@ -402,7 +402,7 @@ def test_the_build_tells_of_itself(built: Path) -> None:
     assert (told["torch_from"], told["cuda"], told["architectures"]) == ("2.10", "", "")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_built_for_cuda_they_load_into_a_torch_without(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

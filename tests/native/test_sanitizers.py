@@ -33,7 +33,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(checkout)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("isa", building.ISAS)
 def test_no_instruction_set_touches_what_is_not_its_own(library: Path, isa: str) -> None:
     found = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +16,7 @@ import torch
 from stylekit import StylekitError, StylekitWarning, testing
 from stylekit.hookspecs import KINDS
 from stylekit.registry import lookup
+from stylekit.testing import footprint
 from stylekit.testing.catalogue import PLUGIN, checks_of
 from stylekit.testing.subjects import find_subjects
 from tests.facts import assert_mentions, raises, warns
@@ -42,6 +47,7 @@ from tests.testing.samples import (
     summary,
     untried,
 )
+from tests.warm import WarmProgram
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Write
@@ -151,9 +157,31 @@ def test_nothing_else_is_reported_of_a_part_that_cannot_be_built(write: Write) -
 BUILT_IN = [plugin.name for plugin in lookup.visible_plugins() if plugin.own]
 
 
+@pytest.fixture(scope="module")
+def warm() -> Iterator[WarmProgram]:
+    program = WarmProgram("stylekit.testing.footprint:tell", footprint.public_modules())
+    yield program
+    program.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_the_built_in_plugins_pass(name: str) -> None:
+def test_the_built_in_plugins_are_named_and_imported_without_side_effects(
+    name: str, warm: WarmProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork(command: list[str], *, cwd: str, env: dict[str, str], **options: object) -> CompletedProcess[str]:
+        return CompletedProcess(command, *warm.run(command[3:], Path(cwd), env))
+
+    monkeypatch.setattr(footprint, "subprocess", SimpleNamespace(run=fork))  # a new process each takes seconds
+    for subject in find_subjects(name):
+        if subject.kind == PLUGIN:
+            assert faults(subject) == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_parts_of_the_built_in_plugins_pass(name: str) -> None:
     assert len(BUILT_IN) >= 9
     for subject in find_subjects(name):
-        assert faults(subject) == {}, subject.name
+        if subject.kind != PLUGIN:
+            assert faults(subject) == {}, subject.name

@@ -42,7 +42,7 @@ def run(folder: Path, test: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("source", "kind"), [(WEIGHTED, "loss"), (ADVERSARIAL, "adversarial")])
 def test_there_is_a_test_for_every_check_of_every_part(tmp_path: Path, source: str, kind: str) -> None:
     (tmp_path / "mine.py").write_text(source)

@@ -116,7 +116,7 @@ batch_size=2, steps=8, checkpoint_every=2, log=[{stopper(tmp_path, 5, signal.SIG
     assert_same(whole, killed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_killed_while_it_writes_checkpoints_always_resumes(tmp_path: Path) -> None:
     run = tmp_path / "run"
     program = f"import stylekit; stylekit.train('cyclegan', out={str(run)!r}, size=32, workers=0, set={SMALL!r}, \
@@ -333,7 +333,7 @@ def stylekit_methods():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("discriminator", ["patch", "patch-sn"])
+@pytest.mark.parametrize("discriminator", ["patch", pytest.param("patch-sn", marks=pytest.mark.long)])
 def test_two_processes_train_like_one_with_the_same_global_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, discriminator: str
 ) -> None:

@@ -157,7 +157,7 @@ def test_an_interrupt_does_not_wait_for_an_item_that_takes_forever(plugin: Path)
     assert process.wait(timeout=120) == 130
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("at", ORDER_OF_RANK_1, ids=["before the first step", "later"])
 def test_an_error_that_one_launched_process_alone_meets_is_reported(plugin: Path, at: int) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
@@ -169,7 +169,7 @@ def test_an_error_that_one_launched_process_alone_meets_is_reported(plugin: Path
     assert "gloo" not in output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_error_of_a_spawned_process_is_one_sentence(plugin: Path) -> None:
     arguments = ("--set", "fails=true", "--steps", "48", "--batch-size", "2", "--workers", "0", "--devices", "2")
     code, output = run(plugin, *arguments)

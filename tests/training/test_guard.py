@@ -20,7 +20,11 @@ import stylekit
     networks = {{"generator": generator, "discriminator": {{"name": "patch", "layers": 1, "width": 4}}}}
     stylekit.train("cyclegan", set=networks, size=32, steps=1, batch_size=2, device="cpu", out="run", {settings})
 """
-WAYS = [("spawn", "workers=1"), ("forkserver", "workers=1"), ("spawn", "workers=0, devices=2")]
+WAYS = [
+    pytest.param("spawn", "workers=1", marks=pytest.mark.long),
+    ("forkserver", "workers=1"),
+    pytest.param("spawn", "workers=0, devices=2", marks=pytest.mark.long),
+]
 
 
 def run_script(folder: Path, guard: str, method: str, settings: str) -> subprocess.CompletedProcess[str]:

@@ -81,7 +81,7 @@ def srun(folder: Path, *arguments: str) -> tuple[int, str]:
     return max(process.returncode for process in processes), output
 
 
-LAUNCHERS = pytest.mark.parametrize("launcher", [torchrun, srun])
+LAUNCHERS = pytest.mark.parametrize("launcher", [torchrun, pytest.param(srun, marks=pytest.mark.long)])
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_launched_processes_agree_on_one_new_folder_and_resume_it(
     assert run.latest() == run.checkpoints / "4"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_signal_to_one_launched_process_saves_a_checkpoint_and_ends_all(config: Path, tmp_path: Path) -> None:
     stop = stopper(tmp_path, 1, signal.SIGTERM)  # which is noticed after the next step
     code, output = srun(tmp_path, "train", "--config", str(config), "--out", "run", "--log", stop)
@@ -154,10 +154,15 @@ def test_a_signal_to_one_launched_process_saves_a_checkpoint_and_ends_all(config
 @pytest.mark.parametrize(
     ("launcher", "arguments", "facts"),
     [
-        (torchrun, ["--set", "cycel=5"], ["'cycel'", "did you mean 'cycle'"]),  # met by all, before they are connected
-        (torchrun, ["--out", "taken"], ["taken", "--resume"]),  # met by the main process
+        # met by all, before they are connected
+        pytest.param(torchrun, ["--set", "cycel=5"], ["'cycel'", "did you mean 'cycle'"], marks=pytest.mark.long),
+        pytest.param(
+            torchrun, ["--out", "taken"], ["taken", "--resume"], marks=pytest.mark.long
+        ),  # met by the main process
         (srun, ["--devices", "3"], ["--devices 3", "2 processes"]),
-        (srun, ["--batch-size", "3"], ["batch of 3", "2 processes"]),  # met by all, afterwards
+        pytest.param(
+            srun, ["--batch-size", "3"], ["batch of 3", "2 processes"], marks=pytest.mark.long
+        ),  # met by all, afterwards
     ],
     ids=["option", "folder", "devices", "batch"],
 )

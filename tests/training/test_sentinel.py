@@ -183,8 +183,8 @@ def test_a_warning_is_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "count", "fixes"),
     [
-        (0.0, 90, [(40, 0.5)]),
-        (0.0, 210, [(40, 0.5), (20, 0.125), (0, 0.03125)]),
+        pytest.param(0.0, 90, [(40, 0.5)], marks=pytest.mark.long),
+        pytest.param(0.0, 210, [(40, 0.5), (20, 0.125), (0, 0.03125)], marks=pytest.mark.long),
         (float("nan"), 2, [(40, 0.5), (20, 0.125)]),
     ],
     ids=["grey", "grey again", "nan"],
@@ -207,14 +207,14 @@ def test_a_run_returns_to_the_checkpoint_before_with_lower_learning_rates(
     assert resumed.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * fixes[-1][1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_a_checkpoint_before_it_returns_to_the_start(tmp_path: Path) -> None:
     content = run(tmp_path / "run", Spoiled(float("nan"), 1), "rollback", checkpoint_every=1000)
     assert [fix["to"] for fix in content["rollbacks"]] == [0]
     assert content["sessions"][-1]["to"] == 200
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_gives_up_after_the_fifth_return(tmp_path: Path) -> None:
     with raises(StylekitError, "went wrong 6 times", "checkpoint"):
         run(tmp_path / "run", Spoiled(float("nan")), "rollback")

@@ -105,7 +105,7 @@ ONE, TWO = ("--devices", "1", "--workers", "1"), ("--devices", "2", "--workers",
         (ONE, signal.SIGINT, True),
         (ONE, signal.SIGTERM, False),
         (ONE, signal.SIGHUP, True),
-        (TWO, signal.SIGTERM, True),
+        pytest.param(TWO, signal.SIGTERM, True, marks=pytest.mark.long),
         (TWO, signal.SIGHUP, False),
     ],
     ids=lambda value: {True: "to all", False: "to the first", ONE: "one process", TWO: "two"}.get(value),
@@ -124,6 +124,7 @@ def test_a_signal_saves_a_checkpoint_and_ends_every_process(
     assert list(tmp_path.rglob("*.part")) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [ONE, TWO], ids=["one process", "two"])
 def test_a_second_signal_ends_at_once_and_leaves_nothing_that_a_resume_does_not_remove(
     tmp_path: Path, options: tuple[str, ...]
@@ -140,6 +141,7 @@ def test_a_second_signal_ends_at_once_and_leaves_nothing_that_a_resume_does_not_
     assert list(tmp_path.rglob("*.part")) == []
 
 
+@pytest.mark.long
 def test_when_the_first_of_several_processes_is_killed_the_others_save_and_end(tmp_path: Path) -> None:
     with started(tmp_path, *TWO) as run:
         run.process.kill()

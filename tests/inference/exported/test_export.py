@@ -70,7 +70,7 @@ def test_an_option_becomes_part_of_the_file(tmp_path: Path) -> None:
         export(model, tmp_path / "y.onnx", {"direction": "up"})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_strength_is_an_input_where_the_method_allows_it(tmp_path: Path) -> None:
     model = small({"name": "adain", "encoder": RANDOM})
     export(model, tmp_path / "x.onnx")
@@ -85,7 +85,7 @@ def test_a_strength_is_an_input_where_the_method_allows_it(tmp_path: Path) -> No
             assert np.abs(found - expected.numpy()).max() < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_learned_styles_are_in_the_file(tmp_path: Path) -> None:
     network = {"name": "resnet", "width": 4, "blocks": 1}
     model = small({"name": "stargan", "classes": ["dawn", "dusk"], "generator": network})
@@ -113,7 +113,7 @@ def test_the_label_of_samples_becomes_part_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".pt2", ".xml"])
+@pytest.mark.parametrize("suffix", [".pt2", pytest.param(".xml", marks=pytest.mark.long)])
 def test_other_formats_compute_the_same(tmp_path: Path, suffix: str) -> None:
     if suffix == ".xml":
         pytest.importorskip("openvino")
@@ -122,7 +122,7 @@ def test_other_formats_compute_the_same(tmp_path: Path, suffix: str) -> None:
     assert max(check.difference for check in verify(ExportedFile(tmp_path / f"x{suffix}"))) < 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_half_precision_halves_the_file_and_int8_makes_it_smaller(tmp_path: Path) -> None:
     model, sizes = small({**CYCLEGAN, "generator": {"name": "resnet", "width": 32, "blocks": 1}}), {}
     for weights in ("32", "16", "int8"):

@@ -106,7 +106,7 @@ def test_wrong_options_are_refused() -> None:
         GAN(**TINY).sample_from(torch.randn(1, 16), label=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_learns_the_colours_of_its_images() -> None:
     """Drawn images get the mean of the real ones, which are of two colours, and are near both of them."""
     torch.manual_seed(0)
