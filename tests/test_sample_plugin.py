@@ -84,7 +84,7 @@ def test_the_method_in_one_file_passes_the_conformance_checks() -> None:
     assert {subject.kind: faults(subject) for subject in find_subjects(str(ONE_FILE))} == {"plugin": {}, "method": {}}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_package_can_be_used_while_it_is_installed(
     fresh: FreshEnvironment, stylekit: Callable[..., Done], tmp_path: Path
 ) -> None:

@@ -31,7 +31,9 @@ def stylized(model: str, path: Path, **variables: str) -> np.ndarray[tuple[int, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "least"), [("stylekit-any", 40.0), ("color-pca", 90.0)])
+@pytest.mark.parametrize(
+    ("model", "least"), [("stylekit-any", 40.0), pytest.param("color-pca", 90.0, marks=pytest.mark.long)]
+)
 def test_results_differ_by_as_much_as_the_readme_says(tmp_path: Path, model: str, least: float) -> None:
     expected = stylized(model, tmp_path / "usual.npy")
     for name, variables in OTHERS.items():

@@ -132,7 +132,7 @@ def test_two_nodes_train_like_one_process(config: Path, unbroken: Path, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_when_a_process_is_killed_as_many_or_fewer_go_on(
     config: Path, plugin: Path, unbroken: Path, tmp_path: Path, nodes: int
 ) -> None:
@@ -148,7 +148,7 @@ def test_when_a_process_is_killed_as_many_or_fewer_go_on(
     assert_equal(run.folder, unbroken)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_more_processes_go_on(config: Path, plugin: Path, unbroken: Path, tmp_path: Path) -> None:
     (tmp_path / "mark").touch()
     arguments = ("train", "--config", str(config), "--out", "run")
@@ -165,7 +165,7 @@ def test_more_processes_go_on(config: Path, plugin: Path, unbroken: Path, tmp_pa
     assert_equal(tmp_path / "run", unbroken)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_that_torchrun_starts_again_resume_the_run(config: Path, unbroken: Path, tmp_path: Path) -> None:
     code, output = on_nodes(tmp_path, "train", "--config", str(config), "--out", "run", restarts=2)
     assert code == 0, output

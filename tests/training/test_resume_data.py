@@ -104,7 +104,7 @@ def test_every_data_set_of_files_offers_its_files_and_drawn_ones_none(data: Path
     assert data_facts(make("dataset", "scenes", size=32)) is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_more_or_fewer_processes_resume_with_one_line_about_rounding(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -169,7 +169,7 @@ def run(out: Path, method: Spoiled, guard: str, steps: int = 200, **settings: An
     return content
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_warning_is_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
     content = run(tmp_path / "run", Spoiled(), "warn")
     told = [warning["text"].split(",")[0] for warning in content["warnings"]]

@@ -98,6 +98,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(nodes: Nodes, photos: Pa
     assert [Path(row["source"]).name for row in report["failed"]] == ["bad.png"]
 
 
+@pytest.mark.long
 def test_after_the_driver_was_killed_another_does_only_what_is_missing(
     nodes: Nodes, photos: Path, expected: dict[str, bytes]
 ) -> None:
@@ -131,6 +132,7 @@ def test_after_the_driver_was_killed_another_does_only_what_is_missing(
     assert "other settings: strength was 1.0 and is 0.5" in other.stderr
 
 
+@pytest.mark.long
 def test_a_picture_that_kills_every_worker_is_a_failure_in_the_end(nodes: Nodes, photos: Path) -> None:
     (photos / "deadly.py").write_text(DEADLY)
     command = [
@@ -168,6 +170,7 @@ def stylekit_methods():
 """
 
 
+@pytest.mark.long
 def test_a_client_may_be_far_from_the_cluster(
     nodes: Nodes, photos: Path, expected: dict[str, bytes], environment: dict[str, str]
 ) -> None:
@@ -183,6 +186,7 @@ def test_a_client_may_be_far_from_the_cluster(
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_an_object_store_is_read_and_written(store: dict[str, str], photos: Path, expected: dict[str, bytes]) -> None:
     code = "import s3fs, sys; s3fs.S3FileSystem().{}(sys.argv[1], sys.argv[2], recursive=True)"
     subprocess.run([sys.executable, "-c", code.format("put"), f"{photos}/in/", "pictures/in/"], env=store, check=True)

@@ -58,7 +58,7 @@ def test_features_are_those_of_the_packages_own_network(file: Path) -> None:
     assert_features_of_the_package(file, render(3, size=128)[None])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_features_of_photographs_are_those_of_the_packages_own_network(file: Path, pictures: Path) -> None:
     for image in photographs(pictures, 3):
         assert_features_of_the_package(file, image)

@@ -100,7 +100,7 @@ def test_only_the_student_is_trained_and_saved(teacher: Path) -> None:
     assert not [name for name in method.state_dict() if name.split(".")[0] not in ("generator", "connectors")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_learns_what_the_teacher_does(teacher: Path, tmp_path: Path) -> None:
     given = {"generator": NETWORK, "encoder": RANDOM, "lr": 0.01, "ema": None, "teacher": str(teacher)}
     run = stylekit.train(
