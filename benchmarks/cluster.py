@@ -6,6 +6,9 @@ Each worker has one thread. What counts is the ratio of the two within a round, 
 both down. Time is from the call to the last output, less the time of a run in which nothing is left to do: that is how long
 Ray takes to start and to read the pictures. ``--record`` writes benchmarks/results/cluster.json.
 
+What two processes with one thread each do side by side without Ray is measured, too: no engine can do more than that on cores
+that share caches and memory.
+
 The projection is arithmetic, not a measurement: :func:`projected` says from which figures.
 """
 
@@ -76,28 +79,66 @@ def run(folder: Path, out: Path, workers: int) -> tuple[float, int]:
     return time.perf_counter() - start, len(json.loads(done.stdout)["written"])
 
 
+WORK = """
+import sys, time
+from pathlib import Path
+from stylekit.cli.batch.function import Parcel
+from stylekit.cli.batch.worker import Task, Worker
+from stylekit.cli.recipe import Recipe
+from stylekit.cli.style_arguments import read_style_mixes
+folder, name = Path(sys.argv[1]), sys.argv[2]
+mixes, _ = read_style_mixes([str(folder / 'style.png')])
+worker = Worker(Parcel(Recipe((('stylekit-any', None),), device='cpu', mixes=mixes)), 1, str(folder / name), '')
+tasks = [Task(str(path), path.name, 0, path.name) for path in sorted((folder / 'in').iterdir())]
+def work(first):
+    assert all(each.status == 'written' for each in worker(tasks[first : first + 16]))
+work(0)
+"""
+"""What a worker with one thread does, without Ray."""
+
+
+def start_working(folder: Path, name: str, code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Starts a process that runs code after ``WORK``."""
+    own = {"OMP_NUM_THREADS": "1", "STYLEKIT_THREADS": "1"}
+    line = [sys.executable, "-c", WORK + code, str(folder), name, *map(str, arguments)]
+    return subprocess.Popen(line, env={**os.environ, **own}, stdout=subprocess.PIPE, text=True)
+
+
+def printed(process: subprocess.Popen[str]) -> float:
+    """The number that a process prints before it ends."""
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    return float(out)
+
+
 def working(folder: Path, count: int) -> float:
     """Seconds of processor time that a worker with one thread takes for a picture, which other programs hardly change."""
     code = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from stylekit.cli.batch.function import Parcel\n"
-        "from stylekit.cli.batch.worker import Task, Worker\n"
-        "from stylekit.cli.recipe import Recipe\n"
-        "from stylekit.cli.style_arguments import read_style_mixes\n"
-        "folder, count = Path(sys.argv[1]), int(sys.argv[2])\n"
-        "mixes, _ = read_style_mixes([str(folder / 'style.png')])\n"
-        "worker = Worker(Parcel(Recipe((('stylekit-any', None),), device='cpu', mixes=mixes)), 1, str(folder / 'work'), '')\n"
-        "tasks = [Task(str(path), path.name, 0, path.name) for path in sorted((folder / 'in').iterdir())[:count + 16]]\n"
-        "worker(tasks[:16])\n"
         "start = time.process_time()\n"
-        "for first in range(16, len(tasks), 16):\n"
-        "    assert all(each.status == 'written' for each in worker(tasks[first : first + 16]))\n"
-        "print((time.process_time() - start) / (len(tasks) - 16))\n"
+        "for first in range(16, 16 + int(sys.argv[3]), 16):\n"
+        "    work(first)\n"
+        "print((time.process_time() - start) / int(sys.argv[3]))\n"
     )
-    own = {"OMP_NUM_THREADS": "1", "STYLEKIT_THREADS": "1"}
-    line = [sys.executable, "-c", code, str(folder), str(count)]
-    return float(subprocess.run(line, env={**os.environ, **own}, capture_output=True, text=True, check=True).stdout)
+    return printed(start_working(folder, "work", code, count))
+
+
+def ceiling(folder: Path, rounds: int = 3, seconds: float = 8) -> float:
+    """How much two processes do at the same time, relative to one alone: the median of rounds."""
+    code = (
+        "while time.time() < float(sys.argv[3]): time.sleep(0.01)\n"
+        "done = 0\n"
+        "while time.time() < float(sys.argv[4]):\n"
+        "    work(16)\n"
+        "    done += 1\n"
+        "print(done)\n"
+    )
+
+    def batches(processes: int) -> float:
+        begin = time.time() + 20  # until then, all have started
+        names = [f"ceiling-{number}" for number in range(processes)]
+        return sum(map(printed, [start_working(folder, name, code, begin, begin + seconds) for name in names]))
+
+    return statistics.median(batches(2) / batches(1) for _ in range(rounds))
 
 
 def draw(folder: Path, pictures: int, side: int) -> None:
@@ -157,6 +198,7 @@ def main() -> None:
             found["ratio"] = round(found["seconds_1"] / found["seconds_2"], 2)
             rounds.append(found)
             print(found, flush=True)
+        most = ceiling(folder)
     core_seconds = {}
     for side in SIDES:
         with tempfile.TemporaryDirectory() as name:
@@ -169,6 +211,7 @@ def main() -> None:
         "rounds": rounds,
         "core_seconds": core_seconds,
         "seconds_per_batch": round(handing(), 4),
+        "without_ray": round(most, 2),
         "ratio": round(statistics.median(row["ratio"] for row in rounds), 2),
     }
     print(figures)
