@@ -138,7 +138,7 @@ class Phantoms(Dataset[dict[str, Tensor]]):
         if channels < 1:
             raise StylekitError(f"The option 'channels' of phantoms must be at least 1, not {channels}.")
         self.size, self.seed, self.split, self.channels, self.length = size, seed, split, channels, length
-        self.lesions, self.noise, self.missing = tuple(lesions), noise, missing
+        self.lesions, self.noise, self.missing, self.paired = tuple(lesions), noise, missing, split == "test"
 
     def __len__(self) -> int:
         return self.length

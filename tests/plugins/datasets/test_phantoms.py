@@ -46,6 +46,7 @@ def test_every_second_phantom_of_the_test_has_lesions_and_the_shares_of_the_trai
     test = Phantoms(split="test", length=8, **QUIET)
     assert [bright(test[index]["style"]) > 0 for index in range(8)] == [True, False] * 4
     train = Phantoms(lesions=(1.0, 0.0), length=20, **QUIET)
+    assert (test.paired, train.paired) == (True, False)
     assert not any(bright(train[index]["style"]) for index in range(20))
     some = Phantoms(lesions=(0.0, 0.3), length=200, **QUIET)
     assert 40 < sum(bright(some[index]["style"]) > 0 for index in range(200)) < 80
