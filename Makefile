@@ -36,7 +36,7 @@ test: setup ## what a change has to pass: all tests but the longest
 	-$(BIN)/stylekit kernels build
 	$(BIN)/python -m pytest -m "not long" $(PARALLEL)
 
-test-all: setup ## all tests, which take an hour; before a release
+test-all: setup ## all tests, which take more than an hour; before a release
 	-$(BIN)/stylekit kernels build
 	$(BIN)/python -m pytest $(PARALLEL)
 

@@ -131,10 +131,10 @@ class Phantoms(Dataset[dict[str, Tensor]]):
             raise StylekitError(f"Phantoms cannot be drawn with size {size}. Choose a size from 32 to 1024.")
         if split not in SPLITS:
             raise StylekitError(f"The data set 'phantoms' has no split {split!r}. {suggest(split, SPLITS)}")
-        shares = {"lesions": max(lesions), "noise": noise, "missing": missing}
-        for name, share in {**shares, "lesions ": min(lesions)}.items():
-            if not 0 <= share <= 1:
-                raise StylekitError(f"The option {name.strip()!r} of phantoms must be from 0 to 1, not {share}.")
+        for name, shares in {"lesions": lesions, "noise": (noise,), "missing": (missing,)}.items():
+            for share in shares:
+                if not 0 <= share <= 1:
+                    raise StylekitError(f"The option {name!r} of phantoms must be from 0 to 1, not {share}.")
         if channels < 1:
             raise StylekitError(f"The option 'channels' of phantoms must be at least 1, not {channels}.")
         self.size, self.seed, self.split, self.channels, self.length = size, seed, split, channels, length

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import struct
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from PIL import Image
 
 from stylekit._files import atomic_file, explain_os_errors
 from stylekit.errors import NO_SPACE, StylekitError
-from stylekit.images.draft import FileDraft
+from stylekit.images.draft import HEAD, FileDraft, head, read_head
 from stylekit.images.metadata import save_options
 from stylekit.images.picture import Picture
 from stylekit.images.pixels import Array
@@ -23,8 +22,6 @@ from stylekit.images.png import write_png
 from stylekit.images.tiff import write_tiff
 from stylekit.images.writing import OPAQUE, fitted, to_channels, to_palette, write_format, written_depth
 
-HEAD = 4096
-"""Bytes in front of the values, for what was made with which settings."""
 BAND = 256
 """Rows that are encoded at once."""
 MODES = {3: "RGB", 4: "RGBA"}
@@ -74,7 +71,8 @@ class Canvas:
         self._key = hashlib.sha256(repr((key, self.shape, self._depth)).encode()).hexdigest()
         self.path = part_path(target)
         self._resume, self.drafts = resume, list[FileDraft]()
-        self.done, self._plan = self._made_before() if resume else (0, 0)
+        before = read_head(self.path, self._key) if resume else {}
+        self.done, self._plan = before.get("done", 0), before.get("plan", 0)
         with explain_os_errors(target):
             self._file = self.path.open("r+b" if self.done else "w+b")
             try:
@@ -180,15 +178,6 @@ class Canvas:
             values = np.fromfile(self.path, self._type, rows * width * channels, offset=HEAD + top * self._row)
             yield values.reshape(rows, width, channels)
 
-    def _made_before(self) -> tuple[int, int]:
-        """The number of parts that another canvas has made, and its plan."""
-        try:
-            with self.path.open("rb") as file:
-                head = json.loads(file.read(HEAD).rstrip(b"\0"))
-            return (int(head["done"]), int(head["plan"])) if head["key"] == self._key else (0, 0)
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, 0
-
     def _reserve(self) -> None:
         size = HEAD + self.shape[0] * self._row
         if hasattr(os, "posix_fallocate"):
@@ -198,7 +187,7 @@ class Canvas:
         self._write_head()
 
     def _write_head(self) -> None:
-        self._write(0, json.dumps({"key": self._key, "done": self.done, "plan": self.plan}).encode().ljust(HEAD, b"\0"))
+        self._write(0, head(self._key, done=self.done, plan=self.plan))
         self._file.flush()
 
     def _write(self, start: int, content: bytes) -> None:

@@ -53,7 +53,7 @@ class FileDraft(Draft):
         import torch
 
         self.path, self._key = path, repr((key, shape))
-        done = drafted_parts(path, self._key) if resume else 0
+        done = read_head(path, self._key).get("done", 0) if resume else 0
         with explain_os_errors(path), path.open("r+b" if done else "w+b") as file:
             if hasattr(os, "posix_fallocate"):
                 size = HEAD + 4 * int(np.prod(shape))
@@ -71,14 +71,19 @@ class FileDraft(Draft):
 
     def _write_head(self, file: BinaryIO) -> None:
         file.seek(0)
-        file.write(json.dumps({"key": self._key, "done": self.done}).encode().ljust(HEAD, b"\0"))
+        file.write(head(self._key, done=self.done))
 
 
-def drafted_parts(path: Path, key: str) -> int:
-    """The number of parts that a draft with a key has made; 0 if there is none."""
+def head(key: str, **counts: int) -> bytes:
+    """What stands in front of the values of a file that is made part by part: ``HEAD`` bytes."""
+    return json.dumps({"key": key, **counts}).encode().ljust(HEAD, b"\0")
+
+
+def read_head(path: Path, key: str) -> dict[str, int]:
+    """The counts in front of the values of a file; empty if it has another key, or if there is no such file."""
     try:
         with path.open("rb") as file:
-            head = json.loads(file.read(HEAD).rstrip(b"\0"))
-        return int(head["done"]) if head["key"] == key else 0
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+            counts = json.loads(file.read(HEAD).rstrip(b"\0"))
+        return {name: int(count) for name, count in counts.items()} if counts.pop("key") == key else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
