@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, make, turn
-from stylekit.images import Degradations
-from stylekit.layers import Width
+from stylekit.images import Degradations, extend
+from stylekit.layers import Margin, Width
 from stylekit.method import Batch, Capabilities, Terms, cosine
 from stylekit.weights import channels_of, read_generators
 
 NAFNET = {"name": "nafnet", "width": 16, "blocks": (1, 1, 2)}
 SRVGG = {"name": "srvgg", "width": 32, "convs": 8}
 TASKS: dict[str, dict[str, Any]] = {
-    "denoise": {"degradation": {"name": "gaussian-noise", "sigma": (0.0, 50.0)}, "generator": NAFNET},
+    "denoise": {"degradation": {"name": "gaussian-noise", "sigma": (0.0, 50.0)}, "generator": NAFNET, "margin": 8},
     "x2": {"degradation": {"name": "downscale", "scale": 2}, "generator": SRVGG},
     "x4": {"degradation": {"name": "downscale", "scale": 4}, "generator": SRVGG},
     "jpeg": {"degradation": {"name": "jpeg", "quality": (10, 60)}, "generator": NAFNET},
@@ -53,6 +53,8 @@ class Restore(Method):
         lr: learning rate (Adam), which falls to zero along half a cosine
         ema: decay of the exponential moving average of the network, used for samples and the finished model
         channels: channels of the images: 3 for RGB, others for the data set ``rasters``
+        margin: pixels by which the trained network sees pictures continued beyond their borders, mirrored. One that pads with
+            zeros leaves more noise there without
 
     Raises:
         StylekitError: the network's scale is another than that of the degradation. When training: the side of the images is
@@ -73,9 +75,10 @@ class Restore(Method):
         lr: float = 1e-3,
         ema: float | None = 0.999,
         channels: Width = 3,
+        margin: Margin = 0,
     ) -> None:
         super().__init__()
-        self.image_channels = channels
+        self.image_channels, self.margin = channels, margin
         self.degrade = Degradations(degradation, rounded=channels == 3)
         self.scale = self.degrade.scale
         given = {"scale": self.scale} if self.scale > 1 else {}
@@ -122,7 +125,13 @@ class Restore(Method):
         """
         return self._filled(content, hole, self.generator)
 
-    def _filled(self, content: Tensor, hole: Tensor | None, restore: Callable[[Tensor], Tensor]) -> Tensor:
+    def _filled(self, content: Tensor, hole: Tensor | None, generator: Callable[[Tensor], Tensor]) -> Tensor:
+        def restore(image: Tensor) -> Tensor:
+            if not self.margin:
+                return generator(image)
+            wider, cut = generator(extend(image, self.margin)), self.margin * self.scale
+            return wider[..., cut:-cut, cut:-cut]
+
         if hole is None:
             return restore(content)
         if self.scale != 1:
@@ -169,6 +178,7 @@ class RestoreGAN(Restore):
         ema: decay of the exponential moving average of the network, used for samples and the finished model
         blend: keep the network that training starts with (``--init``), for the option ``fidelity``
         channels: channels of the images: 3 for RGB, others for the data set ``rasters``
+        margin: pixels by which the trained network sees pictures continued beyond their borders, as for ``restore``
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -191,8 +201,9 @@ class RestoreGAN(Restore):
         ema: float | None = 0.999,
         blend: bool = False,
         channels: Width = 3,
+        margin: Margin = 0,
     ) -> None:
-        super().__init__(degradation, generator, loss, lr, ema, channels)
+        super().__init__(degradation, generator, loss, lr, ema, channels, margin)
         self.blend = blend
         if blend:
             self.faithful = copy.deepcopy(self.generator).requires_grad_(False)

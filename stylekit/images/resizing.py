@@ -72,6 +72,21 @@ def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:
     return image
 
 
+def extend(image: Tensor, margin: int) -> Tensor:
+    """Continues the image ``(..., H, W)`` beyond its borders by ``margin`` pixels, where it is mirrored.
+
+    Where the image is too small for that, the last mirrored line is repeated. An exported graph takes all sizes.
+    """
+    import torch
+
+    for dim in (-2, -1):
+        last = image.shape[dim] - 1
+        positions = torch.arange(-margin, image.shape[dim] + margin, device=image.device)
+        mirrored = last - (last - positions.clamp(-last, 2 * last).abs()).abs()
+        image = image.index_select(dim, mirrored)
+    return image
+
+
 def _extended_for_all_sizes(image: Tensor, dim: int, length: int) -> Tensor:
     """The same as :func:`_extend` without a decision about sizes, for an exported graph."""
     import torch

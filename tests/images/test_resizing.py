@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor
@@ -47,14 +50,29 @@ def test_pad_passes_gradients() -> None:
     assert torch.autograd.gradgradcheck(lambda x: images.pad_to(x, 4, 8) ** 2, image)
 
 
+def test_a_margin_is_mirrored_and_the_last_line_repeated_where_the_image_ends() -> None:
+    row = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+    assert images.extend(row, 1)[0, 0].tolist() == [[2, 1, 2, 3, 2]] * 3
+    assert images.extend(row, 4)[0, 0, 0].tolist() == [3, 3, 3, 2, 1, 2, 3, 2, 1, 1, 1]
+    assert torch.equal(images.extend(torch.ones(1, 3, 1, 1), 2), torch.ones(1, 3, 5, 5))
+    image = torch.rand(2, 3, 13, 17)
+    assert torch.equal(images.extend(image, 8), functional.pad(image, (8, 8, 8, 8), mode="reflect"))
+    assert torch.equal(images.extend(image, 0), image)
+
+
 class Padded(torch.nn.Module):
+    def __init__(self, pad: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.pad = pad
+
     def forward(self, image: Tensor) -> Tensor:
-        return images.pad_to(image, 8, 16)
+        return self.pad(image)
 
 
-def test_padding_is_exported_for_all_sizes() -> None:
+@pytest.mark.parametrize("pad", [lambda image: images.pad_to(image, 8, 16), lambda image: images.extend(image, 8)])
+def test_padding_is_exported_for_all_sizes(pad: Callable[[Tensor], Tensor]) -> None:
     sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    exported = torch.export.export(Padded(), (torch.rand(1, 3, 24, 33),), dynamic_shapes=(sizes,)).module()
+    exported = torch.export.export(Padded(pad), (torch.rand(1, 3, 24, 33),), dynamic_shapes=(sizes,)).module()
     for height, width in ((24, 33), (40, 9), (7, 16), (3, 2)):
         image = torch.rand(1, 3, height, width)
-        assert torch.equal(exported(image), images.pad_to(image, 8, 16))
+        assert torch.equal(exported(image), pad(image))

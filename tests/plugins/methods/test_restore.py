@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import stylekit
 from stylekit import StylekitError, images, make, testing
@@ -125,6 +126,16 @@ def test_a_hole_that_does_not_fit_is_refused() -> None:
         Restore("mask", torch.nn.Identity).stylize(torch.rand(1, 3, 8, 8), hole=torch.zeros(1, 3, 4, 8))
     with raises(StylekitError, "hole", "keeps the size", "2"):
         Restore({"name": "downscale", "scale": 2}, SMALL).stylize(torch.rand(1, 3, 8, 8), hole=torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_network_sees_a_mirrored_margin(scale: int) -> None:
+    degradation = {"name": "downscale", "scale": 2} if scale == 2 else "gaussian-noise"
+    method = Restore(degradation, SMALL, margin=3).eval()
+    image, cut = torch.rand(1, 3, 6, 5), 3 * scale
+    wide = method.generator(F.pad(image, (3, 3, 3, 3), mode="reflect"))
+    assert torch.equal(method.stylize(image), wide[..., cut:-cut, cut:-cut])
+    assert method.stylize(image).shape == (1, 3, 6 * scale, 5 * scale)
 
 
 def test_a_side_that_the_scale_does_not_divide_is_named() -> None:

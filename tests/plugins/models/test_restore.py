@@ -84,6 +84,15 @@ def test_flat_colours_stay(model: Model) -> None:
         assert (out - flat[..., :1, :1])[..., 8:-8, 8:-8].abs().max() < 3 / 255
 
 
+def test_the_denoiser_leaves_hardly_more_noise_at_the_border_than_inside() -> None:
+    model = stylekit.load("stylekit-restore-denoise", device="cpu")
+    with seeded("test"):
+        error = model.stylize((0.5 + 25 / 255 * torch.randn(1, 3, 96, 96)).clamp(0, 1)) - 0.5
+    border = torch.cat([error[..., 0, :], error[..., -1, :], error[..., 0], error[..., -1]], -1)
+    assert border.square().mean().sqrt() < 2 * error[..., 8:-8, 8:-8].square().mean().sqrt()
+    assert error.abs().max() < 20 / 255
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_exported_form_makes_the_same_picture(name: str) -> None:
     pytest.importorskip("onnxruntime")
