@@ -1,9 +1,9 @@
 """Measures small restorers beside classical filters: enlarging two and four times, and removing noise, on held-out pictures.
 
-    python benchmarks/restore.py --runs runs/restore --holdout DIR [DIR ...] [--sheets FOLDER] [--record]
+    python benchmarks/restore.py [--runs runs/restore] --holdout DIR [DIR ...] [--sheets FOLDER] [--record]
 
-``--runs`` is the folder of ``examples/restore/train.sh``, which trains the restorers that ship. ``--sheets`` writes crops of
-the results, side by side. ``--record`` writes benchmarks/results/restore.json.
+The restorers that ship are measured, or those of ``--runs``, a folder of ``examples/restore/train.sh``. ``--sheets`` writes
+crops of the results, side by side. ``--record`` writes benchmarks/results/restore.json.
 
 Enlarging is measured as papers on super-resolution do it: pictures are reduced by the antialiased bicubic filter of MATLAB, and
 compared in Y of ITU-R BT.601 without a border as wide as the scale. Noise of standard deviation 25 is added to red, green and
@@ -38,6 +38,8 @@ from stylekit import images, make
 from stylekit.datasets import find_images
 from stylekit.errors import StylekitError
 from stylekit.images import Degradations
+from stylekit.inference.model_file import ModelFile
+from stylekit.registry import lookup
 from stylekit.registry.extras import import_extra
 from stylekit.seeding import seeded
 from stylekit.training.runs import Run
@@ -167,8 +169,8 @@ def last_run(folder: Path) -> Run:
     return more if more.exists() else Run(folder)
 
 
-def facts(run: Run, file: Path, model: stylekit.Model) -> dict[str, Any]:
-    """How a model was trained, in one run after another, and how large it is."""
+def training(run: Run, model: stylekit.Model) -> dict[str, Any]:
+    """How a model was trained, in one run after another."""
     settings = run.settings().model_dump()
     runs = [*([Run(Path(settings["init"]))] if settings["init"] else []), run]
     return {
@@ -176,9 +178,14 @@ def facts(run: Run, file: Path, model: stylekit.Model) -> dict[str, Any]:
         "generator": model.method.arguments["generator"],
         "steps": [len(each.metrics()) for each in runs],
         **{key: settings[key] for key in ("size", "batch_size")},
-        "bytes": file.stat().st_size,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
+
+
+def shipped(name: str) -> Path:
+    """The file of a model that ships."""
+    part = lookup.find_part("model", name)
+    assert isinstance(part, ModelFile)
+    return part.path
 
 
 def middle(image: Tensor, side: int) -> Tensor:
@@ -188,9 +195,7 @@ def middle(image: Tensor, side: int) -> Tensor:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--runs", type=Path, required=True, help="folder of the runs x2, x4 and denoise, and their models"
-    )
+    parser.add_argument("--runs", type=Path, help="folder of the runs x2, x4 and denoise, and their models")
     parser.add_argument("--holdout", type=Path, nargs="+", required=True, help="folders of pictures to measure on")
     parser.add_argument("--names", nargs="+", help="names of these folders in the table; by default their own")
     parser.add_argument("--most", type=int, default=100, help="largest number of pictures of a folder")
@@ -199,12 +204,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     names = options.names or [folder.name for folder in options.holdout]
-    models: dict[str, dict[str, Any]] = {}
+    record = RESULTS / "restore.json"
+    models: dict[str, dict[str, Any]] = {} if options.runs else json.loads(record.read_text())["models"]
     rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for task in TASKS:
-        file = options.runs / f"stylekit-restore-{task.preset}.safetensors"
+        model_name = f"stylekit-restore-{task.preset}"
+        file = options.runs / f"{model_name}.safetensors" if options.runs else shipped(model_name)
         model = stylekit.load(file, device="cpu")
-        models[task.preset] = facts(last_run(options.runs / task.preset), file, model)
+        if options.runs:
+            models[task.preset] = training(last_run(options.runs / task.preset), model)
+        models[task.preset] |= {
+            "bytes": file.stat().st_size,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
         for name, folder in zip(names, options.holdout, strict=True):
             clean = clean_pictures(folder, task.scale, options.most)
             damaged, found = degraded(task, clean), {}
@@ -231,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.record:
         known = {"sigma": SIGMA, "threads": torch.get_num_threads(), "torch": torch.__version__}
         text = json.dumps({**known, "models": models, "rows": rows}, indent=1)
-        (RESULTS / "restore.json").write_text(text + "\n")
+        record.write_text(text + "\n")
 
 
 def summary(found: Mapping[str, Mapping[str, Any]], count: int) -> dict[str, dict[str, float]]:

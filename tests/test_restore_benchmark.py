@@ -91,3 +91,9 @@ def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert_mentions(tables.restored(), "`x2-tiny`", "bicubic", "Lanczos", "scenes (2)")
     assert_mentions(weights.restorers(), "`stylekit-restore-x2-tiny`", "| 2 + 1, 1, 32 pixels |", "srvgg, ")
     assert [path.name for path in sheets.iterdir()] == ["scenes-x2-tiny.png"]
+
+    table, card = tables.restored(), weights.restorers()
+    monkeypatch.setattr(restore, "shipped", lambda name: tmp_path / "runs" / f"{name}.safetensors")
+    restore.main([*line[2:], "--names", "scenes", "--record"])  # as if it were the model that ships
+    assert weights.restorers() == card
+    assert tables.restored().split("CPU")[0] == table.split("CPU")[0]
