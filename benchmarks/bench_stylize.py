@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.process import resident
+from benchmarks.process import resident, run
 from stylekit import images
 from stylekit.inference.memory import PeakBytes
 from stylekit.inference.model import Model
@@ -33,14 +33,6 @@ from stylekit_plugins.methods.any_style import AnyStyle
 STYLE = 512
 """Side of the style image."""
 ROUNDS = 7
-STARTER = """
-import resource, subprocess, sys, time
-start = time.perf_counter()
-subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss)
-"""
-"""Runs a command, and prints its wall-clock seconds, CPU seconds and peak memory in kilobytes."""
 
 
 def pictures(size: int) -> tuple[Tensor, Tensor]:
@@ -180,17 +172,13 @@ def test_program(benchmark: Any, record: Any, tmp_path: Path, name: str, size: i
         for number in range(3 if count == 1 else 1)
     ]
     assert len(list((tmp_path / "out").iterdir())) == count
-    seconds, busy, peak = (statistics.median(column) for column in zip(*runs, strict=True))
-    record(f"program_{name}", {"pictures": count, "seconds": seconds, "cores_busy": busy, "peak_mb": peak})
-
-
-def run(command: tuple[str, ...], folder: Path) -> tuple[float, float, float]:
-    """Wall-clock seconds of a command, the average number of busy cores, and its peak memory in megabytes."""
-    # A small process starts it, because a process inherits the peak memory of its parent.
-    started = (sys.executable, "-c", STARTER, *command)
-    result = subprocess.run(started, cwd=folder, capture_output=True, text=True, check=True)
-    seconds, busy, kilobytes = map(float, result.stdout.split())
-    return round(seconds, 2), round(busy / seconds, 2), round(kilobytes / 1024, 1)
+    figures = {
+        "pictures": count,
+        "seconds": round(statistics.median(used.seconds for used in runs), 2),
+        "cores_busy": round(statistics.median(used.busy / used.seconds for used in runs), 2),
+        "peak_mb": round(statistics.median(used.peak for used in runs) / 2**20, 1),
+    }
+    record(f"program_{name}", figures)
 
 
 def main(variant: str, size: str) -> None:

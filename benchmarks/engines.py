@@ -13,11 +13,10 @@ import importlib.metadata
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from packaging.requirements import Requirement
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
 from benchmarks.figures import RESULTS
+from benchmarks.process import Usage, run
 from stylekit import images
 from stylekit.inference.exported.file import ExportedFile
 from stylekit.inference.model_file import ModelFile
@@ -47,26 +47,6 @@ def command(program: str, source: Path, style: Path, out: Path) -> list[str]:
         return [str(BIN / RIVAL), "stylize", str(source), "--style-image", str(style), "-o", str(out)]
     engine = ["--engine", program, "--overwrite", "--quiet"]
     return [str(BIN / "stylekit"), "stylize", str(source), "--style", str(style), "-o", str(out), *engine]
-
-
-WATCH = """
-import os, sys, time
-start = time.perf_counter()
-process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
-_, status, usage = os.wait4(process, 0)
-print(time.perf_counter() - start, usage.ru_maxrss / 1024, status)
-"""
-"""Starts a process and prints its seconds, its peak memory in MB and its status. A process of its own, because the peak memory
-of a process is at least that of the one that starts it."""
-
-
-def run(line: Sequence[str]) -> tuple[float, float]:
-    """The seconds of a process, and its peak memory in MB."""
-    done = subprocess.run([sys.executable, "-S", "-c", WATCH, *line], capture_output=True, text=True, check=True)
-    seconds, megabytes, status = done.stdout.split()[-3:]
-    if int(status):
-        raise RuntimeError(f"{' '.join(line)}: {done.stderr}")
-    return float(seconds), float(megabytes)
 
 
 def installed(package: str, done: set[str] | None = None) -> float:
@@ -119,20 +99,20 @@ def measure(repeats: int, pictures: int) -> dict[str, Any]:
         for size in SIZES:
             photo = place / f"photo{size}.png"
             images.write(photo, render(1, "photo", size)[None])
-            runs: dict[str, list[tuple[float, float]]] = {program: [] for program in programs}
+            runs: dict[str, list[Usage]] = {program: [] for program in programs}
             for _ in range(repeats + 1):  # the first one fills the caches of the disk
                 for program in programs:
                     runs[program].append(run(command(program, photo, style, place / f"{program}.png")))
             for program, measured in runs.items():
-                seconds, memory = zip(*measured[1:], strict=True)
-                found[program]["first"][str(size)] = round(statistics.median(seconds), 3)
-                found[program]["memory"][str(size)] = round(statistics.median(memory))
+                counted = measured[1:]
+                found[program]["first"][str(size)] = round(statistics.median(each.seconds for each in counted), 3)
+                found[program]["memory"][str(size)] = round(statistics.median(each.peak for each in counted) / 2**20)
         (place / "folder").mkdir()
         for number in range(pictures):
             images.write(place / "folder" / f"{number}.jpg", render(number, "photo", FOLDER_SIZE)[None])
         for program in programs:
-            total, _ = run(command(program, place / "folder", style, place / f"{program}-out"))
-            each = (total - found[program]["first"][str(FOLDER_SIZE)]) / (pictures - 1)
+            total = run(command(program, place / "folder", style, place / f"{program}-out"))
+            each = (total.seconds - found[program]["first"][str(FOLDER_SIZE)]) / (pictures - 1)
             found[program]["per_second"] = round(1 / each, 2)
     for engine in ENGINES:
         found[engine]["frames"] = round(frames(engine), 1)

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +29,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
 from benchmarks.figures import RESULTS
+from benchmarks.process import run
 from stylekit import images
 from stylekit.images.png import write_png
 from stylekit.images.writing import to_channels
@@ -100,17 +99,14 @@ def huge(name: str, memory: str, side: int) -> dict[str, Any]:
             write_png(file, (side, side, 3), bands, images.Metadata())
         images.write(style, render(100, "strokes", 512))
         command = [sys.executable, "-m", "stylekit", "stylize", source, "--style", style, "-o", target, "--model", name]
-        start = time.perf_counter()
-        subprocess.run([*map(str, command), "--max-memory", memory, "--quiet"], check=True)
-        seconds = time.perf_counter() - start
+        used = run([*command, "--max-memory", memory, "--quiet"])
         assert images.size(target) == (side, side)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     return {
         "side": side,
         "allowed": memory,
-        "seconds": seconds,
-        "gigapixels_an_hour": side**2 / 1e9 / seconds * 3600,
-        "peak": peak,
+        "seconds": used.seconds,
+        "gigapixels_an_hour": side**2 / 1e9 / used.seconds * 3600,
+        "peak": used.peak,
     }
 
 

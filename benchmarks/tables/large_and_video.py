@@ -56,7 +56,7 @@ def filmed(results: Any) -> str:
     kinds = list(next(iter(results["rates"].values())))
     rows = [["frames a second", *(f"`--steady {kind}`" for kind in kinds)]]
     rows += [[size, *(f"{rates[kind]:.2f}" for kind in kinds)] for size, rates in results["rates"].items()]
-    how = f"`stylekit-any`, {results['threads']} threads, torch {results['torch']}, without the program's start"
+    how = f"`stylekit-any`, {results['threads']} threads, torch {results['torch']}, after the first {results['frames']} frames"
     parts = [f"{how}:\n\n{markdown(rows)}"]
     if memory := results.get("memory"):
         height, width = memory.pop("size")
