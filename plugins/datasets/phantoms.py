@@ -33,7 +33,7 @@ class Scanner:
     lesion: float
 
 
-SCANNERS = {"a": Scanner(0.35, 0.5, 0.8, 0.68), "b": Scanner(0.55, 0.35, 0.1, 0.95)}
+SCANNERS = {"a": Scanner(0.35, 0.5, 0.8, 0.68), "b": Scanner(0.2, 0.45, 0.6, 0.95)}
 """What the scanners show. Lesions are the brightest in ``b``; in ``a``, vessels are."""
 
 
