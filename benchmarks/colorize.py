@@ -1,9 +1,9 @@
 """Measures a colouriser on held-out pictures, of which it gets only the lightness, beside grey and a single tint.
 
-    python benchmarks/colorize.py --run runs/colorize [--content DIR] --holdout DIR [DIR ...] [--sheets FOLDER] [--record]
+    python benchmarks/colorize.py [--runs runs/restore] --holdout DIR [DIR ...] [--sheets FOLDER] [--record]
 
-With ``--content``, ``colorize`` is trained from that folder if there is no model in ``--run``. ``--sheets`` writes the results,
-side by side. ``--record`` writes benchmarks/results/colorize.json.
+The colouriser that ships is measured, or that of ``--runs``, a folder of ``examples/restore/train.sh``. ``--sheets`` writes the
+results, side by side. ``--record`` writes benchmarks/results/colorize.json.
 
 Figures, in 8 bits: the root of the mean squared distance in a and b of CIELAB, of each picture, then averaged; the PSNR in red,
 green and blue; the mean chroma; and the distance of the distributions of chroma, over all pictures of a folder (Wasserstein-1:
@@ -27,22 +27,20 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
 from benchmarks.figures import RESULTS
+from benchmarks.shipped import restorer
 from stylekit import images, make
 from stylekit.datasets import find_images
 from stylekit.errors import StylekitError
 from stylekit.images.color import from_lab, to_lab
-from stylekit.training.runs import Run
 from stylekit.training.sample_grid import grid
 
 Colouring = Callable[[int, Tensor], Tensor]
 """Colours a picture ``(1, 3, H, W)`` in [0, 1], given its number."""
 HINTS = 10
-SIDE, STEPS, BATCH = 96, 4000, 16
-"""The training: side and number of pictures of a step."""
 QUANTILES = 1000
 SHOWN = 160
 """Shorter side of the pictures on a sheet."""
-OWN = "`colorize`"
+OWN = "`stylekit-restore-colorize`"
 
 
 def tinted(image: Tensor, tint: Sequence[float]) -> Tensor:
@@ -110,24 +108,9 @@ def measure(colour: Colouring, pictures: Sequence[Tensor]) -> dict[str, Any]:
     }
 
 
-def train(folder: Path, content: Path | None) -> stylekit.Model:
-    """The colouriser, trained if its run is not there.
-
-    Raises:
-        StylekitError: there is no run, and no folder to train from.
-    """
-    if not (folder / "model.safetensors").exists():
-        if content is None:
-            raise StylekitError(f"There is no model in {folder}. Add --content DIR to train it.")
-        data = {"name": "folders", "content": str(content), "crop": [1.1, 1.5]}
-        stylekit.train("colorize", data=data, out=folder, size=SIDE, batch_size=BATCH, steps=STEPS)
-    return stylekit.load(folder, device="cpu")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--content", type=Path, help="folder of pictures to train from, if the run is not there")
+    parser.add_argument("--runs", type=Path, help="folder of the run colorize, and its model")
     parser.add_argument("--holdout", type=Path, nargs="+", required=True, help="folders of pictures to measure on")
     parser.add_argument("--names", nargs="+", help="names of these folders in the table; by default their own")
     parser.add_argument("--most", type=int, default=100, help="largest number of pictures of a folder")
@@ -135,7 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args(arguments)
 
-    model = train(options.run, options.content)
+    record = RESULTS / "colorize.json"
+    known = {} if options.runs else json.loads(record.read_text())["model"]
+    model, card = restorer("colorize", options.runs, known)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for name, folder in zip(options.names or [each.name for each in options.holdout], options.holdout, strict=True):
         pictures = [images.read_over_white(path) for path in find_images(folder)[: options.most]]
@@ -149,8 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for label, row in rows[name].items():
             print(f"{name}, {label}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
     if options.record:
-        text = json.dumps({"torch": torch.__version__, "model": facts(options.run, model), "rows": rows}, indent=1)
-        (RESULTS / "colorize.json").write_text(text + "\n")
+        text = json.dumps({"torch": torch.__version__, "model": card, "rows": rows}, indent=1)
+        record.write_text(text + "\n")
 
 
 def write_sheets(folder: Path, name: str, columns: Mapping[str, Sequence[Tensor]], rows: int = 10) -> None:
@@ -165,17 +150,6 @@ def reduced(image: Tensor) -> Tensor:
     """A picture ``(3, h, w)`` for a sheet."""
     size = images.scaled((image.shape[2], image.shape[3]), SHOWN / min(image.shape[2:]))
     return images.resize(image, size)[0]
-
-
-def facts(folder: Path, model: stylekit.Model) -> dict[str, Any]:
-    """How a model was trained, and how large it is."""
-    settings, metrics = Run(folder).settings().model_dump(), Run(folder).metrics()
-    return {
-        "parameters": sum(each.numel() for each in model.method.parameters()),
-        "bytes": (folder / "model.safetensors").stat().st_size,
-        "steps": len(metrics),
-        **{key: settings[key] for key in ("size", "batch_size")},
-    }
 
 
 def summary(row: Mapping[str, Any], pictures: Sequence[Tensor]) -> dict[str, float]:

@@ -15,7 +15,6 @@ blue, clipped, and stored in 8 bits; results are compared in red, green and blue
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import statistics
 import sys
@@ -32,17 +31,14 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import stylekit
 from benchmarks.figures import RESULTS
+from benchmarks.shipped import restorer
 from stylekit import images, make
 from stylekit.datasets import find_images
 from stylekit.errors import StylekitError
 from stylekit.images import Degradations
-from stylekit.inference.model_file import ModelFile
-from stylekit.registry import lookup
 from stylekit.registry.extras import import_extra
 from stylekit.seeding import seeded
-from stylekit.training.runs import Run
 from stylekit.training.sample_grid import grid
 
 Filter = Callable[[Tensor], Tensor]
@@ -163,31 +159,6 @@ def best(task: Task, filters: Sequence[Filter], damaged: Sequence[Tensor], clean
     return max((measure(task, each, damaged, clean) for each in filters), key=lambda row: statistics.mean(row["psnr"]))
 
 
-def last_run(folder: Path) -> Run:
-    """The run that ended a training: FOLDER-more, if it went on from the one in FOLDER."""
-    more = Run(folder.with_name(f"{folder.name}-more"))
-    return more if more.exists() else Run(folder)
-
-
-def training(run: Run, model: stylekit.Model) -> dict[str, Any]:
-    """How a model was trained, in one run after another."""
-    settings = run.settings().model_dump()
-    runs = [*([Run(Path(settings["init"]))] if settings["init"] else []), run]
-    return {
-        "parameters": sum(each.numel() for each in model.method.parameters()),
-        "generator": model.method.arguments["generator"],
-        "steps": [len(each.metrics()) for each in runs],
-        **{key: settings[key] for key in ("size", "batch_size")},
-    }
-
-
-def shipped(name: str) -> Path:
-    """The file of a model that ships."""
-    part = lookup.find_part("model", name)
-    assert isinstance(part, ModelFile)
-    return part.path
-
-
 def middle(image: Tensor, side: int) -> Tensor:
     top, left = ((length - side) // 2 for length in image.shape[2:])
     return image[0, :, top : top + side, left : left + side]
@@ -208,15 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     models: dict[str, dict[str, Any]] = {} if options.runs else json.loads(record.read_text())["models"]
     rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for task in TASKS:
-        model_name = f"stylekit-restore-{task.preset}"
-        file = options.runs / f"{model_name}.safetensors" if options.runs else shipped(model_name)
-        model = stylekit.load(file, device="cpu")
-        if options.runs:
-            models[task.preset] = training(last_run(options.runs / task.preset), model)
-        models[task.preset] |= {
-            "bytes": file.stat().st_size,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        }
+        model, models[task.preset] = restorer(task.preset, options.runs, models.get(task.preset, {}))
         for name, folder in zip(names, options.holdout, strict=True):
             clean = clean_pictures(folder, task.scale, options.most)
             damaged, found = degraded(task, clean), {}

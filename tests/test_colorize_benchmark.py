@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+import stylekit
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import colorize, figures
-from benchmarks.tables import restore
+from benchmarks.tables import restore, weights
+from examples.half_precision import pack
 from stylekit import StylekitError, images, make
 from stylekit.images.color import from_lab, to_lab
 from tests.facts import assert_mentions, raises
@@ -66,15 +69,21 @@ def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(colorize, "RESULTS", tmp_path)
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
     assert restore.coloured() == "Not yet recorded."
-    for name, value in {"SIDE": 32, "STEPS": 2, "BATCH": 1}.items():
-        monkeypatch.setattr(colorize, name, value)
     (tmp_path / "photos").mkdir()
     for number in range(2):
         images.write(tmp_path / f"photos/{number}.png", make("dataset", "scenes", size=48)[number]["content"])
-    line = ["--run", str(tmp_path / "run"), "--holdout", str(tmp_path / "photos"), "--names", "scenes"]
-    with raises(StylekitError, "--content DIR", tmp_path / "run"):
+    runs, photos = tmp_path / "runs", tmp_path / "photos"
+    line = ["--runs", str(runs), "--holdout", str(photos), "--names", "scenes"]
+    with raises(StylekitError, "stylekit-restore-colorize"):
         colorize.main(line)
+    stylekit.train(
+        "colorize", preset="tiny", content=photos, size=32, batch_size=1, steps=2, workers=0, out=runs / "colorize"
+    )
+    pack(runs / "colorize", runs / "stylekit-restore-colorize.safetensors")
     sheets = tmp_path / "sheets"
-    colorize.main([*line, "--content", str(tmp_path / "photos"), "--record", "--sheets", str(sheets)])
-    assert_mentions(restore.coloured(), "grey", "one tint", "`colorize`", "10 true hints", "scenes (2)", "2 steps")
+    colorize.main([*line, "--record", "--sheets", str(sheets)])
+    names = ("grey", "one tint", "`stylekit-restore-colorize`", "10 true hints", "scenes (2)", "2 steps")
+    assert_mentions(restore.coloured(), *names)
     assert [path.name for path in sheets.iterdir()] == ["scenes-1.png"]
+    (tmp_path / "restore.json").write_text('{"models": {}}')
+    assert_mentions(weights.restorers(), "`stylekit-restore-colorize`", "colorize, ", "| 2, 1, 32 pixels |")

@@ -12,7 +12,7 @@ import torch
 import stylekit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import figures, restore
+from benchmarks import figures, restore, shipped
 from benchmarks.restore import TASKS, Task
 from benchmarks.tables import restore as tables
 from benchmarks.tables import weights
@@ -93,7 +93,7 @@ def test_a_record_becomes_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert [path.name for path in sheets.iterdir()] == ["scenes-x2-tiny.png"]
 
     table, card = tables.restored(), weights.restorers()
-    monkeypatch.setattr(restore, "shipped", lambda name: tmp_path / "runs" / f"{name}.safetensors")
+    monkeypatch.setattr(shipped, "shipped", lambda name: tmp_path / "runs" / f"{name}.safetensors")
     restore.main([*line[2:], "--names", "scenes", "--record"])  # as if it were the model that ships
     assert weights.restorers() == card
     assert tables.restored().split("CPU")[0] == table.split("CPU")[0]

@@ -28,7 +28,7 @@ def coloured(results: Any) -> str:
     """A colouriser beside grey and a single tint, by ``colorize.py``."""
     model = results["model"]
     told = (
-        f"{model['parameters']:,} parameters, {model['bytes'] / 1e6:.2f} MB, {model['steps']:,} steps of "
+        f"{model['parameters']:,} parameters, {model['bytes'] / 1e6:.2f} MB, {sum(model['steps']):,} steps of "
         f"{model['batch_size']} pictures of {model['size']} pixels:"
     )
     rows = [["pictures", "", "error in a and b", "PSNR, dB", "mean chroma (true)", "distance of the chroma"]]

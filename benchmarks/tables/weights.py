@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.figures import RESULTS
 from benchmarks.tables.markdown import markdown
-from benchmarks.tables.records import recorded
+from benchmarks.tables.records import read, recorded
 
 
 @recorded("judge")
@@ -64,17 +64,17 @@ def shipped(results: Any) -> str:
 
 @recorded("restore")
 def restorers(results: Any) -> str:
-    """The restorers that ship: their networks and their training, by ``restore.py``."""
+    """The restorers that ship: their networks and their training, by ``restore.py`` and ``colorize.py``."""
+    coloured = read("colorize")
+    models = {**results["models"], **({"colorize": coloured["model"]} if coloured else {})}
     rows = [["", "network, parameters", "steps, batch size, crop", "MB", "SHA-256"]]
-    for task, model in results["models"].items():
-        network = f"{model['generator']['name']}, {model['parameters']:,}"
+    for task, model in models.items():
         steps = " + ".join(f"{each:,}" for each in model["steps"])
-        training = f"{steps}, {model['batch_size']}, {model['size']} pixels"
         rows.append(
             [
                 f"`stylekit-restore-{task}`",
-                network,
-                training,
+                f"{model['network']}, {model['parameters']:,}",
+                f"{steps}, {model['batch_size']}, {model['size']} pixels",
                 f"{model['bytes'] / 1e6:.2f}",
                 f"`{model['sha256'][:16]}…`",
             ]
