@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
 from benchmarks.figures import RESULTS
 from benchmarks.stability.scenes import sheet
+from benchmarks.trained import trained
 from stylekit import images, make
-from stylekit.training.runs import Run
 
 SETS = {
     "half of both": (0.5, 0.5),
@@ -35,16 +35,11 @@ SIZE, HELD_OUT = 64, 200
 METRICS = ("lost-spots", "invented-spots", "psnr")
 
 
-def train(folder: Path, lesions: tuple[float, float], steps: int) -> None:
-    """Trains one CycleGAN, or what is left of its steps."""
-    program = [sys.executable, "-m", "stylekit", "train", "--steps", str(steps)]
-    if (folder / "run.json").exists():
-        if Run(folder).metrics()[-1]["step"] < steps:
-            subprocess.run([*program, "--resume", str(folder)], check=True)
-        return
+def train(folder: Path, lesions: tuple[float, float], steps: int) -> stylekit.Model:
+    """A CycleGAN that learned from sets with these shares of lesions."""
     data = json.dumps({"name": "phantoms", "lesions": lesions})
     settings = ["--preset", "tiny", "--size", str(SIZE), "--batch-size", "4", "--seed", "1", "--workers", "0"]
-    subprocess.run([*program, "--plugin", "cyclegan", "--data", data, *settings, "--out", str(folder)], check=True)
+    return trained(folder, steps, "--plugin", "cyclegan", "--data", data, *settings)
 
 
 def measure(output: Tensor, truth: Tensor) -> dict[str, float]:
@@ -64,21 +59,19 @@ def measure(output: Tensor, truth: Tensor) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/phantoms"))
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--record", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     phantoms = make("dataset", "phantoms", size=SIZE, split="test", length=HELD_OUT)
     content, truth = (torch.stack([phantoms[index][key] for index in range(HELD_OUT)]) for key in ("content", "style"))
     columns = {"scanner a": content, "scanner b": truth}
     rows: dict[str, Any] = {}
     for number, (name, lesions) in enumerate(SETS.items()):
-        folder = options.runs / str(number)
-        train(folder, lesions, options.steps)
-        model = stylekit.load(folder, "cpu")
+        model = train(options.runs / str(number), lesions, options.steps)
         columns[name] = torch.cat([model.stylize(part) for part in content.split(20)])
         rows[name] = measure(columns[name], truth)
         print(name, rows[name], flush=True)

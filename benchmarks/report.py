@@ -54,6 +54,7 @@ TABLES: dict[str, tuple[Callable[[], str], Path]] = {
     "large": (large_and_video.large, ROOT / "docs" / "large_and_video.md"),
     "filmed": (large_and_video.filmed, ROOT / "docs" / "large_and_video.md"),
     "steady": (large_and_video.steady, ROOT / "docs" / "large_and_video.md"),
+    "steady-losses": (large_and_video.steady_losses, ROOT / "docs" / "large_and_video.md"),
     "restored": (restore.restored, ROOT / "docs" / "restore.md"),
     "coloured": (restore.coloured, ROOT / "docs" / "restore.md"),
     "phantoms": (rasters.phantoms, ROOT / "docs" / "rasters.md"),

@@ -31,6 +31,16 @@ def steady(results: Any) -> str:
     return "\n\n".join(parts)
 
 
+@recorded("steady_losses")
+def steady_losses(results: Any) -> str:
+    """What losses for steadiness do to small models, by ``steady_losses.py``."""
+    rows = [["further losses", "short", "long", "style distance"]]
+    for name, row in results["rows"].items():
+        rows.append([name, f"{1000 * row['short']:.2f}", f"{1000 * row['long']:.2f}", f"{row['style_distance']:.3f}"])
+    told = f"{results['steps']:,} steps of {results['batch_size']} drawn scenes of {results['size']} pixels"
+    return f"{told}; {results['frames']} frames of each of the drawn clips, frame by frame:\n\n{markdown(rows)}"
+
+
 @recorded("large")
 def large(results: Any) -> str:
     """How pictures in tiles differ from those at once, and what a huge picture takes, by ``large.py``."""
