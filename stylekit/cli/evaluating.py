@@ -125,6 +125,8 @@ def _inputs(request: Request, models: Mapping[str, Model | None]) -> Inputs:
     if request.content is not None:
         if request.data is not None:
             raise StylekitError("Give either --content and --style, or --data, not both.")
+        for model in filter(None, models.values()):
+            model.require_pictures()
         contents = FolderPictures(request.content, request.size, request.count)
         styles = FolderPictures(request.style, request.size, request.count) if request.style else None
         truths = FolderPictures(request.truth, request.size) if request.truth else None

@@ -68,20 +68,22 @@ def command(
 
     def load(name: str) -> Worker:
         stylizer, concurrency = open_stylizer(name, engine, device, cores(), 1.0, [], {})
+        if stylizer.intensities:
+            raise StylekitError(f"{name} is a model for files of values, but `stylekit serve` stylises RGB pictures.")
         return Worker(stylizer, concurrency({}), gallery, int(max_megapixels * 1e6))
 
     models = Models(model or [DEFAULT_MODEL], load)
     for name in models.names[1:]:
         _require(name)
-    listening = _listen(host, port)
-    models.find().result()
-    limits = Limits(int(max_megabytes * 1e6), queue, timeout)
-    app = create_app(models, gallery, limits, token)
-    address = f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}/"
-    echo(f"Open {address}{f'?token={token}' if token else ''} in a browser. Ctrl-C stops it.", stderr=True)
-    settings = {"log_level": "warning", "access_log": False, "server_header": False, "limit_concurrency": 4 * queue}
-    settings["timeout_graceful_shutdown"] = int(timeout) + 1
-    uvicorn.Server(uvicorn.Config(app, **settings)).run(sockets=[listening])
+    with _listen(host, port) as listening:
+        models.find().result()
+        limits = Limits(int(max_megabytes * 1e6), queue, timeout)
+        app = create_app(models, gallery, limits, token)
+        address = f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}/"
+        echo(f"Open {address}{f'?token={token}' if token else ''} in a browser. Ctrl-C stops it.", stderr=True)
+        settings = {"log_level": "warning", "access_log": False, "server_header": False, "limit_concurrency": 4 * queue}
+        settings["timeout_graceful_shutdown"] = int(timeout) + 1
+        uvicorn.Server(uvicorn.Config(app, **settings)).run(sockets=[listening])
 
 
 def _require(model: str) -> None:

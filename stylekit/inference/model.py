@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from stylekit.errors import StylekitError, suggest, warn
+from stylekit.errors import StylekitError, counted, suggest, warn
 from stylekit.images import Canvas, Decoded, Intensities, Picture, Raster
 from stylekit.images.draft import Draft
 from stylekit.images.intensities import Classes, Scale
@@ -113,6 +113,7 @@ def _several(given: Sequence[Any], device: str | torch.device) -> Model:
     sources = [each[0] for each in weighted] or given
     models = [each if isinstance(each, Model) else load(each, device) for each in sources]
     for model in models:
+        model.require_pictures()
         if not model.method.stylizes() or model.keeps_state:
             fault = "keeps a state from frame to frame" if model.keeps_state else "draws samples and does not stylise"
             raise StylekitError(f"The method {model.name!r} {fault}, so it cannot be one of several models.")
@@ -183,6 +184,18 @@ class Model:
     def file_channels(self) -> int:
         """The number of channels of files of values: 1 for label maps, whose classes are the channels of the images."""
         return 1 if self.intensities and self.intensities.labels else self.method.image_channels
+
+    def require_pictures(self) -> None:
+        """Checks that the model is for RGB pictures.
+
+        Raises:
+            StylekitError: it is for files of values.
+        """
+        if self.intensities:
+            raise StylekitError(
+                f"The {self._described} is for files of values with {counted(self.file_channels, 'channel')}, not for RGB "
+                "pictures. Stylise such files one by one, with `stylekit stylize` or `Model.stylize`."
+            )
 
     @property
     def optimizes(self) -> bool:
@@ -345,6 +358,7 @@ class Model:
     def stylize_picture(self, picture: Picture, style: Styles = None, **options: Any) -> Picture:
         """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel and metadata. Accepts the
         options of :meth:`stylize`."""
+        self.require_pictures()
         return with_alpha(picture, self.stylize(visible(picture), style, **options), self.method.scale)
 
     def stylize_raster(self, raster: Raster, style: Styles = None, **options: Any) -> Raster:
@@ -438,6 +452,7 @@ class Model:
     def clip(self, pictures: Iterable[Picture], style: Styles = None, **options: Any) -> Iterator[Picture]:
         """Stylises results of :func:`stylekit.images.read` as the frames of a clip. Accepts the options of
         :meth:`frames`."""
+        self.require_pictures()
         originals, contents = tee(pictures)
         for picture, styled in zip(originals, self.frames(map(visible, contents), style, **options), strict=True):
             yield with_alpha(picture, styled, self.method.scale)
@@ -529,6 +544,7 @@ class Model:
         Raises:
             StylekitError: as for :meth:`frames`
         """
+        self.require_pictures()
         request = self._request(style, mask=next(controls.frame_masks(mask)), **controlled)
         count, (height, width) = len(samples), samples[0].shape[2:]
         if needed := self.needed_memory(height, width, request.options):

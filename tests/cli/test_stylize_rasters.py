@@ -138,6 +138,33 @@ def test_what_fails_is_reported(program: Program, run: Path, name: str, out: str
     assert not Path(out).exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "video frames -o out",
+        "video frames -o out --steady off",
+        "evaluate --content frames --truth frames --metric psnr -o out",
+        "stylize photo.png --model color-pca -o out.png",
+    ],
+)
+def test_what_takes_pictures_refuses_a_model_for_values(program: Program, run: Path, line: str) -> None:
+    """Videos, evaluations and rows of models."""
+    Path("frames").mkdir()
+    for path in ("frames/1.png", "frames/2.png", "photo.png"):
+        Image.fromarray(np.zeros((24, 40, 3), np.uint8)).save(path)
+    command, *rest = line.split()
+    model = [run] if command == "evaluate" else ["--model", run]
+    error = program(command, *model, *rest, "--device", "cpu").error
+    assert_mentions(error, "'restore'", "values with 1 channel", "RGB pictures")
+    assert not list(Path().glob("out*"))
+
+
+def test_the_server_refuses_it_too(program: Program, run: Path) -> None:
+    pytest.importorskip("fastapi")
+    error = program("serve", "--model", run, "--device", "cpu", "--port", 0).error
+    assert_mentions(error, run, "files of values", "RGB pictures")
+
+
 def test_a_model_for_pictures_writes_no_values(program: Program, trained: Path) -> None:
     Image.fromarray(np.zeros((24, 40), np.uint8)).save("photo.png")
     error = program("stylize", "photo.png", "--model", trained, "--device", "cpu", "-o", "out.npy").error

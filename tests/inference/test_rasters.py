@@ -169,6 +169,11 @@ def test_what_does_not_fit_is_refused(image: Any, options: dict[str, Any], facts
         model({}).stylize(image, **options)
 
 
+def test_such_a_model_is_none_of_several() -> None:
+    with raises(StylekitError, "1 channel", "RGB pictures"):
+        stylekit.load(["color-pca", model({})], "cpu")
+
+
 def test_such_a_model_is_not_exported(tmp_path: Path) -> None:
     with raises(StylekitError, "mapping", "RGB"):
         export(model({}), tmp_path / "model.onnx")
