@@ -339,6 +339,17 @@ class Method(nn.Module):
         """
         raise StylekitError(f"The method {type(self).__name__} does not define transfer(content, style, strength).")
 
+    def mappings(self, options: Mapping[str, Any]) -> tuple[Intensities | None, Intensities | None]:
+        """How the values of files are mapped to [0, 1], and how results are mapped back if in another way.
+
+        A method that translates in both directions swaps them by an option of :meth:`stylize`. If it overrides this, contents
+        and styles may have different windows.
+
+        Args:
+            options: options of :meth:`stylize`, as given
+        """
+        return self.intensities, self.results
+
     def styles(self) -> Mapping[str, Statistics]:
         """The learned styles by name, for ``transfer``; the first is the default."""
         return {}

@@ -35,6 +35,7 @@ class Rasters(Dataset[dict[str, Tensor]]):
             default, the range of the type, and floats are taken as they are
         percentile: instead of a window, the percentiles of each channel of each file that become 0 and 1, such as
             ``[0.5, 99.5]``, for values without a unit
+        style_window: the values of style images that become 0 and 1, if they have another unit; results are floats in it
         size: side of the square images
         seed: not used, because the engine seeds all random numbers
         split: train or test
@@ -59,6 +60,7 @@ class Rasters(Dataset[dict[str, Tensor]]):
         channels: Width = 1,
         window: Limits | None = None,
         percentile: Limits | None = None,
+        style_window: Limits | None = None,
         size: int = 256,
         seed: int = 0,
         split: str = "train",
@@ -68,9 +70,14 @@ class Rasters(Dataset[dict[str, Tensor]]):
         noise: float = 0.0,
     ) -> None:
         self.channels, self.intensities = channels, Intensities(window, percentile)
+        other = Intensities(style_window) if style_window else self.intensities
+        self.results = None if other == self.intensities else other
         self.crop = SquareCrop(size, split, crop, flip, rotate, noise)
         folders = datasets.find_sides("rasters", content, style, data, split)
-        self.sides = [RasterFiles(folder, channels, self.intensities) for folder in folders]
+        if style_window and len(folders) < 2:
+            raise StylekitError("The option 'style_window' needs a folder of style images: --style DIR.")
+        mappings = (self.intensities, other)
+        self.sides = [RasterFiles(folder, channels, each) for folder, each in zip(folders, mappings, strict=False)]
         self.item_keys = self.item_keys[: len(self.sides)]
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylekit import Adversary, Method, Part, Player, hookimpl, make, turn
+from stylekit.images import Intensities
 from stylekit.layers import Width
 from stylekit.method import Batch, Terms, linear_decay
 from stylekit.weights import channels_of, read_generators
@@ -158,6 +159,12 @@ class CycleGAN(Method):
             direction: direction of the translation
         """
         return (self.generator_ab if direction == "a-to-b" else self.generator_ba)(content)
+
+    def mappings(self, options: Mapping[str, Any]) -> tuple[Intensities | None, Intensities | None]:
+        """How values are mapped: those of domain b may have another window than those of a."""
+        mapped = (self.intensities, self.results)
+        backwards = self.results is not None and options.get("direction") == "b-to-a"
+        return mapped[::-1] if backwards else mapped
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         a, b = batch["content"], batch["style"]

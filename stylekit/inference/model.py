@@ -374,7 +374,9 @@ class Model:
             raise StylekitError(
                 f"The {self._described} is for {self.file_channels} channels, but the image has {raster.channels}."
             )
-        method, intensities = self.method, self.intensities or Intensities()
+        method = self.method
+        intensities, results = method.mappings(options)
+        intensities = intensities or Intensities()
         scale = intensities.scale(raster.values)
         if isinstance(scale, Scale) and not intensities.percentile and (outside := scale.outside(raster.values)):
             warn(
@@ -382,11 +384,11 @@ class Model:
                 f"{scale.low[0]:g} to {scale.high[0]:g}, which is what the model distinguishes: it sees them as the nearest "
                 "of these."
             )
-        if method.results is None and method.result_channels is None:
+        if results is None and method.result_channels is None:
             pages = [self._page(page, scale, style, options) for page in raster.values]
             return replace(raster, values=np.stack(pages))
-        given = np.dtype(np.uint8) if method.results else raster.values.dtype
-        back, kind = (method.results or intensities).result(method.result_channels or method.image_channels, given)
+        given = np.dtype(np.uint8) if results else raster.values.dtype
+        back, kind = (results or intensities).result(method.result_channels or method.image_channels, given)
         made = (self._unit(page, scale, style, options) for page in raster.values)
         return Raster(np.stack([back.to_values(each, kind) for each in made]))
 

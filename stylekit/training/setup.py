@@ -271,11 +271,13 @@ def _check_channels(method: Method, name: str, dataset: Any) -> None:
 
 def _check_results(method: Method, name: str, dataset: Any) -> None:
     given = getattr(dataset, "style_channels", None) or method.image_channels
-    changes = "outputs" in method.arguments
-    if getattr(dataset, "results", None) and not changes:
+    changes, results = "outputs" in method.arguments, getattr(dataset, "results", None)
+    both_ways = type(method).mappings is not Method.mappings and not (results and results.labels)
+    if results and not changes and not both_ways:
         raise StylekitError(
             f"The data set {type(dataset).__name__} maps the values of content and style in different ways, but the method "
-            f"{name!r} has one mapping for both. Choose pix2pix, or leave style_window and labels out."
+            f"{name!r} has one mapping for both. Choose pix2pix, or cyclegan without labels, or leave style_window and labels "
+            "out."
         )
     if given == (wanted := method.result_channels or method.image_channels) or "style" not in method.batch_keys:
         return

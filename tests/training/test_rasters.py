@@ -266,6 +266,29 @@ def test_another_window_of_the_style_gives_floats_in_its_unit(folder: Path, tmp_
     assert np.abs(made.values[0, ..., 0] - by_hand).max() <= 1e-4
 
 
+@pytest.mark.parametrize(("direction", "source", "target"), [("a-to-b", WINDOW, [0, 10]), ("b-to-a", [0, 10], WINDOW)])
+def test_both_domains_of_a_cyclegan_may_have_a_window(
+    folder: Path, tmp_path: Path, direction: str, source: list[float], target: list[float]
+) -> None:
+    for path in (folder / "B").iterdir():
+        tifffile.imwrite(path, np.random.default_rng(1).uniform(0, 10, (24, 40)).astype(np.float32))
+    run = train(folder, "cyclegan", tmp_path / "run", data={"style_window": [0, 10]})
+    model = stylekit.load(run, "cpu")
+    given = folder / ("A/0.tif" if direction == "a-to-b" else "B/0.tif")
+    made = model.stylize(given, direction=direction)
+    unit = torch.from_numpy((tifffile.imread(given).astype(float) - source[0]) / (source[1] - source[0])).float()
+    with torch.no_grad():
+        by_hand = model.method.stylize(unit[None, None], direction=direction)[0, 0].clamp(0, 1).double().numpy()
+    expected = target[0] + (target[1] - target[0]) * by_hand
+    assert made.values.dtype == np.float32
+    assert np.abs(made.values[0, ..., 0] - expected).max() <= 1e-5 * (target[1] - target[0])
+
+
+def test_a_window_of_the_style_needs_a_style(folder: Path) -> None:
+    with raises(StylekitError, "'style_window'", "--style DIR"):
+        make("dataset", "rasters", content=folder / "A", style_window=(0.0, 10.0))
+
+
 @pytest.mark.parametrize("name", ["resnet", "unet"])
 @pytest.mark.parametrize("upsample", ["transpose", "resize"])
 def test_files_with_another_number_of_outputs_are_imported(tmp_path: Path, name: str, upsample: str) -> None:
