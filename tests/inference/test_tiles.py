@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import stylekit
 from stylekit import Method, StylekitError, make
 from stylekit.images import resize, write
 from stylekit.inference.model import Model
 from stylekit.inference.tiles import Box, Core, SharedStatistics, Tiles, Tiling
 from stylekit.inference.tiles.pieces import divide, spread
 from stylekit.inference.tiles.reach import measure_reach
+from stylekit.inference.tiles.reductions import Moments, find_reduction
 from stylekit.layers import InstanceNorm, SelfAttention
 from stylekit.method import Capabilities, Statistics
 from stylekit.ops import adain, channel_stats, gram_matrix, instance_norm
@@ -366,3 +368,24 @@ def test_statistics_of_a_clip_are_those_of_all_its_samples_together() -> None:
     inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
     assert float((made[0] - expected[..., :128])[inner].abs().max()) < 2 / 255
     assert float((made[1] - expected[..., 128:])[inner].abs().max()) < 2 / 255
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_images_and_clips_of_one_colour_are_those_of_stylize(value: float) -> None:
+    """A clip may begin with black frames: what differs from the mean are rounding errors, which no norm may amplify further."""
+    model, flat = stylekit.load("stylekit-any", "cpu"), torch.full((1, 3, 320, 320), value)
+    expected = model.stylize(flat, STYLE)
+    made = model.stylize(flat, STYLE, tiles=Tiles(256, "thumbnail"))
+    assert float((made - expected).abs().max()) < 1 / 255
+    frames = [flat[..., :64, :64]] * 3
+    for frame in model.frames(frames, STYLE, shared=model.clip_statistics(frames, STYLE)):
+        assert float((frame - expected[..., :64, :64]).abs().max()) < 1 / 255
+
+
+def test_no_value_is_farther_from_the_mean_than_any_can_be() -> None:
+    """Of four values with the mean 2 and the standard deviation 1, none is farther from it than 2."""
+    x = torch.tensor([-90.0, 1, 3, 90]).view(1, 1, 2, 2)
+    reduction = find_reduction(torch.nn.functional.instance_norm, (x,), {"eps": 0.0})
+    assert reduction is not None
+    known = Moments(4, torch.tensor([2.0]).double(), torch.tensor([1.0]).double())
+    torch.testing.assert_close(reduction.result(known).flatten(), torch.tensor([-2.0, -1, 1, 2]))

@@ -7,6 +7,7 @@ was seen with all others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -133,15 +134,21 @@ def find_reduction(function: Any, args: Sequence[Any], options: Mapping[str, Any
 
 def _normalized(
     x: Tensor,
-    mean: Tensor,
-    variance: Tensor,
+    found: Moments,
     scale: Tensor | None,
     shift: Tensor | None,
     eps: float,
     alpha: float = 1.0,
 ) -> Tensor:
-    """``alpha * (scale * xhat + shift) + (1 - alpha) * x`` as one factor and one offset of each channel."""
+    """``alpha * (scale * xhat + shift) + (1 - alpha) * x`` as one factor and one offset of each channel.
+
+    No value can be farther from the mean of ``n`` than ``sqrt(n)`` standard deviations (Samuelson 1968). What is, in maps of
+    one colour, are rounding errors, which further norms would amplify to infinity.
+    """
+    mean, variance = found.mean, found.variance
     inverse, wide = (variance + eps).rsqrt(), reference.wide(x)
+    reach = math.sqrt(found.count) / inverse
+    wide = wide.clamp(*(reference.per_plane(limit).to(wide) for limit in (mean - reach, mean + reach)))
     factor = inverse if scale is None else scale.double() * inverse
     offset = -mean * factor if shift is None else shift.double() - mean * factor
     factor, offset = alpha * factor + 1 - alpha, alpha * offset
@@ -158,7 +165,7 @@ def _normalize(
     slope: float,
 ) -> Reduction:
     def result(moments: Moments) -> tuple[Tensor, ...]:
-        y = _normalized(x, moments.mean, moments.variance, scale, shift, eps, alpha)
+        y = _normalized(x, moments, scale, shift, eps, alpha)
         # The kernel's first output, and the only one that inference uses.
         return (reference.finished(y, residual, slope).to(x.dtype),)
 
@@ -182,9 +189,7 @@ def _instance_norm(
 ) -> Reduction | None:
     if not use_input_stats:
         return None
-    return Reduction(
-        x, Moments.of, lambda found: _normalized(x, found.mean, found.variance, weight, bias, eps).to(x.dtype)
-    )
+    return Reduction(x, Moments.of, lambda found: _normalized(x, found, weight, bias, eps).to(x.dtype))
 
 
 def _group_norm(
@@ -199,8 +204,9 @@ def _group_norm(
         means = found.mean.view(num_groups, -1)
         mean = means.mean(1, keepdim=True)
         variance = (found.variance.view(num_groups, -1) + (means - mean).square()).mean(1, keepdim=True)
-        mean, variance = (values.expand_as(means).flatten() for values in (mean, variance))
-        return _normalized(x, mean, variance, weight, bias, eps).to(x.dtype)
+        count = found.count * means.shape[1]
+        moments = Moments(count, *(values.expand_as(means).flatten() for values in (mean, variance)))
+        return _normalized(x, moments, weight, bias, eps).to(x.dtype)
 
     return Reduction(x, Moments.of, result)
 
