@@ -58,6 +58,23 @@ class Stylizer(Protocol):
     def clip(self, *given: Any, **options: Any) -> Iterator[Picture]: ...
 
 
+def open_models(
+    models: Models,
+    engine: str,
+    device: str,
+    images: int,
+    strength: float,
+    torch_only: Sequence[str],
+    options: Mapping[str, Any],
+    sources: Sequence[Path] = (),
+) -> tuple[Stylizer, Callable[[Mapping[str, Any]], Concurrency]]:
+    """Loads one model or several; see :func:`open_stylizer`."""
+    [(model, _), *others] = models
+    if others:
+        return _open_several(models, engine, device, images, options)
+    return open_stylizer(model, engine, device, images, strength, torch_only, options, sources)
+
+
 def open_stylizer(
     model: str,
     engine: str,
@@ -103,7 +120,7 @@ def open_stylizer(
     return loaded, lambda options: TorchConcurrency(loaded, images, options)
 
 
-def open_several(
+def _open_several(
     models: Models, engine: str, device: str, images: int, options: Mapping[str, Any]
 ) -> tuple[Stylizer, Callable[[Mapping[str, Any]], Concurrency]]:
     """Loads several models as one, with torch; see :func:`open_stylizer`.

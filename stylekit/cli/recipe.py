@@ -88,17 +88,13 @@ class Recipe:
         for file in self.plugins:
             lookup.add_file(file)
         self.check()
-        from stylekit.cli.engines import open_several, open_stylizer
+        from stylekit.cli.engines import open_models
         from stylekit.cli.large import Large, read_tiles
         from stylekit.cli.stylizing import Request, describe_styles
 
-        [(model, _), *others] = self.models
-        if others:
-            loaded, concurrency = open_several(self.models, self.engine, self.device, images, self.options)
-        else:
-            loaded, concurrency = open_stylizer(
-                model, self.engine, self.device, images, self.strength, self.torch_only, self.options, sources
-            )
+        loaded, concurrency = open_models(
+            self.models, self.engine, self.device, images, self.strength, self.torch_only, self.options, sources
+        )
         masks.read(loaded.arrays)
         options = loaded.resolve_options(self.with_)
         styles = describe_styles(loaded, self.mixes, self.style_scale, len(masks), quiet)

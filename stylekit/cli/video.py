@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import stylekit
+from stylekit.cli.model_arguments import read_models
 from stylekit.cli.options import (
-    DEFAULT_MODEL,
     FILES,
     STYLE,
     Assignments,
     Device,
     Engine,
     KeepColor,
-    ModelName,
+    ModelNames,
     Overwrite,
     PluginFiles,
     Quiet,
@@ -140,7 +140,7 @@ def command(
     ] = False,
     quiet: Quiet = False,
     json: Json = False,
-    model: ModelName = DEFAULT_MODEL,
+    model: ModelNames = None,
     seed: Seed = 0,
     with_: With = None,
     assignments: Assignments = None,
@@ -171,6 +171,7 @@ def command(
         raise StylekitError(f"--to {to} is not after --from {from_}.")
     if steady not in (None, *STEADY):
         raise StylekitError(f"There is no way {steady!r} to keep a clip steady. {suggest(steady or '', STEADY)}")
+    models = read_models(model or [])
     [mix, *others], folders = read_style_mixes(style or [])
     if others or folders:
         raise StylekitError(
@@ -186,7 +187,7 @@ def command(
         lookup.add_file(file)
     from stylekit.cli.clip_masks import open_masks
     from stylekit.cli.clip_preview import write_preview
-    from stylekit.cli.engines import open_stylizer
+    from stylekit.cli.engines import open_models
     from stylekit.cli.filming import Look, film
     from stylekit.cli.stylizing import describe_styles
     from stylekit.inference import controls
@@ -196,12 +197,10 @@ def command(
     require_clip(clip, live)
     given = {"--with": with_, "--set": assignments, "--steady statistics": True if steady == "statistics" else None}
     torch_only = [name for name, value in given.items() if value is not None]
-    twice = not (live or preview or clip == STREAM)
-    if engine == "auto" and twice and steady != "off" and Path(model).suffix not in SUFFIXES:
+    twice, exported = not (live or preview or clip == STREAM), any(Path(name).suffix in SUFFIXES for name, _ in models)
+    if engine == "auto" and twice and steady != "off" and not exported:
         engine = "torch"  # exported models have no statistics that frames could share
-    loaded, _ = open_stylizer(
-        model, engine, device, MANY, strength, torch_only, method_options(assignments or [])
-    )  # fmt: skip
+    loaded, _ = open_models(models, engine, device, MANY, strength, torch_only, method_options(assignments or []))
     source = open_source(clip, raw, live, Fraction(fps).limit_denominator(1001), loaded.arrays)
     options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
     [styles] = describe_styles(loaded, [mix], style_scale, len(mask or []), quiet)
@@ -217,7 +216,8 @@ def command(
         return
     settings = {
         "stylekit": stylekit.__version__, "clip": digest(clip), "output": out.suffix.lower(), "quality": quality,
-        "model": [loaded.name, model_digest(Path(model)), type(loaded).__name__, engine, device],
+        "model": [loaded.name, type(loaded).__name__, engine, device],
+        "models": [[model_digest(name), weight] for name, weight in models],
         "plugin": [*map(digest, plugin or [])], "style": described(mix), "mask": [*map(digest, mask or [])],
         "strength": strength, "keep_color": keep_color, "style_scale": style_scale, "steady": steady, "max_size": max_size,
         "from": from_, "to": to, "every": every, "fps": fps, "seed": seed, "with": with_, "set": assignments,
@@ -258,10 +258,11 @@ def read_time(text: str, option: str) -> Fraction:
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
 
 
-def model_digest(model: Path) -> str:
-    """A digest of a model's file; empty for one that is named, which the version of stylekit determines."""
-    files = (model, model / "model.safetensors", model / "method.safetensors")
-    return next((digest(file) for file in files if file.is_file()), "")
+def model_digest(model: str) -> str:
+    """A digest of a model's file; the name of one that is named, which the version of stylekit determines."""
+    path = Path(model)
+    files = (path, path / "model.safetensors", path / "method.safetensors")
+    return next((digest(file) for file in files if file.is_file()), model)
 
 
 def described(mix: StyleMix) -> list[list[Any]]:

@@ -179,7 +179,7 @@ def test_the_frames_of_a_shot_share_their_statistics(program: Program, line: lis
         Image.fromarray(frame).save(folder / f"{number}.png")
 
     def made(name: str, *options: str) -> list[np.ndarray]:
-        assert program(*line, "--model", "even", folder, "-o", tmp_path / name, *options).code == 0
+        assert program(*line[:3], "--model", "even", folder, "-o", tmp_path / name, *options).code == 0
         return [pixels(path).astype(int) for path in sorted((tmp_path / name).iterdir())]
 
     own, shared = made("own", "--steady", "off"), made("shared")
@@ -238,7 +238,7 @@ def test_a_part_of_a_clip_in_fewer_and_smaller_frames(program: Program, line: li
 
 def test_a_method_may_enlarge(program: Program, line: list[object], clip: Path, tmp_path: Path) -> None:
     for name, options in {"plain.mp4": (), "steady.mp4": ("--steady", "flow")}.items():
-        done = program(*line, "--model", "larger", clip, *options, "-o", tmp_path / name, "--json")
+        done = program(*line[:3], "--model", "larger", clip, *options, "-o", tmp_path / name, "--json")
         assert (json.loads(done.out)["width"], json.loads(done.out)["height"]) == (128, 96)
         assert [frame.shape for frame in read_clip(tmp_path / name)] == [(96, 128, 3)] * 10
 
@@ -252,6 +252,35 @@ def test_a_higher_quality_is_closer_and_larger(program: Program, line: list[obje
         assert program(*line, clip, "--quality", quality, "-o", out).code == 0
         sizes.append(out.stat().st_size)
     assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_several_models_are_applied_one_after_the_other_or_blended(
+    program: Program, line: list[object], clip: Path, tmp_path: Path
+) -> None:
+    several = {
+        "alone": ["invert"],
+        "larger": ["invert", "larger"],
+        "blended": ["invert:3", "even:0"],
+    }
+    found = {}
+    for name, models in several.items():
+        given = [text for model in models for text in ("--model", model)]
+        assert program(*line[:3], *given, clip, "-o", tmp_path / name).code == 0
+        found[name] = [pixels(path) for path in sorted((tmp_path / name).iterdir())]
+    for alone, larger, blended in zip(*found.values(), strict=True):
+        assert (larger == alone.repeat(2, 0).repeat(2, 1)).all()
+        assert (blended == alone).all()
+
+
+def test_another_model_of_the_same_method_is_not_resumed(
+    program: Program, clip: Path, tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["video", clip, "-o", tmp_path / "out.mp4", "--model"]
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.Segments, "finish", lambda *given: 1 / 0)
+        assert program(*line, "stylekit-restore-x2").code == 1
+    error = program(*line, "stylekit-restore-x4", "--resume").error
+    assert_mentions(error, "models was", "stylekit-restore-x2", "stylekit-restore-x4")
 
 
 def test_one_frame_is_a_clip(program: Program, line: list[object], tmp_path: Path) -> None:
@@ -322,6 +351,7 @@ def test_a_resumed_clip_is_the_same(
     options: tuple[str, ...], name: str,
 ) -> None:  # fmt: skip
     """Whatever depends on earlier frames or on their numbers."""
+    line = line if "--model" not in options else line[:3]
     assert program(*line, *options, clip, "-o", tmp_path / f"whole-{name}").code == 0
     add, added = parts.Segments.add if name != "out.png" else parts.FrameFiles.add, []
 
