@@ -44,8 +44,8 @@ GOLDEN = {
     "train --resume": "--resume needs --out, the folder of the run to resume.",
     "stylize photo.png --model nowhere -o out.png": (
         "There is no model nowhere. Give a run's folder, such as runs/NAME, a .safetensors file, or the name of a method "
-        "that needs no training, such as gatys, or of a shipped model (stylekit-any, stylekit-restore-denoise, "
-        "stylekit-restore-x2, stylekit-restore-x4)."
+        "that needs no training, such as gatys, or of a shipped model (stylekit-any, stylekit-restore-colorize, "
+        "stylekit-restore-denoise, stylekit-restore-x2, stylekit-restore-x4)."
     ),
     "stylize photo.png --model weights.safetensors -o out.png": (
         "weights.safetensors is not a stylekit model: its header names no method. Convert weights of other programs with "

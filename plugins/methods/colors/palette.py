@@ -15,8 +15,12 @@ STEP = 10
 """Distance of the bins in a and b, as in the paper."""
 NEAREST, SPREAD = 5, 5.0
 """A true colour counts for so many bins, by a normal distribution of this standard deviation in a and b (section 2.2)."""
-TEMPERATURE = 0.38
-"""Of the annealed mean: 1 is the mean colour, 0 the most probable one (section 2.3)."""
+TEMPERATURE = 0.7
+"""Of the annealed mean: 1 is the mean colour, 0 the most probable one (section 2.3). The paper has 0.38, for a large network;
+the colours of a small one, which is less certain, would be blotches."""
+TAKEN_BACK = 0.5
+"""Exponent by which the weights of rare colours are taken back where the most typical colours are chosen: 0 is garish, and 1 is
+the distribution of true colours, whose mean is brownish."""
 LEAST = 0.002
 """Share of a batch in the running average of how frequent colours are, after 500 batches."""
 FLAT = 25.0
@@ -129,10 +133,11 @@ class Palette(nn.Module):
         largest of scores with Gumbel noise is such a draw. All pixels share one noise, so that those which are alike get the
         same colour.
         """
+        change = -self.weights().log().to(scores) * (1 if sample else TAKEN_BACK)
         if sample:
             uniform = torch.rand(len(self.bins), generator=torch.Generator().manual_seed(sample))
-            noise = -uniform.log().neg().log().to(scores) - self.weights().log().to(scores)
-            scores = scores + noise[:, None, None]
+            change = change - uniform.log().neg().log().to(scores)
+        scores = scores + change[:, None, None]
         shares = (scores / TEMPERATURE).softmax(1)
         return torch.einsum("nqhw,qc->nchw", shares, self.bins.to(shares))
 

@@ -1,6 +1,7 @@
-"""stylekit-restore-denoise, -x2 and -x4: the restorers that ship.
+"""stylekit-restore-colorize, -denoise, -x2 and -x4: the restorers that ship.
 
-They are models of the method ``restore``, trained by ``examples/restore/train.sh``. Their model card is in ``docs/weights.md``.
+They are models of the methods ``colorize`` and ``restore``, trained by ``examples/restore/train.sh``. Their model card is in
+``docs/weights.md``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from stylekit.inference.model_file import ModelFile
 if TYPE_CHECKING:
     from stylekit.inference import Model
 
-NAMES = ("stylekit-restore-denoise", "stylekit-restore-x2", "stylekit-restore-x4")
+NAMES = ("stylekit-restore-colorize", "stylekit-restore-denoise", "stylekit-restore-x2", "stylekit-restore-x4")
 
 
 @hookimpl

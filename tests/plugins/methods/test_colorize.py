@@ -169,15 +169,20 @@ def test_the_frequencies_are_the_mean_of_the_batches() -> None:
     assert float(palette.frequencies[near].sum()) == pytest.approx(0.25, abs=1e-5)
 
 
-def test_colours_are_the_annealed_mean() -> None:
-    """Between two bins of which one is twice as probable: 2^(1/0.38) is 6.2."""
+def test_colours_are_the_annealed_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two bins of which one is twice as probable: 2^(1/0.7) is 2.7. Of a weight of 9, the root is taken back."""
     palette = Palette(0.5)
     scores = torch.full((1, len(palette.bins), 1, 1), -1e4)
     first, second = (palette.bins.tolist().index(each) for each in ([60.0, 40.0], [-40.0, 30.0]))
     scores[0, first], scores[0, second] = math.log(2), 0
-    share = 2 ** (1 / 0.38) / (1 + 2 ** (1 / 0.38))
-    a, b = palette.choose(scores).flatten().tolist()
-    assert (a, b) == pytest.approx((100 * share - 40, 10 * share + 30), abs=1e-3)
+    for weight in (1.0, 9.0):
+        weights = torch.ones(len(palette.bins))
+        weights[first] = weight
+        monkeypatch.setattr(palette, "weights", lambda weights=weights: weights)
+        odds = (2 / weight**0.5) ** (1 / 0.7)
+        share = odds / (1 + odds)
+        a, b = palette.choose(scores).flatten().tolist()
+        assert (a, b) == pytest.approx((100 * share - 40, 10 * share + 30), abs=1e-3)
 
 
 @pytest.mark.parametrize("rebalance", [1.0, 0.3])
