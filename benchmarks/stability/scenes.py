@@ -143,7 +143,8 @@ def main() -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="keep the recorded runs, and add the seeds that are missing, with as many steps",
+        help="keep the recorded runs, and add the seeds that are missing, with as many steps. Several processes may do that "
+        "at once, each for other methods",
     )
     options = parser.parse_args()
     measure = Measure()
@@ -165,6 +166,8 @@ def main() -> None:
         if options.sheet:
             write(options.sheet, sheet(columns))
         if options.record:
+            if options.resume:  # another process may have added runs of other methods
+                rows = {**json.loads(record.read_text())["runs"], name: runs}
             report = {"seconds": options.seconds, "untouched": before, "runs": rows}
             record.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -33,8 +33,8 @@ class Scanner:
     lesion: float
 
 
-SCANNERS = {"a": Scanner(0.35, 0.5, 0.8, 0.68), "b": Scanner(0.2, 0.45, 0.6, 0.95)}
-"""What the scanners show. Lesions are the brightest in ``b``; in ``a``, vessels are."""
+SCANNERS = {"a": Scanner(0.35, 0.5, 0.65, 0.8), "b": Scanner(0.2, 0.45, 0.6, 0.95)}
+"""What the scanners show. ``b`` has more contrast; lesions are the brightest in both."""
 
 
 def draw(
