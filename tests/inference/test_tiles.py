@@ -19,7 +19,7 @@ from stylekit.inference.model import Model
 from stylekit.inference.tiles import Box, Core, SharedStatistics, Tiles, Tiling
 from stylekit.inference.tiles.pieces import divide, spread
 from stylekit.inference.tiles.reach import measure_reach
-from stylekit.inference.tiles.reductions import Moments, find_reduction
+from stylekit.inference.tiles.reductions import Moments, _normalized, find_reduction
 from stylekit.layers import InstanceNorm, SelfAttention
 from stylekit.method import Capabilities, Statistics
 from stylekit.ops import adain, channel_stats, gram_matrix, instance_norm
@@ -389,3 +389,11 @@ def test_no_value_is_farther_from_the_mean_than_any_can_be() -> None:
     assert reduction is not None
     known = Moments(4, torch.tensor([2.0]).double(), torch.tensor([1.0]).double())
     torch.testing.assert_close(reduction.result(known).flatten(), torch.tensor([-2.0, -1, 1, 2]))
+
+
+def test_only_what_a_norm_adds_is_limited() -> None:
+    """A quarter of the norm, and three quarters of the values themselves."""
+    x, one = torch.tensor([-90.0, 1, 3, 90]).view(1, 1, 2, 2), torch.ones(1, dtype=torch.float64)
+    normalized = _normalized(x, Moments(4, 2 * one, one), torch.tensor([10.0]), torch.tensor([8.0]), 0.0, 0.25)
+    by_hand = 0.25 * (torch.tensor([-20.0, -10, 10, 20]) + 8) + 0.75 * x.flatten()
+    torch.testing.assert_close(normalized.flatten(), by_hand)

@@ -140,19 +140,26 @@ def _normalized(
     eps: float,
     alpha: float = 1.0,
 ) -> Tensor:
-    """``alpha * (scale * xhat + shift) + (1 - alpha) * x`` as one factor and one offset of each channel.
+    """``alpha * (scale * xhat + shift) + (1 - alpha) * x``.
 
-    No value can be farther from the mean of ``n`` than ``sqrt(n)`` standard deviations (Samuelson 1968). What is, in maps of
-    one colour, are rounding errors, which further norms would amplify to infinity.
+    No value is farther from the mean of ``n`` than ``sqrt(n)`` standard deviations (Samuelson 1968), so ``xhat`` is limited to
+    that. What is farther is a rounding error, in maps of one colour, or no part of what was measured; further norms would
+    amplify it to infinity.
     """
-    mean, variance = found.mean, found.variance
-    inverse, wide = (variance + eps).rsqrt(), reference.wide(x)
-    reach = math.sqrt(found.count) / inverse
-    wide = wide.clamp(*(reference.per_plane(limit).to(wide) for limit in (mean - reach, mean + reach)))
-    factor = inverse if scale is None else scale.double() * inverse
-    offset = -mean * factor if shift is None else shift.double() - mean * factor
-    factor, offset = alpha * factor + 1 - alpha, alpha * offset
-    return torch.addcmul(reference.per_plane(offset).to(wide), wide, reference.per_plane(factor).to(wide))
+    wide, inverse = reference.wide(x), (found.variance + eps).rsqrt()
+
+    def plane(values: Tensor) -> Tensor:
+        return reference.per_plane(values).to(wide)
+
+    reach = plane(math.sqrt(found.count) / inverse)
+    deviation = torch.clamp(wide - plane(found.mean), -reach, reach)
+    factor = alpha * (inverse if scale is None else scale.double() * inverse)
+    out = (
+        deviation * plane(factor)
+        if shift is None
+        else torch.addcmul(plane(alpha * shift.double()), deviation, plane(factor))
+    )
+    return out if alpha == 1 else out + (1 - alpha) * wide
 
 
 def _normalize(
