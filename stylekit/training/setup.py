@@ -272,7 +272,13 @@ def _check_channels(method: Method, name: str, dataset: Any) -> None:
 def _check_results(method: Method, name: str, dataset: Any) -> None:
     given = getattr(dataset, "style_channels", None) or method.image_channels
     changes, results = "outputs" in method.arguments, getattr(dataset, "results", None)
-    both_ways = type(method).mappings is not Method.mappings and not (results and results.labels)
+    ends = [each for each in (getattr(dataset, "intensities", None), results) if each]
+    both_ways = type(method).mappings is not Method.mappings and not any(each.labels for each in ends)
+    if results and both_ways and not all(each.window for each in ends):
+        raise StylekitError(
+            f"The method {name!r} writes results of both sides, whose values need a window each, but those of the content have "
+            "none. Give the data set the option 'window'."
+        )
     if results and not changes and not both_ways:
         raise StylekitError(
             f"The data set {type(dataset).__name__} maps the values of content and style in different ways, but the method "

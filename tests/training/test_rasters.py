@@ -247,6 +247,7 @@ def test_a_label_map_becomes_a_picture(labelled: Path, tmp_path: Path) -> None:
     [
         ("pix2pix", {}, ["4 channels", "'pix2pix' makes images of 3", "--set outputs=4"]),
         ("cyclegan", {}, ["different ways", "'cyclegan'", "pix2pix"]),
+        ("cyclegan", {"reverse": True, "channels": 4}, ["different ways", "'cyclegan'", "pix2pix"]),
     ],
 )
 def test_label_maps_need_a_method_of_other_outputs(
@@ -282,6 +283,12 @@ def test_both_domains_of_a_cyclegan_may_have_a_window(
     expected = target[0] + (target[1] - target[0]) * by_hand
     assert made.values.dtype == np.float32
     assert np.abs(made.values[0, ..., 0] - expected).max() <= 1e-5 * (target[1] - target[0])
+
+
+@pytest.mark.parametrize("mapping", [{}, {"percentile": [1, 99]}])
+def test_results_of_both_sides_need_a_window_each(folder: Path, tmp_path: Path, mapping: dict[str, Any]) -> None:
+    with raises(StylekitError, "'cyclegan'", "'window'"):
+        train(folder, "cyclegan", tmp_path / "run", data={"window": None, "style_window": [0, 10], **mapping})
 
 
 def test_a_window_of_the_style_needs_a_style(folder: Path) -> None:
