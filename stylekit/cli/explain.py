@@ -67,6 +67,7 @@ def command(
     from stylekit.inference.model import load
 
     loaded, image = load(model, device), read_reduced(picture, max_size)
+    loaded.require_pictures()
     chosen = _region(region, image.shape[-1], image.shape[-2])
     with explain_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)

@@ -81,6 +81,7 @@ def command(
     from stylekit.training import sample_grid
 
     loaded = load(model, device, **method_options(assignments or []))
+    loaded.require_pictures()
     mixes = mixes if style else _learned(loaded)
     options: dict[str, Any] = {"strength": strength, "keep_color": keep_color, "seed": seed}
     options |= read_assignments(with_ or [], "--with")

@@ -433,6 +433,7 @@ class Model:
         Raises:
             StylekitError: as in :meth:`stylize`, or no space is left.
         """
+        self.require_pictures()
         request = self._request(style, **controlled)
         self.require_tiles(request.options)
         maps = request.maps(*picture.size)
