@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import stylekit
 from benchmarks.figures import RESULTS
 from benchmarks.shipped import restorer
+from benchmarks.tables.records import read
 from stylekit import images, make
 from stylekit.datasets import find_images
 from stylekit.errors import StylekitError
@@ -119,8 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     record = RESULTS / "colorize.json"
-    known = {} if options.runs else json.loads(record.read_text())["model"]
-    model, card = restorer("colorize", options.runs, known)
+    model, card = restorer("colorize", options.runs, (read("colorize") or {"model": {}})["model"])
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for name, folder in zip(options.names or [each.name for each in options.holdout], options.holdout, strict=True):
         pictures = [images.read_over_white(path) for path in find_images(folder)[: options.most]]

@@ -33,6 +33,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.figures import RESULTS
 from benchmarks.shipped import restorer
+from benchmarks.tables.records import read
 from stylekit import images, make
 from stylekit.datasets import find_images
 from stylekit.errors import StylekitError
@@ -176,10 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     names = options.names or [folder.name for folder in options.holdout]
     record = RESULTS / "restore.json"
-    models: dict[str, dict[str, Any]] = {} if options.runs else json.loads(record.read_text())["models"]
+    known = {} if options.runs else (read("restore") or {"models": {}})["models"]
+    models: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for task in TASKS:
-        model, models[task.preset] = restorer(task.preset, options.runs, models.get(task.preset, {}))
+        model, models[task.preset] = restorer(task.preset, options.runs, known.get(task.preset, {}))
         for name, folder in zip(names, options.holdout, strict=True):
             clean = clean_pictures(folder, task.scale, options.most)
             damaged, found = degraded(task, clean), {}
@@ -204,8 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     f"{name}, {task.preset}, {label}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items())
                 )
     if options.record:
-        known = {"sigma": SIGMA, "threads": torch.get_num_threads(), "torch": torch.__version__}
-        text = json.dumps({**known, "models": models, "rows": rows}, indent=1)
+        facts = {"sigma": SIGMA, "threads": torch.get_num_threads(), "torch": torch.__version__}
+        text = json.dumps({**facts, "models": models, "rows": rows}, indent=1)
         record.write_text(text + "\n")
 
 

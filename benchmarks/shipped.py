@@ -20,15 +20,25 @@ def restorer(task: str, runs: Path | None, known: Mapping[str, Any]) -> tuple[Mo
     Args:
         task: last part of the name of the model that ships
         runs: folder of ``train.sh``; None: the model that ships is meant
-        known: how the model that ships was trained
+        known: what was recorded of the training of the model that ships
 
     Raises:
         StylekitError: the model is not there.
     """
     file = runs / f"stylekit-restore-{task}.safetensors" if runs else shipped(f"stylekit-restore-{task}")
     model = stylekit.load(file, device="cpu")
-    trained = training(last_run(runs / task), model) if runs else known
-    return model, {**trained, "bytes": file.stat().st_size, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    arguments = model.method.arguments
+    network = {
+        "parameters": sum(each.numel() for each in model.method.parameters()),
+        "network": arguments["generator"]["name"] if "generator" in arguments else model.name,
+    }
+    trained = training(last_run(runs / task)) if runs else known
+    return model, {
+        **trained,
+        **network,
+        "bytes": file.stat().st_size,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
 
 
 def shipped(name: str) -> Path:
@@ -44,13 +54,11 @@ def last_run(folder: Path) -> Run:
     return more if more.exists() else Run(folder)
 
 
-def training(run: Run, model: Model) -> dict[str, Any]:
-    """How large a model is, and how it was trained, in one run after another."""
-    settings, arguments = run.settings().model_dump(), model.method.arguments
+def training(run: Run) -> dict[str, Any]:
+    """How a model was trained, in one run after another."""
+    settings = run.settings().model_dump()
     runs = [*([Run(Path(settings["init"]))] if settings["init"] else []), run]
     return {
-        "parameters": sum(each.numel() for each in model.method.parameters()),
-        "network": arguments["generator"]["name"] if "generator" in arguments else model.name,
         "steps": [each.metrics()[-1]["step"] for each in runs],
         **{key: settings[key] for key in ("size", "batch_size")},
     }

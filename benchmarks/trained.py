@@ -11,11 +11,12 @@ from stylekit.training.runs import Run
 
 
 def trained(out: Path, steps: int, *options: str) -> stylekit.Model:
-    """The model of a run of ``stylekit train`` with these options, which is resumed if it has fewer steps."""
-    run = Run(out)
-    done = run.metrics()[-1]["step"] if run.exists() else 0
-    if done < steps:
-        resume = ["--resume"] if done else []
-        program = [sys.executable, "-m", "stylekit", "train", "--out", str(out), "--steps", str(steps)]
-        subprocess.run([*program, *options, *resume], check=True)
+    """The model of a run of ``stylekit train`` with these options, which is resumed if there is one.
+
+    Raises:
+        CalledProcessError: the training fails, or the run has other options or more steps.
+    """
+    resume = ["--resume"] if Run(out).exists() else []
+    program = [sys.executable, "-m", "stylekit", "train", "--out", str(out), "--steps", str(steps)]
+    subprocess.run([*program, *options, *resume], check=True)
     return stylekit.load(out, "cpu")
