@@ -49,8 +49,8 @@ Halvings = Annotated[int, pydantic.Field(ge=1, le=16)]
 """The type of an option that says how often an image is halved: from 1 to 16, after which 65,536 pixels are one."""
 Steps = Annotated[int, pydantic.Field(ge=1, le=100_000)]
 """The type of an option that is a number of steps for each image: from 1 to 100,000."""
-Margin = Annotated[int, pydantic.Field(ge=0, le=256)]
-"""The type of an option that is a number of pixels around an image: from 0 to 256."""
+Margin = Annotated[int, pydantic.Field(ge=0, le=64)]
+"""The type of an option that is a number of pixels around an image: from 0 to 64, which leaves room for images in tiles."""
 Norm = Literal["instance", "batch", "none"]
 Upsample = Literal["transpose", "resize"]
 

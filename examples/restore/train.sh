@@ -26,7 +26,7 @@ restorer x2-more x2 96 4500 --seed 2 --init "$folder/x2"
 restorer x4 x4 96 2500 --seed 1
 restorer denoise denoise 64 1600 --seed 1
 restorer denoise-more denoise 64 4500 --seed 2 --init "$folder/denoise"
-whole="{name: folders, content: $pictures, crop: [1.1, 1.5]}"
+whole="{name: folders, content: '$pictures', crop: [1.1, 1.5]}"
 train colorize 6000 --plugin colorize --data "$whole" --size 96 --batch-size 16 --seed 1
 for name in x2 x4 denoise colorize; do
     last="$folder/$name-more" file="$folder/stylekit-restore-$name"

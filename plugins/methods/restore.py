@@ -53,8 +53,8 @@ class Restore(Method):
         lr: learning rate (Adam), which falls to zero along half a cosine
         ema: decay of the exponential moving average of the network, used for samples and the finished model
         channels: channels of the images: 3 for RGB, others for the data set ``rasters``
-        margin: pixels by which the trained network sees pictures continued beyond their borders, mirrored. One that pads with
-            zeros leaves more noise there without
+        margin: pixels by which the trained network sees pictures continued beyond their borders, mirrored. Without it, a
+            network that pads with zeros leaves more noise at the border
 
     Raises:
         StylekitError: the network's scale is another than that of the degradation. When training: the side of the images is

@@ -130,8 +130,8 @@ class Palette(nn.Module):
         """Colours ``(N, 2, h, w)``: the annealed mean of the bins, or for a sample other than 0, that of a random draw.
 
         A draw is made from the distribution of true colours: without the weights, which made rare ones more probable. The
-        largest of scores with Gumbel noise is such a draw. All pixels share one noise, so that those which are alike get the
-        same colour.
+        largest of scores with Gumbel noise is such a draw; the temperature softens it. All pixels share one noise, so that
+        those which are alike get the same colour.
         """
         change = -self.weights().log().to(scores) * (1 if sample else TAKEN_BACK)
         if sample:

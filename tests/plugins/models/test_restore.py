@@ -84,7 +84,7 @@ def test_flat_colours_stay(model: Model) -> None:
         assert (out - flat[..., :1, :1])[..., 8:-8, 8:-8].abs().max() < 3 / 255
 
 
-def test_the_denoiser_leaves_hardly_more_noise_at_the_border_than_inside() -> None:
+def test_the_denoiser_leaves_little_more_noise_at_the_border_than_inside() -> None:
     model = stylekit.load("stylekit-restore-denoise", device="cpu")
     with seeded("test"):
         error = model.stylize((0.5 + 25 / 255 * torch.randn(1, 3, 96, 96)).clamp(0, 1)) - 0.5
