@@ -40,7 +40,8 @@ SIDE, BATCH = 96, 4
 
 def framed(model: stylekit.Model, frames: Frames, style: Tensor) -> Iterator[Tensor]:
     """The frames, each stylised by itself."""
-    return model.frames(frames, style)
+    made: Iterator[Tensor] = model.frames(frames, style)
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

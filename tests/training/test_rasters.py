@@ -278,8 +278,9 @@ def test_both_domains_of_a_cyclegan_may_have_a_window(
     given = folder / ("A/0.tif" if direction == "a-to-b" else "B/0.tif")
     made = model.stylize(given, direction=direction)
     unit = torch.from_numpy((tifffile.imread(given).astype(float) - source[0]) / (source[1] - source[0])).float()
+    method: Any = model.method
     with torch.no_grad():
-        by_hand = model.method.stylize(unit[None, None], direction=direction)[0, 0].clamp(0, 1).double().numpy()
+        by_hand = method.stylize(unit[None, None], direction=direction)[0, 0].clamp(0, 1).double().numpy()
     expected = target[0] + (target[1] - target[0]) * by_hand
     assert made.values.dtype == np.float32
     assert np.abs(made.values[0, ..., 0] - expected).max() <= 1e-5 * (target[1] - target[0])
