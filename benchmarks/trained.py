@@ -11,12 +11,15 @@ from stylekit.training.runs import Run
 
 
 def trained(out: Path, steps: int, *options: str) -> stylekit.Model:
-    """The model of a run of ``stylekit train`` with these options, which is resumed if there is one.
+    """The model of a run of ``stylekit train`` with these options, which is resumed if it has fewer steps.
 
     Raises:
         CalledProcessError: the training fails, or the run has other options or more steps.
     """
-    resume = ["--resume"] if Run(out).exists() else []
-    program = [sys.executable, "-m", "stylekit", "train", "--out", str(out), "--steps", str(steps)]
-    subprocess.run([*program, *options, *resume], check=True)
+    run = Run(out)
+    metrics = run.metrics() if run.exists() else []
+    if not metrics or metrics[-1]["step"] != steps:
+        resume = ["--resume"] if run.exists() else []
+        program = [sys.executable, "-m", "stylekit", "train", "--out", str(out), "--steps", str(steps)]
+        subprocess.run([*program, *options, *resume], check=True)
     return stylekit.load(out, "cpu")
