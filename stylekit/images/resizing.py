@@ -68,7 +68,11 @@ def pad_to(image: Tensor, stride: int, least: int = 1) -> Tensor:
         side = image.shape[dim]
         longer = torch.sym_max(side, least) if exporting else max(side, least)
         length = (longer + stride - 1) // stride * stride  # without negative numbers, whose division ONNX rounds up
-        image = _extended_for_all_sizes(image, dim, length) if exporting else _extend(image, dim, length)
+        image = (
+            _mirrored(image, dim, torch.arange(length, device=image.device))
+            if exporting
+            else _extend(image, dim, length)
+        )
     return image
 
 
@@ -80,20 +84,14 @@ def extend(image: Tensor, margin: int) -> Tensor:
     import torch
 
     for dim in (-2, -1):
-        last = image.shape[dim] - 1
-        positions = torch.arange(-margin, image.shape[dim] + margin, device=image.device)
-        mirrored = last - (last - positions.clamp(-last, 2 * last).abs()).abs()
-        image = image.index_select(dim, mirrored)
+        image = _mirrored(image, dim, torch.arange(-margin, image.shape[dim] + margin, device=image.device))
     return image
 
 
-def _extended_for_all_sizes(image: Tensor, dim: int, length: int) -> Tensor:
-    """The same as :func:`_extend` without a decision about sizes, for an exported graph."""
-    import torch
-
+def _mirrored(image: Tensor, dim: int, positions: Tensor) -> Tensor:
+    """The lines of the image at positions that may lie beyond its borders; an exported graph takes all sizes."""
     last = image.shape[dim] - 1
-    mirrored = last - (torch.arange(length, device=image.device) - last).abs()
-    return image.index_select(dim, mirrored.clamp(min=0))
+    return image.index_select(dim, last - (last - positions.clamp(-last, 2 * last).abs()).abs())
 
 
 def _extend(image: Tensor, dim: int, length: int) -> Tensor:
