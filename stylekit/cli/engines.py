@@ -58,25 +58,8 @@ class Stylizer(Protocol):
     def clip(self, *given: Any, **options: Any) -> Iterator[Picture]: ...
 
 
-def open_models(
-    models: Models,
-    engine: str,
-    device: str,
-    images: int,
-    strength: float,
-    torch_only: Sequence[str],
-    options: Mapping[str, Any],
-    sources: Sequence[Path] = (),
-) -> tuple[Stylizer, Callable[[Mapping[str, Any]], Concurrency]]:
-    """Loads one model or several; see :func:`open_stylizer`."""
-    [(model, _), *others] = models
-    if others:
-        return _open_several(models, engine, device, images, options)
-    return open_stylizer(model, engine, device, images, strength, torch_only, options, sources)
-
-
 def open_stylizer(
-    model: str,
+    models: Models,
     engine: str,
     device: str,
     images: int,
@@ -88,7 +71,7 @@ def open_stylizer(
     """Loads what stylises the images.
 
     Args:
-        model: what the user gave as ``--model``
+        models: what the user gave as ``--model``; several are loaded as one, with torch
         engine: what the user gave as ``--engine``
         device: what the user gave as ``--device``
         images: number of images
@@ -103,6 +86,9 @@ def open_stylizer(
     Raises:
         StylekitError: there is no such engine or model, or they do not go together.
     """
+    [(model, _), *others] = models
+    if others:
+        return _open_several(models, engine, device, images, options)
     if file := exported_file(model, engine, device, images, torch_only):
         at_once = max(1, min(AT_ONCE, cores := runtimes.thread_count(), images))
         from stylekit.inference.exported.model import ExportedModel
@@ -154,7 +140,7 @@ def exported_file(model: str, engine: str, device: str, images: int, needs_torch
     """The exported file to stylise with; None: torch.
 
     Args:
-        model: what the user gave as ``--model``
+        models: what the user gave as ``--model``; several are loaded as one, with torch
         engine: what the user gave as ``--engine``
         device: what the user gave as ``--device``
         images: number of images

@@ -88,11 +88,11 @@ class Recipe:
         for file in self.plugins:
             lookup.add_file(file)
         self.check()
-        from stylekit.cli.engines import open_models
+        from stylekit.cli.engines import open_stylizer
         from stylekit.cli.large import Large, read_tiles
         from stylekit.cli.stylizing import Request, describe_styles
 
-        loaded, concurrency = open_models(
+        loaded, concurrency = open_stylizer(
             self.models, self.engine, self.device, images, self.strength, self.torch_only, self.options, sources
         )
         masks.read(loaded.arrays)

@@ -67,7 +67,7 @@ def command(
     gallery = Gallery.of(styles)
 
     def load(name: str) -> Worker:
-        stylizer, concurrency = open_stylizer(name, engine, device, cores(), 1.0, [], {})
+        stylizer, concurrency = open_stylizer(((name, None),), engine, device, cores(), 1.0, [], {})
         if stylizer.intensities:
             raise StylekitError(f"{name} is a model for files of values, but `stylekit serve` stylises RGB pictures.")
         return Worker(stylizer, concurrency({}), gallery, int(max_megapixels * 1e6))

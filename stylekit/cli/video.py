@@ -187,7 +187,7 @@ def command(
         lookup.add_file(file)
     from stylekit.cli.clip_masks import open_masks
     from stylekit.cli.clip_preview import write_preview
-    from stylekit.cli.engines import open_models
+    from stylekit.cli.engines import open_stylizer
     from stylekit.cli.filming import Look, film
     from stylekit.cli.stylizing import describe_styles
     from stylekit.inference import controls
@@ -200,7 +200,7 @@ def command(
     twice, exported = not (live or preview or clip == STREAM), any(Path(name).suffix in SUFFIXES for name, _ in models)
     if engine == "auto" and twice and steady != "off" and not exported:
         engine = "torch"  # exported models have no statistics that frames could share
-    loaded, _ = open_models(models, engine, device, MANY, strength, torch_only, method_options(assignments or []))
+    loaded, _ = open_stylizer(models, engine, device, MANY, strength, torch_only, method_options(assignments or []))
     source = open_source(clip, raw, live, Fraction(fps).limit_denominator(1001), loaded.arrays)
     options = loaded.resolve_options(read_assignments(with_ or [], "--with"))
     [styles] = describe_styles(loaded, [mix], style_scale, len(mask or []), quiet)
