@@ -1,36 +1,40 @@
-"""Measures small restorers beside classical filters: enlarging two and four times, and removing noise, on held-out pictures.
+"""Measures small restorers beside classical filters, on held-out pictures.
 
-    python benchmarks/restore.py [--runs runs/restore] --holdout DIR [DIR ...] [--sheets FOLDER] [--record]
+    python benchmarks/restore.py [--runs runs/restore] --holdout DIR [DIR ...] [--task x2 ...] [--sheets FOLDER] [--record]
 
 The restorers that ship are measured, or those of ``--runs``, a folder of ``examples/restore/train.sh``. ``--sheets`` writes
-crops of the results, side by side. ``--record`` writes benchmarks/results/restore.json.
+crops of the results, side by side. ``--record`` writes benchmarks/results/restore.json, and keeps there what is not measured
+now: other tasks, and filters whose packages are not installed.
 
 Enlarging is measured as papers on super-resolution do it: pictures are reduced by the antialiased bicubic filter of MATLAB, and
-compared in Y of ITU-R BT.601 without a border as wide as the scale. Noise of standard deviation 25 is added to red, green and
-blue, clipped, and stored in 8 bits; results are compared in red, green and blue. The median filter and non-local means
-(``pip install 'stylekit-torch[video]'``, which has OpenCV) get the setting that is best for these very pictures, and BM3D
-(``pip install bm3d``, whose licence allows research only) the true deviation.
+compared in Y of ITU-R BT.601 without a border as wide as the scale. All else is compared in red, green and blue, in 8 bits:
+noise of a standard deviation of 25, files that Pillow wrote as JPEG, pictures that were blurred by one kernel each (of the
+kinds of the degradation ``blur``), and holes, of which only the inside is compared. Filters get the setting that is best for
+these very pictures, and BM3D the true deviation. They need ``pip install 'stylekit-torch[video]' scikit-image bm3d``; the
+licence of bm3d allows research only.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import classical
 from benchmarks.figures import RESULTS
 from benchmarks.shipped import restorer
 from benchmarks.tables.records import read
@@ -38,15 +42,16 @@ from stylekit import images, make
 from stylekit.datasets import find_images
 from stylekit.errors import StylekitError
 from stylekit.images import Degradations
-from stylekit.registry.extras import import_extra
 from stylekit.seeding import seeded
 from stylekit.training.sample_grid import grid
 
-Filter = Callable[[Tensor], Tensor]
-"""A way to restore an image ``(1, 3, H, W)`` in [0, 1]."""
+Filter = Callable[..., Tensor]
+"""A way to restore an image ``(1, 3, H, W)`` in [0, 1], given as the argument, and perhaps its ``hole``."""
 SIGMA = 25
 SIDE = 96
 """Side of the crops on a sheet, in pixels of the clean picture."""
+OWN = "`restore`"
+BICUBIC, LANCZOS = Image.Resampling.BICUBIC, Image.Resampling.LANCZOS
 
 
 @dataclass(frozen=True)
@@ -54,78 +59,107 @@ class Task:
     """What is restored, and how it is compared.
 
     Attributes:
-        preset: preset of the method ``restore``, and name of its run
-        degradation: what is done to the clean pictures
-        channels: rgb or y
+        name: name of the task
+        model: last part of the model's name, and the name of its run
+        damage: makes the input of a clean picture
+        rivals: the classical filters, each with the settings of which the best one counts
+        scale: by how much the model enlarges
+        channels: what is compared: rgb or y
+        holes: whether the damage is a hole, which the filters are given and of which only the inside is compared
     """
 
-    preset: str
-    degradation: Mapping[str, Any]
-    channels: str
-
-    @property
-    def scale(self) -> int:
-        return int(self.degradation.get("scale", 1))
+    name: str
+    model: str
+    damage: Callable[[Tensor], Tensor]
+    rivals: Mapping[str, Sequence[Filter]] = field(default_factory=dict)
+    scale: int = 1
+    channels: str = "rgb"
+    holes: bool = False
 
     @property
     def border(self) -> int:
         return self.scale if self.scale > 1 else 0
 
 
+@dataclass(frozen=True)
+class Damaged:
+    """An image ``(1, 3, H, W)`` in [0, 1] to restore, and an image that is white where it has holes."""
+
+    image: Tensor
+    hole: Tensor | None = None
+
+    def restored(self, restore: Filter) -> Tensor:
+        """What a filter makes of it, in 8 bits."""
+        output = restore(self.image) if self.hole is None else restore(self.image, hole=self.hole)
+        return output.clamp(0, 1).mul(255).round().div(255)
+
+
+def stored(quality: int, image: Tensor) -> Tensor:
+    """What a JPEG file keeps of an image, with colours of half the resolution."""
+    file = io.BytesIO()
+    images.to_pil(image).save(file, "jpeg", quality=quality, subsampling="4:2:0")
+    with Image.open(file) as picture:
+        return images.to_tensor(picture)
+
+
+def enlarging(scale: int) -> Task:
+    filters = {"bicubic": BICUBIC, "Lanczos": LANCZOS}
+    return Task(
+        f"x{scale}",
+        f"x{scale}",
+        Degradations({"name": "downscale", "scale": scale}),
+        {name: [partial(classical.enlarged, scale, filter_)] for name, filter_ in filters.items()},
+        scale,
+        "y",
+    )
+
+
+SMOOTHING: dict[str, Sequence[Filter]] = {
+    "median filter": [partial(classical.median, side) for side in (3, 5)],
+    "total variation": [partial(classical.total_variation, weight) for weight in (0.01, 0.02, 0.04, 0.08, 0.12, 0.16)],
+    "non-local means (OpenCV)": [partial(classical.nonlocal_means, strength) for strength in (3, 5, 10, 15, 20, 25)],
+}
 TASKS = (
-    Task("x2", {"name": "downscale", "scale": 2}, "y"),
-    Task("x4", {"name": "downscale", "scale": 4}, "y"),
-    Task("denoise", {"name": "gaussian-noise", "sigma": SIGMA}, "rgb"),
+    enlarging(2),
+    enlarging(4),
+    Task(
+        "denoise",
+        "denoise",
+        Degradations({"name": "gaussian-noise", "sigma": SIGMA}),
+        {"the noisy picture": [classical.untouched], **SMOOTHING, "BM3D": [partial(classical.bm3d, SIGMA)]},
+    ),
+    *(
+        Task(
+            f"jpeg, quality {quality}",
+            "jpeg",
+            partial(stored, quality),
+            {"the JPEG file": [classical.untouched], **SMOOTHING},
+        )
+        for quality in (10, 30)
+    ),
+    Task(
+        "deblur",
+        "deblur",
+        Degradations("blur"),
+        {
+            "the blurred picture": [classical.untouched],
+            "unsharp mask": [
+                partial(classical.unsharp, radius, percent)
+                for radius, percent in product((1, 2, 3, 5), (50, 100, 150, 200))
+            ],
+        },
+    ),
+    Task(
+        "inpaint",
+        "inpaint",
+        Degradations("mask"),
+        {
+            "Telea (OpenCV)": [partial(classical.telea, radius) for radius in (3, 5, 10)],
+            "Navier-Stokes (OpenCV)": [partial(classical.navier_stokes, radius) for radius in (3, 5, 10)],
+        },
+        holes=True,
+    ),
 )
-
-
-def enlarged(scale: int, filter_: Image.Resampling, image: Tensor) -> Tensor:
-    """Enlarges by a filter of Pillow."""
-    picture = images.to_pil(image)
-    return images.to_tensor(picture.resize((picture.width * scale, picture.height * scale), filter_))
-
-
-def median(side: int, image: Tensor) -> Tensor:
-    """The median of squares, in each channel."""
-    return images.to_tensor(images.to_pil(image).filter(ImageFilter.MedianFilter(side)))
-
-
-def nonlocal_means(strength: float, image: Tensor) -> Tensor:
-    """Non-local means of OpenCV (Buades et al. 2005), with its windows of 7 and 21 pixels.
-
-    Raises:
-        StylekitError: OpenCV is not installed.
-    """
-    cv2 = import_extra("cv2", "video", "Non-local means")
-    pixels = np.ascontiguousarray(np.asarray(images.to_pil(image)))
-    return images.to_tensor(Image.fromarray(cv2.fastNlMeansDenoisingColored(pixels, None, strength, strength, 7, 21)))
-
-
-def bm3d(image: Tensor) -> Tensor:
-    """BM3D of its authors (Dabov et al. 2007), for colours.
-
-    Raises:
-        StylekitError: it is not installed.
-    """
-    try:
-        from bm3d import bm3d_rgb
-    except ImportError as error:
-        raise StylekitError("BM3D needs the package bm3d: pip install bm3d") from error
-    restored = bm3d_rgb(image[0].permute(1, 2, 0).double().numpy(), SIGMA / 255)
-    return torch.from_numpy(restored).permute(2, 0, 1)[None].float()
-
-
-def rivals(task: Task) -> dict[str, list[Filter]]:
-    """The classical filters for a task, each with the settings of which the best one counts."""
-    if task.scale == 1:
-        return {
-            "the noisy picture": [lambda image: image],
-            "median filter": [partial(median, side) for side in (3, 5)],
-            "non-local means (OpenCV)": [partial(nonlocal_means, strength) for strength in (10, 15, 20, 25)],
-            "BM3D": [bm3d],
-        }
-    names = {"bicubic": Image.Resampling.BICUBIC, "Lanczos": Image.Resampling.LANCZOS}
-    return {name: [partial(enlarged, task.scale, filter_)] for name, filter_ in names.items()}
 
 
 def clean_pictures(folder: Path, scale: int, most: int) -> list[Tensor]:
@@ -134,28 +168,40 @@ def clean_pictures(folder: Path, scale: int, most: int) -> list[Tensor]:
     return [each[..., : each.shape[2] // scale * scale, : each.shape[3] // scale * scale] for each in pictures]
 
 
-def degraded(task: Task, clean: Sequence[Tensor]) -> list[Tensor]:
-    """What the degradation makes of each picture, the same in every run."""
-    degrade, made = Degradations(task.degradation), []
-    for number, picture in enumerate(clean):
+def degraded(task: Task, clean: Sequence[Tensor]) -> list[Damaged]:
+    """What the damage makes of each picture, the same in every run."""
+
+    def damage(number: int, picture: Tensor) -> Tensor:
         with seeded("benchmark", number):
-            made.append(degrade(picture))
-    return made
+            return task.damage(picture)
+
+    return [
+        # The same holes in a black picture are white there, and nowhere else.
+        Damaged(damage(number, each), damage(number, torch.zeros_like(each)) if task.holes else None)
+        for number, each in enumerate(clean)
+    ]
 
 
-def measure(task: Task, restore: Filter, damaged: Sequence[Tensor], clean: Sequence[Tensor]) -> dict[str, Any]:
+def measure(task: Task, restore: Filter, damaged: Sequence[Damaged], clean: Sequence[Tensor]) -> dict[str, Any]:
     """The PSNR and SSIM of a filter for each picture, its CPU time for all in seconds, and its outputs, in 8 bits."""
     metrics = {name: make("metric", name, channels=task.channels, border=task.border) for name in ("psnr", "ssim")}
     start = time.process_time()  # other programs on the machine do not count
-    outputs = [restore(image) for image in damaged]
+    outputs = [each.restored(restore) for each in damaged]
     seconds = time.process_time() - start
-    outputs = [output.clamp(0, 1).mul(255).round().div(255) for output in outputs]
     pairs = list(zip(outputs, clean, strict=True))
     scores = {name: [float(metric(*pair)) for pair in pairs] for name, metric in metrics.items()}
+    if task.holes:
+        scores["psnr"] = [inside(*pair, each.hole) for pair, each in zip(pairs, damaged, strict=True)]
     return {**scores, "seconds": seconds, "outputs": outputs}
 
 
-def best(task: Task, filters: Sequence[Filter], damaged: Sequence[Tensor], clean: Sequence[Tensor]) -> dict[str, Any]:
+def inside(output: Tensor, clean: Tensor, hole: Tensor | None) -> float:
+    """The PSNR in dB within a hole."""
+    assert hole is not None
+    return float(-10 * (output - clean)[hole > 0.5].double().square().mean().log10())
+
+
+def best(task: Task, filters: Sequence[Filter], damaged: Sequence[Damaged], clean: Sequence[Tensor]) -> dict[str, Any]:
     """The measurements of the setting with the highest mean PSNR."""
     return max((measure(task, each, damaged, clean) for each in filters), key=lambda row: statistics.mean(row["psnr"]))
 
@@ -165,55 +211,74 @@ def middle(image: Tensor, side: int) -> Tensor:
     return image[0, :, top : top + side, left : left + side]
 
 
+def measured(
+    task: Task, restore: Filter, clean: Sequence[Tensor], before: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, list[Tensor]]]:
+    """The rows of a task for the pictures of a folder, and the columns of its sheet.
+
+    Args:
+        task: the task
+        restore: the model
+        clean: the pictures
+        before: the rows that were recorded, of which those of filters that are not installed are kept
+    """
+    damaged, found = degraded(task, clean), {}
+    for label, filters in {**task.rivals, OWN: [restore]}.items():
+        try:
+            found[label] = best(task, filters, damaged, clean)
+        except StylekitError as error:
+            print(f"{label} is {'not measured again' if label in before else 'left out'}: {error}", file=sys.stderr)
+    outputs = {label: row.pop("outputs") for label, row in found.items()}
+    if task.holes:
+        outputs = {"erased": [each.image for each in damaged], **outputs}
+    rows = {**before, **summary(found, len(clean))}
+    return {label: rows[label] for label in (*task.rivals, OWN) if label in rows}, {**outputs, "clean": [*clean]}
+
+
+def sheet(columns: Mapping[str, Sequence[Tensor]]) -> Tensor:
+    """The middles of the first pictures."""
+    count = min(8, len(columns["clean"]))
+    lines = [[middle(column[number], SIDE) for column in columns.values()] for number in range(count)]
+    return grid(lines, list(columns))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, help="folder of the runs x2, x4 and denoise, and their models")
+    parser.add_argument("--runs", type=Path, help="folder of the runs, and their models")
     parser.add_argument("--holdout", type=Path, nargs="+", required=True, help="folders of pictures to measure on")
     parser.add_argument("--names", nargs="+", help="names of these folders in the table; by default their own")
+    parser.add_argument("--task", action="append", choices=[task.name for task in TASKS], help="by default all")
     parser.add_argument("--most", type=int, default=100, help="largest number of pictures of a folder")
     parser.add_argument("--sheets", type=Path, help="folder for crops")
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args(arguments)
 
     names = options.names or [folder.name for folder in options.holdout]
-    record = RESULTS / "restore.json"
-    known = {} if options.runs else (read("restore") or {"models": {}})["models"]
+    known = read("restore") or {"models": {}, "rows": {}}
     models: dict[str, dict[str, Any]] = {}
-    rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
-    for task in TASKS:
-        model, models[task.preset] = restorer(task.preset, options.runs, known.get(task.preset, {}))
+    rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {name: {**known["rows"].get(name, {})} for name in names}
+    for task in [each for each in TASKS if not options.task or each.name in options.task]:
+        trained = known["models"].get(task.model, {})
+        model, models[task.model] = restorer(task.model, options.runs, {} if options.runs else trained)
+        same = trained.get("sha256") == models[task.model]["sha256"]
         for name, folder in zip(names, options.holdout, strict=True):
             clean = clean_pictures(folder, task.scale, options.most)
-            damaged, found = degraded(task, clean), {}
-            ways: dict[str, list[Filter]] = {**rivals(task), "`restore`": [model.stylize]}
-            for label, filters in ways.items():
-                try:
-                    found[label] = best(task, filters, damaged, clean)
-                except StylekitError as error:
-                    print(f"{label} is left out: {error}", file=sys.stderr)
-            outputs = {label: row.pop("outputs") for label, row in found.items()}
+            before = rows[name].get(task.name, {}) if same else {}
+            rows[name][task.name], columns = measured(task, model.stylize, clean, before)
             if options.sheets:
-                columns = {**outputs, "clean": clean}
-                lines = [
-                    [middle(column[number], SIDE) for column in columns.values()]
-                    for number in range(min(8, len(clean)))
-                ]
                 options.sheets.mkdir(parents=True, exist_ok=True)
-                images.write(options.sheets / f"{name}-{task.preset}.png", grid(lines, list(columns)))
-            rows.setdefault(name, {})[task.preset] = summary(found, len(clean))
-            for label, row in rows[name][task.preset].items():
-                print(
-                    f"{name}, {task.preset}, {label}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items())
-                )
+                images.write(options.sheets / f"{name}-{task.name.replace(', quality ', '-q')}.png", sheet(columns))
+            for label, row in rows[name][task.name].items():
+                print(f"{name}, {task.name}, {label}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
     if options.record:
         facts = {"sigma": SIGMA, "threads": torch.get_num_threads(), "torch": torch.__version__}
-        text = json.dumps({**facts, "models": models, "rows": rows}, indent=1)
-        record.write_text(text + "\n")
+        record = {**facts, "models": {**known["models"], **models}, "rows": {**known["rows"], **rows}}
+        (RESULTS / "restore.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def summary(found: Mapping[str, Mapping[str, Any]], count: int) -> dict[str, dict[str, float]]:
     """Means over the pictures, and on how many of them ``restore`` has a higher PSNR."""
-    own = found["`restore`"]["psnr"]
+    own = found[OWN]["psnr"]
     return {
         label: {
             "psnr": statistics.mean(row["psnr"]),

@@ -12,15 +12,20 @@ from benchmarks.tables.records import recorded
 def restored(results: Any) -> str:
     """Small restorers beside classical filters, by ``restore.py``."""
     parts = []
-    for task in results["models"]:
+    for task in dict.fromkeys(task for tasks in results["rows"].values() for task in tasks):
         rows = [["pictures", "", "PSNR, dB", "SSIM", "`restore` has more dB in", "CPU seconds a picture"]]
         for name, tasks in results["rows"].items():
-            for label, row in tasks[task].items():
+            for label, row in tasks.get(task, {}).items():
                 beaten = "" if label == "`restore`" else f"{row['beaten']} of {row['pictures']}"
                 figures = [f"{row['psnr']:.2f}", f"{row['ssim']:.4f}", beaten, f"{row['seconds']:.3f}"]
                 rows.append([f"{name} ({row['pictures']})", label, *figures])
-        parts.append(f"`{task}`:\n\n{markdown(rows)}")
+        parts.append(f"{_title(task)}:\n\n{markdown(rows)}")
     return "\n\n".join(parts)
+
+
+def _title(task: str) -> str:
+    name, *settings = task.split(", ")
+    return ", ".join([f"`{name}`", *settings])
 
 
 @recorded("colorize")

@@ -26,9 +26,13 @@ TASKS: dict[str, dict[str, Any]] = {
     "denoise": {"degradation": {"name": "gaussian-noise", "sigma": (0.0, 50.0)}, "generator": NAFNET, "margin": 8},
     "x2": {"degradation": {"name": "downscale", "scale": 2}, "generator": SRVGG},
     "x4": {"degradation": {"name": "downscale", "scale": 4}, "generator": SRVGG},
-    "jpeg": {"degradation": {"name": "jpeg", "quality": (10, 60)}, "generator": NAFNET},
-    "deblur": {"degradation": "blur", "generator": NAFNET},
-    "inpaint": {"degradation": "mask", "generator": {"name": "nafnet", "width": 8, "blocks": (1, 1, 1, 1, 2)}},
+    "jpeg": {"degradation": {"name": "jpeg", "quality": (10, 60)}, "generator": NAFNET, "margin": 8},
+    "deblur": {"degradation": "blur", "generator": NAFNET, "margin": 8},
+    "inpaint": {
+        "degradation": "mask",
+        "generator": {"name": "nafnet", "width": 8, "blocks": (1, 1, 1, 1, 2)},
+        "margin": 8,
+    },
 }
 """The presets by task, for a CPU."""
 ERASED = 1.0
