@@ -20,7 +20,7 @@ _HOMES = {
     "StylekitWarning": "stylekit.errors",
     "from_pretrained": "stylekit.inference.hub",
     "hookimpl": "stylekit.hookspecs",
-    "load": "stylekit.inference.model",
+    "load": "stylekit.inference.loading",
     "make": "stylekit.registry.parts",
     "save_pretrained": "stylekit.inference.hub",
     "train": "stylekit.training.engine",
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from stylekit.errors import StylekitError, StylekitWarning, warn
     from stylekit.hookspecs import hookimpl
     from stylekit.inference.hub import from_pretrained, save_pretrained
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
     from stylekit.method import Method, Player, turn
     from stylekit.registry.parts import Part, make
     from stylekit.training.adversary import Adversary

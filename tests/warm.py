@@ -17,7 +17,7 @@ from pathlib import Path
 PROGRAM = "stylekit.__main__:main"
 MODULES = (
     "stylekit.training.engine",
-    "stylekit.inference.model",
+    "stylekit.inference.loading",
     "stylekit.evaluation",
     "stylekit_plugins.datasets.scenes",
     "lightning_fabric",

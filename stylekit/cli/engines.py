@@ -100,7 +100,7 @@ def open_stylizer(
             raise StylekitError(
                 f"{file} supports no strength between 0 and 1, because the method {exported.name!r} does not."
             )
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
 
     loaded = load(model, device, **options)
     return loaded, lambda options: TorchConcurrency(loaded, images, options)
@@ -125,7 +125,7 @@ def _open_several(
             f"The option {next(iter(options))!r} of a constructor is for one model, but there are {len(models)}. Leave it out, "
             "or use stylekit.load in Python."
         )
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
 
     loaded = load([name if weight is None else (name, weight) for name, weight in models], device)
     return loaded, lambda options: TorchConcurrency(loaded, images, options)

@@ -27,7 +27,8 @@ from stylekit.evaluation import (
 from stylekit.evaluation.cost import cost
 from stylekit.evaluation.inputs import stem
 from stylekit.evaluation.translation import translation
-from stylekit.inference.model import Model, load
+from stylekit.inference.loading import load
+from stylekit.inference.model import Model
 from stylekit.inference.model_files import find_model_file
 from stylekit.method import Method
 from stylekit.registry.parts import Part

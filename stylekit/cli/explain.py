@@ -64,7 +64,7 @@ def command(
         lookup.add_file(file)
     from stylekit import images
     from stylekit.evaluation.pictures import read_reduced
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
 
     loaded, image = load(model, device), read_reduced(picture, max_size)
     loaded.require_pictures()

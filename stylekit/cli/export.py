@@ -62,7 +62,7 @@ def export(
         check_overwrite(each, overwrite)
     from stylekit.inference.exported.export import export as write_exported
     from stylekit.inference.exported.writing import Weights
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
 
     if weights not in get_args(Weights):
         raise StylekitError(f"--weights must be one of {', '.join(get_args(Weights))}, not {weights!r}.")

@@ -36,7 +36,7 @@ def command(
         lookup.add_file(file)
     check_overwrite(out, overwrite)
     from stylekit.inference import hub
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
 
     run = Path(model) if (Path(model) / "run.json").is_file() else None
     hub.save_pretrained(load(model, "cpu"), out, run, report, licence)

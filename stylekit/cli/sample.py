@@ -58,7 +58,7 @@ def command(
     for file in plugin or []:
         lookup.add_file(file)
     from stylekit.images.animation import require_animated
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
 
     total, single = count * max(walk, 1), is_file_name(out)
     if out.exists() and not out.is_dir() and not single:

@@ -77,7 +77,7 @@ def command(
     for file in plugin or []:
         lookup.add_file(file)
     from stylekit import images
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
     from stylekit.training import sample_grid
 
     loaded = load(model, device, **method_options(assignments or []))

@@ -61,7 +61,7 @@ def learn(
     """
     from stylekit.inference import controls
     from stylekit.inference.clusters import cluster_styles
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
     from stylekit.inference.styles import Style, check_style_name, write_style
 
     images = _images(folder)
@@ -117,7 +117,7 @@ def _described(model: Model, images: Sequence[Path], scale: float) -> list[Stati
 
 def _tuned(model: Model, source: str, style: Path, photos: Path, steps: int, out: Path) -> Model:
     """Fine-tunes a model on one style, and writes it next to the style file; so is the run's folder."""
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
     from stylekit.inference.model_files import save_model
     from stylekit.inference.model_headers import json_arguments
     from stylekit.training.engine import train
@@ -162,7 +162,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what is in a style file, and whether a model can use it. With [bold]-o[/bold], write an image of its looks."""
-    from stylekit.inference.model import load
+    from stylekit.inference.loading import load
     from stylekit.inference.styles import read_style, statistics_shapes
 
     if out:

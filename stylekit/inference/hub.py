@@ -13,7 +13,8 @@ import torch
 import stylekit
 from stylekit._files import explain_os_errors, read_json, write_atomic
 from stylekit.errors import StylekitError, one_line_error
-from stylekit.inference.model import Model, load
+from stylekit.inference.loading import load
+from stylekit.inference.model import Model
 from stylekit.inference.model_files import save_model
 from stylekit.inference.model_headers import model_header
 from stylekit.registry.extras import import_extra

@@ -18,29 +18,23 @@ from torch import Tensor
 
 from stylekit.errors import StylekitError, counted, suggest, warn
 from stylekit.images import Canvas, Decoded, Intensities, Picture, Raster
-from stylekit.images.draft import Draft
 from stylekit.images.intensities import Classes, Scale
 from stylekit.inference import controls
 from stylekit.inference.controls import KeepColor, Mask
 from stylekit.inference.inputs import ImageSource, check_tensor, open_picture, open_raster
+from stylekit.inference.large import LargeImages, Progress, silent
 from stylekit.inference.memory import PROBE, bytes_per_pixel, probe_image
-from stylekit.inference.model_files import find_model_file, read_model, resolve_model_file
 from stylekit.inference.options import draw_samples, resolve_options, sample_options, stylize_options
 from stylekit.inference.random_numbers import random_numbers
 from stylekit.inference.request import Request
-from stylekit.inference.several import Several
 from stylekit.inference.style_sources import StyleReader, StyleSource
 from stylekit.inference.styles import Style
-from stylekit.inference.tiles import Box, Core, Regions, SharedStatistics, Tiles, Tiling
+from stylekit.inference.tiles import Core, SharedStatistics, Tiles
 from stylekit.inference.torch_defaults import torch_defaults
-from stylekit.inference.transparency import visible, visible_parts, with_alpha
+from stylekit.inference.transparency import visible, with_alpha
 from stylekit.inference.walks import closed_path
 from stylekit.method import Method, OptimizingMethod, Statistics
-from stylekit.native import malloc
-from stylekit.native.devices import free_memory, pick_device
-from stylekit.registry import lookup
-from stylekit.registry.parts import make
-from stylekit.registry.schema import arguments, override, read_written
+from stylekit.native import devices, malloc
 from stylekit.seeding import seeded
 
 Image_ = TypeVar("Image_", Tensor, Image.Image, NDArray[Any])
@@ -55,84 +49,6 @@ READ = 40
 """Bytes of each pixel of an image that is read, stylised and written at once."""
 SMALLEST = 256
 """Sides of an image for which the memory must suffice even if it is stylised in tiles."""
-
-
-def load(
-    run_or_file: Path | str | Sequence[Path | str | Model | tuple[Path | str | Model, float]],
-    device: str | torch.device = "auto",
-    method: Callable[..., Method] | None = None,
-    **changes: Any,
-) -> Model:
-    """Loads the model of a run or a checkpoint, a model file, a shipped model, or a method that needs no training.
-
-    Args:
-        run_or_file: a run's folder, a checkpoint's folder, a ``.safetensors`` file, or the name of a model that a
-            package ships, such as ``stylekit-any``, or of a method that needs no training, such as ``gatys``. A list of them,
-            or of models, is one model: each stylises what the one before it made, such as a restorer and then a style. In a
-            list of pairs (model, weight), each stylises the image itself, and the results are blended
-        device: auto, cpu, cuda, mps, one of several such as cuda:1, or a ``torch.device``
-        method: the method's class, if no plugin registers it
-        changes: constructor arguments that replace those in the file, such as parts passed as callables, which a file
-            cannot store, or the arguments of a method that is loaded by its name; ``part.option`` sets a part's option
-
-    Raises:
-        StylekitError: there is no such model, the file is not a model file, its plugin is not installed, or a tensor is
-            missing, unknown or has another shape.
-    """
-    if isinstance(run_or_file, list | tuple):
-        if method or changes:
-            raise StylekitError(
-                "Options are for one model. Load it with them first, and give the loaded model in the list."
-            )
-        return _several(run_or_file, device)
-    if not isinstance(run_or_file, str | Path):
-        raise StylekitError(f"A model is loaded by its path or its name, not by a {type(run_or_file).__name__}.")
-    target = pick_device(device)
-    # A folder without a model does not hide a name.
-    if isinstance(run_or_file, str) and not find_model_file(Path(run_or_file)):
-        if lookup.part_owners("model", run_or_file):
-            factory = lookup.find_part("model", run_or_file)
-            model: Model = factory(device=target, **read_written(arguments(factory), changes))
-            return model
-        if lookup.part_owners("method", run_or_file):
-            return _untrained(run_or_file, target, changes)
-    file = resolve_model_file(Path(run_or_file))
-    built, name = read_model(file, method, changes)
-    return Model(built.to(target), name, file)
-
-
-def _several(given: Sequence[Any], device: str | torch.device) -> Model:
-    """Loads several models as one: a list, or pairs with weights."""
-    weighted = [each for each in given if isinstance(each, tuple)]
-    if len(weighted) not in (0, len(given)) or not given:
-        raise StylekitError(
-            "Give each model a weight, for a blend, or none, to apply them one after the other."
-            if given
-            else "The list of models is empty. Give at least one."
-        )
-    sources = [each[0] for each in weighted] or given
-    models = [each if isinstance(each, Model) else load(each, device) for each in sources]
-    for model in models:
-        model.require_pictures()
-        if not model.method.stylizes() or model.keeps_state:
-            fault = "keeps a state from frame to frame" if model.keeps_state else "draws samples and does not stylise"
-            raise StylekitError(f"The method {model.name!r} {fault}, so it cannot be one of several models.")
-    names, methods = [model.name for model in models], [model.method for model in models]
-    weights = [controls.to_float(weight) for _, weight in weighted] or None
-    several = Several(names, methods, [stylize_options(each) for each in methods], weights)
-    return Model(several.to(pick_device(device)), "+".join(names))
-
-
-def _untrained(name: str, device: torch.device, changes: Mapping[str, Any]) -> Model:
-    """Builds a method by its name; it must not need training."""
-    chosen = override(arguments(lookup.find_part("method", name)), {}, changes, f"method {name!r}")
-    with seeded("load"), torch_defaults(torch.device("cpu")):
-        method: Method = make("method", {**chosen, "name": name})
-    if method.players():
-        raise StylekitError(
-            f"The method {name!r} must be trained first: `stylekit train --plugin {name}`. Then give the run's folder."
-        )
-    return Model(method.to(device), name)
 
 
 class Model:
@@ -153,6 +69,7 @@ class Model:
         self._described = f"method {name!r}" + (f" of {file}" if file else "")
         self.device = next((tensor.device for tensor in method.state_dict().values()), torch.device("cpu"))
         self._styles = StyleReader(method, name, self.device)
+        self._large = LargeImages(method, name, self.device, self.needed_memory)
         self._bytes_per_pixel: dict[str, float] = {}
 
     @property
@@ -353,7 +270,7 @@ class Model:
         with self._full_precision(), self._random_numbers(seed):
             if tiles is None:
                 return request.stylize(image, maps)
-            return torch.cat([self._in_tiles(each[None], maps, request, tiles) for each in image])
+            return torch.cat([self._large.stylize(each[None], maps, request, tiles) for each in image])
 
     def stylize_picture(self, picture: Picture, style: Styles = None, **options: Any) -> Picture:
         """Stylises a result of :func:`stylekit.images.read`, and keeps its alpha channel and metadata. Accepts the
@@ -416,7 +333,7 @@ class Model:
         *,
         tiles: Tiles | None = None,
         seed: int = 0,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        on_progress: Progress = silent,
         **controlled: Any,
     ) -> None:
         """Stylises a picture in tiles, which are put on a canvas: the memory for its floats is that of a tile.
@@ -438,19 +355,7 @@ class Model:
         self.require_tiles(request.options)
         maps = request.maps(*picture.size)
         with self._full_precision(), self._random_numbers(seed):
-            (read, mean), tiles = visible_parts(picture), tiles or Tiles()
-            optimized: list[Tensor] = []
-            if self._optimizes_regions(request):
-                canvas.plan = canvas.plan or self._side_of_regions(tiles)
-                optimized = self._optimized(read, picture.size, request, canvas.plan, canvas.draft, on_progress)
-            plan = 0 if optimized else canvas.plan
-            tiling = self._tiling(read, picture.size, maps, request, tiles, on_progress, plan, optimized)
-            canvas.plan = canvas.plan or tiling.pixels
-            pieces = tiling.pieces[canvas.done :]
-            tiling.measure()
-            for piece, (box, image) in zip(pieces, tiling.paint(pieces), strict=True):
-                original = picture.part(piece.inner.rows, piece.inner.columns)
-                canvas.put(box.top, box.left, with_alpha(original, image.cpu(), self.method.scale, mean))
+            self._large.put(picture, canvas, maps, request, tiles or Tiles(), on_progress)
 
     def clip(self, pictures: Iterable[Picture], style: Styles = None, **options: Any) -> Iterator[Picture]:
         """Stylises results of :func:`stylekit.images.read` as the frames of a clip. Accepts the options of
@@ -551,7 +456,7 @@ class Model:
         request = self._request(style, mask=next(controls.frame_masks(mask)), **controlled)
         count, (height, width) = len(samples), samples[0].shape[2:]
         if needed := self.needed_memory(height, width, request.options):
-            count = min(count, max(1, free_memory(self.device) // (2 * needed)))
+            count = min(count, max(1, devices.free_memory(self.device) // (2 * needed)))
         chosen = torch.cat([samples[len(samples) * number // count] for number in range(count)])
         with self._full_precision(), self._random_numbers(seed):
             if like is None:
@@ -698,10 +603,10 @@ class Model:
         Raises:
             StylekitError: it needs more; the message contains both numbers.
         """
-        needed, free = self.needed_memory(height, width, options), free_memory(self.device)
+        needed, free = self.needed_memory(height, width, options), devices.free_memory(self.device)
         if needed > free:
             malloc.release_freed_memory()
-            free = free_memory(self.device)
+            free = devices.free_memory(self.device)
         if needed > free:
             factor = (needed / max(free, 1)) ** 0.5
             raise StylekitError(
@@ -724,10 +629,10 @@ class Model:
             return None
         needed = self.needed_memory(count * height, width, request.options)
         chosen = tiles or Tiles()
-        if chosen.fits(height, width, needed, free_memory(self.device)):
+        if chosen.fits(height, width, needed, devices.free_memory(self.device)):
             return None
         malloc.release_freed_memory()
-        if chosen.fits(height, width, needed, free_memory(self.device)):
+        if chosen.fits(height, width, needed, devices.free_memory(self.device)):
             return None
         self.require_tiles(request.options)
         self.require_memory(min(height, SMALLEST), min(width, SMALLEST), request.options)
@@ -748,7 +653,7 @@ class Model:
             return False
         needed = self.needed_memory(height, width, options) + READ * height * width
         return self._untileable(options) is None and not (tiles or Tiles()).fits(
-            height, width, needed, free_memory(self.device)
+            height, width, needed, devices.free_memory(self.device)
         )
 
     def require_tiles(self, options: Mapping[str, Any] = {}) -> None:
@@ -765,71 +670,6 @@ class Model:
             return f"the method {self.name!r} optimises the whole image"
         pictured = [name for name, value in options.items() if isinstance(value, Tensor)]
         return f"the option {pictured[0]!r} is an image" if pictured else None
-
-    def _in_tiles(self, image: Tensor, maps: Sequence[Tensor], request: Request, tiles: Tiles) -> Tensor:
-        """Stylises an image ``(1, C, H, W)`` in tiles."""
-        height, width = image.shape[2:]
-
-        def read(box: Box) -> Tensor:
-            return image[..., box.rows, box.columns]
-
-        def draft(name: str, height: int, width: int) -> Draft:
-            return Draft(torch.empty(*image.shape[:2], height, width))
-
-        optimized: list[Tensor] = []
-        if self._optimizes_regions(request):
-            optimized = self._optimized(read, (height, width), request, self._side_of_regions(tiles), draft)
-        tiling = self._tiling(read, (height, width), maps, request, tiles, optimized=optimized)
-        scale = self.method.scale
-        channels = self.method.result_channels or image.shape[1]
-        out = image.new_empty(1, channels, height * scale, width * scale)
-        tiling.measure()
-        for box, part in tiling.paint(tiling.pieces):
-            out[..., box.rows, box.columns] = part
-        return out
-
-    def _tiling(
-        self,
-        read: Callable[[Box], Tensor],
-        size: tuple[int, int],
-        maps: Sequence[Tensor],
-        request: Request,
-        tiles: Tiles,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
-        pixels: int = 0,
-        optimized: Sequence[Tensor] = (),
-    ) -> Tiling:
-        needed = 0.0 if optimized else self.needed_memory(1024, 1024, request.options) / 2**20
-        malloc.release_freed_memory()  # such as that of the image file while it was decoded
-        stylize = partial(request.stylize_parts, maps, optimized)
-        free = free_memory(self.device)
-        what = f"method {self.name!r}"
-        scale, channels = self.method.scale, self.method.image_channels
-        return Tiling(stylize, read, size, tiles, needed, free, scale, what, on_progress, pixels, channels)
-
-    def _optimizes_regions(self, request: Request) -> bool:
-        return isinstance(self.method, OptimizingMethod) and not request.untouched
-
-    def _side_of_regions(self, tiles: Tiles) -> int:
-        """The side of the regions that are optimised, which may depend on the memory."""
-        needed = self.needed_memory(1024, 1024) / 2**20
-        malloc.release_freed_memory()
-        return Regions.fitting_side(tiles, needed, free_memory(self.device))
-
-    def _optimized(
-        self,
-        read: Callable[[Box], Tensor],
-        size: tuple[int, int],
-        request: Request,
-        side: int,
-        draft: Callable[[str, int, int], Draft],
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[Tensor]:
-        """What a method that optimises makes of a large image, region by region, in each style."""
-        assert isinstance(self.method, OptimizingMethod)
-        regions = Regions(self.method, read, size, side, self.device, draft, on_progress)
-        styles = [style for style in request.regions if style is not None]
-        return [regions.optimize(style, request.strength, str(number)) for number, style in enumerate(styles)]
 
     def _measure(self, options: Mapping[str, Any]) -> float:
         required = [name for name, option in stylize_options(self.method).items() if option.required]

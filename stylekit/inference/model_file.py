@@ -31,6 +31,6 @@ class ModelFile:
 
     def __call__(self, device: Any = "auto", **changes: Any) -> Model:
         """Loads the model; the arguments are those of :func:`stylekit.load`."""
-        from stylekit.inference.model import load
+        from stylekit.inference.loading import load
 
         return load(self.path, device, **changes)

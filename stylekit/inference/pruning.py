@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stylekit.errors import StylekitError
-from stylekit.inference.model import load
+from stylekit.inference.loading import load
 from stylekit.inference.model_files import inference_state, save_state
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stylekit.errors import StylekitError
-from stylekit.inference import model, model_files
+from stylekit.inference import loading, model, model_files
 from stylekit.inference.options import frames_options, sample_options, stylize_options
 from stylekit.method import Method
 from stylekit.registry.parts import make
@@ -277,7 +277,7 @@ def _saved(subject: Subject) -> str:
         path = Path(folder) / "model.safetensors"
         model_files.save_model(method, subject.name, path)
         try:
-            loaded = model.load(path, device="cpu", method=subject.target).method
+            loaded = loading.load(path, device="cpu", method=subject.target).method
         except StylekitError as error:
             raise StylekitError(str(error).replace(str(path), "A saved model")) from error
     missing = _missing_modules(method)

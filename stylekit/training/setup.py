@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stylekit._files import absolute_path
 from stylekit.datasets.shards import absolute_source, is_shards
 from stylekit.errors import StylekitError, counted, suggest, warn
-from stylekit.inference.model import load
+from stylekit.inference.loading import load
 from stylekit.inference.model_files import inference_state
 from stylekit.method import Method
 from stylekit.registry import lookup, provenance

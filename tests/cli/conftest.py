@@ -18,7 +18,7 @@ from PIL import Image
 import stylekit
 from stylekit import images, make
 from stylekit.cli import main
-from stylekit.inference.model import load
+from stylekit.inference.loading import load
 from stylekit.inference.model_files import save_model
 from stylekit.inference.styles import write_style
 from stylekit.registry import lookup

@@ -204,7 +204,7 @@ def test_frames_that_do_not_fit_into_memory_are_refused(
     program: Program, trail: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = clip(tmp_path / "clip", 0, 100)
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 0)
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: 0)
     result = program("stylize", folder, *trail, "-o", tmp_path / "out")
     assert result.code == 1
     assert_mentions(result.err, folder, "5x4", "GiB")

@@ -104,7 +104,7 @@ def test_the_golden_message_about_memory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Model, "_measure", lambda *given: 2**30 / 640**2)
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**29)
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: 2**29)
     paint(Path("photo.png"), 640, 640)
     result = program(*MEMORY.format(model=trained).split())
     assert (result.code, result.out) == (1, "")

@@ -104,7 +104,7 @@ def test_the_shipped_model_starts_without_torch_by_default(
     outputs = {}
     for engine in ("torch", "onnxruntime", "auto"):
         if engine == "auto":
-            monkeypatch.setattr("stylekit.inference.model.load", fail)
+            monkeypatch.setattr("stylekit.inference.loading.load", fail)
         out = tmp_path / f"{engine}.png"
         result = program("stylize", photo, "--style", style, "-o", out, "--engine", engine)
         assert result.code == 0, result.err

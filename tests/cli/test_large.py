@@ -178,7 +178,7 @@ def test_a_resumed_image_is_divided_as_before_whatever_memory_is_free(
 
         made.clear()
         monkeypatch.setattr(Canvas, "put", counted)
-        monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: int(free))
+        monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: int(free))
         return program(*line, tmp_path / name, "--statistics", "sampled", *options).code
 
     assert run("small.png", 3e7, 100) == 0

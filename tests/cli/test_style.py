@@ -13,7 +13,8 @@ from PIL import Image
 
 from stylekit import images, make
 from stylekit.images.color import color_stats
-from stylekit.inference.model import Model, load
+from stylekit.inference.loading import load
+from stylekit.inference.model import Model
 from stylekit.inference.model_files import save_model
 from stylekit.inference.styles import Style, read_style
 from tests.facts import assert_mentions

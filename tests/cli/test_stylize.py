@@ -11,7 +11,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from stylekit import images
-from stylekit.inference.model import load
+from stylekit.inference.loading import load
 from tests.cli.pixels import pixels
 from tests.facts import assert_mentions
 

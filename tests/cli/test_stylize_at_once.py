@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from stylekit import make
 from stylekit.cli import concurrency
-from stylekit.inference.model import load
+from stylekit.inference.loading import load
 from stylekit.inference.model_files import save_model
 from stylekit_plugins.methods.any_style import AnyStyle
 from tests.cli.pixels import pixels
@@ -96,9 +97,8 @@ def test_with_little_memory_images_are_stylised_one_by_one_and_none_is_refused(
     per_pixel = load(model, "cpu").needed_memory(1000, 1000) / 10**6
     (photos / "large.png").unlink()
     # Two images of 43.5 rows take half of it. While they are stylised, hardly anything is left.
-    room = iter([int(4 * 43.5 * 30 * per_pixel)])
+    room = chain([int(4 * 43.5 * 30 * per_pixel)], repeat(int(46 * 30 * per_pixel)))
     monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: next(room))
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: int(46 * 30 * per_pixel))
     assert program("stylize", photos, "--model", model, "--style", place / "red.png", "-o", tmp_path / "out").code == 0
     by_height = {height: name.split("_")[0] for (height, width), name in threads.items() if width == 30}
     assert by_height == {**dict.fromkeys((40, 41, 42, 43), "makers"), 44: "MainThread", 45: "MainThread"}

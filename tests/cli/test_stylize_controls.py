@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from stylekit.inference.model import load
+from stylekit.inference.loading import load
 from tests.cli.pixels import pixels
 from tests.facts import assert_mentions
 

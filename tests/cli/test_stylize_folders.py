@@ -130,7 +130,7 @@ def test_an_image_too_large_for_memory_is_refused_before_it_is_stylised(
 ) -> None:
     paint(tmp_path / "in" / "big.png", 640, 640)
     paint(tmp_path / "in" / "small.png", 40, 40)
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**24)
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: 2**24)
     line = ["--model", trained, "--device", "cpu", "-o", tmp_path / "out"]
     result = program("stylize", tmp_path / "in", *line)
     assert result.code == 1
@@ -144,8 +144,7 @@ def test_an_image_that_cannot_fit_is_refused_by_its_header(
     for name in ("big.png", "bigger.png"):  # both are read ahead
         paint(tmp_path / "in" / name, 640, 700)
     paint(tmp_path / "in" / "small.png")
-    for module in ("stylekit.inference.model", "stylekit.native.devices"):
-        monkeypatch.setattr(f"{module}.free_memory", lambda device: 2**24)
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: 2**24)
     decoded: list[tuple[int, int]] = []
     load = PngImageFile.load
 

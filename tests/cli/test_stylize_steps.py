@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stylekit.inference.model import load
+from stylekit.inference.loading import load
 from tests.cli.pixels import pixels
 from tests.facts import assert_mentions
 
@@ -92,7 +92,7 @@ def test_the_callback_for_steps_is_removed_at_the_end(
 ) -> None:
     small = {"encoder": {"name": "random", "scales": 2, "width": 4}, "levels": 1, "steps": 2}
     model, seen = load("gatys", "cpu", **small), []
-    monkeypatch.setattr("stylekit.inference.model.load", lambda *given, **more: model)
+    monkeypatch.setattr("stylekit.inference.loading.load", lambda *given, **more: model)
     monkeypatch.setattr("stylekit.cli.previews.Steps.__call__", lambda *given: seen.append(given[1]))
     line = ["--model", "gatys", "--style", place / "red.png", "-o", place / "out.png"]
     assert program("stylize", place / "photo.png", *line).code == 0

@@ -19,7 +19,8 @@ from stylekit.evaluation.explain import (
     sensitivity_map,
     style_map,
 )
-from stylekit.inference.model import Model, load
+from stylekit.inference.loading import load
+from stylekit.inference.model import Model
 from tests.facts import raises
 
 SMALL = {"name": "random", "width": 8, "scales": 3}

@@ -15,7 +15,8 @@ from torch import Tensor
 from stylekit import Method, StylekitError, images, make
 from stylekit.inference import controls
 from stylekit.inference.clusters import cluster_styles
-from stylekit.inference.model import Model, load
+from stylekit.inference.loading import load
+from stylekit.inference.model import Model
 from stylekit.inference.styles import Style, write_style
 from stylekit.method import Capabilities, Statistics
 from stylekit.registry import lookup

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 import stylekit
 from stylekit import Method, Part, StylekitError, images, make
-from stylekit.inference.model import Model, load
+from stylekit.inference.loading import load
+from stylekit.inference.model import Model
 from stylekit.inference.model_files import save_model
 from stylekit.inference.model_headers import json_arguments
 from stylekit.method import Player, Statistics
@@ -396,7 +397,7 @@ def test_large_images_and_frames_of_which_not_even_a_tile_fits_are_refused_befor
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stylekit.inference.model.LARGE", 64 * 64)
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**10)
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: 2**10)
     image = torch.full((1, 3, 64, 65), 0.5)
     with raises(StylekitError, "65x64 pixels", "GiB"):
         model.stylize(image)
@@ -407,7 +408,7 @@ def test_large_images_and_frames_of_which_not_even_a_tile_fits_are_refused_befor
 
 
 def test_the_error_for_too_large_an_image_has_both_figures(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: 2**30)
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: 2**30)
     model.require_memory(64, 64)
     with raises(StylekitError, "10000x8000", f"{model.needed_memory(8000, 10000) / 2**30:.1f} GiB", "1.0 GiB", "cpu"):
         model.require_memory(8000, 10000)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import Method, StylekitError, make
 from stylekit.inference import building
-from stylekit.inference.model import load
+from stylekit.inference.loading import load
 from stylekit.inference.model_files import save_model
 from stylekit.weights.tensors import read_tensors, write_tensors
 from tests.facts import raises

@@ -268,7 +268,7 @@ def test_a_picture_that_does_not_fit_is_optimised_by_regions(gatys: Model, monke
     monkeypatch.setattr("stylekit.inference.model.LARGE", 2**14)
     needed = gatys.needed_memory(128, 448)
     assert needed > 4 * 8 * 128 * 448 * 4  # the first maps, and their gradients
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: int(2 * gatys.needed_memory(256, 256)))
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: int(2 * gatys.needed_memory(256, 256)))
     with warns(UserWarning, "1152x128", "tiles"):
         made = gatys.stylize(noise(1, 3, 128, 1152), STYLE)
     assert made.shape == (1, 3, 128, 1152)

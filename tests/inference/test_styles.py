@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from stylekit import Method, StylekitError, make
 from stylekit.inference.clusters import cluster_styles
-from stylekit.inference.model import Model, load
+from stylekit.inference.loading import load
+from stylekit.inference.model import Model
 from stylekit.inference.style_keys import keys_match
 from stylekit.inference.styles import Style, blend, read_style, write_style
 from stylekit.method import Statistics

@@ -317,7 +317,7 @@ def test_an_image_that_does_not_fit_is_stylised_in_tiles(monkeypatch: pytest.Mon
     model = Model(Normal(), "normal")
     expected = model.stylize(CONTENT, STYLE)
     monkeypatch.setattr("stylekit.inference.model.LARGE", 2**16)
-    monkeypatch.setattr("stylekit.inference.model.free_memory", lambda device: model.needed_memory(400, 400))
+    monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: model.needed_memory(400, 400))
     with warns(UserWarning, "600x512", "tiles"):
         made = model.stylize(CONTENT, STYLE)
     assert float((made - expected).abs().max()) < 1 / 255 / 10
