@@ -208,8 +208,8 @@ class PlainResidual(nn.Module):
 class SelfAttention(nn.Module):
     """Every position attends to all others (Zhang et al. 2019, "Self-attention generative adversarial networks", equation 2).
 
-    The result is scaled by a learned factor that starts at 0, and added. Keys and values are averaged over 2 x 2 positions, as
-    in the paper's code, so the memory is a quarter of the squared number of positions.
+    The result is scaled by a learned factor that starts at 0, and added. Keys and values belong to the largest features of
+    2 x 2 positions, so the memory is a quarter of the squared number of positions.
 
     Args:
         width: number of channels

@@ -113,6 +113,7 @@ class Player:
             groups with their own learning rates, which the schedule scales as well
         schedule: factor on the learning rates as a function of the run's progress, from 0 to 1
         clip: maximum norm of the gradient over all parameters together
+        clip_value: maximum absolute value of each element of the gradient
         ema: decay of an exponential moving average of the weights and floating-point buffers, used for sample grids and
             the finished model
         update_every: update only at every n-th step, without scaling the loss ("five critic updates per generator update"
@@ -126,15 +127,17 @@ class Player:
     clip: float | None = None
     ema: float | None = None
     update_every: int = 1
+    clip_value: float | None = None
 
     def __post_init__(self) -> None:
         self.modules = [self.modules] if isinstance(self.modules, nn.Module | nn.Parameter) else list(self.modules)
         if not all(isinstance(module, nn.Module | nn.Parameter) for module in self.modules) or self.update_every < 1:
             raise TypeError("A player needs modules or parameters, and an update_every of at least 1.")
-        if not (0 <= self.lr < math.inf and 0 <= (self.ema or 0) < 1 and (self.clip is None or self.clip > 0)):
+        clips = all(limit is None or limit > 0 for limit in (self.clip, self.clip_value))
+        if not (0 <= self.lr < math.inf and 0 <= (self.ema or 0) < 1 and clips):
             raise StylekitError(
-                f"A player needs a finite lr >= 0, 0 <= ema < 1 and clip > 0, not lr={self.lr}, ema={self.ema} and "
-                f"clip={self.clip}."
+                f"A player needs a finite lr >= 0, 0 <= ema < 1, clip > 0 and clip_value > 0, not lr={self.lr}, "
+                f"ema={self.ema}, clip={self.clip} and clip_value={self.clip_value}."
             )
 
     @property
@@ -271,6 +274,15 @@ class Method(nn.Module):
         player = "generator" if "generator" in players else players[0] if len(players) == 1 else None
         known = isinstance(made, Tensor) and content is not None and made.shape == content.shape
         return {player: [(made, content)]} if known and player and content is not None else {}
+
+    def drawn(self, batch: Batch, made: Any) -> Sequence[tuple[Tensor, Tensor]]:
+        """The samples that a step drew from noise, each batch of them with real images; the sentinel watches them.
+
+        Args:
+            batch: the batch of the step
+            made: what ``forward`` returned for it
+        """
+        return []
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """The columns of a sample grid, each ``(N, 3, H, W)`` in [0, 1]; called without gradients, in eval mode."""

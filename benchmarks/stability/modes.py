@@ -143,7 +143,10 @@ def main() -> None:
     if options.record:
         path = RESULTS / "modes.json"
         known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps({**known, str(options.steps): rows}, indent=1) + "\n")
+        kept = known.setdefault(str(options.steps), {})
+        for problem, loss in itertools.product(rows, LOSSES):
+            kept.setdefault(problem, {}).setdefault(loss, {}).update(rows[problem].get(loss, {}))
+        path.write_text(json.dumps(known, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class ADA(nn.Module):
     """Each change is made with a probability that follows the discriminator: it rises while real images are recognised.
 
     Geometry (flips, quarter turns, shifts, scales, turns) and, if wanted, colours (brightness, contrast, hue, saturation), as
-    in the paper's table 2, without its filters and corruptions.
+    in the paper's appendix B, without its filters and corruptions. Images are interpolated bilinearly.
 
     Args:
         target: the wanted mean sign of the scores of real images, the paper's r_t
@@ -48,7 +48,8 @@ class ADA(nn.Module):
     def observe(self, scores: Tensor | list[Tensor]) -> None:
         """Adapts the probability to the raw scores of real images."""
         signs = image_scores(scores).sign()
-        step = (signs.mean() - self.target).sign() * len(signs) / self.images
+        processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        step = (signs.mean() - self.target).sign() * len(signs) * processes / self.images
         self.probability.add_(step).clamp_(0, 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -73,24 +74,26 @@ class ADA(nn.Module):
             ratio = width / height
             return affine(angle.cos(), -angle.sin() / ratio, angle.sin() * ratio, angle.cos())
 
-        def shift(most: float) -> Tensor:
-            return 2 * most * (torch.rand(count, device=image.device) * 2 - 1)
+        def shift(side: int) -> Tensor:
+            """By whole pixels, up to an eighth of a side."""
+            return (side * 0.125 * (torch.rand(count, device=image.device) * 2 - 1)).round() * (2 / side)
 
         quarter = torch.randint(4, (count,), device=image.device) * (math.pi / 2)
         scale, narrow = 2 ** normal(0.2), 2 ** normal(0.2)
         angles = math.pi * (torch.rand(2, count, device=image.device) * 2 - 1)
+        once, twice = self.probability, 1 - (1 - self.probability).sqrt()  # one of two turns is then made as often
         changes = [
-            affine(1 - 2 * torch.randint(2, (count,), device=image.device).float(), zero, zero, one),
-            *([turned(quarter)] if height == width else []),
-            affine(one, zero, zero, one, shift(0.125), shift(0.125)),
-            affine(scale, zero, zero, scale),
-            turned(angles[0]),
-            affine(narrow, zero, zero, 1 / narrow),
-            turned(angles[1]),
-            affine(one, zero, zero, one, 2 * normal(0.125), 2 * normal(0.125)),
+            (once, affine(1 - 2 * torch.randint(2, (count,), device=image.device).float(), zero, zero, one)),
+            *([(once, turned(quarter))] if height == width else []),
+            (once, affine(one, zero, zero, one, shift(width), shift(height))),
+            (once, affine(scale, zero, zero, scale)),
+            (twice, turned(angles[0])),
+            (once, affine(narrow, zero, zero, 1 / narrow)),
+            (twice, turned(angles[1])),
+            (once, affine(one, zero, zero, one, 2 * normal(0.125), 2 * normal(0.125))),
         ]
-        for change in changes:
-            chosen = torch.rand(count, 1, 1, device=image.device) < self.probability
+        for probability, change in changes:
+            chosen = torch.rand(count, 1, 1, device=image.device) < probability
             matrix = torch.where(chosen, change, torch.eye(3, device=image.device, dtype=image.dtype)) @ matrix
         grid = F.affine_grid(matrix[:, :2], list(image.shape), align_corners=False)
         return F.grid_sample(image, grid, padding_mode="reflection", align_corners=False)

@@ -23,8 +23,9 @@ def uniform(image: Tensor, low: float, high: float) -> Tensor:
 
 
 def color(image: Tensor) -> Tensor:
-    """Changes brightness by up to half, saturation to 0 to 2 times and contrast to 0.5 to 1.5 times its value."""
-    image = image + uniform(image, -0.5, 0.5)
+    """Changes brightness by up to a quarter (half, where black is -1), saturation to 0 to 2 times and contrast to 0.5 to 1.5
+    times its value."""
+    image = image + uniform(image, -0.25, 0.25)
     grey = image.mean(1, keepdim=True)
     image = grey + uniform(image, 0, 2) * (image - grey)
     mean = image.mean((1, 2, 3), keepdim=True)

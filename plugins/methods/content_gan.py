@@ -73,7 +73,7 @@ class ContentGAN(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {  # minutes on a CPU, for images of 64 x 64 pixels
             "generator": {"name": "unet", "downs": 5, "width": 16, "upsample": "resize"},
-            "discriminator": {"name": "patch-sn", "layers": 2, "width": 16},
+            "discriminator": {"name": "patch", "layers": 2, "width": 16},
             "encoder": {"name": "random", "width": 32, "scales": 4},
             "lr": 1e-3,
         },

@@ -35,6 +35,7 @@ class VAEGAN(Method):
         discriminator: network that scores images and returns features
         adversarial: adversarial loss
         regularizers: penalties on the discriminator
+        augment: augmentations of what the discriminator sees
         width: channels of the first layer
         latent: channels of a code, whose sides are an eighth of the image's
         side: side of the images that are drawn without a content, a multiple of 8
@@ -58,6 +59,7 @@ class VAEGAN(Method):
         discriminator: Part = "multiscale-sn",
         adversarial: Part = "hinge",
         regularizers: tuple[Part, ...] = (),
+        augment: tuple[Part, ...] = (),
         width: Width = 32,
         latent: Width = 16,
         side: int = 64,
@@ -75,7 +77,7 @@ class VAEGAN(Method):
         self.encoder = nn.Sequential(*downs, nn.Conv2d(widths[-1], 2 * latent, 1))
         ups = [layer for after in widths[::-1] for layer in (resize_conv(2 * after, after), nn.LeakyReLU(0.2))]
         self.decoder = nn.Sequential(nn.Conv2d(latent, 2 * widths[-1], 1), *ups, nn.Conv2d(width, 3, 1), nn.Sigmoid())
-        self.adversary = Adversary(discriminator, adversarial, regularizers)
+        self.adversary = Adversary(discriminator, adversarial, regularizers, augment)
         if not callable(getattr(self.adversary.discriminator, "features", None)):
             raise StylekitError(
                 f"The discriminator {type(self.adversary.discriminator).__name__} returns no features, by which vae-gan "
@@ -98,6 +100,9 @@ class VAEGAN(Method):
 
     def outputs(self, batch: Batch, made: dict[str, Tensor]) -> dict[str, list[tuple[Tensor, Tensor]]]:
         return {"decoder": [(made["image"], batch["content"])]}
+
+    def drawn(self, batch: Batch, made: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        return [(made["drawn"], batch["content"])]
 
     @turn("encoder")
     def encode(self, batch: Batch, made: dict[str, Tensor]) -> Terms:

@@ -1,6 +1,8 @@
 """Penalties on the discriminator's gradient with respect to the image. Squares are summed over pixels, as in all the papers.
 
-The gradient is that of an image's score: the mean over positions and scales, if there are several.
+The gradient is that of an image's score: the mean over positions and scales, if there are several. Images are in [0, 1]. In
+most papers they are in [-1, 1], where gradients are half as large: their ``gamma`` or zero-centred weight is here a quarter of
+it, and a norm of 1 is here a norm of 2.
 """
 
 from __future__ import annotations

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from stylekit.hookspecs import Scores
 
 
+SCORES = [number / 10 for number in range(-100, 101)]
+"""The scores among which those of a perfect discriminator are looked for."""
+
+
 class Adversary(nn.Module):
     """Scores images of one domain, and turns the scores into the losses of both players.
 
@@ -53,8 +57,10 @@ class Adversary(nn.Module):
         self.pool = ImagePool(pool)
         self.updates = 0
         self._undecided: float | None = None
+        self._least = 0.0
         self.doubt: Tensor | None = None
-        """The last loss of the discriminator, relative to that of one that cannot tell real from generated images."""
+        """The last loss of the discriminator: 1 for that of one that cannot tell real from generated images, and 0 for
+        the least that is possible."""
 
     def discriminate(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> Terms:
         """The discriminator's loss: the term ``adversarial``, and one for each regulariser that is due.
@@ -112,9 +118,16 @@ class Adversary(nn.Module):
     def _doubt(self, loss: Tensor, on_real: Scores, on_fake: Scores) -> Tensor | None:
         """See :attr:`doubt`; None for a loss that is not bounded below, such as that of a Wasserstein critic."""
         if self._undecided is None:
-            equal = [(_constant(on_real, score), _constant(on_fake, score)) for score in (0.0, 0.5)]
-            self._undecided = min(float(self.adversarial.discriminator(*scores)) for scores in equal)
-        return loss.detach() / self._undecided if self._undecided > 0 else None
+
+            def constant(real: float, fake: float) -> float:
+                return float(self.adversarial.discriminator(_constant(on_real, real), _constant(on_fake, fake)))
+
+            self._undecided = min(constant(score, score) for score in (0.0, 0.5))
+            # With smoothed labels, the best scores are finite, and their loss is above 0. Each is found by itself, as losses
+            # are sums over both, or depend on their difference.
+            best = min(SCORES, key=lambda real: constant(real, 0.0))
+            self._least = min(constant(best, fake) for fake in SCORES)
+        return (loss.detach() - self._least) / (self._undecided - self._least) if self._undecided > 0 else None
 
     def get_extra_state(self) -> Tensor:
         """The number of updates, so that a resumed run computes lazy penalties at the same steps."""

@@ -1,20 +1,23 @@
-"""Options of training that every method has: further losses, another schedule, and a balance of the players."""
+"""Options of training that every method has: further losses, another schedule, and how its players learn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from stylekit.errors import StylekitError
-from stylekit.method import Batch, Method, constant, cosine, linear_decay, steps
+from stylekit.errors import StylekitError, suggest
+from stylekit.method import Batch, Method, Player, constant, cosine, linear_decay, steps
 from stylekit.registry.parts import Part, make, part_key
 from stylekit.training.adversary import Adversary
 
 Pair = tuple[Tensor, Tensor]
+CHANGEABLE = ("clip", "clip_value", "lr", "update_every")
+"""The values of a player that the option ``players`` may change."""
 ATTRIBUTE = "common_options"
 """The attribute of a method that holds its :class:`CommonOptions`."""
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -32,6 +35,7 @@ def options(
     warmup: float = 0.0,
     balance: float = 0.0,
     half_life: float | None = None,
+    players: Mapping[str, Mapping[str, float]] = {},
 ) -> None:
     """The options of training that every method has.
 
@@ -45,6 +49,9 @@ def options(
         balance: a discriminator waits while its loss, relative to that of one that cannot decide, is below this; 0: never
         half_life: number of images after which older weights count half as much in the moving averages (Karras et al. 2018);
             by default, the decay per step that the method's ``ema`` states
+        players: other values of a player, by its name: its learning rate ``lr``; the largest norm ``clip`` of its gradient, or
+            the largest ``clip_value`` of each element; and ``update_every``, for an update at every n-th step only. As in
+            ``{discriminator: {lr: 4e-4}, generator: {clip: 1, update_every: 5}}``
     """
 
 
@@ -103,6 +110,7 @@ class CommonOptions(nn.Module):
         warmup: float = 0.0,
         balance: float = 0.0,
         half_life: float | None = None,
+        players: Mapping[str, Mapping[str, float]] = {},
     ) -> None:
         super().__init__()
         for name, value in {"warmup": warmup, "balance": balance}.items():
@@ -112,11 +120,33 @@ class CommonOptions(nn.Module):
             raise StylekitError(f"The option 'half_life' is {half_life}, but must be above 0.")
         self.extra = Extra(extra)
         self.schedule, self.warmup, self.balance, self.half_life = schedule, warmup, balance, half_life
+        self.players = players
 
     def factor(self, own: Callable[[float], float], progress: float) -> float:
         """The factor on a player's learning rates, whose own schedule is given."""
         chosen = SCHEDULES[self.schedule](progress) if self.schedule else own(progress)
         return chosen * min(1.0, progress / self.warmup) if self.warmup else chosen
+
+    def changed(self, players: Mapping[str, Player]) -> dict[str, Player]:
+        """A method's players with the values of the option ``players``.
+
+        Raises:
+            StylekitError: there is no such player, or no such value, or it is out of range.
+        """
+        for name, values in self.players.items():
+            if name not in players:
+                raise StylekitError(f"There is no player {name!r}. {suggest(name, players)}")
+            for key, value in values.items():
+                if key not in CHANGEABLE:
+                    raise StylekitError(f"A player has no value {key!r} to change. {suggest(key, CHANGEABLE)}")
+                if key == "update_every" and (value < 1 or value != int(value)):
+                    raise StylekitError(f"A player's update_every is {value}, but must be a whole number from 1 on.")
+        return {name: _with(player, self.players.get(name, {})) for name, player in players.items()}
+
+
+def _with(player: Player, values: Mapping[str, float]) -> Player:
+    whole = {"update_every": int(values["update_every"])} if "update_every" in values else {}
+    return replace(player, **{**values, **whole})  # type: ignore[arg-type]
 
 
 def common_options(method: Method) -> CommonOptions | None:

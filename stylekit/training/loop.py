@@ -28,8 +28,8 @@ MOST_FIXES = 5
 AGAIN = 2 * NOTICED
 """Number of steps after a return within which further trouble means that the checkpoint was bad."""
 REMEDY = (
-    "Try a lower learning rate, --precision 32 instead of bf16, or gradient clipping in the method's players. With other "
-    "settings, a run starts from the beginning."
+    "Try a lower learning rate, --precision 32 instead of bf16, or gradient clipping, as in --set "
+    "'players={generator: {clip: 1}}'. With other settings, a run starts from the beginning."
 )
 
 

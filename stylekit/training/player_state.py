@@ -63,6 +63,8 @@ class PlayerState:
         """
         if self.spec.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip)
+        if self.spec.clip_value is not None:
+            nn.utils.clip_grad_value_(self.parameters, self.spec.clip_value)
         factor = self.scale * self.schedule(progress) * (self.plateau.factor if self.plateau else 1)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
@@ -155,12 +157,12 @@ def player_states(method: Method, batch_size: int = 1) -> list[PlayerState]:
         batch_size: images per step, which the half-life of averages counts
 
     Raises:
-        StylekitError: an optimizer cannot be built, or a half-life is given for a method without averages.
+        StylekitError: an optimizer cannot be built, a half-life is given for a method without averages, or an option for a
+            player that the method lacks.
     """
     turns, common = method.turns(), common_options(method)
-    states = [
-        PlayerState(name, spec, [t for t in turns if t.player == name]) for name, spec in method.players().items()
-    ]
+    specs = method.players() if common is None else common.changed(method.players())
+    states = [PlayerState(name, spec, [t for t in turns if t.player == name]) for name, spec in specs.items()]
     if common is None:
         return states
     if common.half_life and all(state.ema is None for state in states):

@@ -62,6 +62,18 @@ SIGNS = {
         "Lower the learning rate, or add a loss that keeps the content, as in --set extra=[perceptual].",
         after=150,  # networks that learn slowly blur everything at first
     ),
+    "contrast of samples": Sign(
+        0.1,
+        "the drawn images are nearly uniform",
+        "Lower the learning rate, or add --set regularizers=[r1].",
+        after=300,  # the first layers learn what images look like
+    ),
+    "variety of samples": Sign(
+        0.1,
+        "the drawn images are nearly the same for all codes",
+        "Add --set regularizers=[r1,r2] or --set augment=[diffaugment], or lower the learning rate.",
+        after=300,
+    ),
     "doubt": Sign(
         0.02,
         "a discriminator tells all generated images from real ones, so that the generator learns nothing",
@@ -98,7 +110,7 @@ class Sentinel:
     def __init__(self, method: Method, average: Callable[[list[Tensor]], None] = lambda tensors: None) -> None:
         self.method, self._average = method, average
         self._adversaries = [part for part in method.modules() if isinstance(part, Adversary)]
-        self._before: list[Tensor] = []
+        self._before: dict[str, list[Tensor]] = {}
         self._pending: tuple[int, list[str], Tensor] | None = None
         self._since: dict[str, int] = {}
         self._counts: dict[str, int] = {}
@@ -138,24 +150,27 @@ class Sentinel:
             yield "contrast", torch.stack([contrast(*pair) for pair in pairs]).min()
             yield "likeness", torch.stack([likeness(*pair) for pair in pairs]).min()
             yield "structure", torch.stack([likeness(*map(edges, pair)) for pair in pairs]).min()
-            yield from self._variety(pairs)
+            yield from self._variety("variety", pairs)
+        drawn = self.method.drawn(batch, made)
+        if drawn:
+            yield "contrast of samples", torch.stack([contrast(*pair) for pair in drawn]).min()
+            yield from self._variety("variety of samples", drawn)
         doubts = [each.doubt for each in self._adversaries if each.doubt is not None]
         if doubts:
             yield "doubt", torch.stack(doubts).min()
 
-    def _variety(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-        """How much images differ, relative to their contents; those of the look before join them."""
-        before, self._before = self._before, [image[:1].detach() for pair in pairs for image in pair]
-        if len(before) != len(self._before) or any(
-            a.shape != b.shape for a, b in zip(before, self._before, strict=True)
-        ):
+    def _variety(self, sign: str, pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        """How much images differ, relative to their contents or to real ones; those of the look before join them."""
+        before, now = self._before.get(sign, []), [image[:1].detach() for pair in pairs for image in pair]
+        self._before[sign] = now
+        if len(before) != len(now) or any(a.shape != b.shape for a, b in zip(before, now, strict=True)):
             return
         ratios = []
         for number, (output, content) in enumerate(pairs):
             outputs = torch.cat([output.detach(), before[2 * number]])
             contents = torch.cat([content, before[2 * number + 1]])
             ratios.append(spread(outputs) / spread(contents).clamp(min=1e-6))
-        yield "variety", torch.stack(ratios).min()
+        yield sign, torch.stack(ratios).min()
 
 
 def spread(images: Tensor) -> Tensor:

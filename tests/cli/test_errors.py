@@ -32,7 +32,8 @@ GOLDEN = {
     ),
     "train --plugin cyclegan --set cycel=3": (
         "The method 'cyclegan' has no option 'cycel'. Did you mean 'cycle'? Available: adversarial, augment, balance, "
-        "channels, cycle, discriminator, ema, extra, generator, half_life, identity, lr, pool, regularizers, schedule, warmup."
+        "channels, cycle, discriminator, ema, extra, generator, half_life, identity, lr, "
+        "players, pool, regularizers, schedule, warmup."
     ),
     "train --config settings.yaml": (
         "There is no setting 'stepz'. Did you mean 'steps'? Available: accumulate, batch_size, checkpoint_activations, "

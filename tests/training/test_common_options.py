@@ -18,7 +18,7 @@ from stylekit.method import Batch, Terms
 from stylekit.training.common_options import CommonOptions, Extra, extra_terms, waits
 from stylekit.training.distributed import Runtime
 from stylekit.training.plateau import Plateau
-from stylekit.training.player_state import player_states
+from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.setup import prepare
 from stylekit.training.steps import step
@@ -254,6 +254,54 @@ def test_a_half_life_needs_averages() -> None:
         player_states(method)
     with raises(StylekitError, "'half_life'", 0.0):
         CommonOptions(half_life=0.0)
+
+
+def changed(**values: Any) -> PlayerState:
+    """The state of a player with other values, after a gradient of 3 in each of its 12 elements."""
+    method = Shifting()
+    prepare(method, {"players": {"painter": values}})
+    (state,) = player_states(method)
+    for parameter in state.parameters:
+        parameter.grad = torch.full_like(parameter, 3.0)
+    return state
+
+
+def clipped(state: PlayerState) -> Tensor:
+    """The gradients with which the optimizer steps."""
+    kept: list[Tensor] = []
+    state.optimizer.step = lambda: kept.extend(p.grad.clone().flatten() for p in state.parameters)  # type: ignore[method-assign]
+    state.update(0, 0.0)
+    return torch.cat(kept)
+
+
+def test_players_may_have_other_rates_and_limits_of_their_gradients() -> None:
+    assert changed(lr=0.5).optimizer.param_groups[0]["lr"] == 0.5  # two time scales, for one player each
+    torch.testing.assert_close(clipped(changed()), torch.full((12,), 3.0))
+    torch.testing.assert_close(clipped(changed(clip=1.0)), torch.full((12,), 12**-0.5))  # a norm of 1
+    torch.testing.assert_close(clipped(changed(clip_value=0.25)), torch.full((12,), 0.25))
+
+
+def test_a_player_may_be_updated_at_every_nth_step_only() -> None:
+    state = changed(update_every=3)
+    assert [step for step in range(7) if state.due(step)] == [0, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("players", "facts"),
+    [
+        ({"artist": {"lr": 1.0}}, ["'artist'", "painter"]),
+        ({"painter": {"rate": 1.0}}, ["'rate'", "lr", "clip"]),
+        ({"painter": {"update_every": 2.5}}, ["update_every", 2.5]),
+        ({"painter": {"clip": -1.0}}, ["clip=-1.0"]),
+        ({"painter": {"clip_value": 0.0}}, ["clip_value=0.0"]),
+    ],
+    ids=str,
+)
+def test_wrong_values_of_players_are_refused(players: Any, facts: list[Any]) -> None:
+    method = Shifting()
+    prepare(method, {"players": players})
+    with raises(StylekitError, *facts):
+        player_states(method)
 
 
 def plateau(losses: list[float]) -> tuple[Plateau, list[float]]:

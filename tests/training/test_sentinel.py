@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 import stylekit
 from stylekit import Adversary, Method, Player, StylekitError, turn
 from stylekit.method import Batch, Terms
+from stylekit.registry import lookup
 from stylekit.training.sentinel import EVERY, PATIENCE, SIGNS, WARMUP, Sentinel, contrast, edges, likeness, spread
 from tests.facts import assert_mentions, raises
 
@@ -115,6 +117,66 @@ def test_a_method_that_does_not_say_what_it_makes_is_left_alone() -> None:
 
     sentinel = Sentinel(Silent())
     assert all(sentinel.look(step, {}, None) is None for step in range(20))
+
+
+def test_a_perfect_discriminator_leaves_no_doubt_whatever_its_labels() -> None:
+    """With labels of 0.9, the best scores of real images are log 9, and the loss is the entropy of a coin of 0.9."""
+
+    class Perfect(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return torch.where(image.mean((1, 2, 3)) > 0.5, math.log(9), -10.0)
+
+    adversary = Adversary(Perfect, {"name": "nonsaturating", "smoothing": 0.1})
+    terms = adversary.discriminate(torch.full((2, 3, 4, 4), 0.9), torch.full((2, 3, 4, 4), 0.1))
+    assert float(terms["adversarial"]) > 0.3
+    assert adversary.doubt is not None
+    assert float(adversary.doubt) == pytest.approx(0, abs=1e-3)
+
+
+def drawn_signs(draw: Any, looks: int = 40) -> list[str]:
+    """The troubles that are reported, if ``draw`` makes the samples of each batch."""
+
+    class Drawing(Painting):
+        def outputs(self, batch: Batch, made: Any) -> Mapping[str, Sequence[tuple[Tensor, Tensor]]]:
+            return {}
+
+        def drawn(self, batch: Batch, made: Any) -> Sequence[tuple[Tensor, Tensor]]:
+            return [(made, batch["content"])]
+
+    sentinel, found = Sentinel(Drawing()), []
+    for number in range(looks):
+        real = contents(4, number)
+        trouble = sentinel.look(WARMUP + EVERY * number, {"content": real}, draw(number))
+        if trouble is not None:
+            found.append(trouble.sign)
+            assert trouble.since == SIGNS[trouble.sign].after
+            assert_mentions(trouble.told, f"step {trouble.since}", "drawn", "--set")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("draw", "expected"),
+    [
+        (lambda number: contents(4, 1000 + number), []),
+        (lambda number: contents(1, number).expand(4, -1, -1, -1), []),  # one image a step, but another each time
+        (lambda number: contents(1).expand(4, -1, -1, -1), ["variety of samples"]),
+        (lambda number: contents(4, number) * 0.01, ["contrast of samples", "variety of samples"]),
+    ],
+    ids=["healthy", "moving", "always the same", "uniform"],
+)
+def test_samples_that_are_uniform_or_all_the_same_are_reported(draw: Any, expected: list[str]) -> None:
+    assert drawn_signs(draw) == expected
+
+
+@pytest.mark.parametrize("name", ["gan", "stylegan", "vae-gan"])
+def test_methods_that_draw_show_the_sentinel_their_samples(name: str) -> None:
+    method = stylekit.make("method", {"name": name, **lookup.find_part("method", name).presets["tiny"]})
+    batch = {"content": contents(2)[..., :32, :32]}
+    made = method(batch)
+    ((drawn, real),) = method.drawn(batch, made)
+    assert drawn.shape == real.shape
+    assert torch.equal(real, batch["content"])
+    assert drawn.requires_grad
 
 
 @pytest.mark.parametrize(("loss", "expected"), [("lsgan", 0.5), ("hinge", 0.5), ("wasserstein", None)])

@@ -34,6 +34,7 @@ class GAN(Method):
         classes: number of classes; then the data set must have labels, and the discriminator needs as many classes
         side: side of the drawn images, a power of two from 8 on
         width: channels of the generator's last features
+        attention: let all positions of the generator's features of side 16 attend to each other (Zhang et al. 2019)
         latent: size of the codes
         critics: updates of the discriminator per update of the generator
         lr: learning rate of both players (Adam)
@@ -86,6 +87,7 @@ class GAN(Method):
         classes: int = 0,
         side: int = 32,
         width: Width = 32,
+        attention: bool = False,
         latent: Width = 64,
         critics: Count = 1,
         lr: float = 5e-4,
@@ -101,7 +103,7 @@ class GAN(Method):
         if classes:
             self.batch_keys = ("image", "label")  # type: ignore[assignment,misc]
         self.table = nn.Embedding(classes, latent) if classes else nn.Identity()
-        self.generator = GENERATORS[network](latent * (1 + bool(classes)), side, width)
+        self.generator = GENERATORS[network](latent * (1 + bool(classes)), side, width, attention)
         options = {"classes": classes} if classes else {}
         self.adversary = Adversary(discriminator, adversarial, regularizers, augment, **options)
 
@@ -129,6 +131,9 @@ class GAN(Method):
         real = batch[self.batch_keys[0]]
         real = real if real.shape[-1] == self.side else resize(real, (self.side, self.side))
         return {"real": real, "fake": self.draw(self.codes(len(real)), self.labels(batch))}
+
+    def drawn(self, batch: Batch, made: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
+        return [(made["fake"], made["real"])]
 
     @turn("discriminator")
     def discriminate(self, batch: Batch, made: dict[str, Any]) -> Terms:

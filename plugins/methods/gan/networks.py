@@ -9,11 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylekit.layers import PlainResidual, init_normal, widths_by_scale
+from stylekit.layers import PlainResidual, SelfAttention, init_normal, widths_by_scale
 
 Network = Literal["dc", "resnet", "r3"]
 START = 4
 """Side of the first features."""
+ATTENDED = 16
+"""Side of the features whose positions attend to each other."""
+
+
+def _attention(wanted: bool, doublings: int, width: int) -> list[nn.Module]:
+    """Self-attention, if it is wanted, after so many doublings of the first features that their side is 16."""
+    return [SelfAttention(width)] if wanted and START * 2**doublings == ATTENDED else []
 
 
 class DCGenerator(nn.Module):
@@ -23,16 +30,17 @@ class DCGenerator(nn.Module):
         latent: size of the code
         side: side of the images, a power of two
         width: channels of the last features
+        attention: add self-attention at side 16
     """
 
-    def __init__(self, latent: int, side: int, width: int) -> None:
+    def __init__(self, latent: int, side: int, width: int, attention: bool = False) -> None:
         super().__init__()
         widths = widths_by_scale(side, width)
         self.start = nn.ConvTranspose2d(latent, widths[0], START, bias=False)
         stack: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        for before, after in pairwise(widths):
+        for number, (before, after) in enumerate(pairwise(widths), 1):
             up = nn.ConvTranspose2d(before, after, 4, 2, padding=1, bias=False)
-            stack += [up, nn.BatchNorm2d(after), nn.ReLU()]
+            stack += [up, nn.BatchNorm2d(after), nn.ReLU(), *_attention(attention, number, after)]
         self.body = nn.Sequential(*stack, nn.Conv2d(widths[-1], 3, 3, padding=1))
         init_normal(self)
 
@@ -64,13 +72,17 @@ class ResNetGenerator(nn.Module):
         latent: size of the code
         side: side of the images, a power of two
         width: channels of the last features
+        attention: add self-attention at side 16
     """
 
-    def __init__(self, latent: int, side: int, width: int) -> None:
+    def __init__(self, latent: int, side: int, width: int, attention: bool = False) -> None:
         super().__init__()
         widths = widths_by_scale(side, width)
         self.start = nn.Linear(latent, widths[0] * START**2)
-        self.blocks = nn.Sequential(*(_Up(before, after) for before, after in pairwise(widths)))
+        stack: list[nn.Module] = []
+        for number, (before, after) in enumerate(pairwise(widths), 1):
+            stack += [_Up(before, after), *_attention(attention, number, after)]
+        self.blocks = nn.Sequential(*stack)
         self.end = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(), nn.Conv2d(widths[-1], 3, 3, padding=1))
 
     def forward(self, code: Tensor) -> Tensor:
@@ -87,22 +99,26 @@ class R3Generator(nn.Module):
         latent: size of the code
         side: side of the images, a power of two
         width: channels of the last features
+        attention: add self-attention at side 16
     """
 
-    def __init__(self, latent: int, side: int, width: int) -> None:
+    def __init__(self, latent: int, side: int, width: int, attention: bool = False) -> None:
         super().__init__()
         widths = widths_by_scale(side, width)
         self.constant = nn.Parameter(torch.randn(1, widths[0], START, START))
         self.start = nn.Linear(latent, widths[0], bias=False)
         self.blocks = nn.ModuleList(PlainResidual(each, depth=len(widths)) for each in widths)
+        self.attention = nn.ModuleList(
+            nn.Sequential(*_attention(attention, number, each)) for number, each in enumerate(widths)
+        )
         self.narrower = nn.ModuleList(nn.Conv2d(before, after, 1, bias=False) for before, after in pairwise(widths))
         self.end = nn.Conv2d(widths[-1], 3, 1)
 
     def forward(self, code: Tensor) -> Tensor:
         """Draws images ``(N, 3, side, side)`` in [0, 1] from codes ``(N, latent)``."""
         x = self.blocks[0](self.constant * self.start(code)[..., None, None])
-        for block, narrower in zip(self.blocks[1:], self.narrower, strict=True):
-            x = block(F.interpolate(narrower(x), scale_factor=2.0, mode="bilinear"))
+        for block, narrower, attention in zip(self.blocks[1:], self.narrower, self.attention[1:], strict=True):
+            x = attention(block(F.interpolate(narrower(x), scale_factor=2.0, mode="bilinear")))
         image: Tensor = torch.sigmoid(2 * self.end(x))
         return image
 

@@ -96,6 +96,9 @@ class StyleGAN(Method):
             self.average.lerp_(styles.mean(0), DECAY)
         return {"real": real, "fake": self.synthesis(self.mixed(styles))}
 
+    def drawn(self, batch: Batch, made: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
+        return [(made["fake"], made["real"])]
+
     def mixed(self, styles: Tensor) -> Tensor:
         """Styles ``(N, scales, latent)`` for every scale: some images get those of another code from a random scale on."""
         every = styles[:, None].expand(-1, self.scales, -1)

@@ -29,6 +29,27 @@ def test_the_probability_follows_the_signs_of_the_scores() -> None:
     assert "probability" in ada.state_dict()  # so that a resumed run continues with it
 
 
+def test_with_several_processes_the_probability_rises_by_the_images_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    ada = ADA(images=100)
+    ada.observe(torch.ones(4))
+    assert float(ada.probability) == pytest.approx(0.08)
+
+
+def test_each_change_has_the_probability_and_two_turns_have_it_together() -> None:
+    """Of images that are not square, half are mirrored; shifts of less than half a pixel move nothing."""
+    torch.manual_seed(0)
+    p, height, width = 0.2, 20, 40
+    image = torch.rand(1, 3, height, width).expand(4000, -1, -1, -1)
+    same = (ADA(start=p)(image) - image).flatten(1).abs().amax(1) < 1e-4
+    still = 0.5 / (height / 8) * 0.5 / (width / 8)
+    unchanged = (
+        (1 - p / 2) * (1 - p * (1 - still)) * (1 - p) ** 4
+    )  # scale, turns, other proportions, shift by a fraction
+    assert float(same.float().mean()) == pytest.approx(unchanged, abs=0.03)  # four deviations
+
+
 def test_nothing_changes_at_probability_0() -> None:
     image = torch.rand(4, 3, 20, 30)
     torch.testing.assert_close(ADA(colors=True)(image), image, atol=1e-5, rtol=0)

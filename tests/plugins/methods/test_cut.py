@@ -85,6 +85,28 @@ def test_the_contents_side_of_the_contrast_gets_no_gradient() -> None:
     assert all(not each.requires_grad for each in made["shown"])
 
 
+def test_no_gradient_goes_through_the_keys() -> None:
+    """Neither to what they are given nor to the layers that project them (CUT's code detaches ``feat_k``)."""
+    query, key = (F.normalize(torch.randn(1, 5, 4), dim=2).requires_grad_() for _ in range(2))
+    patch_nce(query, key).backward()
+    assert key.grad is None
+    assert query.grad is not None
+    torch.manual_seed(0)
+    method, images = EnCo(Layered, identity=0.0), batch()
+    detached: list[bool] = []
+    cosine = F.cosine_similarity
+
+    def recorded(ours: Tensor, theirs: Tensor, dim: int) -> Tensor:
+        detached.append(ours.requires_grad and not theirs.requires_grad)
+        return cosine(ours, theirs, dim)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "cosine_similarity", recorded)
+        method.translate(images, method(images))
+    assert detached
+    assert all(detached)
+
+
 def test_encoder_and_decoder_agree_by_the_cosine_of_their_projections() -> None:
     torch.manual_seed(0)
     method, images = EnCo(Layered, patches=16, agreement=3.0, identity=2.0), batch()

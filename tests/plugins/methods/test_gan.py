@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylekit import StylekitError, make, testing
-from stylekit.layers import widths_by_scale
+from stylekit.layers import SelfAttention, widths_by_scale
 from stylekit.training.rehearsal import rehearse
 from stylekit_plugins.methods.gan import GAN
 from stylekit_plugins.methods.gan.networks import GENERATORS
@@ -38,6 +38,23 @@ def test_every_generator_draws_images_of_the_side(network: str, side: int) -> No
     images = GENERATORS[network](16, side, 4)(torch.randn(3, 16))
     assert images.shape == (3, 3, side, side)
     assert 0 <= images.min() <= images.max() <= 1
+
+
+@pytest.mark.parametrize("network", GENERATORS)
+def test_attention_is_at_side_16_and_starts_closed(network: str) -> None:
+    plain, attending = (GENERATORS[network](16, 32, 8, attention).eval() for attention in (False, True))
+    (layer,) = (part for part in attending.modules() if isinstance(part, SelfAttention))
+    assert not any(isinstance(part, SelfAttention) for part in plain.modules())
+    seen: list[tuple[int, ...]] = []
+    layer.register_forward_hook(lambda part, given, out: seen.append(tuple(out.shape[2:])))
+    codes = torch.randn(2, 16)
+    closed = attending(codes)
+    assert seen == [(16, 16)]
+    with torch.no_grad():
+        layer.share.fill_(1.0)
+    assert not torch.equal(attending(codes), closed)
+    trained = [parameter for name, parameter in attending.named_parameters() if "share" not in name]
+    assert len(trained) - 4 == len(list(plain.parameters()))  # query, key, value and back
 
 
 @pytest.mark.parametrize("preset", [name for name in GAN.presets if name != "tiny"])
