@@ -3,8 +3,8 @@
     python benchmarks/stability/rescue.py [--seeds 10] [--record] [--resume]
 
 CycleGAN (preset ``tiny``) learns to paint scenes, with its own learning rate and with one that is a hundred times as high.
-With ``--guard rollback``, the run returns to a checkpoint with half the learning rate, as often as it takes. A model is
-usable if its output for held-out scenes is closer to the truth than the input is.
+With ``--guard rollback``, the run returns to a checkpoint with half the learning rate, as often as it takes; without, it goes
+on. A model is usable if its output for held-out scenes is closer to the truth than the input is.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from benchmarks.stability.scenes import BATCH, SIZE, held_out, psnr
 
 HEALTHY, BROKEN = 1e-3, 0.1
 """Learning rates: that of the preset, and one at which training fails."""
+KINDS = {"broken": (BROKEN, "rollback"), "unguarded": (BROKEN, "warn"), "healthy": (HEALTHY, "warn")}
+"""The learning rate and the guard of each kind of run."""
 WITHIN = 200
 """Steps within which the sentinel should notice."""
 
@@ -78,15 +80,19 @@ def main() -> None:
     photos, truth = held_out()
     record = RESULTS / "rescue.json"
     runs: dict[str, list[dict[str, Any]]] = json.loads(record.read_text())["runs"] if options.resume else {}
-    kinds = {"broken": (BROKEN, "rollback"), "healthy": (HEALTHY, "warn")}
-    for seed, (kind, (rate, guard)) in itertools.product(range(options.seeds), kinds.items()):
+    for seed, (kind, (rate, guard)) in itertools.product(range(options.seeds), KINDS.items()):
         done = runs.setdefault(kind, [])
         if len(done) > seed:
             continue
         done.append(run(seed, rate, guard, options.steps, photos, truth))
         print(seed, kind, done[-1], flush=True)
         if options.record:
-            report = {"rates": {"broken": BROKEN, "healthy": HEALTHY}, "steps": options.steps, "runs": runs}
+            rates = {kind: rate for kind, (rate, _) in KINDS.items()}
+            report = {
+                "rates": rates,
+                "steps": options.steps,
+                "runs": {each: runs[each] for each in KINDS if each in runs},
+            }
             record.write_text(json.dumps(report, indent=1) + "\n")
     noticed = sum(bool(each["warned_at"]) and each["warned_at"][0] <= WITHIN for each in runs["broken"])
     usable = sum(each["psnr"] > each["psnr_before"] for each in runs["broken"])

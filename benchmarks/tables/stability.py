@@ -103,8 +103,9 @@ def _row(runs: Sequence[Mapping[str, Any]], keys: Sequence[str], before: Mapping
 def rescue(results: Any) -> str:
     """What the sentinel noticed, and what rollbacks saved."""
     rows = [["learning rate", "`--guard`", "warned at step", "rollbacks", "PSNR before and after, dB"]]
-    for kind, guard in (("broken", "rollback"), ("healthy", "warn")):
-        for run in results["runs"][kind]:
+    for kind, runs in results["runs"].items():
+        guard = "rollback" if kind == "broken" else "warn"
+        for run in runs:
             warned = ", ".join(map(str, run["warned_at"])) or "never"
             psnr = f"{run['psnr_before']:.1f}, {run['psnr']:.1f}"
             rows.append([f"{results['rates'][kind]:g}", f"`{guard}`", warned, str(run["rollbacks"]), psnr])
@@ -112,7 +113,10 @@ def rescue(results: Any) -> str:
     noticed = sum(bool(run["warned_at"]) and run["warned_at"][0] <= 200 for run in broken)
     usable = sum(run["psnr"] > run["psnr_before"] for run in broken)
     silent = sum(not run["warned_at"] for run in healthy)
+    unguarded = results["runs"].get("unguarded", [])
+    alone = sum(run["psnr"] > run["psnr_before"] for run in unguarded)
+    without = f"Without a rollback, {alone} of {len(unguarded)} do. " if unguarded else ""
     return (
         f"Noticed within 200 steps in {noticed} of {len(broken)} runs, of which {usable} end closer to the truth than the "
-        f"input is; silent in {silent} of {len(healthy)} healthy runs. {results['steps']} steps:\n\n{markdown(rows)}"
+        f"input is. {without}Silent in {silent} of {len(healthy)} healthy runs. {results['steps']} steps:\n\n{markdown(rows)}"
     )

@@ -21,6 +21,9 @@ from stylekit.training.player_state import PlayerState, player_states
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.steps import step
 
+STEPS, STOPPED = 3, 2
+"""Steps of a run, and those before it is interrupted."""
+
 
 def _rehearsal(subject: Subject) -> str:
     method = prepared(subject.build())
@@ -60,14 +63,13 @@ def _players(subject: Subject, draw: int = 0) -> tuple[Method, list[PlayerState]
 
 
 def _train(method: Method, players: list[PlayerState], steps: range) -> dict[str, float]:
-    """Runs training steps as a run of three steps does, in one process on the CPU; returns the last losses."""
+    """Trains some of the steps of a run, in one process on the CPU; returns the last losses."""
     runtime = Runtime(SimpleNamespace(device=torch.device("cpu"), global_rank=0, world_size=1, autocast=nullcontext))
     losses: dict[str, float] = {}
     for index in steps:
         with seeded("step", index):
-            losses = {
-                name: float(term) for name, term in step(method, players, batch(method), index, 3, runtime).items()
-            }
+            terms = step(method, players, batch(method), index, STEPS, runtime)
+            losses = {name: float(term) for name, term in terms.items()}
     return losses
 
 
@@ -90,17 +92,17 @@ def _resumed(subject: Subject) -> str:
     method, players = _players(subject)
     if not players:
         return ""
-    _train(method, players, range(3))
+    _train(method, players, range(STEPS))
     interrupted, before = _players(subject)
-    _train(interrupted, before, range(2))
+    _train(interrupted, before, range(STOPPED))
     again, others = _players(subject, 1)
     with tempfile.TemporaryDirectory() as folder:
         states = {player.name: player.state() for player in before}
-        path = checkpoint.save_checkpoint(Path(folder), 2, interrupted, states, {})
+        path = checkpoint.save_checkpoint(Path(folder), STOPPED, interrupted, states, {})
         done, restored = checkpoint.load_checkpoint(path, again)
         for player in others:
             player.restore(restored[player.name], path)
-    _train(again, others, range(done, 3))
+    _train(again, others, range(done, STEPS))
     name = first_difference(method.state_dict(), again.state_dict())
     require(
         name is None,
