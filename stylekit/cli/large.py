@@ -85,6 +85,7 @@ class Large:
         self, job: Job, picture: Decoded, style: Any, on_progress: Callable[[int, int], None], **options: Any
     ) -> Canvas:
         """Stylises an image on a canvas."""
+        from stylekit.cli.fingerprints import fingerprint
         from stylekit.inference.model import Model
 
         assert isinstance(self.model, Model)
@@ -98,7 +99,9 @@ class Large:
             picture.part(slice(1), slice(1)),
             depth=self.depth,
             quality=self.quality,
-            key=repr((source.st_size, source.st_mtime_ns, self.tiles, self.key, options)),
+            key=fingerprint(
+                source.st_size, source.st_mtime_ns, self.tiles, self.key, style, options, self.model.method.state_dict()
+            ),
             resume=self.resume,
         )
         try:

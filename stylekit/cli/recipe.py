@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylekit.cli.model_arguments import Models
+from stylekit.cli.part_folders import digest
 from stylekit.cli.style_arguments import StyleMix
 from stylekit.registry import lookup
 
@@ -99,7 +100,8 @@ class Recipe:
         options = loaded.resolve_options(self.with_)
         styles = describe_styles(loaded, self.mixes, self.style_scale, len(masks), quiet)
         tiles = read_tiles(self.tile, self.statistics, self.max_memory)
-        large = Large(loaded, tiles, resume, self.depth, self.quality, repr((self, options)))
+        key = repr((self, [digest(file) for file in self.plugins]))
+        large = Large(loaded, tiles, resume, self.depth, self.quality, key)
         settings = {"strength": self.strength, "keep_color": self.keep_color, **options}
         request = Request(loaded, styles, masks, settings, self.seed, self.max_size, large)
         return request, options, concurrency

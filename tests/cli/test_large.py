@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from stylekit import StylekitError
+from stylekit import StylekitError, make
 from stylekit.cli.large import read_size
 from stylekit.images import Canvas
 from stylekit.inference.model import Model
+from stylekit.inference.model_files import save_model
+from stylekit_plugins.methods.restore import Restore
 from tests.cli.pixels import pixels
 from tests.facts import assert_mentions, raises
 
@@ -153,6 +156,42 @@ def test_an_interrupted_image_is_finished_later(
     monkeypatch.undo()
     assert program(*line, tmp_path / "whole.png").code == 0
     assert abs(pixels(tmp_path / "out.png").astype(int) - pixels(tmp_path / "whole.png")).max() <= 1
+
+
+@pytest.mark.parametrize("replaced", ["style.png", "mask.png", "color.safetensors"])
+def test_files_that_were_replaced_are_not_mixed_with_what_they_were(
+    replaced: str, program: Program, paint: Paint, line: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another style, mask or model of the same name begins again."""
+    put: Callable[..., None] = Canvas.put
+
+    def interrupted(self: Canvas, top: int, left: int, part: Any) -> None:
+        if top:
+            raise KeyboardInterrupt
+        put(self, top, left, part)
+
+    def write(number: int) -> None:
+        paint(tmp_path / "style.png", seed=number)
+        mask = np.random.default_rng(number).integers(0, 256, (300, 400), dtype=np.uint8)
+        Image.fromarray(mask).save(tmp_path / "mask.png")
+        torch.manual_seed(number)
+        save_model(make("method", "restore", **Restore.presets["tiny"]), "restore", tmp_path / "color.safetensors")
+
+    write(1)
+    if replaced == "color.safetensors":
+        line = [*line[:2], "--model", tmp_path / replaced, "-o"]
+    options = [tmp_path / "out.png", "--tile", 128, "--mask", tmp_path / "mask.png"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Canvas, "put", interrupted)
+        assert program(*line, *options).code == 130
+    kept = {name: (tmp_path / name).read_bytes() for name in ("style.png", "mask.png", "color.safetensors")}
+    write(2)
+    for name, content in kept.items():
+        if name != replaced:
+            (tmp_path / name).write_bytes(content)
+    assert program(*line, *options, "--resume").code == 0
+    assert program(*line, tmp_path / "anew.png", *options[1:]).code == 0
+    assert (pixels(tmp_path / "out.png") == pixels(tmp_path / "anew.png")).all()
 
 
 def test_a_resumed_image_is_divided_as_before_whatever_memory_is_free(
