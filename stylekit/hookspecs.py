@@ -157,7 +157,8 @@ class Augmentation(Protocol):
 class Degradation(Protocol):
     """Makes a damaged, smaller or poorer picture from a clean one, so that a network can learn the way back.
 
-    It may have an attribute ``scale``, a whole number by which it divides the sides, 1 by default. It draws random numbers with
+    It may have an attribute ``scale``, a whole number by which it divides the sides, 1 by default, and ``erases``, if it makes
+    white holes, which ``restore`` then fills where its option ``hole`` says. It draws random numbers with
     torch's functions, whose generator the engine seeds for each item and each step.
     """
 

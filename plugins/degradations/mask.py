@@ -30,6 +30,8 @@ class Mask(nn.Module):
         StylekitError: there is no kind, or ``holes`` is below 1.
     """
 
+    erases = True
+
     def __init__(self, kinds: Sequence[Kind] = ("strokes", "boxes"), holes: Count = 4) -> None:
         super().__init__()
         if not kinds or holes < 1:

@@ -125,7 +125,7 @@ class Restore(Method):
                 content, which is erased there first; everything else stays as it is
 
         Raises:
-            StylekitError: the hole has another size than the content, or the model enlarges.
+            StylekitError: the hole has another size than the content, or the model enlarges, or has not learned to fill holes.
         """
         return self._filled(content, hole, self.generator)
 
@@ -141,6 +141,11 @@ class Restore(Method):
         if self.scale != 1:
             raise StylekitError(
                 f"The option 'hole' needs a model that keeps the size, but this one multiplies the sides by {self.scale}."
+            )
+        if not any(getattr(part, "erases", False) for part in self.degrade.parts):
+            raise StylekitError(
+                "The option 'hole' needs a model that has learned to fill holes, but this one was trained without the "
+                "degradation 'mask'. Train one: stylekit train --plugin restore --preset inpaint."
             )
         if hole.shape[2:] != content.shape[2:]:
             ours, theirs = (f"{each.shape[3]}x{each.shape[2]}" for each in (hole, content))

@@ -124,6 +124,8 @@ def test_a_hole_is_erased_and_filled_and_all_else_stays() -> None:
 def test_a_hole_that_does_not_fit_is_refused() -> None:
     with raises(StylekitError, "hole", "8x4", "8x8"):
         Restore("mask", torch.nn.Identity).stylize(torch.rand(1, 3, 8, 8), hole=torch.zeros(1, 3, 4, 8))
+    with raises(StylekitError, "'hole'", "without", "'mask'", "--preset inpaint"):
+        Restore("gaussian-noise", SMALL).stylize(torch.rand(1, 3, 8, 8), hole=torch.zeros(1, 3, 8, 8))
     with raises(StylekitError, "hole", "keeps the size", "2"):
         Restore({"name": "downscale", "scale": 2}, SMALL).stylize(torch.rand(1, 3, 8, 8), hole=torch.zeros(1, 3, 8, 8))
 
