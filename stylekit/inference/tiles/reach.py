@@ -52,7 +52,8 @@ def measure_reach(
             _require_same(stylize, image, before, statistics, reach * scale, scale, what)
             return reach, statistics
     raise StylekitError(
-        f"The {what} cannot stylise an image in tiles: each pixel depends on pixels that are more than {SIDES[-1] // 2} away."
+        f"The {what} cannot stylise an image in tiles: each pixel depends on pixels that are more than {SIDES[-1] // 2} away. "
+        "Allow more memory, or make the image smaller."
     )
 
 
