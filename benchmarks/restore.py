@@ -8,10 +8,10 @@ now: other tasks, and filters whose packages are not installed.
 
 Enlarging is measured as papers on super-resolution do it: pictures are reduced by the antialiased bicubic filter of MATLAB, and
 compared in Y of ITU-R BT.601 without a border as wide as the scale. All else is compared in red, green and blue, in 8 bits:
-noise of a standard deviation of 25, files that Pillow wrote as JPEG, pictures that were blurred by one kernel each (of the
-kinds of the degradation ``blur``), and holes, of which only the inside is compared. Filters get the setting that is best for
-these very pictures, and BM3D the true deviation. They need ``pip install 'stylekit-torch[video]' scikit-image bm3d``; the
-licence of bm3d allows research only.
+noise of a standard deviation of 25 unless another is named, files that Pillow wrote as JPEG, pictures that were blurred by one
+kernel each (of the kinds of the degradation ``blur``), and holes, of which only the inside is compared. Filters get the setting
+that is best for these very pictures, and BM3D the true deviation. They need ``pip install 'stylekit-torch[video]' scikit-image
+bm3d``; the licence of bm3d allows research only.
 """
 
 from __future__ import annotations
@@ -116,17 +116,24 @@ def enlarging(scale: int) -> Task:
 
 SMOOTHING: dict[str, Sequence[Filter]] = {
     "median filter": [partial(classical.median, side) for side in (3, 5)],
-    "total variation": [partial(classical.total_variation, weight) for weight in (0.01, 0.02, 0.04, 0.08, 0.12, 0.16)],
-    "non-local means (OpenCV)": [partial(classical.nonlocal_means, strength) for strength in (3, 5, 10, 15, 20, 25)],
+    "total variation": [
+        partial(classical.total_variation, weight) for weight in (0.01, 0.02, 0.04, 0.08, 0.12, 0.16, 0.24, 0.32)
+    ],
+    "non-local means (OpenCV)": [
+        partial(classical.nonlocal_means, strength) for strength in (3, 5, 10, 15, 20, 25, 35, 50)
+    ],
 }
 TASKS = (
     enlarging(2),
     enlarging(4),
-    Task(
-        "denoise",
-        "denoise",
-        Degradations({"name": "gaussian-noise", "sigma": SIGMA}),
-        {"the noisy picture": [classical.untouched], **SMOOTHING, "BM3D": [partial(classical.bm3d, SIGMA)]},
+    *(
+        Task(
+            "denoise" if sigma == SIGMA else f"denoise, deviation {sigma}",
+            "denoise",
+            Degradations({"name": "gaussian-noise", "sigma": sigma}),
+            {"the noisy picture": [classical.untouched], **SMOOTHING, "BM3D": [partial(classical.bm3d, sigma)]},
+        )
+        for sigma in (SIGMA, 15, 50)
     ),
     *(
         Task(
@@ -267,7 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows[name][task.name], columns = measured(task, model.stylize, clean, before)
             if options.sheets:
                 options.sheets.mkdir(parents=True, exist_ok=True)
-                images.write(options.sheets / f"{name}-{task.name.replace(', quality ', '-q')}.png", sheet(columns))
+                images.write(
+                    options.sheets / f"{name}-{task.name.replace(', ', '-').replace(' ', '-')}.png", sheet(columns)
+                )
             for label, row in rows[name][task.name].items():
                 print(f"{name}, {task.name}, {label}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
     if options.record:
