@@ -116,12 +116,8 @@ def enlarging(scale: int) -> Task:
 
 SMOOTHING: dict[str, Sequence[Filter]] = {
     "median filter": [partial(classical.median, side) for side in (3, 5)],
-    "total variation": [
-        partial(classical.total_variation, weight) for weight in (0.01, 0.02, 0.04, 0.08, 0.12, 0.16, 0.24, 0.32)
-    ],
-    "non-local means (OpenCV)": [
-        partial(classical.nonlocal_means, strength) for strength in (3, 5, 10, 15, 20, 25, 35, 50)
-    ],
+    "total variation": [partial(classical.total_variation, weight) for weight in (0.02, 0.05, 0.1, 0.2)],
+    "non-local means (OpenCV)": [partial(classical.nonlocal_means, strength) for strength in (5, 10, 15, 20, 30)],
 }
 TASKS = (
     enlarging(2),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stylekit import Adversary, Method, Part, Player, StylekitError, hookimpl, make, turn
-from stylekit.images import Degradations, extend
+from stylekit.images import Degradations, extend, resize, same_proportions
 from stylekit.layers import Margin, Width
 from stylekit.method import Batch, Capabilities, Terms, cosine
 from stylekit.weights import channels_of, read_generators
@@ -121,11 +121,12 @@ class Restore(Method):
         Args:
             content: the images
             style: not used
-            hole: image ``(1, 3, H, W)``, white where a model that was trained with the degradation ``mask`` fills the
-                content, which is erased there first; everything else stays as it is
+            hole: image ``(1, 3, H, W)`` of the content's proportions, white where a model that was trained with the
+                degradation ``mask`` fills the content, which is erased there first; everything else stays as it is
 
         Raises:
-            StylekitError: the hole has another size than the content, or the model enlarges, or has not learned to fill holes.
+            StylekitError: the hole has other proportions than the content, or the model enlarges, or has not learned to fill
+                holes.
         """
         return self._filled(content, hole, self.generator)
 
@@ -147,9 +148,12 @@ class Restore(Method):
                 "The option 'hole' needs a model that has learned to fill holes, but this one was trained without the "
                 "degradation 'mask'. Train one: stylekit train --plugin restore --preset inpaint."
             )
-        if hole.shape[2:] != content.shape[2:]:
+        size = content.shape[2:]
+        if not same_proportions(hole.shape[2:], size):
             ours, theirs = (f"{each.shape[3]}x{each.shape[2]}" for each in (hole, content))
             raise StylekitError(f"The image of the option 'hole' has {ours} pixels, but the content has {theirs}.")
+        if hole.shape[2:] != size:  # such as that of a picture before it was reduced
+            hole = resize(hole, size)
         inside = hole.mean(1, keepdim=True) > 0.5
         return torch.where(inside, restore(content.masked_fill(inside, ERASED)), content)
 

@@ -14,7 +14,7 @@ from stylekit.images.picture import Metadata, Picture, over_white
 from stylekit.images.raster_files import RasterFiles
 from stylekit.images.rasters import Raster, read_raster, write_raster
 from stylekit.images.reading import decode, from_pil, read, read_over_white, size, to_tensor
-from stylekit.images.resizing import enlarge, extend, pad_to, resize, scaled
+from stylekit.images.resizing import enlarge, extend, pad_to, resize, same_proportions, scaled
 from stylekit.images.writing import FORMATS, to_pil, write
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ __all__ = [
     "read_raster",
     "require_range",
     "resize",
+    "same_proportions",
     "scaled",
     "size",
     "square_crop",

@@ -21,6 +21,12 @@ def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, round(height * factor)), max(1, round(width * factor))
 
 
+def same_proportions(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether a height and a width are those of an image that was resized to ``other``, but for rounding."""
+    (height, width), (rows, columns) = size, other
+    return abs(height * columns - width * rows) <= max(height + width, rows + columns) / 2
+
+
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resizes the image ``(N, C, H, W)`` to ``size = (height, width)``: bicubic, antialiased, clamped to ``[0, 1]``.
 

@@ -24,6 +24,15 @@ def test_resize_agrees_with_pillow() -> None:
         assert np.abs(resized[0, 0].numpy() - expected).max() < 1e-5
 
 
+@pytest.mark.parametrize("size", [(40, 60), (47, 61), (333, 500)])
+@pytest.mark.parametrize("factor", [0.1, 0.37, 1.0, 2.0, 4.0])
+def test_resized_images_keep_their_proportions(size: tuple[int, int], factor: float) -> None:
+    other = images.scaled(size, factor)
+    assert images.same_proportions(size, other)
+    assert images.same_proportions(other, size)
+    assert not images.same_proportions((other[1], other[0] + 2 * other[1]), size)
+
+
 def test_pad_mirrors_first_and_then_repeats() -> None:
     row = torch.tensor([1.0, 2, 3])[None, None, None]
     assert images.pad_to(row, 1, 8)[0, 0, 0].tolist() == [1, 2, 3, 2, 1, 1, 1, 1]

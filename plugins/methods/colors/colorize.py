@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stylekit import Method, Player, StylekitError, hookimpl, turn
-from stylekit.images import pad_to, resize, scaled
+from stylekit.images import pad_to, resize, same_proportions, scaled
 from stylekit.images.color import from_lab, to_lab
 from stylekit.layers import Width, require_options
 from stylekit.method import Batch, Capabilities, Layer, Terms, cosine
@@ -98,12 +98,12 @@ class Colorize(Method):
         Args:
             content: the images
             style: not used
-            hints: picture of the content's size with dots of the colours that are wanted there; transparent elsewhere
+            hints: picture of the content's proportions with dots of the colours that are wanted there; transparent elsewhere
             sample: 0: the most typical colours; 1 and more: others that are probable, for each number its own
             saturation: factor on the colours
 
         Raises:
-            StylekitError: the hints have another size, ``sample`` is negative, or ``saturation`` is not from 0 to 10.
+            StylekitError: the hints have other proportions, ``sample`` is negative, or ``saturation`` is not from 0 to 10.
         """
         if not (0 <= sample < 2**63 and 0 <= saturation <= 10):
             raise StylekitError(
@@ -111,7 +111,7 @@ class Colorize(Method):
                 f"is {saturation}."
             )
         size = (content.shape[2], content.shape[3])
-        if hints is not None and hints.shape[2:] != size:
+        if hints is not None and not same_proportions(hints.shape[2:], size):
             raise StylekitError(
                 f"The hints have {hints.shape[3]}x{hints.shape[2]} pixels, but the picture has {size[1]}x{size[0]}. Paint them "
                 "on a transparent layer of its size."
@@ -159,7 +159,7 @@ def hinted(layer: Tensor | None, light: Tensor) -> Tensor:
     """The hints of a layer ``(1, 4, H, W)``, which counts where it is more than half opaque.
 
     Returns:
-        a and b, and 1 where there is a hint; otherwise 0 ``(N, 3, H, W)``, like the lightness ``(N, 1, H, W)``.
+        a and b, and 1 where there is a hint; otherwise 0 ``(N, 3, H, W)``, as often as the lightness ``(N, 1, h, w)``.
     """
     if layer is None:
         return torch.zeros_like(light).repeat(1, 3, 1, 1)

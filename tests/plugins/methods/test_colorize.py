@@ -310,6 +310,17 @@ def test_pixels_around_dots_learn_to_follow_them() -> None:
     assert errors[True] < 0.85 * errors[False]
 
 
+def test_hints_may_have_the_size_of_the_picture_before_it_was_enlarged() -> None:
+    model, content = vivid(), noise(1, 3, 40, 48)
+    large = Image.new("RGBA", (96, 80))
+    large.paste((200, 30, 40, 255), (20, 20, 36, 36))
+    small = Image.new("RGBA", (48, 40))
+    small.paste((200, 30, 40, 255), (10, 10, 18, 18))
+    told = model.stylize(content, hints=large)
+    torch.testing.assert_close(told, model.stylize(content, hints=small))
+    assert not torch.equal(told, model.stylize(content))
+
+
 def test_hints_are_a_picture_with_transparency(tmp_path: Path) -> None:
     model, content = vivid(), noise(1, 3, 40, 48)
     picture = dots(40, 48, (20, 20, "red"))

@@ -121,6 +121,16 @@ def test_a_hole_is_erased_and_filled_and_all_else_stays() -> None:
     assert torch.equal(seen[0], erased)
 
 
+def test_a_hole_of_the_same_proportions_is_resized() -> None:
+    """Such as that of a picture before it was reduced, or enlarged by the model before."""
+    method = Restore("mask", lambda: torch.nn.Conv2d(3, 3, 1))
+    image, hole = torch.rand(1, 3, 10, 15), torch.zeros(1, 3, 20, 30)
+    hole[..., 8:12, 10:20] = 1
+    smaller = torch.zeros(1, 3, 10, 15)
+    smaller[..., 4:6, 5:10] = 1
+    assert torch.equal(method.stylize(image, hole=hole), method.stylize(image, hole=smaller))
+
+
 def test_a_hole_that_does_not_fit_is_refused() -> None:
     with raises(StylekitError, "hole", "8x4", "8x8"):
         Restore("mask", torch.nn.Identity).stylize(torch.rand(1, 3, 8, 8), hole=torch.zeros(1, 3, 4, 8))
