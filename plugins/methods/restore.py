@@ -196,6 +196,15 @@ class RestoreGAN(Restore):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **TASKS,
+        "real-esrgan": {  # Wang et al. 2021, section 4.1, with features after an instance norm; a GPU
+            "degradation": {"name": "mixed", "scale": 4},
+            "generator": "rrdb",
+            "loss": "l1",
+            "extra": ({"name": "perceptual", "weight": 1.0},),
+            "discriminator": "unet",
+            "adversarial": "nonsaturating",
+            "weight": 0.1,
+        },
         **{
             name: {**given, "discriminator": {"name": "patch", "layers": 2, "width": 16}}
             for name, given in TINY.items()

@@ -14,8 +14,10 @@ from torch.nn import functional as F
 
 import stylekit
 from stylekit import StylekitError, images, make, testing
+from stylekit.training.common_options import extra_terms
 from stylekit.training.rehearsal import rehearse
 from stylekit.training.runs import Run
+from stylekit.training.setup import prepare
 from stylekit.weights.tensors import read_tensors
 from stylekit_plugins.methods.restore import TASKS, Restore, RestoreGAN
 from tests.facts import raises
@@ -119,6 +121,28 @@ def test_a_hole_is_erased_and_filled_and_all_else_stays() -> None:
     expected[..., 2:5, 3:7], erased[..., 2:5, 3:7] = 0, 1
     assert torch.equal(filled, expected)
     assert torch.equal(seen[0], erased)
+
+
+def test_real_esrgan_has_the_weights_of_the_paper() -> None:
+    """Wang et al. 2021, section 4.1: L1, perceptual and GAN losses with the weights 1, 1 and 0.1."""
+    small = {
+        "generator": {"name": "rrdb", "blocks": 1, "width": 4, "growth": 2},
+        "discriminator": {"name": "unet", "width": 4},
+    }
+    options = {**RestoreGAN.presets["real-esrgan"], **small}
+    extra = options.pop("extra")
+    method = RestoreGAN(**options)
+    prepare(method, {"extra": extra})
+    assert method.scale == 4
+    images = {"content": torch.rand(1, 3, 64, 64)}
+    made = method(images)
+    assert made.shape == images["content"].shape
+    torch.testing.assert_close(method.restore(images, made)["pixels"], (made - images["content"]).abs().mean())
+    plain = method.adversary.generate(made, images["content"])
+    torch.testing.assert_close(method.convince(images, made)["adversarial"], 0.1 * plain)
+    (term,) = extra_terms(method, "generator", images, made).values()
+    expected = make("loss", "perceptual")(made, images["content"])
+    torch.testing.assert_close(term, expected)
 
 
 def test_a_hole_of_the_same_proportions_is_resized() -> None:
