@@ -65,6 +65,7 @@ class Task:
         rivals: the classical filters, each with the settings of which the best one counts
         scale: by how much the model enlarges
         channels: what is compared: rgb or y
+        ships: whether a model ships; otherwise only those of ``--runs`` are measured
         holes: whether the damage is a hole, which the filters are given and of which only the inside is compared
     """
 
@@ -74,6 +75,7 @@ class Task:
     rivals: Mapping[str, Sequence[Filter]] = field(default_factory=dict)
     scale: int = 1
     channels: str = "rgb"
+    ships: bool = True
     holes: bool = False
 
     @property
@@ -151,6 +153,7 @@ TASKS = (
                 for radius, percent in product((1, 2, 3, 5), (50, 100, 150, 200))
             ],
         },
+        ships=False,
     ),
     Task(
         "inpaint",
@@ -160,6 +163,7 @@ TASKS = (
             "Telea (OpenCV)": [partial(classical.telea, radius) for radius in (3, 5, 10)],
             "Navier-Stokes (OpenCV)": [partial(classical.navier_stokes, radius) for radius in (3, 5, 10)],
         },
+        ships=False,
         holes=True,
     ),
 )
@@ -260,9 +264,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = read("restore") or {"models": {}, "rows": {}}
     models: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {name: {**known["rows"].get(name, {})} for name in names}
-    for task in [each for each in TASKS if not options.task or each.name in options.task]:
+    wanted = [each for each in TASKS if (options.runs or each.ships) and each.name in (options.task or [each.name])]
+    for task in wanted:
         trained = known["models"].get(task.model, {})
-        model, models[task.model] = restorer(task.model, options.runs, {} if options.runs else trained)
+        model, facts = restorer(task.model, options.runs, {} if options.runs else trained)
+        models[task.model] = {**facts, "ships": task.ships}
         same = trained.get("sha256") == models[task.model]["sha256"]
         for name, folder in zip(names, options.holdout, strict=True):
             clean = clean_pictures(folder, task.scale, options.most)
@@ -276,8 +282,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for label, row in rows[name][task.name].items():
                 print(f"{name}, {task.name}, {label}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
     if options.record:
-        facts = {"sigma": SIGMA, "threads": torch.get_num_threads(), "torch": torch.__version__}
-        record = {**facts, "models": {**known["models"], **models}, "rows": {**known["rows"], **rows}}
+        settings = {"sigma": SIGMA, "threads": torch.get_num_threads(), "torch": torch.__version__}
+        record = {**settings, "models": {**known["models"], **models}, "rows": {**known["rows"], **rows}}
         (RESULTS / "restore.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

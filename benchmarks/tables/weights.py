@@ -69,6 +69,8 @@ def restorers(results: Any) -> str:
     models = {**results["models"], **({"colorize": coloured["model"]} if coloured else {})}
     rows = [["", "network, parameters", "steps, batch size, crop", "MB", "SHA-256"]]
     for task, model in models.items():
+        if not model.get("ships", True):
+            continue
         steps = " + ".join(f"{each:,}" for each in model["steps"])
         rows.append(
             [

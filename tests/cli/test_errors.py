@@ -46,7 +46,7 @@ GOLDEN = {
     "stylize photo.png --model nowhere -o out.png": (
         "There is no model nowhere. Give a run's folder, such as runs/NAME, a .safetensors file, or the name of a method "
         "that needs no training, such as gatys, or of a shipped model (stylekit-any, stylekit-restore-colorize, "
-        "stylekit-restore-denoise, stylekit-restore-x2, stylekit-restore-x4)."
+        "stylekit-restore-denoise, stylekit-restore-jpeg, stylekit-restore-x2, stylekit-restore-x4)."
     ),
     "stylize photo.png --model weights.safetensors -o out.png": (
         "weights.safetensors is not a stylekit model: its header names no method. Convert weights of other programs with "

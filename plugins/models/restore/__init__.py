@@ -1,4 +1,4 @@
-"""stylekit-restore-colorize, -denoise, -x2 and -x4: the restorers that ship.
+"""stylekit-restore-colorize, -denoise, -jpeg, -x2 and -x4: the restorers that ship.
 
 They are models of the methods ``colorize`` and ``restore``, trained by ``examples/restore/train.sh``. Their model card is in
 ``docs/weights.md``.
@@ -16,7 +16,7 @@ from stylekit.inference.model_file import ModelFile
 if TYPE_CHECKING:
     from stylekit.inference import Model
 
-NAMES = ("stylekit-restore-colorize", "stylekit-restore-denoise", "stylekit-restore-x2", "stylekit-restore-x4")
+NAMES = tuple(f"stylekit-restore-{task}" for task in ("colorize", "denoise", "jpeg", "x2", "x4"))
 
 
 @hookimpl

@@ -23,7 +23,9 @@ from stylekit.seeding import seeded
 from stylekit.weights.digests import module_digest
 from stylekit_plugins.datasets.scenes import render
 
-NAMES = ("stylekit-restore-denoise", "stylekit-restore-x2", "stylekit-restore-x4")
+NAMES = ("stylekit-restore-denoise", "stylekit-restore-jpeg", "stylekit-restore-x2", "stylekit-restore-x4")
+STRENGTHS = {"sigma": 25, "quality": 10}
+"""Strengths of the damage, of those that the models have learned."""
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -31,10 +33,10 @@ def model(request: pytest.FixtureRequest) -> Model:
     return stylekit.load(request.param, device="cpu")
 
 
-def damage(model: Model, sigma: float = 25) -> Degradations:
-    """What the model learned to undo; of noise, one strength."""
+def damage(model: Model) -> Degradations:
+    """What the model learned to undo, in one strength."""
     told = model.method.arguments["degradation"]
-    return Degradations({**told, "sigma": sigma} if "sigma" in told else told)
+    return Degradations({**told, **{name: value for name, value in STRENGTHS.items() if name in told}})
 
 
 def scale(model: Model) -> int:
@@ -65,7 +67,8 @@ def test_photographs_gain(model: Model, pictures: Path) -> None:
         with seeded("test", number):
             gains.append(gain(model, clean, damage(model)(clean)))
     assert min(gains) > -0.5  # of smooth skies, bicubic interpolation leaves nothing to gain
-    assert sum(gains) / len(gains) > {1: 8.0, 2: 1.5, 4: 0.7}[scale(model)]
+    least = {"gaussian-noise": 8.0, "jpeg": 1.0, "downscale": {2: 1.5, 4: 0.7}.get(scale(model))}
+    assert sum(gains) / len(gains) > least[model.method.arguments["degradation"]["name"]]
 
 
 def test_drawn_scenes_gain(model: Model) -> None:
