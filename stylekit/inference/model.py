@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from stylekit.errors import StylekitError, counted, suggest, warn
 from stylekit.images import Canvas, Decoded, Intensities, Picture, Raster
@@ -461,7 +462,8 @@ class Model:
         with self._full_precision(), self._random_numbers(seed):
             if like is None:
                 probe = probe_image(EXAMPLE).to(self.device)
-                like = SharedStatistics.of_example(lambda: request.stylize(probe, []), EXAMPLE)
+                example = replace(request, options=_at_size(request.options, EXAMPLE))
+                like = SharedStatistics.of_example(lambda: example.stylize(probe, []), EXAMPLE)
             shared = SharedStatistics(like.layouts)
             shared.measure_together(lambda: request.stylize(chosen, []), Core.whole(height, width))
         return shared
@@ -688,3 +690,11 @@ class Model:
             )
         except Exception:  # any error: if images fail as well, they are reported one by one
             return 0.0
+
+
+def _at_size(options: Mapping[str, Any], side: int) -> dict[str, Any]:
+    """Options of which images have a size; without new values, because those of masks and label maps may not be mixed."""
+    return {
+        name: interpolate(value, (side, side), mode="nearest") if isinstance(value, Tensor) else value
+        for name, value in options.items()
+    }

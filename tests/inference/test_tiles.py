@@ -21,7 +21,7 @@ from stylekit.inference.tiles.pieces import divide, spread
 from stylekit.inference.tiles.reach import measure_reach
 from stylekit.inference.tiles.reductions import Moments, _normalized, find_reduction
 from stylekit.layers import InstanceNorm, SelfAttention
-from stylekit.method import Capabilities, Statistics
+from stylekit.method import Capabilities, Layer, Statistics
 from stylekit.ops import adain, channel_stats, gram_matrix, instance_norm
 from tests.facts import raises, warns
 from tests.tensors import noise
@@ -368,6 +368,32 @@ def test_statistics_of_a_clip_are_those_of_all_its_samples_together() -> None:
     inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
     assert float((made[0] - expected[..., :128])[inner].abs().max()) < 2 / 255
     assert float((made[1] - expected[..., 128:])[inner].abs().max()) < 2 / 255
+
+
+class Covered(Method):
+    """Normalises the image where a layer of its size is opaque."""
+
+    def stylize(self, content: Tensor, style: Tensor | None = None, *, layer: Layer | None = None) -> Tensor:
+        assert layer is not None
+        if layer.shape[2:] != content.shape[2:]:
+            raise StylekitError("The layer has another size than the image.")
+        even = 0.5 + 0.1 * instance_norm(content)
+        return torch.where(layer[:, 3:] > 0.5, even, content).clamp(0, 1)
+
+
+def test_an_option_of_a_clip_may_be_an_image_of_its_size() -> None:
+    """Also while a small image is stylised to find out how feature maps are related to the frames."""
+    model, frames = Model(Covered(), "covered"), [picture(48, 64), 1 - picture(48, 64)]
+    layer = torch.zeros(1, 4, 48, 64)
+    layer[:, 3:, :, :30] = 1
+    shared = model.clip_statistics(frames, layer=layer)
+    made = torch.cat(list(model.frames(frames, shared=shared, layer=layer)))
+    both = torch.cat(frames)
+    mean, std = both.mean((0, 2, 3), keepdim=True), both.std((0, 2, 3), keepdim=True)
+    torch.testing.assert_close(made[..., :30], (0.5 + 0.1 * (both - mean) / std).clamp(0, 1)[..., :30], rtol=0, atol=1e-3)
+    assert torch.equal(made[..., 30:], both[..., 30:])
+    with raises(StylekitError, "another size"):
+        model.clip_statistics(frames, layer=layer[..., :32])
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
