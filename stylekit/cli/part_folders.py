@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from filelock import FileLock, Timeout
 from stylekit._files import explain_os_errors, read_json, remove, remove_leftovers, write_atomic
 from stylekit.datasets.files import find_images
 from stylekit.errors import StylekitError
+from stylekit.registry.schema import Written
 
 JOURNAL = "settings.json"
 """The file with the settings."""
@@ -102,7 +104,7 @@ def discard(part: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """A digest of a file's content; of a folder's, the names and sizes of its images. Empty if there is no such path."""
+    """A digest of a file's content, or of the names and contents of a folder's images. Empty if there is no such path."""
     found = hashlib.sha256()
     if path.is_file():
         with explain_os_errors(path, "read"), path.open("rb") as file:
@@ -110,7 +112,19 @@ def digest(path: Path) -> str:
                 found.update(block)
     elif path.is_dir():
         for image in find_images(path):
-            found.update(f"{image.relative_to(path).as_posix()} {image.stat().st_size}\n".encode())
+            found.update(f"{image.relative_to(path).as_posix()} {digest(image)}\n".encode())
     else:
         return ""
     return found.hexdigest()[:16]
+
+
+def digests_in(value: Any) -> list[str]:
+    """Digests of the files that an option's value names, also within lists and mappings."""
+    if isinstance(value, Mapping):
+        return digests_in([*value.values()])
+    if isinstance(value, list):
+        return [found for each in value for found in digests_in(each)]
+    if isinstance(value, Written) and value.as_yaml != value:
+        return digests_in([str(value), value.as_yaml])
+    # Not Path.is_file, which raises an error for a long text.
+    return [digest(Path(value))] if isinstance(value, str) and os.path.isfile(value) else []

@@ -30,7 +30,7 @@ from stylekit.cli.options import (
     method_options,
 )
 from stylekit.cli.output import Json, echo, print_json
-from stylekit.cli.part_folders import check_part, claimed, digest, discard
+from stylekit.cli.part_folders import check_part, claimed, digest, digests_in, discard
 from stylekit.cli.style_arguments import STYLE_FILE, StyleMix, read_style_mixes
 from stylekit.cli.targets import keep_inputs
 from stylekit.errors import StylekitError, suggest, warn
@@ -220,7 +220,8 @@ def command(
         "models": [[model_digest(name), weight] for name, weight in models],
         "plugin": [*map(digest, plugin or [])], "style": described(mix), "mask": [*map(digest, mask or [])],
         "strength": strength, "keep_color": keep_color, "style_scale": style_scale, "steady": steady, "max_size": max_size,
-        "from": from_, "to": to, "every": every, "fps": fps, "seed": seed, "with": with_, "set": assignments,
+        "from": from_, "to": to, "every": every, "fps": fps, "seed": seed, "with": with_files(with_, "--with"),
+        "set": with_files(assignments, "--set"),
     }  # fmt: skip
     if loaded.keeps_state and resume:
         warn(f"The method {loaded.name!r} keeps a state from frame to frame, so the clip is stylised from its start.")
@@ -271,6 +272,11 @@ def described(mix: StyleMix) -> list[list[Any]]:
         Path(style.partition(f"{STYLE_FILE}#")[0] + STYLE_FILE * (f"{STYLE_FILE}#" in style)) for style, _ in mix.styles
     ]
     return [[style, weight, digest(path)] for (style, weight), path in zip(mix.styles, paths, strict=True)]
+
+
+def with_files(assignments: list[str] | None, option: str) -> list[list[str]]:
+    """What the user wrote for ``--with`` or ``--set``, with digests of the files that it names."""
+    return [[item, *digests_in(read_assignments([item], option))] for item in assignments or []]
 
 
 def report(clip: Path, out: Path, filmed: Filmed, dropped: int, quiet: bool, json: bool) -> None:

@@ -41,6 +41,15 @@ class Invert(Method):
         time.sleep(float(os.environ.get("SECONDS", 0)))
         return 1 - content
 
+class Cover(Method):
+    """Shows a picture in place of each frame."""
+
+    def __init__(self, file: str = "") -> None:
+        super().__init__()
+
+    def stylize(self, content, style=None, *, picture: torch.Tensor | None = None):
+        return content if picture is None else picture.expand_as(content)
+
 class Noise(Method):
     """Draws each frame."""
 
@@ -76,7 +85,7 @@ class Larger(Method):
 
 @hookimpl
 def stylekit_methods():
-    return {"invert": Invert, "noise": Noise, "trail": Trail, "larger": Larger, "even": Even}
+    return {"invert": Invert, "noise": Noise, "trail": Trail, "larger": Larger, "even": Even, "cover": Cover}
 '''
 
 
@@ -328,6 +337,31 @@ def test_another_style_or_clip_is_not_resumed(
     done = program(*line, "--resume", "--json")
     assert json.loads(done.out)["resumed"] == 8
     assert len(read_clip(place / "out.mp4")) == 10
+
+
+@pytest.mark.parametrize("name", ["--with", "--set", "frames"])
+def test_a_file_whose_content_has_changed_is_not_resumed(
+    program: Program, line: list[object], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Even if its size is the same: the new frames would not be like the finished ones."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    changed = frames / "1.bmp"
+    for path in (frames / "0.bmp", changed):
+        Image.new("RGB", (64, 48), "red").save(path)
+    option = {"--with": ["--with", f"picture={changed}"], "--set": ["--set", f"file={changed}"], "frames": []}[name]
+    source = frames if name == "frames" else clip
+    call = [*line[:3], "--model", "cover", source, *option, "-o", tmp_path / "out"]
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.FrameFiles, "finish", lambda *given: 1 / 0)
+        assert program(*call).code == 1
+    before = changed.read_bytes()
+    Image.new("RGB", (64, 48), "blue").save(changed)
+    assert len(changed.read_bytes()) == len(before)
+    assert_mentions(program(*call, "--resume").error, f"{'clip' if name == 'frames' else name[2:]} was", "--overwrite")
+    changed.write_bytes(before)
+    assert program(*call, "--resume").code == 0
+    assert len(list((tmp_path / "out").iterdir())) == (2 if name == "frames" else 10)
 
 
 def test_a_process_that_was_killed_before_its_first_frame_is_no_obstacle(

@@ -390,7 +390,9 @@ def test_an_option_of_a_clip_may_be_an_image_of_its_size() -> None:
     made = torch.cat(list(model.frames(frames, shared=shared, layer=layer)))
     both = torch.cat(frames)
     mean, std = both.mean((0, 2, 3), keepdim=True), both.std((0, 2, 3), keepdim=True)
-    torch.testing.assert_close(made[..., :30], (0.5 + 0.1 * (both - mean) / std).clamp(0, 1)[..., :30], rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        made[..., :30], (0.5 + 0.1 * (both - mean) / std).clamp(0, 1)[..., :30], rtol=0, atol=1e-3
+    )
     assert torch.equal(made[..., 30:], both[..., 30:])
     with raises(StylekitError, "another size"):
         model.clip_statistics(frames, layer=layer[..., :32])
