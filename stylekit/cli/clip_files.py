@@ -12,7 +12,7 @@ from stylekit._files import explain_os_errors
 from stylekit.cli.output import echo
 from stylekit.cli.part_folders import discard
 from stylekit.cli.targets import check_overwrite
-from stylekit.errors import StylekitError, warn
+from stylekit.errors import StylekitError, counted, warn
 from stylekit.images.video import writing
 from stylekit.images.video.clip import Clip, Selection
 from stylekit.images.video.opening import is_video
@@ -65,14 +65,18 @@ def make_parts(
 
 @contextlib.contextmanager
 def kept_after_errors(part: Path, resumable: bool) -> Iterator[None]:
-    """If the block fails, says what is finished and how to go on, or removes the folder if nothing is."""
+    """If the block fails, says what is finished and how to go on, or removes the folder if nothing is.
+
+    The remedy of an error may be another setting, with which a clip cannot go on: so both ways are named.
+    """
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
         if not (count := finished(part)):
             discard(part)
             raise
-        told = f"{count} finished frames are kept in {part}{': --resume goes on from there.' if resumable else '.'}"
+        ways = ": with the same settings, --resume goes on from there; with others, --overwrite starts again"
+        told = f"{part} keeps {counted(count, 'finished frame')}{ways if resumable else ''}."
         if isinstance(error, StylekitError):
             raise StylekitError(f"{error} {told}") from error
         echo(f"Interrupted. {told}" if isinstance(error, KeyboardInterrupt) else told, stderr=True)

@@ -28,8 +28,14 @@ def part_folder(out: Path) -> Path:
     return out.with_name(out.name + SUFFIX)
 
 
-def check_part(out: Path, resume: bool, overwrite: bool) -> None:
+def check_part(out: Path, resume: bool, overwrite: bool, resumable: bool = True) -> None:
     """Checks that nothing unfinished would be lost.
+
+    Args:
+        out: the output
+        resume: the user wants to go on with what there is
+        overwrite: the user wants to replace it
+        resumable: whether the clip can go on at all
 
     Raises:
         StylekitError: there is something, and the user says neither whether to go on with it nor whether to replace it.
@@ -44,10 +50,8 @@ def check_part(out: Path, resume: bool, overwrite: bool) -> None:
             f"{part} is in the way: stylekit did not make it. Move it elsewhere, or give another --out."
         )
     if begun and not (resume or overwrite):
-        raise StylekitError(
-            f"{part} holds what an earlier run finished of {out}. Add --resume to go on from there, or --overwrite to start "
-            "again."
-        )
+        ways = "--resume to go on with the settings of that run, or --overwrite" if resumable else "--overwrite"
+        raise StylekitError(f"{part} holds what an earlier run finished of {out}. Add {ways} to start again.")
 
 
 @contextlib.contextmanager

@@ -182,7 +182,7 @@ def command(
     keep_inputs([out] if out != STREAM else [], [clip, *mix.files, *(mask or [])])
     check_output(out, quality, overwrite, preview)
     if not preview:
-        check_part(out, resume, overwrite)
+        check_part(out, resume, overwrite, resumable=not (live or clip == STREAM))
     for file in plugin or []:
         lookup.add_file(file)
     from stylekit.cli.clip_masks import open_masks

@@ -127,7 +127,9 @@ def test_a_mask_that_is_too_short_is_named(program: Program, line: list[object],
     refused = program(*line, mask)
     assert refused.code == 2
     assert_mentions(refused.err, mask, "0.16 seconds", "--to 0.16")
+    assert_mentions(refused.err, "out.part keeps 4 finished frames", "with others, --overwrite")
     assert not (tmp_path / "out").exists()
+    assert_mentions(program(*line, mask, "--to", "0.16").error, "--resume", "settings of that run", "--overwrite")
     assert program(*line, mask, "--overwrite", "--to", "0.16").code == 0
     assert_moving(made(tmp_path / "out"), [*range(4)])
 

@@ -171,6 +171,15 @@ def test_a_live_clip_drops_the_frames_that_come_too_fast(
     assert shown == [Fraction(40 * number, 1000) for number in numbers]
 
 
+def test_what_a_live_clip_left_is_not_to_be_resumed(program: Program, line: list[object], tmp_path: Path) -> None:
+    clip, part = write_clip(tmp_path / "clip.mp4"), tmp_path / "out.mkv.part"
+    part.mkdir()
+    (part / "settings.json").write_text("{}")
+    error = program(*line, clip, "--live", "-o", tmp_path / "out.mkv").error
+    assert_mentions(error, part, "--overwrite")
+    assert "--resume" not in error
+
+
 @pytest.mark.slow
 def test_ctrl_c_finishes_a_live_clip(line: list[object], environment: dict[str, str], tmp_path: Path) -> None:
     clip, out = write_clip(tmp_path / "clip.mp4", pictures(2000)), tmp_path / "out.gif"
