@@ -31,6 +31,7 @@ def write_clip(
     times: Sequence[int] | None = None,
     rotation: int = 0,
     sound: str | None = None,
+    tone: float = 0,
     **facts: Any,
 ) -> Path:
     """Writes a video file.
@@ -41,7 +42,8 @@ def write_clip(
         codec: FFmpeg's name of the encoder
         times: when each frame appears, in milliseconds; by default 25 frames per second
         rotation: by how many degrees a player is to turn it, counter-clockwise
-        sound: FFmpeg's name of an encoder, for a tone as long as the frames
+        sound: FFmpeg's name of an encoder, for a tone
+        tone: seconds of the tone; by default, it is as long as the frames
         facts: attributes of the codec, such as ``colorspace``
     """
     frames = list(pictures() if frames is None else frames)
@@ -54,7 +56,7 @@ def write_clip(
             stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
             stream.set_display_rotation(rotation)
-        tone = container.add_stream(sound, rate=48000) if sound else None
+        audio = container.add_stream(sound, rate=48000) if sound else None
         for number, colors in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(colors, "rgb24").reformat(
                 format="yuv420p",
@@ -64,14 +66,14 @@ def write_clip(
             frame.pts = times[number] if times else number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-        if tone:
-            seconds = len(frames) / RATE
+        if audio:
+            seconds = tone or len(frames) / RATE
             wave = np.sin(np.arange(int(48000 * seconds)) * 0.06).astype(np.float32)
             for start in range(0, len(wave), 960):
                 block = av.AudioFrame.from_ndarray(wave[None, start : start + 960], "fltp", "mono")
                 block.sample_rate, block.pts = 48000, start
-                container.mux(tone.encode(block))
-            container.mux(tone.encode(None))
+                container.mux(audio.encode(block))
+            container.mux(audio.encode(None))
     return path
 
 

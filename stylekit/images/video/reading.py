@@ -104,10 +104,13 @@ class _Decoder:
         self._error = import_extra("av", "video", "Reading a video").error.FFmpegError
         self._container, self._stream = container, stream
         self._packets = self._decoded = self._damaged = 0
+        self._end = Fraction(0)
         stream.thread_type = "AUTO"
 
     def frames(self) -> Iterator[Any]:
         for packet in self._demuxed():
+            if packet.stream.index != self._stream.index:
+                continue
             self._packets += packet.size > 0
             try:
                 decoded = packet.decode()
@@ -125,7 +128,7 @@ class _Decoder:
             self._container.seek(int(time * 1_000_000), backward=True)
 
     def _demuxed(self) -> Iterator[Any]:
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux()
         while True:
             try:
                 packet = next(packets, None)
@@ -134,6 +137,8 @@ class _Decoder:
                 return
             if packet is None:
                 return
+            if packet.pts is not None:
+                self._end = max(self._end, (packet.pts + (packet.duration or 0)) * packet.time_base)
             yield packet
 
     def report(self, path: Path, whole: bool) -> None:
@@ -141,8 +146,26 @@ class _Decoder:
         said = self._stream.frames if whole else 0
         if self._packets < said:
             warn(f"{path} is truncated: {self._decoded} of {said} frames could be read, and only these are used.")
+        elif self._ends_early():
+            seconds = f"{float(self._end):.2f} of {self._container.duration / 1_000_000:.2f} seconds"
+            warn(f"{path} is truncated: {seconds} could be read, and only these are used.")
         elif self._damaged:
             warn(f"{path} is damaged in {self._damaged} places: frames there are missing or show errors.")
+
+    def _ends_early(self) -> bool:
+        """Whether a Matroska file, which does not count its frames, ends more than two of them before its header says.
+
+        The duration is that of the longest stream, so packets of all of them count. Other formats have a count, or FFmpeg
+        derives the duration from what is there.
+        """
+        if "matroska" not in self._container.format.name or not self._end:
+            return False
+        said = Fraction(self._container.duration or 0, 1_000_000)
+        return self._end + 2 / _rate(self._stream) < said
+
+
+def _rate(stream: Any) -> Fraction:
+    return Fraction(stream.average_rate or stream.guessed_rate or UNKNOWN_RATE)
 
 
 def _origin(container: Any) -> Fraction:
@@ -168,7 +191,7 @@ def _timed(frames: Iterator[Any], origin: Fraction, rate: Fraction) -> Iterator[
 
 
 def _layout(container: Any, stream: Any, first: Any) -> Layout:
-    rate = stream.average_rate or stream.guessed_rate or UNKNOWN_RATE
+    rate = _rate(stream)
     seconds = container.duration / 1_000_000 if container.duration else 0
     height, width = first.height, first.width
     aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -176,7 +199,7 @@ def _layout(container: Any, stream: Any, first: Any) -> Layout:
     return Layout(
         size=(width, height) if swapped else (height, width),
         count=stream.frames or max(1, round(seconds * rate)),
-        rate=Fraction(rate),
+        rate=rate,
         time_base=Fraction(stream.time_base),
         pixel_aspect=1 / aspect if swapped else aspect,
         matrix=matrix if (matrix := matrix_of(first)) in PRIMARIES else BT709,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -172,6 +173,71 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     headless.write_bytes(data[:moov])
     with raises(StylekitError, headless, "damaged", "truncated"):
         VideoFile(headless)
+
+
+@pytest.mark.parametrize("sound", [None, "aac"])
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 25)])
+def test_a_truncated_matroska_file_is_noticed_though_it_counts_no_frames(
+    tmp_path: Path, sound: str | None, start: Fraction
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), np.uint8)
+    data = write_clip(tmp_path / "whole.mkv", noise, codec="ffv1", sound=sound).read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: len(data) // 2])
+    with warns(StylekitWarning, cut, "truncated", "of 0.5" if sound else "of 0.48 seconds"):
+        count = len(list(VideoFile(cut).frames(start)))
+    assert 2 < count < 9
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("name", "codec", "sound", "tone"),
+    [
+        ("a.mkv", "ffv1", None, 0),
+        ("a.mkv", "libx264", "aac", 1.5),
+        ("a.webm", "libvpx-vp9", "libopus", 1.5),
+        ("a.webm", "libvpx-vp9", "libopus", 0.1),
+        ("a.mp4", "libx264", "aac", 1.5),
+        ("a.mpg", "mpeg2video", None, 0),
+        ("a.flv", "libx264", None, 0),
+    ],
+)
+def test_intact_files_are_not_taken_for_truncated(
+    tmp_path: Path, name: str, codec: str, sound: str | None, tone: float
+) -> None:
+    """Neither if the sound is longer or shorter than the video, nor if only a part is used."""
+    path = write_clip(tmp_path / name, pictures(12), codec=codec, sound=sound, tone=tone)
+    clip = VideoFile(path)
+    assert len(list(clip.frames())) == 12
+    assert len(list(Selection(end=Fraction(1, 5)).of(clip))) == 5
+    assert len(list(Selection(start=Fraction(1, 5), every=3).of(clip))) == 3
+    assert not list(clip.frames(Fraction(9)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_matroska_file_without_a_duration_is_not_taken_for_truncated(tmp_path: Path) -> None:
+    """Such as one that was written to a pipe."""
+    whole, path = write_clip(tmp_path / "whole.mkv", pictures(12)), tmp_path / "piped.mkv"
+    with (
+        av.open(str(whole)) as source,
+        path.open("wb") as file,
+        av.open(_Pipe(file), "w", format="matroska") as to,
+    ):
+        stream = to.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                to.mux(packet)
+    with av.open(str(path)) as piped:
+        assert piped.duration is None
+    assert len(list(VideoFile(path).frames())) == 12
+
+
+class _Pipe:
+    """A file that cannot be sought in."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
 
 
 def test_damage_in_the_middle_is_reported_and_the_rest_is_read(tmp_path: Path) -> None:
