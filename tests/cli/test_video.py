@@ -482,8 +482,12 @@ def test_a_full_disk_leaves_what_there_was(
     [
         ("nowhere.mp4 -o out.mp4", ["nowhere.mp4"]),
         ("clip.mp4 -o clip.mp4", ["clip.mp4", "input", "--out"]),
-        ("clip.mp4 -o out.txt", ["out.txt", ".png"]),
-        ("clip.mp4 -o out.jpg", ["JPEG", "one image", "out.jpg"]),
+        (
+            "clip.mp4 -o out.txt",
+            ["out.txt cannot hold a clip", ".mp4, .m4v, .mov, .mkv, .webm, .avi", ".gif", "a folder"],
+        ),
+        ("clip.mp4 -o out.ogv", ["out.ogv cannot hold a clip", ".webm", ".png"]),
+        ("clip.mp4 -o out.jpg", ["out.jpg cannot hold a clip", ".mp4", ".webp"]),
         ("clip.mp4 -o exists.mp4", ["exists.mp4 exists", "--overwrite"]),
         ("clip.mp4 -o mine", ["mine", "other files than frames"]),
         ("clip.mp4 -o mine --overwrite", ["mine", "other files than frames"]),

@@ -15,7 +15,10 @@ from stylekit.images.reading import read, size
 from stylekit.images.video.clip import Clip, Frame, Layout
 from stylekit.images.video.reading import VideoFile
 from stylekit.images.video.writing import FORMATS
+from stylekit.images.writing import FORMATS as IMAGES
 
+ANIMATIONS = [suffix for suffix, (name, _) in IMAGES.items() if name in animation.ANIMATED and name != "TIFF"]
+"""The suffixes of animations. A TIFF file holds frames as pages, without their times."""
 UNTIMED = 100
 """Milliseconds for which a frame of an animation is shown whose file says 0, as browsers do."""
 MILLISECOND = Fraction(1, 1000)
@@ -120,6 +123,7 @@ def is_video(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in FORMATS:
         return True
-    if suffix and not path.is_dir():
-        animation.require_animated(path, 2)
+    if suffix and not path.is_dir() and IMAGES.get(suffix, ("",))[0] not in animation.ANIMATED:
+        known = ", ".join((*FORMATS, *ANIMATIONS))
+        raise StylekitError(f"{path} cannot hold a clip. Use one of {known}, or a folder, whose name has no suffix.")
     return False
