@@ -257,7 +257,7 @@ def _unknown(path: AnyFile) -> str:
     if not byte_size(path):
         return "it is empty"
     if suffix in VIDEO:
-        return "it is a video; use `stylekit video` for it"
+        return "it is a video, not a picture; give one frame of it, or stylise it with `stylekit video`"
     if suffix in HEIC and suffix not in SUFFIXES:
         return f"HEIC needs a reader; install it with {INSTALL_HEIC}"
     if suffix in OTHERS:

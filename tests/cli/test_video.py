@@ -499,6 +499,7 @@ def test_a_full_disk_leaves_what_there_was(
         ("clip.mp4 -o out.mp4 --strength 2", ["strength", "2.0"]),
         ("clip.mp4 -o out.mp4 --with depth=3", ["'depth'"]),
         ("clip.mp4 -o out.mp4 --style mine", ["--style", "folder"]),
+        ("clip.mp4 -o out.mp4 --style clip.mp4 --model color-pca", ["clip.mp4", "not a picture", "one frame"]),
         ("empty.mp4 -o out.mp4", ["empty.mp4", "is empty"]),
         ("text.mp4 -o out.mp4", ["text.mp4", "damaged", "not a video"]),
         ("still.png -o out.mp4", ["still.png", "one image", "`stylekit stylize`"]),
