@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 from stylekit.cli.filming import Look, read_frame
@@ -49,13 +50,19 @@ def write_preview(look: Look, clip: Clip, selection: Selection, out: Path, quiet
 
 
 def spread(clip: Clip, selection: Selection) -> list[Frame]:
-    """Up to :data:`FRAMES` different frames, in the middle of as many equal parts, with their times in the clip."""
-    seconds = clip.layout.count / clip.layout.rate
+    """Up to :data:`FRAMES` different frames, in the middle of as many equal parts, with their times in the clip.
+
+    Which frames the selection leaves out is told by the mean rate, because counting them would mean to decode the clip.
+    """
+    rate = clip.layout.rate
+    seconds = clip.layout.count / rate
     end = min(seconds, selection.end) if selection.end is not None else seconds
     found: dict[Fraction, Frame] = {}
     for number in range(FRAMES):
         wanted = selection.start + (end - selection.start) * Fraction(2 * number + 1, 2 * FRAMES)
-        begin = max(selection.start, wanted - 1 / (2 * clip.layout.rate))  # of the nearest frame
+        nearest = ceil(wanted * rate - Fraction(1, 2))
+        skipped = (nearest - ceil(selection.start * rate)) % selection.every  # frames since the one that is selected
+        begin = max(selection.start, wanted - (skipped + Fraction(1, 2)) / rate)
         frame = next(clip.frames(begin), None)
         if frame is not None and (selection.end is None or frame.start < selection.end):
             found[frame.start] = frame

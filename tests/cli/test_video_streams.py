@@ -267,3 +267,25 @@ def test_a_preview_of_a_short_part_shows_each_frame_once(program: Program, line:
     result = program(*line, clip, "--preview", "-o", tmp_path / "sheet.jpg", "--from", "0.1", "--to", "0.2")
     assert result.code == 0, result
     assert_mentions(result.err, "preview of 2 frames")  # at 0.12 and 0.16 seconds
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (["--every", 5], [0, 5, 10]),
+        (["--every", 4, "--from", "0.05"], [2, 6, 10]),
+        (["--every", 30], [0]),
+        (["--every", 2, "--from", "0.12", "--to", "0.3"], [3, 5, 7]),
+    ],
+)
+def test_a_preview_shows_only_frames_that_would_be_stylised(
+    program: Program, line: list[object], tmp_path: Path, options: list[object], numbers: list[int]
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", [np.full((48, 64, 3), 10 + 20 * number, np.uint8) for number in range(12)])
+    assert program(*line, clip, "--preview", *options, "-o", tmp_path / "sheet.png").code == 0
+    assert program(*line, clip, *options, "-o", tmp_path / "frames").code == 0
+    sheet = pixels(tmp_path / "sheet.png").astype(int)
+    shown = [number for number in range(12) if (abs(sheet - (245 - 20 * number)).max(2) <= 4).sum() > 0.9 * 48 * 64]
+    assert shown == numbers
+    made = [int(pixels(path)[20, 20, 0]) for path in sorted((tmp_path / "frames").iterdir())]
+    assert made == pytest.approx([245 - 20 * number for number in numbers], abs=4)
