@@ -14,7 +14,7 @@ from stylekit.cli.options import Device, Overwrite, PluginFiles, Quiet, With
 from stylekit.cli.output import echo
 from stylekit.cli.progress import track
 from stylekit.cli.targets import check_overwrite, is_file_name
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, counted
 from stylekit.registry import lookup
 from stylekit.training.written import read_assignments
 
@@ -78,7 +78,7 @@ def command(
     else:
         write_sheet(out, list(samples))
     if not quiet:
-        echo(f"Wrote {total} images to {out}", stderr=True)
+        echo(f"Wrote {counted(total, 'image')} to {out}", stderr=True)
 
 
 def write_each(targets: Sequence[Path], samples: Iterable[Tensor]) -> None:

@@ -33,7 +33,7 @@ from stylekit.cli.output import Json, echo, print_json
 from stylekit.cli.part_folders import check_part, claimed, digest, digests_in, discard
 from stylekit.cli.style_arguments import STYLE_FILE, StyleMix, read_style_mixes
 from stylekit.cli.targets import keep_inputs
-from stylekit.errors import StylekitError, suggest, warn
+from stylekit.errors import StylekitError, counted, suggest, warn
 from stylekit.inference.exported import SUFFIXES
 from stylekit.registry import lookup
 from stylekit.training.written import read_assignments
@@ -292,7 +292,7 @@ def report(clip: Path, out: Path, filmed: Filmed, dropped: int, quiet: bool, jso
     if not quiet:
         earlier = f", {filmed.resumed} of them by an earlier run" if filmed.resumed else ""
         without = f", and dropped {dropped}" if dropped else ""
-        echo(f"Wrote {filmed.frames} frames to {out}{earlier}{without}", stderr=True)
+        echo(f"Wrote {counted(filmed.frames, 'frame')} to {out}{earlier}{without}", stderr=True)
 
 
 def report_preview(clip: Path, out: Path, frames: int, quiet: bool, json: bool) -> None:
@@ -300,4 +300,4 @@ def report_preview(clip: Path, out: Path, frames: int, quiet: bool, json: bool) 
     if json:
         print_json({"source": str(clip), "target": str(out), "frames": frames})
     if not quiet:
-        echo(f"Wrote a preview of {frames} frames to {out}", stderr=True)
+        echo(f"Wrote a preview of {counted(frames, 'frame')} to {out}", stderr=True)

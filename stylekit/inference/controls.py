@@ -11,7 +11,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from stylekit import images
-from stylekit.errors import StylekitError, suggest
+from stylekit.errors import StylekitError, counted, suggest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -162,7 +162,9 @@ def frame_masks(masks: Any, read: Callable[[Any], Any] = read_mask) -> Iterator[
     for number in count():
         now = [next(each, None) for each in regions]
         if any(each is None for each in now):
-            raise StylekitError(f"There are masks for {number} frames, but the clip has more. Give one for each frame.")
+            raise StylekitError(
+                f"The masks end after {counted(number, 'frame')}, but the clip has more. Give one for each frame."
+            )
         yield now
 
 

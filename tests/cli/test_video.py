@@ -294,7 +294,8 @@ def test_another_model_of_the_same_method_is_not_resumed(
 
 def test_one_frame_is_a_clip(program: Program, line: list[object], tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", pictures(1))
-    assert program(*line, clip, "-o", tmp_path / "out.mp4").code == 0
+    done = program(*line, clip, "-o", tmp_path / "out.mp4")
+    assert (done.code, done.err) == (0, f"Wrote 1 frame to {tmp_path / 'out.mp4'}\n")
     assert len(read_clip(tmp_path / "out.mp4")) == 1
 
 

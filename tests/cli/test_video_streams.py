@@ -11,14 +11,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 
+from stylekit.errors import StylekitError
 from stylekit.images.video.live import Camera
 from stylekit.registry import extras
 from tests.cli.pixels import pixels
 from tests.clips import pictures, read_clip, read_times, write_clip
-from tests.facts import assert_mentions
+from tests.facts import assert_mentions, raises
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Program
@@ -216,7 +218,7 @@ def test_a_camera_is_read_by_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
             self.released = True
 
     class OpenCV:
-        VideoCapture, CAP_PROP_FPS = Capture, 5
+        VideoCapture, CAP_PROP_FPS, utils = Capture, 5, cv2.utils
 
     monkeypatch.setattr("stylekit.images.video.live.import_extra", lambda *names: OpenCV)
     camera = Camera(3, arrays=True)
@@ -225,6 +227,15 @@ def test_a_camera_is_read_by_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(frames) == 2  # the first one told the size
     assert np.allclose(frames[0].read().image[0, :, 2, 3], [0.2, 0, 1])
     assert camera._capture.released
+
+
+def test_a_missing_camera_is_only_the_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """OpenCV writes to standard error by itself, and does so again later."""
+    level = cv2.utils.logging.getLogLevel()
+    with raises(StylekitError, "no camera 97"):
+        Camera(97)
+    assert capfd.readouterr() == ("", "")
+    assert cv2.utils.logging.getLogLevel() == level
 
 
 def test_without_opencv_a_camera_says_what_to_install(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -41,14 +42,25 @@ class Camera:
     def __init__(self, number: int, arrays: bool = False) -> None:
         self._cv2 = import_extra("cv2", "video", "Reading a camera")
         self.path, self._arrays = Path(str(number)), arrays
-        self._capture = self._cv2.VideoCapture(number)
-        taken, first = self._capture.read()
+        with self._silent():
+            self._capture = self._cv2.VideoCapture(number)
+            taken, first = self._capture.read()
         if not taken:
             self._capture.release()
             raise StylekitError(f"There is no camera {number}, or another program uses it. The first camera is 0.")
         rate = self._capture.get(self._cv2.CAP_PROP_FPS)
         rate = Fraction(rate if 1 <= rate <= 1000 else USUAL_RATE).limit_denominator(1001)
         self.layout = Layout(first.shape[:2], 0, rate, MILLISECOND)
+
+    @contextmanager
+    def _silent(self) -> Iterator[None]:
+        """Within the block, OpenCV does not tell which ways to a camera fail: an error says that all did."""
+        logging = self._cv2.utils.logging
+        before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            logging.setLogLevel(before)
 
     def frames(self, start: Fraction = Fraction(0)) -> Iterator[Frame]:
         """The frames from the first that is taken at ``start`` seconds or later, until the camera is unplugged."""

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.numpy
 
 from stylekit._files import explain_os_errors, remove, write_atomic
-from stylekit.errors import StylekitError
+from stylekit.errors import StylekitError, counted
 from stylekit.images.animation import Animation, write_frames
 from stylekit.images.picture import Picture, over_white
 from stylekit.images.pixels import Array
@@ -153,8 +153,8 @@ class Segments:
             self._write(self._segment)
         if self.count != len(times):
             raise StylekitError(
-                f"{self._folder} holds {self.count} frames of {len(times)}: the source has changed. Start again with "
-                "--overwrite."
+                f"{self._folder} holds {counted(self.count, 'frame')} of {len(times)}: the source has changed. Start again "
+                "with --overwrite."
             )
         joined = self._folder / f"joined{out.suffix}"
         with explain_os_errors(out):

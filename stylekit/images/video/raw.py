@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from stylekit.errors import StylekitError, warn
+from stylekit.errors import StylekitError, counted, warn
 from stylekit.images import pixels
 from stylekit.images.picture import Picture, over_white
 from stylekit.images.pixels import Array
@@ -97,7 +97,7 @@ class RawOutput:
             self._file.flush()
         except BrokenPipeError as error:
             raise StylekitError(
-                f"The program that reads standard output ended after {self.count} frames, so no more are made."
+                f"The program that reads standard output ended after {counted(self.count, 'frame')}, so no more are made."
             ) from error
         self.count += 1
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stylekit._files import explain_os_errors, require_regular
-from stylekit.errors import StylekitError, warn
+from stylekit.errors import StylekitError, counted, warn
 from stylekit.images import pixels
 from stylekit.images.picture import Picture
 from stylekit.images.video.clip import BT709, Frame, Layout
@@ -150,7 +150,7 @@ class _Decoder:
             seconds = f"{float(self._end):.2f} of {self._container.duration / 1_000_000:.2f} seconds"
             warn(f"{path} is truncated: {seconds} could be read, and only these are used.")
         elif self._damaged:
-            warn(f"{path} is damaged in {self._damaged} places: frames there are missing or show errors.")
+            warn(f"{path} is damaged in {counted(self._damaged, 'place')}: frames there are missing or show errors.")
 
     def _ends_early(self) -> bool:
         """Whether a Matroska file, which does not count its frames, ends more than two of them before its header says.
