@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,9 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stylekit._files import explain_os_errors, read_json, remove, remove_leftovers, write_atomic
-from stylekit.datasets.files import find_images
 from stylekit.errors import StylekitError
-from stylekit.registry.schema import Written
 
 JOURNAL = "settings.json"
 """The file with the settings."""
@@ -105,30 +101,3 @@ def _require_same(part: Path, settings: Mapping[str, Any]) -> None:
 def discard(part: Path) -> None:
     """Removes the folder."""
     shutil.rmtree(part, ignore_errors=True)
-
-
-def digest(path: Path) -> str:
-    """A digest of a file's content, or of the names and contents of a folder's images. Empty if there is no such path."""
-    found = hashlib.sha256()
-    if path.is_file():
-        with explain_os_errors(path, "read"), path.open("rb") as file:
-            while block := file.read(2**20):
-                found.update(block)
-    elif path.is_dir():
-        for image in find_images(path):
-            found.update(f"{image.relative_to(path).as_posix()} {digest(image)}\n".encode())
-    else:
-        return ""
-    return found.hexdigest()[:16]
-
-
-def digests_in(value: Any) -> list[str]:
-    """Digests of the files that an option's value names, also within lists and mappings."""
-    if isinstance(value, Mapping):
-        return digests_in([*value.values()])
-    if isinstance(value, list):
-        return [found for each in value for found in digests_in(each)]
-    if isinstance(value, Written) and value.as_yaml != value:
-        return digests_in([str(value), value.as_yaml])
-    # Not Path.is_file, which raises an error for a long text.
-    return [digest(Path(value))] if isinstance(value, str) and os.path.isfile(value) else []

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stylekit.cli.digests import digest
 from stylekit.cli.model_arguments import Models
-from stylekit.cli.part_folders import digest
 from stylekit.cli.style_arguments import StyleMix
 from stylekit.registry import lookup
 

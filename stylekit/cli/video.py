@@ -6,11 +6,12 @@ import contextlib
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import stylekit
+from stylekit.cli.digests import described, digest, digests_in, model_digest
 from stylekit.cli.model_arguments import read_models
 from stylekit.cli.options import (
     FILES,
@@ -30,8 +31,8 @@ from stylekit.cli.options import (
     method_options,
 )
 from stylekit.cli.output import Json, echo, print_json
-from stylekit.cli.part_folders import check_part, claimed, digest, digests_in, discard
-from stylekit.cli.style_arguments import STYLE_FILE, StyleMix, read_style_mixes
+from stylekit.cli.part_folders import check_part, claimed, discard
+from stylekit.cli.style_arguments import read_style_mixes
 from stylekit.cli.targets import keep_inputs
 from stylekit.errors import StylekitError, counted, suggest, warn
 from stylekit.inference.exported import SUFFIXES
@@ -257,21 +258,6 @@ def read_time(text: str, option: str) -> Fraction:
         )
     hours, minutes, seconds = match.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
-
-
-def model_digest(model: str) -> str:
-    """A digest of a model's file; the name of one that is named, which the version of stylekit determines."""
-    path = Path(model)
-    files = (path, path / "model.safetensors", path / "method.safetensors")
-    return next((digest(file) for file in files if file.is_file()), model)
-
-
-def described(mix: StyleMix) -> list[list[Any]]:
-    """The styles by name, with their weights and digests of their files."""
-    paths = [
-        Path(style.partition(f"{STYLE_FILE}#")[0] + STYLE_FILE * (f"{STYLE_FILE}#" in style)) for style, _ in mix.styles
-    ]
-    return [[style, weight, digest(path)] for (style, weight), path in zip(mix.styles, paths, strict=True)]
 
 
 def with_files(assignments: list[str] | None, option: str) -> list[list[str]]:
