@@ -88,7 +88,12 @@ def scenes(results: Any) -> str:
     rows.append(["untouched", "", *(f"{before[key]:.3f}" for key in keys), "", "", ""])
     for name, each in runs.items():
         rows.append([name, *_row(each, keys, before)])
-    return f"{results['seconds']:.0f} seconds of one core for each run:\n\n{markdown(rows)}"
+    seconds = [run["seconds"] for each in runs.values() for run in each]
+    return (
+        f"As many steps as {results['seconds']:.0f} seconds of one core seemed enough for, before the first seeds of each line; "
+        f"later seeds had as many. They took from {min(seconds):.0f} to {max(seconds):.0f} seconds, on machines of different "
+        f"speed that also did other work:\n\n{markdown(rows)}"
+    )
 
 
 def _row(runs: Sequence[Mapping[str, Any]], keys: Sequence[str], before: Mapping[str, float]) -> list[str]:
