@@ -90,7 +90,7 @@ def scenes(results: Any) -> str:
         rows.append([name, *_row(each, keys, before)])
     seconds = [run["seconds"] for each in runs.values() for run in each]
     return (
-        f"As many steps as {results['seconds']:.0f} seconds of one core seemed enough for, before the first seeds of each line; "
+        f"As many steps as {results['seconds']:.0f} seconds of one core seemed enough for, before the first seeds of a line; "
         f"later seeds had as many. They took from {min(seconds):.0f} to {max(seconds):.0f} seconds, on machines of different "
         f"speed that also did other work:\n\n{markdown(rows)}"
     )
