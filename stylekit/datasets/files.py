@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageEr
 from stylekit._files import path_exists
 from stylekit.datasets import png_text
 from stylekit.datasets.members import AnyFile, Member, byte_size
+from stylekit.datasets.values import foreign_values
 from stylekit.errors import StylekitError, warn
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "HEIF", "PPM", "TGA")
@@ -262,6 +263,9 @@ def _unknown(path: AnyFile) -> str:
         return f"HEIC needs a reader; install it with {INSTALL_HEIC}"
     if suffix in OTHERS:
         return f"it is damaged or stylekit does not read {suffix} files; save it as PNG"
+    with _opened(path) as (file, _):
+        if reason := foreign_values(file):
+            return reason
     return "it is damaged or in a format that stylekit does not read"
 
 

@@ -18,6 +18,7 @@ from stylekit.datasets.layouts import SPLITS, Layout, begins_layout, find_layout
 from stylekit.datasets.members import AnyFile, byte_size
 from stylekit.datasets.pairs import Pair, find_pairs
 from stylekit.datasets.shards import image_files, is_shards
+from stylekit.datasets.values import require_picture
 from stylekit.errors import StylekitError
 
 SMALL = 64
@@ -230,6 +231,7 @@ def _survey(name: str, folder: Path | str, files: list[AnyFile]) -> Side:
             with open_image(file) as image:
                 kind, turned = _pixel_format(image), orientation(image) in range(2, 9)
                 image.load()
+                require_picture(image)
                 if turned:
                     ImageOps.exif_transpose(image, in_place=True)
                 side.formats[image.format or "unknown"] += 1

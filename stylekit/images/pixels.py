@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from stylekit.datasets.values import require_picture
 from stylekit.errors import StylekitError
 
 if TYPE_CHECKING:
@@ -49,11 +50,16 @@ def require_channels(part: Any, image: Tensor, kind: str) -> None:
 
 
 def colors(image: Image.Image) -> Array:
-    """The colours ``(H, W, 3)`` of an image as they are stored; grey in all three channels."""
+    """The colours ``(H, W, 3)`` of an image as they are stored; grey in all three channels.
+
+    Raises:
+        ValueError: its values are no picture's.
+    """
+    require_picture(image)
     if image.mode == "F":
         return _grey(np.nan_to_num(np.asarray(image), nan=0.0).clip(0, 1))
     if image.mode.startswith("I"):
-        return _grey(np.asarray(image).clip(0, 65535).astype(np.uint16))
+        return _grey(np.asarray(image).astype(np.uint16))
     rgb = image.convert("RGBA" if image.has_transparency_data else "RGB")  # which transparent palettes need
     return np.array(rgb)[..., :3]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,8 +80,8 @@ def read(path: AnyFile | str, least: int | None = None, arrays: bool = False) ->
     palette                               colours, with the transparency as alpha
     RGBA, LA, a transparent colour        colours, not multiplied by alpha, and alpha
     16-bit PNG and TIFF                   divided by 65535; a transparent value as alpha
-    32-bit integer grey                   divided by 65535 and clamped
-    float grey                            clamped; NaN becomes 0
+    signed or 32-bit integer grey         divided by 65535; other values than those of 16 bits are refused
+    float grey                            as it is; NaN becomes 0, and values outside ``[0, 1]`` are refused
     CMYK                                  sRGB, with the file's ICC profile or else Pillow's default conversion
     LAB                                   sRGB
     YCbCr                                 RGB
@@ -113,9 +114,16 @@ def from_pil(image: Image.Image) -> Picture:
     Raises:
         StylekitError: the image is closed, or its pixels cannot be read
     """
-    try:
+    with _explained():
         image.load()
         return picture_of(image)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Makes a StylekitError of what happens to a PIL image."""
+    try:
+        yield
     except Exception as error:  # Pillow raises many types
         raise StylekitError(f"The PIL image cannot be read: {error}.") from error
 
@@ -182,5 +190,10 @@ def read_over_white(path: AnyFile | str, least: int | None = None) -> Tensor:
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """The colours ``(1, 3, H, W)`` in ``[0, 1]`` of a PIL image, as they are stored, of any mode that :func:`read` supports."""
-    return pixels.to_float(pixels.colors(profiles.as_rgb(image)))
+    """The colours ``(1, 3, H, W)`` in ``[0, 1]`` of a PIL image, as they are stored, of any mode that :func:`read` supports.
+
+    Raises:
+        StylekitError: the image is closed, or its pixels cannot be read
+    """
+    with _explained():
+        return pixels.to_float(pixels.colors(profiles.as_rgb(image)))

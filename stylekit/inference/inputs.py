@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylekit import images
+from stylekit.datasets.values import ROUNDING
 from stylekit.errors import StylekitError, counted
 from stylekit.images import Picture, Raster
 from stylekit.images.picture import as_mask
@@ -22,8 +23,6 @@ ImageSource = Tensor | Image.Image | NDArray[Any] | Path | str
 """A float tensor ``(N, 3, H, W)`` in [0, 1], a PIL image, the path of an image file, or a NumPy array ``(H, W)``,
 ``(H, W, 3)`` or ``(H, W, 4)``: uint8, uint16, or floats in [0, 1]."""
 
-ROUNDING = 1 / 255
-"""Values may be outside [0, 1] by one level of 8 bits, as computations round. They are clamped."""
 LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 TENSOR_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 FLOATS = {np.dtype(name) for name in ("float16", "float32", "float64")}

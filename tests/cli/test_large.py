@@ -66,6 +66,19 @@ def test_a_tiff_file_is_read_in_bands(
     assert not (tmp_path / "other.png").exists()
 
 
+@pytest.mark.parametrize("place", [1, 3], ids=["content", "style"])
+@pytest.mark.parametrize("tile", [[], ["--tile", 128]], ids=["whole", "tiles"])
+def test_values_that_are_no_pictures_are_refused(
+    program: Program, line: list[object], tmp_path: Path, place: int, tile: list[object]
+) -> None:
+    line[place] = tmp_path / "ct.tif"
+    Image.fromarray(np.array([[40, -1000]], np.int32).repeat(150, 0).repeat(150, 1)).save(tmp_path / "ct.tif")
+    refused = program(*line, tmp_path / "out.png", *tile)
+    assert refused.code == (1 if place == 1 else 2)
+    assert_mentions(refused.err, "ct.tif", "values from -1000 to 40", "'rasters'", "docs/rasters.md")
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_the_folder_of_the_output_is_made(program: Program, line: list[object], tmp_path: Path) -> None:
     assert program(*line, tmp_path / "new" / "out.png", "--tile", 128).code == 0
     assert pixels(tmp_path / "new" / "out.png").shape == (300, 400, 3)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
@@ -64,6 +65,14 @@ def test_report_counts_every_kind(tmp_path: Path) -> None:
     (problem,) = report.problems
     assert_mentions(problem, side, 2, "unreadable")
     assert report.advice == f"stylekit train --plugin cyclegan --data {tmp_path}"
+
+
+def test_values_that_are_no_pictures_are_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "ct.tif"
+    Image.fromarray(np.full((80, 80), -1000, np.int32)).save(path)
+    report = survey.survey(tmp_path)
+    assert_mentions(report.sides[0].unreadable[path], path, -1000, "no picture's", "'rasters'")
+    assert_mentions(report.problems, 1, "unreadable")
 
 
 def test_duplicate_files_are_found_within_and_between_the_sides(tmp_path: Path) -> None:

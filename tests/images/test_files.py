@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -78,6 +79,13 @@ def test_a_file_that_turns_out_damaged_is_replaced_by_the_next_with_one_warning(
     with warns(StylekitWarning, tmp_path / "b.bmp", f"stylekit data check {tmp_path}"):
         assert shade(files.read(1)) == 20
     assert [shade(files.read(index)) for index in range(3)] == [10, 20, 20]  # warnings are errors in these tests
+
+
+def test_a_file_of_values_that_are_no_pictures_is_replaced_by_the_next(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[40, -1000]], np.int32)).save(tmp_path / "a.tif")
+    shades(tmp_path, "b.png")
+    with warns(StylekitWarning, tmp_path / "a.tif", -1000, 40, "'rasters'"):
+        assert shade(images.ImageFiles(tmp_path).read(0)) == 10
 
 
 def test_the_last_file_is_replaced_by_the_first(tmp_path: Path) -> None:

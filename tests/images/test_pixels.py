@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -53,12 +55,59 @@ def test_big_endian_16_bit_grey(tmp_path: Path) -> None:
 
 
 def test_integer_and_float_grey(tmp_path: Path) -> None:
-    integers = np.array([[-5, 13107, 65535, 99999]], np.int32)
+    integers = np.array([[0, 13107, 65535]], np.int32)
     picture = images.read(save(tmp_path / "i.tiff", Image.fromarray(integers)))
-    assert picture.image[0, 1].tolist() == [pytest.approx([0, 0.2, 1, 1])]
-    floats = np.array([[-1, 0.25, np.nan, 7]], np.float32)
+    assert picture.image[0, 1].tolist() == [pytest.approx([0, 0.2, 1])]
+    floats = np.array([[-1 / 300, 0.25, np.nan, 1 + 1 / 300]], np.float32)
     picture = images.read(save(tmp_path / "f.tiff", Image.fromarray(floats)))
     assert picture.image[0, 2].tolist() == [[0, 0.25, 0, 1]]
+    assert images.read(save(tmp_path / "n.tiff", Image.new("F", (2, 1), float("nan")))).image.max() == 0
+
+
+@pytest.mark.parametrize("layout", [{}, {"tile": (16, 16), "compression": "zlib"}], ids=["strips", "tiles"])
+@pytest.mark.parametrize(
+    ("kind", "values", "facts"),
+    [
+        ("int8", [40, -1], [-1, 40]),
+        ("int16", [40, -1000], [-1000, 40]),
+        ("int32", [0, 65536], [0, 65536]),
+        ("uint32", [7, 3 * 10**9], [7, "3e+09"]),
+        ("float32", [-0.01, 0.5], [-0.01, 0.5]),
+        ("float32", [0, 4.5], [0, 4.5]),
+        ("float32", [0, np.inf], [0, "inf"]),
+        ("float64", [0, 0.5], ["floats of 64 bits in 1 channel"]),
+        ("int64", [0, 1], ["integers of 64 bits with a sign in 1 channel"]),
+    ],
+)
+def test_values_that_are_no_pictures_are_refused_by_every_reader(
+    tmp_path: Path, kind: str, values: list[float], facts: list[object], layout: dict[str, Any]
+) -> None:
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.full((9, 9), values[0]).astype(kind), **layout)
+    stored = tifffile.imread(path)
+    stored[3] = np.array(values[1]).astype(kind)
+    tifffile.imwrite(path, stored, **layout)
+    for read in (images.read, images.decode, images.read_frames, images.read_over_white):
+        with raises(StylekitError, path, "no picture's", "8 or 16 bits", "'rasters'", "docs/rasters.md", *facts):
+            read(path)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "what"), [("int16", "integers of 16 bits with a sign"), ("float32", "floats of 32 bits")]
+)
+def test_colors_that_pillow_does_not_read_are_named(tmp_path: Path, kind: str, what: str, big: bool) -> None:
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.zeros((9, 9, 3), kind), photometric="rgb", bigtiff=big)
+    with raises(StylekitError, path, f"{what} in 3 channels", "'rasters'"):
+        images.read(path)
+
+
+def test_pil_images_with_values_that_are_no_pictures_are_refused() -> None:
+    image = Image.fromarray(np.array([[40, -1000]], np.int32))
+    for read in (images.from_pil, images.to_tensor):
+        with raises(StylekitError, "PIL image", -1000, 40, "'rasters'"):
+            read(image)
 
 
 def deep_tiff(path: Path, values: np.ndarray, order: str = "<", separate: bool = False) -> Path:
