@@ -22,6 +22,10 @@ from stylekit.images.writing import FORMATS
 from stylekit.native.memory import free_cpu_memory
 from stylekit.registry.extras import import_extra
 
+NO_PALETTE = (
+    "has a palette, whose numbers may mean colours or classes. Save the numbers as grey, or the colours as RGB."
+)
+"""Why an image with a palette is refused, after its name."""
 BYTES = 12
 """Memory for a byte of a file's values, of which there are a copy as float64 and one as float32 at a time."""
 
@@ -107,7 +111,7 @@ class TiffFormat:
         if series.dtype is None or series.dtype.kind not in "uif":
             raise StylekitError(f"{path} has values of the type {series.dtype}. Save it with 8, 16 or 32 bits.")
         if page.photometric.name == "PALETTE":
-            raise StylekitError(f"{path} has a palette. Save it as grey or RGB.")
+            raise StylekitError(f"{path} {NO_PALETTE}")
         if not {"Y", "X"} <= {*series.axes} or len({"C", "S"} & {*series.axes}) > 1:
             raise StylekitError(f"{path} has the dimensions {series.axes}, of which those of an image are not clear.")
         require_room(math.prod(series.shape), series.dtype.itemsize)
@@ -215,8 +219,10 @@ def _samples(path: Path, image: Image.Image) -> Array:
         image.mode == "I" and image.format == "PNG"
     ):  # which depends on Pillow's version
         return np.asarray(image).astype(np.uint16)
-    if image.mode in ("1", "P"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
+    if image.mode == "P":
+        raise StylekitError(f"{path} {NO_PALETTE}")
+    if image.mode == "1":
+        image = image.convert("L")
     if image.mode not in ("L", "RGB"):
         raise StylekitError(f"{path} has the colours {image.mode}. Save it as grey or RGB.")
     return np.asarray(image)

@@ -18,6 +18,7 @@ from stylekit.datasets.values import ROUNDING
 from stylekit.errors import StylekitError, counted
 from stylekit.images import Picture, Raster
 from stylekit.images.picture import as_mask
+from stylekit.images.raster_formats import NO_PALETTE
 
 ImageSource = Tensor | Image.Image | NDArray[Any] | Path | str
 """A float tensor ``(N, 3, H, W)`` in [0, 1], a PIL image, the path of an image file, or a NumPy array ``(H, W)``,
@@ -121,6 +122,8 @@ def open_raster(image: Any, channels: int) -> tuple[Raster, Callable[[Raster], A
             f"{what} must be a path, a NumPy array, a PIL image or a float tensor (N, {channels}, H, W) in [0, 1], not "
             f"{type(image).__name__}."
         )
+    if isinstance(image, Image.Image) and image.mode in ("P", "PA"):
+        raise StylekitError(f"{what} {NO_PALETTE}")
     values = np.asarray(image)
     if values.ndim not in (2, 3, 4) or not values.size or values.dtype.kind not in "uif":
         raise StylekitError(

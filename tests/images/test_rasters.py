@@ -179,6 +179,10 @@ def make(path: Path) -> Path:
             file.write(numbers((5, 7), "uint8"), metadata=None)
     elif path.name == "palette.tif":
         tifffile.imwrite(path, values.astype(np.uint8), photometric="palette", colormap=numbers((3, 256), "uint16"))
+    elif path.name in ("palette.png", "palette.gif", "palette.bmp"):
+        image = Image.fromarray(np.arange(35, dtype=np.uint8).reshape(5, 7), "P")
+        image.putpalette(numbers((768,), "uint8").tolist())
+        image.save(path)
     elif path.name == "complex.tif":
         tifffile.imwrite(path, values.astype(np.complex64))
     elif path.name == "alpha.png":
@@ -203,7 +207,7 @@ def make(path: Path) -> Path:
         ("huge.npy", ["truncated"]),
         ("short.tif", ["cannot be read"]),
         ("several.tif", ["2 images"]),
-        ("palette.tif", ["palette"]),
+        *((f"palette.{suffix}", ["palette", "as grey", "as RGB"]) for suffix in ("tif", "png", "gif", "bmp")),
         ("complex.tif", ["complex64"]),
         ("text.tif", ["cannot be read"]),
         ("alpha.png", ["transparency"]),

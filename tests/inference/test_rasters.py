@@ -158,6 +158,7 @@ def test_the_mapping_is_stored_in_the_model_file(tmp_path: Path) -> None:
         (np.zeros((8, 8, 3), np.uint8), {}, ["3 channels", "for 1"]),
         (np.zeros((8, 8), bool), {}, ["numbers", "bool"]),
         (np.zeros(8), {}, ["(H, W)", "(8,)"]),
+        (Image.new("P", (8, 8)), {}, ["palette", "as grey", "as RGB"]),
         (torch.zeros(1, 3, 8, 8), {}, ["(N, 1, H, W)", "(1, 3, 8, 8)"]),
         (8, {}, ["path", "NumPy array", "int"]),
         (np.zeros((8, 8)), {"keep_color": "luminance"}, ["keep_color", "1 channels"]),
