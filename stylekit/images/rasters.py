@@ -78,6 +78,8 @@ def read_raster(path: Path | str, channels: int | None = None) -> Raster:
         raise StylekitError(f"{path} has no suffix of an image format. Known: {', '.join(raster_suffixes())}.")
     if not path.is_file():
         raise StylekitError(f"{path} cannot be read: there is no such file.")
+    if not path.stat().st_size:
+        raise StylekitError(f"{path} cannot be read: it is empty.")
     try:
         values, original = _format(suffix).read(path)
     except StylekitError as error:

@@ -187,6 +187,8 @@ def make(path: Path) -> Path:
         tifffile.imwrite(path, values.astype(np.complex64))
     elif path.name == "alpha.png":
         Image.new("RGBA", (4, 4)).save(path)
+    elif path.stem == "empty":
+        path.touch()
     elif path.name == "text.tif":
         path.write_text("no picture")
     elif path.name == "inks.jpg":
@@ -211,6 +213,7 @@ def make(path: Path) -> Path:
         ("complex.tif", ["complex64"]),
         ("text.tif", ["cannot be read"]),
         ("alpha.png", ["transparency"]),
+        *((f"empty.{suffix}", ["it is empty"]) for suffix in ("npy", "tif", "png")),
         ("inks.jpg", ["CMYK"]),
         ("values.txt", ["suffix", ".npy", ".tif"]),
         ("nowhere.npy", ["no such file"]),
