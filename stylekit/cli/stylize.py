@@ -176,7 +176,8 @@ def command(
     With masks, each style is applied where its own mask is white, and one extra style fills the rest,
     which otherwise does not change.
 
-    Exit code: 0 if all images were written or skipped, 1 if some failed, 2 if nothing was stylised.
+    Exit code: 0 if all images were written or skipped, 1 if some or all failed, 2 if nothing was tried,
+    because an option or a path is wrong.
     """
     suffix = format_suffix(format_)
     mixes, style_folders = read_style_mixes(style or [], each_style)

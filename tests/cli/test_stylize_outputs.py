@@ -191,6 +191,14 @@ def test_json_reports_what_was_written_skipped_and_failed(program: Program, line
     assert report["interrupted"] is False
 
 
+def test_the_exit_code_is_1_if_all_images_fail(program: Program, line: list[object], tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    result = program("stylize", tmp_path / "empty.png", *line[2:])
+    assert result.code == 1
+    assert_mentions(result.err, "wrote 0 of 1 images", "empty.png cannot be read: it is empty.")
+    assert "1 if some or all failed" in " ".join(program("stylize", "--help").out.split())
+
+
 def test_quiet_prints_failures_only(program: Program, line: list[object], tmp_path: Path) -> None:
     result = program(*line, "--quiet")
     assert (result.code, result.out, result.err) == (0, "", "")
