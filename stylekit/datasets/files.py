@@ -261,6 +261,8 @@ def _unknown(path: AnyFile) -> str:
         return "it is a video, not a picture; give one frame of it, or stylise it with `stylekit video`"
     if suffix in HEIC and suffix not in SUFFIXES:
         return f"HEIC needs a reader; install it with {INSTALL_HEIC}"
+    if suffix == ".npy":
+        return "NPY files are for models that were trained on values, with the data set 'rasters'; save it as PNG"
     if suffix in OTHERS:
         return f"it is damaged or stylekit does not read {suffix} files; save it as PNG"
     with _opened(path) as (file, _):

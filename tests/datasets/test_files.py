@@ -7,6 +7,7 @@ import tracemalloc
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
@@ -107,6 +108,12 @@ def test_other_formats_are_not_opened_whatever_the_name(
     (tmp_path / "x.png").write_bytes(head + bytes(200))
     with raises(StylekitError, tmp_path / "x.png", "does not read"):
         images.read(tmp_path / "x.png")
+
+
+def test_a_file_of_values_is_called_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4, 4)))
+    with raises(StylekitError, tmp_path / "x.npy", "values", "'rasters'", "PNG"):
+        images.read(tmp_path / "x.npy")
 
 
 def test_a_video_is_called_a_video(tmp_path: Path) -> None:
