@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
@@ -46,6 +47,8 @@ def _exif(image: Image.Image) -> bytes | None:
         kept = Image.Exif()
         for tag in sorted(set(exif) - LAYOUT - {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}):
             _copy(exif[tag], kept, tag)
+        if _is_shape(kept.get(ExifTags.Base.ImageDescription)):
+            del kept[ExifTags.Base.ImageDescription]
         for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             nested: dict[int, Any] = {}
             for key, value in exif.get_ifd(tag).items():
@@ -56,6 +59,15 @@ def _exif(image: Image.Image) -> bytes | None:
         return kept.tobytes() if len(kept) else None
     except Exception:  # damaged EXIF is no reason to reject the pixels
         return None
+
+
+def _is_shape(description: Any) -> bool:
+    """Whether it is what the package tifffile writes of the stored array, which the written pixels would contradict."""
+    try:
+        content = json.loads(description)
+    except (TypeError, ValueError):  # none, or another text
+        return False
+    return isinstance(content, dict) and "shape" in content
 
 
 def _copy(value: Any, target: Any, tag: int) -> None:

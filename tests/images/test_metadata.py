@@ -6,7 +6,9 @@ import io
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import ExifTags, Image, PngImagePlugin
 
@@ -29,6 +31,26 @@ def test_exif_xmp_and_resolution_go_from_every_format_to_every_format(tmp_path: 
     back = images.read(tmp_path / f"y{target}").metadata
     assert back.xmp == XMP % (b"", b"")
     assert back.dpi == pytest.approx((150, 150), abs=0.1)
+
+
+@pytest.mark.parametrize("metadata", [{}, None], ids=["its own", "none"])
+def test_tifffiles_note_of_the_shape_is_dropped(
+    tmp_path: Path, metadata: dict[str, str] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((61, 47), np.uint8), metadata=metadata)
+    images.write(tmp_path / "y.tif", images.read(tmp_path / "x.tif"))
+    with tifffile.TiffFile(tmp_path / "y.tif") as written:
+        assert written.asarray().shape == (61, 47, 3)
+        assert 270 not in written.pages.first.tags
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("text", ["a slice", '{"place": "a lake"}', "[3]", "12"])
+def test_other_descriptions_are_kept(tmp_path: Path, text: str) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((61, 47), np.uint8), metadata=None, description=text)
+    images.write(tmp_path / "y.tif", images.read(tmp_path / "x.tif"))
+    with Image.open(tmp_path / "y.tif") as written:
+        assert written.getexif()[ExifTags.Base.ImageDescription] == text
 
 
 @pytest.mark.parametrize("dpi", [(300, 300), (72, 144), None])
