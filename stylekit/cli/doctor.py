@@ -16,6 +16,7 @@ import stylekit
 from stylekit.cli.output import Json, cell, print_json, print_table
 from stylekit.errors import explain
 from stylekit.native import building, compiling, kernels
+from stylekit.native.memory import memory_text
 from stylekit.registry import lookup
 from stylekit.registry.loading import Plugin
 
@@ -73,7 +74,7 @@ def _lines(facts: dict[str, Any]) -> dict[str, str]:
         "python": f"{facts['python']} on {facts['platform']}",
         "torch": f"{facts['torch']}, CUDA {facts['cuda'] or 'not in this build'}",
         "device": f"{facts['device']} ({facts['device_details']}), selected by --device auto",
-        "free memory": "unknown" if memory is None else f"{memory / 2**30:.1f} GiB",
+        "free memory": "unknown" if memory is None else memory_text(memory),
         "C++ compiler": facts["compiler"] or "none: cannot build kernels or use --compile; everything else works",
         "kernels": "unknown" if kernels_ is None else _kernels_line(kernels_),
     }

@@ -19,7 +19,7 @@ from stylekit.images.pixels import Array
 from stylekit.images.png import encode_png
 from stylekit.images.reading import require_memory
 from stylekit.images.writing import FORMATS
-from stylekit.native.memory import free_cpu_memory
+from stylekit.native.memory import free_cpu_memory, memory_text
 from stylekit.registry.extras import import_extra
 
 NO_PALETTE = (
@@ -39,7 +39,7 @@ def require_room(count: int, itemsize: int) -> None:
     needed, free = count * (itemsize + BYTES), free_cpu_memory()
     if needed > free:
         raise StylekitError(
-            f"Its {count:,} values need about {needed / 2**30:.1f} GiB, but only {free / 2**30:.1f} GiB are free."
+            f"Its {count:,} values need about {memory_text(needed)}, but only {memory_text(free)} are free."
         )
 
 

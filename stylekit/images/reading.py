@@ -17,7 +17,7 @@ from stylekit.images import bands, deep, pixels, profiles
 from stylekit.images.decoded import Decoded
 from stylekit.images.metadata import collect
 from stylekit.images.picture import Picture, over_white
-from stylekit.native.memory import free_cpu_memory
+from stylekit.native.memory import free_cpu_memory, memory_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,7 @@ def require_memory(path: AnyFile | str, frames: Iterable[ImageFile.ImageFile], d
         )
         by_bands = decoded and frame.format == "TIFF" and not bands.installed()
         raise StylekitError(
-            f"{path} has {pixels}. Reading it needs about {needed / 2**30:.1f} GiB, but only {free / 2**30:.1f} GiB are free."
+            f"{path} has {pixels}. Reading it needs about {memory_text(needed)}, but only {memory_text(free)} are free."
             + f" With `{bands.INSTALL_RASTERS}`, it is read in bands." * by_bands
         )
 

@@ -36,6 +36,7 @@ from stylekit.inference.transparency import visible, with_alpha
 from stylekit.inference.walks import closed_path
 from stylekit.method import Method, OptimizingMethod, Statistics
 from stylekit.native import devices, malloc
+from stylekit.native.memory import memory_text
 from stylekit.seeding import seeded
 
 Image_ = TypeVar("Image_", Tensor, Image.Image, NDArray[Any])
@@ -612,8 +613,8 @@ class Model:
         if needed > free:
             factor = (needed / max(free, 1)) ** 0.5
             raise StylekitError(
-                f"{width}x{height} pixels need about {needed / 2**30:.1f} GiB with this model, but only {free / 2**30:.1f} "
-                f"GiB are free on {self.device}. Make the image smaller by a factor of {factor:.1f} per side."
+                f"{width}x{height} pixels need about {memory_text(needed)} with this model, but only {memory_text(free)} "
+                f"are free on {self.device}. Make the image smaller by a factor of {factor:.1f} per side."
             )
 
     def _require_fits(self, image: Tensor, request: Request) -> None:

@@ -7,6 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def memory_text(size: float) -> str:
+    """A size of memory in bytes as people read it: in GiB, or below one in MiB.
+
+    >>> memory_text(3 * 2**29), memory_text(2**29), memory_text(2**19), memory_text(0)
+    ('1.5 GiB', '512 MiB', '0.5 MiB', '0 MiB')
+    """
+    if size >= 2**30:
+        return f"{size / 2**30:.1f} GiB"
+    number = size / 2**20
+    return f"{round(number, 1 if number < 10 else 0):g} MiB"
+
+
 def free_cpu_memory() -> int:
     """The free memory of the machine in bytes, within the limits of cgroups.
 

@@ -9,6 +9,7 @@ import torch
 
 from stylekit.errors import StylekitError
 from stylekit.native.devices import free_memory, pick_device
+from stylekit.native.memory import memory_text
 from stylekit.training.launchers import external
 from stylekit.training.settings import Settings
 
@@ -40,7 +41,7 @@ def require_possible(settings: Settings, batch_keys: Sequence[str]) -> None:
         if needed > (free := free_memory(place)):
             raise StylekitError(
                 f"The images of a batch of {settings.batch_size} of {settings.size}x{settings.size} pixels need at least "
-                f"{needed / 2**30:.1f} GiB, but only {free / 2**30:.1f} GiB are free on {place}. Choose a smaller "
+                f"{memory_text(needed)}, but only {memory_text(free)} are free on {place}. Choose a smaller "
                 "--batch-size or --size."
             )
 

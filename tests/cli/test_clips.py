@@ -207,4 +207,4 @@ def test_frames_that_do_not_fit_into_memory_are_refused(
     monkeypatch.setattr("stylekit.native.devices.free_memory", lambda device: 0)
     result = program("stylize", folder, *trail, "-o", tmp_path / "out")
     assert result.code == 1
-    assert_mentions(result.err, folder, "5x4", "GiB")
+    assert_mentions(result.err, folder, "5x4", "MiB")

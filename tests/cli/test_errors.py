@@ -79,7 +79,7 @@ GOLDEN = {
         "--resume is for clips that become files. A stream or a preview cannot be resumed."
     ),
     "stylize photo.png --model {model} --device cpu -o out.png": (
-        "photo.png: 640x640 pixels need about 1.0 GiB with this model, but only 0.5 GiB are free on cpu. Make the "
+        "photo.png: 640x640 pixels need about 1.0 GiB with this model, but only 512 MiB are free on cpu. Make the "
         "image smaller by a factor of 1.4 per side."
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,13 @@ def test_values_that_are_no_pictures_are_refused(
     assert refused.code == (1 if place == 1 else 2)
     assert_mentions(refused.err, "ct.tif", "values from -1000 to 40", "'rasters'", "docs/rasters.md")
     assert not (tmp_path / "out.png").exists()
+
+
+def test_too_little_memory_is_given_in_megabytes(program: Program, line: list[object], tmp_path: Path) -> None:
+    refused = program(*line, tmp_path / "out.png", "--max-memory", "10MB")
+    assert refused.code == 1
+    assert_mentions(refused.err, "tile of 128 pixels", "only 0 MiB may be used")
+    assert re.search(r"needs about [1-9][\d.]* MiB", refused.err)
 
 
 def test_the_folder_of_the_output_is_made(program: Program, line: list[object], tmp_path: Path) -> None:

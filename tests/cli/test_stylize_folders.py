@@ -134,7 +134,7 @@ def test_an_image_too_large_for_memory_is_refused_before_it_is_stylised(
     line = ["--model", trained, "--device", "cpu", "-o", tmp_path / "out"]
     result = program("stylize", tmp_path / "in", *line)
     assert result.code == 1
-    assert_mentions(result.err.splitlines()[-1], tmp_path / "in" / "big.png", "640x640", "0.0 GiB", "cpu", "factor")
+    assert_mentions(result.err.splitlines()[-1], tmp_path / "in" / "big.png", "640x640", "16 MiB", "cpu", "factor")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
 
 
@@ -157,7 +157,7 @@ def test_an_image_that_cannot_fit_is_refused_by_its_header(
     result = program("stylize", tmp_path / "in", *line)
     assert result.code == 1
     for line_, name in zip(result.err.splitlines()[-2:], ("big.png", "bigger.png"), strict=True):
-        assert_mentions(line_, tmp_path / "in" / name, "700x640", "GiB")
+        assert_mentions(line_, tmp_path / "in" / name, "700x640", "MiB")
     assert set(decoded) == {(48, 40)}  # the small one
     assert program("stylize", tmp_path / "in", *line, "--overwrite", "--max-size", "60").code == 0
 

@@ -138,9 +138,9 @@ def test_an_image_that_does_not_fit_in_memory_is_refused_before_it_is_decoded(
     path = save(tmp_path / "x.png", Image.new("L", (2000, 1500)))
     monkeypatch.setattr("stylekit.images.reading.free_cpu_memory", lambda: 8 * 10**7)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
-    with raises(StylekitError, path, "2000x1500", "GiB"):
+    with raises(StylekitError, path, "2000x1500", "MiB"):
         images.read(path)
-    with raises(StylekitError, path, "2000x1500", "GiB"):
+    with raises(StylekitError, path, "2000x1500", "MiB"):
         images.read_frames(path)
 
 

@@ -163,5 +163,5 @@ def test_the_memory_for_pages_is_that_of_each_by_its_size(tmp_path: Path, monkey
     assert len(images.read_frames(path).frames) == 3
     monkeypatch.setattr("stylekit.images.reading.free_cpu_memory", lambda: 8 * 10**7)
     monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", lambda self: pytest.fail("decoded"))
-    with raises(StylekitError, path, "up to 2000x1500", "3 frames", "GiB"):
+    with raises(StylekitError, path, "up to 2000x1500", "3 frames", "MiB"):
         images.read_frames(path)

@@ -230,7 +230,7 @@ def test_sizes_are_compared_with_the_free_memory_before_values_are_read(
 ) -> None:
     images.write_raster(tmp_path / name, Raster(numbers((1, 64, 64, 1), "uint16")))
     monkeypatch.setattr(raster_formats, "free_cpu_memory", lambda: 2**10)
-    with raises(StylekitError, tmp_path / name, "GiB", "4,096 values"):
+    with raises(StylekitError, tmp_path / name, "MiB", "4,096 values"):
         images.read_raster(tmp_path / name)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stylekit.inference.memory import MARGIN, PeakBytes, bytes_per_pixel
 from stylekit.native.devices import free_memory
-from stylekit.native.memory import _cgroup_headroom
+from stylekit.native.memory import _cgroup_headroom, memory_text
 
 FLOAT = 4
 
@@ -158,3 +158,11 @@ print(estimate / (peak() - before))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert 0.5 < float(done.stdout) < 2
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 MiB"), (2**19, "0.5 MiB"), (2**29, "512 MiB"), (2**30 - 1, "1024 MiB"), (3 * 2**29, "1.5 GiB")],
+)
+def test_sizes_below_a_gibibyte_are_in_mebibytes(size: int, text: str) -> None:
+    assert memory_text(size) == text

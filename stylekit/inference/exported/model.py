@@ -25,7 +25,7 @@ from stylekit.inference.exported.card import Array
 from stylekit.inference.exported.controls import fit_masks, keep_color, read_colors
 from stylekit.inference.exported.file import ExportedFile
 from stylekit.inference.exported.styles import SUFFIX, ArrayStyle, blend, read_style_file
-from stylekit.native.memory import free_cpu_memory
+from stylekit.native.memory import free_cpu_memory, memory_text
 
 Statistics = dict[str, Array]
 LARGE = 2**22
@@ -81,7 +81,7 @@ class ExportedModel:
         needed, free = self.needed_memory(height, width), free_cpu_memory()
         if height * width > LARGE and needed > free:
             raise StylekitError(
-                f"{width}x{height} pixels need about {needed / 2**30:.1f} GiB with this model, but only {free / 2**30:.1f} GiB "
+                f"{width}x{height} pixels need about {memory_text(needed)} with this model, but only {memory_text(free)} "
                 f"are free. Make the image smaller by a factor of {(needed / max(free, 1)) ** 0.5:.1f} per side."
             )
 

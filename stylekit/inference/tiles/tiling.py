@@ -15,7 +15,7 @@ from stylekit.errors import StylekitError, suggest
 from stylekit.inference.tiles.pieces import Box, Piece, divide, reduced_by, spread
 from stylekit.inference.tiles.reach import measure_reach
 from stylekit.inference.tiles.statistics import ALIGN, Core, SharedStatistics
-from stylekit.native.memory import process_memory
+from stylekit.native.memory import memory_text, process_memory
 
 Sharing = Literal["auto", "exact", "sampled", "thumbnail", "local"]
 FEW = 2
@@ -101,8 +101,8 @@ def side_of_cores(tiles: Tiles, halo: int, pixels: int, available: int, bytes_pe
     if min(side, largest) < LEAST:
         needed = (LEAST + 2 * halo) ** 2 * bytes_per_pixel
         raise StylekitError(
-            f"Not even a tile of {LEAST} pixels fits into the memory: it needs about {needed / 2**30:.1f} GiB with this "
-            f"model, but only {max(available, 0) / 2**30:.1f} GiB may be used."
+            f"Not even a tile of {LEAST} pixels fits into the memory: it needs about {memory_text(needed)} with this "
+            f"model, but only {memory_text(max(available, 0))} may be used. Allow more, or make the image smaller."
         )
     return max(LEAST, side // ALIGN * ALIGN)
 
