@@ -148,8 +148,8 @@ class Restore(Method):
                 "The option 'hole' needs a model that has learned to fill holes, but this one was trained without the "
                 "degradation 'mask'. Train one: stylekit train --plugin restore --preset inpaint."
             )
-        size = content.shape[2:]
-        if not same_proportions(hole.shape[2:], size):
+        size = (content.shape[2], content.shape[3])
+        if not same_proportions((hole.shape[2], hole.shape[3]), size):
             ours, theirs = (f"{each.shape[3]}x{each.shape[2]}" for each in (hole, content))
             raise StylekitError(f"The image of the option 'hole' has {ours} pixels, but the content has {theirs}.")
         if hole.shape[2:] != size:  # such as that of a picture before it was reduced

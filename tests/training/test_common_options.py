@@ -269,7 +269,11 @@ def changed(**values: Any) -> PlayerState:
 def clipped(state: PlayerState) -> Tensor:
     """The gradients with which the optimizer steps."""
     kept: list[Tensor] = []
-    state.optimizer.step = lambda: kept.extend(p.grad.clone().flatten() for p in state.parameters)  # type: ignore[method-assign]
+
+    def keep(*given: Any) -> None:
+        kept.extend(parameter.grad.clone().flatten() for parameter in state.parameters if parameter.grad is not None)
+
+    state.optimizer.register_step_pre_hook(keep)
     state.update(0, 0.0)
     return torch.cat(kept)
 

@@ -111,7 +111,7 @@ class Colorize(Method):
                 f"is {saturation}."
             )
         size = (content.shape[2], content.shape[3])
-        if hints is not None and not same_proportions(hints.shape[2:], size):
+        if hints is not None and not same_proportions((hints.shape[2], hints.shape[3]), size):
             raise StylekitError(
                 f"The hints have {hints.shape[3]}x{hints.shape[2]} pixels, but the picture has {size[1]}x{size[0]}. Paint them "
                 "on a transparent layer of its size."
