@@ -9,9 +9,9 @@ now: other tasks, and filters whose packages are not installed.
 Enlarging is measured as papers on super-resolution do it: pictures are reduced by the antialiased bicubic filter of MATLAB, and
 compared in Y of ITU-R BT.601 without a border as wide as the scale. All else is compared in red, green and blue, in 8 bits:
 noise of a standard deviation of 25 unless another is named, files that Pillow wrote as JPEG, pictures that were blurred by one
-kernel each (of the kinds of the degradation ``blur``), and holes, of which only the inside is compared. Filters get the setting
-that is best for these very pictures, and BM3D the true deviation. They need ``pip install 'stylekit-torch[video]' scikit-image
-bm3d``; the licence of bm3d allows research only.
+kernel each (of the kinds of the degradation ``blur``), and holes, of which the PSNR is that of the inside. Filters get the
+setting that is best for these very pictures, and BM3D the true deviation. They need ``pip install 'stylekit-torch[video]'
+scikit-image bm3d``; the licence of bm3d allows research only.
 """
 
 from __future__ import annotations
@@ -262,29 +262,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     names = options.names or [folder.name for folder in options.holdout]
     known = read("restore") or {"models": {}, "rows": {}}
+    rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {**{name: {} for name in names}, **known["rows"]}
     models: dict[str, dict[str, Any]] = {}
-    rows: dict[str, dict[str, dict[str, dict[str, float]]]] = {name: {**known["rows"].get(name, {})} for name in names}
     wanted = [each for each in TASKS if (options.runs or each.ships) and each.name in (options.task or [each.name])]
     for task in wanted:
         trained = known["models"].get(task.model, {})
         model, facts = restorer(task.model, options.runs, {} if options.runs else trained)
+        if task.model not in models and facts["sha256"] != trained.get("sha256"):
+            rows = {name: without(tasks, task.model) for name, tasks in rows.items()}
         models[task.model] = {**facts, "ships": task.ships}
-        same = trained.get("sha256") == models[task.model]["sha256"]
         for name, folder in zip(names, options.holdout, strict=True):
             clean = clean_pictures(folder, task.scale, options.most)
-            before = rows[name].get(task.name, {}) if same else {}
-            rows[name][task.name], columns = measured(task, model.stylize, clean, before)
+            before = rows[name].get(task.name, {})
+            before = {label: row for label, row in before.items() if row["pictures"] == len(clean)}
+            found, columns = measured(task, model.stylize, clean, before)
+            rows[name] = {**rows[name], task.name: found}
             if options.sheets:
                 options.sheets.mkdir(parents=True, exist_ok=True)
-                images.write(
-                    options.sheets / f"{name}-{task.name.replace(', ', '-').replace(' ', '-')}.png", sheet(columns)
-                )
-            for label, row in rows[name][task.name].items():
+                file = f"{name}-{task.name.replace(', ', '-').replace(' ', '-')}.png"
+                images.write(options.sheets / file, sheet(columns))
+            for label, row in found.items():
                 print(f"{name}, {task.name}, {label}: " + ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
     if options.record:
         settings = {"sigma": SIGMA, "threads": torch.get_num_threads(), "torch": torch.__version__}
-        record = {**settings, "models": {**known["models"], **models}, "rows": {**known["rows"], **rows}}
+        record = {**settings, "models": {**known["models"], **models}, "rows": rows}
         (RESULTS / "restore.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def without(tasks: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The rows of a record but for those of another model of this name."""
+    other = [task.name for task in TASKS if task.model == model]
+    return {name: row for name, row in tasks.items() if name not in other}
 
 
 def summary(found: Mapping[str, Mapping[str, Any]], count: int) -> dict[str, dict[str, float]]:

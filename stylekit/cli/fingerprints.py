@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 def fingerprint(*values: Any) -> str:
-    """A digest of values: of tensors with all their elements, which their ``repr`` leaves out."""
+    """A digest of values: of tensors and arrays with all their elements, which their ``repr`` leaves out."""
     found = hashlib.sha256()
     for part in _parts(values):
         found.update(part)
@@ -23,6 +24,9 @@ def _parts(value: Any) -> Iterator[bytes]:
     if isinstance(value, Tensor):
         yield f"{value.dtype} {tuple(value.shape)}".encode()
         yield value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, np.ndarray):
+        yield f"{value.dtype} {value.shape}".encode()
+        yield value.tobytes()
     elif isinstance(value, Mapping):
         yield from _parts(list(value.items()))
     elif is_dataclass(value) and not isinstance(value, type):

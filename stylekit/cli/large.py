@@ -90,7 +90,7 @@ class Large:
 
         assert isinstance(self.model, Model)
         height, width = (side * self.model.method.scale for side in picture.size)
-        source = job.source.stat()
+        source, method = job.source.stat(), self.model.method
         with explain_os_errors(job.target):
             job.target.parent.mkdir(parents=True, exist_ok=True)
         canvas = images.Canvas(
@@ -100,7 +100,14 @@ class Large:
             depth=self.depth,
             quality=self.quality,
             key=fingerprint(
-                source.st_size, source.st_mtime_ns, self.tiles, self.key, style, options, self.model.method.state_dict()
+                source.st_size,
+                source.st_mtime_ns,
+                self.tiles,
+                self.key,
+                style,
+                options,
+                method.arguments,
+                method.state_dict(),
             ),
             resume=self.resume,
         )

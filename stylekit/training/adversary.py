@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -118,16 +119,21 @@ class Adversary(nn.Module):
     def _doubt(self, loss: Tensor, on_real: Scores, on_fake: Scores) -> Tensor | None:
         """See :attr:`doubt`; None for a loss that is not bounded below, such as that of a Wasserstein critic."""
         if self._undecided is None:
+            self._undecided, self._least = self._limits(on_real, on_fake)
+        span = self._undecided - self._least
+        return (loss.detach() - self._least) / span if self._undecided > 0 and 0 < span < math.inf else None
 
-            def constant(real: float, fake: float) -> float:
-                return float(self.adversarial.discriminator(_constant(on_real, real), _constant(on_fake, fake)))
+    def _limits(self, on_real: Scores, on_fake: Scores) -> tuple[float, float]:
+        """The least loss of equal scores for all images, and the least of all."""
 
-            self._undecided = min(constant(score, score) for score in (0.0, 0.5))
-            # With smoothed labels, the best scores are finite, and their loss is above 0. Each is found by itself, as losses
-            # are sums over both, or depend on their difference.
-            best = min(SCORES, key=lambda real: constant(real, 0.0))
-            self._least = min(constant(best, fake) for fake in SCORES)
-        return (loss.detach() - self._least) / (self._undecided - self._least) if self._undecided > 0 else None
+        def constant(real: float, fake: float) -> float:
+            return float(self.adversarial.discriminator(_constant(on_real, real), _constant(on_fake, fake)))
+
+        undecided = min(constant(score, score) for score in SCORES)
+        # With smoothed labels, the best scores are finite, and their loss is above 0. Each is found by itself, as losses are
+        # sums over both, or depend on their difference.
+        best = min(SCORES, key=lambda real: constant(real, 0.0))
+        return undecided, min(constant(best, fake) for fake in SCORES)
 
     def get_extra_state(self) -> Tensor:
         """The number of updates, so that a resumed run computes lazy penalties at the same steps."""
@@ -139,7 +145,7 @@ class Adversary(nn.Module):
 
 
 def _constant(scores: Scores, value: float) -> Scores:
-    """Equal scores, on the CPU, where reading them does not wait for the device."""
+    """A single score of each scale, on the CPU, where reading it does not wait for the device."""
     if isinstance(scores, Tensor):
-        return torch.full(scores.shape, value)
-    return [torch.full(scale.shape, value) for scale in scores]
+        return torch.full([1] * scores.ndim, value)
+    return [torch.full([1] * scale.ndim, value) for scale in scores]

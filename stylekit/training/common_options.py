@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -46,7 +47,8 @@ def options(
             cosine, falling to zero; steps, a tenth after every third of the run; or plateau, a tenth whenever the player's
             mean loss has not fallen for 1,000 updates. By default, that of the method
         warmup: share of the run in which the learning rates rise from zero
-        balance: a discriminator waits while its loss, relative to that of one that cannot decide, is below this; 0: never
+        balance: a discriminator waits while its loss is below this, where 1 is that of one that cannot decide, and 0 the least
+            that is possible; 0: never
         half_life: number of images after which older weights count half as much in the moving averages (Karras et al. 2018);
             by default, the decay per step that the method's ``ema`` states
         players: other values of a player, by its name: its learning rate ``lr``; the largest norm ``clip`` of its gradient, or
@@ -139,7 +141,7 @@ class CommonOptions(nn.Module):
             for key, value in values.items():
                 if key not in CHANGEABLE:
                     raise StylekitError(f"A player has no value {key!r} to change. {suggest(key, CHANGEABLE)}")
-                if key == "update_every" and (value < 1 or value != int(value)):
+                if key == "update_every" and not (1 <= value < math.inf and value == int(value)):
                     raise StylekitError(f"A player's update_every is {value}, but must be a whole number from 1 on.")
         return {name: _with(player, self.players.get(name, {})) for name, player in players.items()}
 

@@ -278,7 +278,7 @@ def test_a_failed_image_leaves_nothing(
         (["--tile", 10], [128, 10]),
         (["--statistics", "exat"], ["exat", "exact"]),
         (["--max-memory", "much"], ["--max-memory", "much", "2GB"]),
-        (["--max-memory", "1kB"], [128, "memory", "0.0 GiB"]),
+        (["--max-memory", "1kB"], [128, "memory", "0 MiB"]),
     ],
 )
 def test_invalid_options_get_one_sentence(

@@ -296,6 +296,8 @@ def test_a_player_may_be_updated_at_every_nth_step_only() -> None:
         ({"artist": {"lr": 1.0}}, ["'artist'", "painter"]),
         ({"painter": {"rate": 1.0}}, ["'rate'", "lr", "clip"]),
         ({"painter": {"update_every": 2.5}}, ["update_every", 2.5]),
+        ({"painter": {"update_every": math.inf}}, ["update_every", "inf"]),
+        ({"painter": {"update_every": math.nan}}, ["update_every", "nan"]),
         ({"painter": {"clip": -1.0}}, ["clip=-1.0"]),
         ({"painter": {"clip_value": 0.0}}, ["clip_value=0.0"]),
     ],

@@ -133,6 +133,21 @@ def test_a_perfect_discriminator_leaves_no_doubt_whatever_its_labels() -> None:
     assert float(adversary.doubt) == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_a_coin_leaves_all_doubt_whatever_its_labels(smoothing: float) -> None:
+    """The best equal score s of labels 1 - smoothing and 0 has sigmoid(s) = (1 - smoothing) / 2."""
+    share = (1 - smoothing) / 2
+
+    class Coin(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return torch.full((len(image),), math.log(share / (1 - share)))
+
+    adversary = Adversary(Coin, {"name": "nonsaturating", "smoothing": smoothing})
+    adversary.discriminate(torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4))
+    assert adversary.doubt is not None
+    assert float(adversary.doubt) == pytest.approx(1, abs=2e-3)
+
+
 def drawn_signs(draw: Any, looks: int = 40) -> list[str]:
     """The troubles that are reported, if ``draw`` makes the samples of each batch."""
 

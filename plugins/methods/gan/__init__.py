@@ -98,6 +98,8 @@ class GAN(Method):
         require_options(width=width, latent=latent, critics=critics)
         if classes < 0:
             raise StylekitError(f"The option 'classes' is {classes}, but must be at least 0.")
+        if attention and side < 16:
+            raise StylekitError(f"The option 'attention' needs features of side 16, but the images have side {side}.")
         self.side, self.latent, self.classes, self.critics = side, latent, classes, critics
         self.lr, self.betas, self.ema = lr, betas, ema
         if classes:

@@ -57,6 +57,11 @@ def test_attention_is_at_side_16_and_starts_closed(network: str) -> None:
     assert len(trained) - 4 == len(list(plain.parameters()))  # query, key, value and back
 
 
+def test_attention_needs_features_of_side_16() -> None:
+    with raises(StylekitError, "'attention'", 16, 8):
+        GAN(**{**TINY, "side": 8, "attention": True})
+
+
 @pytest.mark.parametrize("preset", [name for name in GAN.presets if name != "tiny"])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_every_preset_trains_with_and_without_labels(preset: str, classes: int) -> None:
