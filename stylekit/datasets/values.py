@@ -1,11 +1,13 @@
-"""The values of files that Pillow opens, which may be no picture's, such as those of a CT. Does not import torch."""
+"""The values of files that Pillow opens, which may be no picture's, such as those of a CT. NumPy is imported late."""
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 from PIL import Image, TiffImagePlugin
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROUNDING = 1 / 255
 """Floats may be outside [0, 1] by one level of 8 bits, as computations round."""
@@ -29,6 +31,8 @@ def require_picture(image: Image.Image) -> None:
     values = _values(image)
     if values is None:
         return
+    import numpy as np
+
     least, most = (-ROUNDING, 1 + ROUNDING) if values.dtype.kind == "f" else (0, 65535)
     low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)  # which skip NaN
     if low < least or high > most:
@@ -37,6 +41,8 @@ def require_picture(image: Image.Image) -> None:
 
 def _values(image: Image.Image) -> np.ndarray[Any, np.dtype[Any]] | None:
     """The values of an image that may be no picture's; None for any other."""
+    import numpy as np
+
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else None
     signed = tags is None or SIGNED in tags.get(KIND, ())
     if image.mode == "L" and tags is not None and signed:  # Pillow takes them as unsigned
