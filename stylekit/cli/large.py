@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -81,6 +82,15 @@ class Large:
         assert isinstance(self.model, Model)
         return self.model.takes_tiles(height, width, options, self.tiles)
 
+    @cached_property
+    def _model_key(self) -> str:
+        """A key of the model, whose weights are read once for all images."""
+        from stylekit.cli.fingerprints import fingerprint
+        from stylekit.inference.model import Model
+
+        assert isinstance(self.model, Model)
+        return fingerprint(self.model.method.arguments, self.model.method.state_dict())
+
     def stylize(
         self, job: Job, picture: Decoded, style: Any, on_progress: Callable[[int, int], None], **options: Any
     ) -> Canvas:
@@ -90,7 +100,7 @@ class Large:
 
         assert isinstance(self.model, Model)
         height, width = (side * self.model.method.scale for side in picture.size)
-        source, method = job.source.stat(), self.model.method
+        source = job.source.stat()
         with explain_os_errors(job.target):
             job.target.parent.mkdir(parents=True, exist_ok=True)
         canvas = images.Canvas(
@@ -99,16 +109,7 @@ class Large:
             picture.part(slice(1), slice(1)),
             depth=self.depth,
             quality=self.quality,
-            key=fingerprint(
-                source.st_size,
-                source.st_mtime_ns,
-                self.tiles,
-                self.key,
-                style,
-                options,
-                method.arguments,
-                method.state_dict(),
-            ),
+            key=fingerprint(source.st_size, source.st_mtime_ns, self.tiles, self.key, style, options, self._model_key),
             resume=self.resume,
         )
         try:
