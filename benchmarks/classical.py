@@ -6,6 +6,7 @@ size that is white there and black elsewhere.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,8 @@ def total_variation(weight: float, image: Tensor) -> Tensor:
     Raises:
         StylekitError: it is not installed.
     """
-    try:
-        from skimage.restoration import denoise_tv_chambolle
-    except ImportError as error:
-        raise StylekitError("Total variation needs the package scikit-image: pip install scikit-image") from error
-    restored = denoise_tv_chambolle(image[0].permute(1, 2, 0).double().numpy(), weight=weight, channel_axis=2)
-    return _image(restored)
+    restoration = _imported("skimage.restoration", "scikit-image", "Total variation")
+    return _image(restoration.denoise_tv_chambolle(_floats(image), weight=weight, channel_axis=2))
 
 
 def nonlocal_means(strength: float, image: Tensor) -> Tensor:
@@ -69,11 +66,7 @@ def bm3d(sigma: float, image: Tensor) -> Tensor:
     Raises:
         StylekitError: it is not installed.
     """
-    try:
-        from bm3d import bm3d_rgb
-    except ImportError as error:
-        raise StylekitError("BM3D needs the package bm3d: pip install bm3d") from error
-    return _image(bm3d_rgb(image[0].permute(1, 2, 0).double().numpy(), sigma / 255))
+    return _image(_imported("bm3d", "bm3d", "BM3D").bm3d_rgb(_floats(image), sigma / 255))
 
 
 def telea(radius: int, image: Tensor, hole: Tensor) -> Tensor:
@@ -98,6 +91,18 @@ def _inpainted(way: str, radius: int, image: Tensor, hole: Tensor) -> Tensor:
     cv2 = import_extra("cv2", "video", "Inpainting")
     mask = np.ascontiguousarray(_bytes(hole)[..., 0])
     return _image(cv2.inpaint(_bytes(image), mask, radius, getattr(cv2, way)) / 255)
+
+
+def _imported(module: str, package: str, what: str) -> Any:
+    """A module that need not be installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise StylekitError(f"{what} needs the package {package}: pip install {package}") from error
+
+
+def _floats(image: Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return image[0].permute(1, 2, 0).double().numpy()
 
 
 def _bytes(image: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
